@@ -1,0 +1,145 @@
+"""A kind is a row: everything that the API server knows about one kind of object.
+
+The verbs in ``rest.py`` are written once and ask the row for what differs. The hooks of a
+``Strategy`` are upstream's registry strategies (pkg/registry/*/strategy.go), called in this order:
+
+create:  schema.decode → default → admission → prepare_create → validate → store
+update:  schema.decode → default → admission → prepare_update → validate_update → store
+status:  schema.decode → default → prepare_status_update → validate_status_update → store
+
+Hooks change the object that they are given in place (it is the request's own copy) and report what is
+wrong as FieldErrors; they do no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the server-side Table; ``value`` returns a str, int or None for one object.
+
+    ``priority`` 0 is always shown, 1 only with ``-o wide``. Type and format as in OpenAPI ("string", "integer", "date").
+    """
+
+    name: str
+    value: Callable[[Object], Any]
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    description: str = ""
+
+
+class Strategy:
+    """What differs from kind to kind in the life of an object; the defaults suit a kind without spec and status."""
+
+    # An update or apply to a name that does not exist creates the object (upstream: AllowCreateOnUpdate).
+    create_on_update = False
+    # An update without resourceVersion is accepted (upstream: AllowUnconditionalUpdate).
+    unconditional_update = True
+    # generateName's base is cut so that the result fits this many characters.
+    max_name_length = 253
+
+    def default(self, obj: Object) -> None:
+        """Fills in upstream's defaults; runs on every write, and must be idempotent."""
+
+    def validate_name(self, name: str) -> list[str]:
+        """Upstream's messages about a bad ``metadata.name``, none for a good one (DNS-1123 subdomain by default)."""
+        from machinery.validation import is_dns1123_subdomain
+
+        return is_dns1123_subdomain(name)
+
+    def prepare_create(self, obj: Object) -> None:
+        """Clears what a client may not set on creation (status), sets generation where the kind has one."""
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        """Checks a whole new object beyond its schema and metadata."""
+        return []
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        """Restores what the main resource may not change (status), bumps generation when the spec changed."""
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        """Checks a change: immutable fields, then the whole."""
+        return []
+
+    def prepare_status_update(self, new: Object, old: Object) -> None:
+        """Restores everything but status (and what upstream lets status writers touch)."""
+        for part in ("spec", "data"):
+            if part in old:
+                new[part] = old[part]
+            else:
+                new.pop(part, None)
+
+    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+        """Checks a change of status."""
+        return []
+
+    def warnings(self, obj: Object) -> list[str]:
+        """Texts for ``Warning:`` headers on create and update."""
+        return []
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        """The field labels that field selectors may name for this kind, with this object's values.
+
+        The generic ``metadata.name`` and ``metadata.namespace`` are added by the caller. Must return the
+        same keys for every object, the empty one included: the keys are also the list of what is selectable.
+        """
+        return {}
+
+    def claims(self, obj: Object) -> Sequence[str]:
+        """Cluster-unique store keys that this object owns (a VIP, a node port).
+
+        They are taken and given back in the very transaction that writes the object, so that nothing is handed out twice.
+        """
+        return ()
+
+    def allocate(self, obj: Object, old: Object | None, taken: Callable[[str], bool]) -> list[FieldError]:
+        """Chooses free claims for the unset fields; ``taken(claim key)`` tells of others' claims.
+
+        Called again with fresh knowledge when another writer was faster.
+        """
+        return []
+
+    def graceful_period(self, obj: Object, requested: int | None) -> int:
+        """Seconds between the deletion request and the removal; 0 removes at once (upstream: CheckGracefulDelete)."""
+        return 0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of the registry. ``definition`` names upstream's schema, e.g. ``io.k8s.api.core.v1.Pod``."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    definition: str
+    namespaced: bool = True
+    singular: str = ""  # lower-case kind when empty
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    subresources: tuple[str, ...] = ()  # "status", "scale", "log" …
+    columns: tuple[Column, ...] = ()  # after the generic Name and before the generic Age, unless the row brings its own
+    strategy: Strategy = field(default_factory=Strategy)
+    # Other versions of the same objects, e.g. discovery.k8s.io/v1beta1 beside v1: version → definition ("" = same schema).
+    also_served: tuple[str, ...] = ()
+    # Converts an object on its way in/out of an also_served version, in place: (object, version, inward).
+    convert: Callable[[Object, str, bool], None] | None = None
+
+    @property
+    def api_version(self) -> str:
+        """``v1`` for the core group, ``group/version`` otherwise."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """The name used in messages: ``pods`` or ``leases.coordination.k8s.io``."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
