@@ -45,6 +45,8 @@ class Strategy:
     unconditional_update = True
     # generateName's base is cut so that the result fits this many characters.
     max_name_length = 253
+    # Seconds after its last write at which the store forgets an object; 0 is never (upstream: events live an hour).
+    ttl = 0
 
     def default(self, obj: Object) -> None:
         """Fills in upstream's defaults; runs on every write, and must be idempotent."""
@@ -111,6 +113,13 @@ class Strategy:
         """Seconds between the deletion request and the removal; 0 removes at once (upstream: CheckGracefulDelete)."""
         return 0
 
+    def prepare_delete(self, obj: Object) -> None:
+        """Changes what a deletion changes beside the metadata, on the copy that gets its deletionTimestamp."""
+
+    def may_remove(self, obj: Object) -> bool:
+        """Whether a deleted object whose ``metadata.finalizers`` are empty may go (namespaces have a list of their own)."""
+        return True
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -132,12 +141,23 @@ class Kind:
     # Other versions of the same objects, e.g. discovery.k8s.io/v1beta1 beside v1: version → definition ("" = same schema).
     also_served: tuple[str, ...] = ()
     # Converts an object on its way in/out of an also_served version, in place: (object, version, inward).
+    # Inward it runs before the schema's decoding, outward as the last step, so that it may deal with fields of the other schema.
     convert: Callable[[Object, str, bool], None] | None = None
 
     @property
     def api_version(self) -> str:
         """``v1`` for the core group, ``group/version`` otherwise."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Every served version, the preferred one first."""
+        return (self.version, *self.also_served)
+
+    @property
+    def prefix(self) -> str:
+        """Where the store keeps the objects: ``/registry/[group/]plural/``, then ``[namespace/]name``."""
+        return f"/registry/{self.group}/{self.plural}/" if self.group else f"/registry/{self.plural}/"
 
     @property
     def resource(self) -> str:

@@ -1,0 +1,34 @@
+"""The rows of every kind that is served, in the order of discovery: by group, then by plural."""
+
+from apiserver.kind import Kind
+from apiserver.kinds.configmaps import CONFIG_MAPS
+from apiserver.kinds.endpoints import ENDPOINTS
+from apiserver.kinds.endpointslices import ENDPOINT_SLICES
+from apiserver.kinds.events import EVENTS
+from apiserver.kinds.leases import LEASES
+from apiserver.kinds.namespaces import NAMESPACES
+from apiserver.kinds.nodes import NODES
+from apiserver.kinds.pods import BINDINGS, PODS
+from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
+from apiserver.kinds.reviews import SELF_SUBJECT_REVIEWS, TOKEN_REVIEWS
+from apiserver.kinds.secrets import SECRETS
+from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
+from apiserver.kinds.services import SERVICES
+
+ROWS: tuple[Kind, ...] = (
+    BINDINGS,
+    CONFIG_MAPS,
+    ENDPOINTS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICATION_CONTROLLERS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+    SERVICES,
+    SELF_SUBJECT_REVIEWS,
+    TOKEN_REVIEWS,
+    LEASES,
+    ENDPOINT_SLICES,
+)
