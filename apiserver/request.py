@@ -1,0 +1,125 @@
+"""What one request is, once its path is parsed and its user is known: the words that the parts of the API server share.
+
+``app.py`` makes a ``Call`` of every resource request; ``rest.py`` serves the verbs; what a subresource does beyond
+them is a handler found by (resource, subresource):
+
+* ``apiserver/subresources.py: HANDLERS[("pods", "binding")](call) -> Object | Reply`` for binding, scale, token …
+* ``apiserver/connect.py: HANDLERS[("pods", "exec")](call) -> WSGI response`` for what streams bytes. A handler that has
+  taken over the client's socket (``call.environ["gunicorn.socket"]``) returns ``TAKEN_OVER``.
+
+``status`` is served by ``rest.py`` itself. Admission plugins (``apiserver/admission/``) are objects with
+``admit(request)`` and ``validate(request)``, either may be missing; both raise an ApiError to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from apiserver.kind import Kind
+from machinery.objects import Object
+
+if TYPE_CHECKING:
+    from apiserver.rest import Rest
+
+
+@dataclass(frozen=True)
+class User:
+    """Who asks (upstream: authentication/user.Info)."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+# What the API server itself acts as (upstream: system:apiserver with its loopback token).
+LOOPBACK = User("system:apiserver", ("system:masters",))
+
+
+class Reader(Protocol):
+    """Other objects, from the watch cache; what it returns is shared and must not be modified."""
+
+    def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
+        """One object or None. ``fresh`` waits until the cache has every acknowledged write, else it may lag by milliseconds."""
+
+    def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
+        """All objects of a kind, of one namespace when given."""
+
+
+@dataclass
+class AdmissionRequest:
+    """What admission plugins see (upstream: admission.Attributes); ``object`` may be changed in ``admit``."""
+
+    operation: str  # CREATE, UPDATE, DELETE or CONNECT
+    kind: Kind
+    namespace: str
+    name: str
+    subresource: str
+    user: User
+    object: Object | None  # None on DELETE
+    old: Object | None  # None on CREATE
+    reader: Reader
+    dry_run: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Reply(NamedTuple):
+    """A handler's answer when the code is not 200."""
+
+    object: Object
+    code: int = 200
+
+
+@dataclass
+class Call:
+    """One resource request on its way to a verb or a subresource handler."""
+
+    verb: str  # get, list, watch, create, update, patch, delete, deletecollection
+    kind: Kind
+    version: str  # the version asked for; differs from kind.version for also_served ones
+    namespace: str
+    name: str
+    subresource: str
+    user: User
+    query: Mapping[str, str]  # the last value of each query parameter
+    environ: dict[str, Any]
+    rest: Rest
+    subpath: str = ""  # what follows /proxy
+    warnings: list[str] = field(default_factory=list)
+    _body: Callable[[], bytes] = lambda: b""
+
+    @property
+    def body(self) -> bytes:
+        """The request's body, read with the limit that upstream has (3 MiB)."""
+        return self._body()
+
+    @property
+    def content_type(self) -> str:
+        """The body's media type, without parameters, in lower case; JSON when the client does not say."""
+        text: str = self.environ.get("CONTENT_TYPE") or "application/json"
+        return text.partition(";")[0].strip().lower()
+
+    @property
+    def dry_run(self) -> bool:
+        """True for ``dryRun=All``."""
+        return self.query.get("dryRun") == "All"
+
+
+Handler = Callable[[Call], Object | Reply]
+
+
+class _TakenOver:
+    """A WSGI body that ends without a byte: the socket belongs to someone else.
+
+    gunicorn closes the connection quietly when the application raises StopIteration; an ordinary empty response would
+    be written onto the stream.
+    """
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        raise StopIteration
+
+
+TAKEN_OVER = _TakenOver()
