@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from flask import Response
+
 from apiserver.kind import Kind
 from machinery.objects import Object
 
@@ -111,14 +113,14 @@ class Call:
 Handler = Callable[[Call], Object | Reply]
 
 
-class _TakenOver:
-    """A WSGI body that ends without a byte: the socket belongs to someone else.
+class _TakenOver(Response):
+    """A response without a byte: the socket belongs to someone else.
 
     gunicorn closes the connection quietly when the application raises StopIteration; an ordinary empty response would
     be written onto the stream.
     """
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
         raise StopIteration
 
 
