@@ -1,0 +1,305 @@
+"""The one family of errors that both ends of the wire speak.
+
+Raised in the server, sent as a v1 Status, raised again in the client:
+
+    ApiError
+    ├── BadRequest 400           ├── Gone 410 (Expired)
+    ├── Unauthorized 401         ├── RequestEntityTooLarge 413
+    ├── Forbidden 403            ├── UnsupportedMediaType 415
+    ├── NotFound 404             ├── Invalid 422
+    ├── MethodNotAllowed 405     ├── TooManyRequests 429
+    ├── NotAcceptable 406        ├── InternalError 500
+    ├── AlreadyExists 409        ├── ServiceUnavailable 503
+    └── Conflict 409             └── Timeout 504
+
+Reasons, codes and message forms are upstream's (apimachinery ``api/errors`` and ``util/validation/field``).
+"""
+
+# The classes are named after Kubernetes' own reasons.
+# ruff: noqa: N818
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+class ApiError(Exception):
+    """An API call that failed, with everything that its Status says."""
+
+    code: int = 500
+    reason: str = ""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        details: dict[str, Any] | None = None,
+        code: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+        if code is not None:
+            self.code = code
+        if reason is not None:
+            self.reason = reason
+
+    def status(self) -> dict[str, Any]:
+        """The v1 Status that tells a client of this error."""
+        status: dict[str, Any] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+        }
+        if self.reason:
+            status["reason"] = self.reason
+        if self.details:
+            status["details"] = self.details
+        status["code"] = self.code
+        return status
+
+    @staticmethod
+    def from_status(status: dict[str, Any]) -> ApiError:
+        """The error that a Status tells of: its class follows the reason, or the code when the reason is not ours."""
+        code = int(status.get("code") or 500)
+        reason = str(status.get("reason") or "")
+        cls = _BY_REASON.get(reason) or _BY_CODE.get(code) or ApiError
+        error = cls.__new__(cls)
+        ApiError.__init__(
+            error, str(status.get("message") or reason or code), details=status.get("details"), code=code, reason=reason
+        )
+        return error
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds that the server asks to wait before the next try; 0 when it does not say."""
+        return int((self.details or {}).get("retryAfterSeconds") or 0)
+
+
+class BadRequest(ApiError):
+    code, reason = 400, "BadRequest"
+
+
+class Unauthorized(ApiError):
+    code, reason = 401, "Unauthorized"
+
+
+class Forbidden(ApiError):
+    code, reason = 403, "Forbidden"
+
+
+class NotFound(ApiError):
+    code, reason = 404, "NotFound"
+
+
+class MethodNotAllowed(ApiError):
+    code, reason = 405, "MethodNotAllowed"
+
+
+class NotAcceptable(ApiError):
+    code, reason = 406, "NotAcceptable"
+
+
+class AlreadyExists(ApiError):
+    code, reason = 409, "AlreadyExists"
+
+
+class Conflict(ApiError):
+    code, reason = 409, "Conflict"
+
+
+class Gone(ApiError):
+    """A resourceVersion that is no longer kept: list again."""
+
+    code, reason = 410, "Expired"
+
+
+class RequestEntityTooLarge(ApiError):
+    code, reason = 413, "RequestEntityTooLarge"
+
+
+class UnsupportedMediaType(ApiError):
+    code, reason = 415, "UnsupportedMediaType"
+
+
+class Invalid(ApiError):
+    code, reason = 422, "Invalid"
+
+
+class TooManyRequests(ApiError):
+    """Try again after ``retry_after`` seconds (upstream also answers so when an eviction must wait)."""
+
+    code, reason = 429, "TooManyRequests"
+
+    def __init__(self, message: str = "", *, retry_after: int = 1, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message, details={**(details or {}), "retryAfterSeconds": retry_after})
+
+
+class InternalError(ApiError):
+    code, reason = 500, "InternalError"
+
+
+class ServiceUnavailable(ApiError):
+    code, reason = 503, "ServiceUnavailable"
+
+
+class Timeout(ApiError):
+    code, reason = 504, "Timeout"
+
+
+_FAMILY: Sequence[type[ApiError]] = (
+    BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, NotAcceptable, AlreadyExists, Conflict, Gone,
+    RequestEntityTooLarge, UnsupportedMediaType, Invalid, TooManyRequests, InternalError, ServiceUnavailable, Timeout,
+)  # fmt: skip
+_BY_REASON: dict[str, type[ApiError]] = {cls.reason: cls for cls in _FAMILY} | {"Gone": Gone, "ServerTimeout": Timeout}
+# A bare 409 without a reason is a Conflict, the later of the two in the family.
+_BY_CODE: dict[int, type[ApiError]] = {cls.code: cls for cls in _FAMILY}
+
+
+class FieldError(NamedTuple):
+    """One thing wrong with one field, e.g. ``spec.replicas: Invalid value: -1: must be greater than or equal to 0``."""
+
+    type: str
+    field: str
+    detail: str = ""
+    bad_value: Any = None
+
+    def body(self) -> str:
+        """The message without the field's path."""
+        text = _FIELD_ERROR_TEXT[self.type]
+        if self.type not in _WITHOUT_VALUE:
+            text += ": " + _shown(self.bad_value)
+        return f"{text}: {self.detail}" if self.detail else text
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.body()}"
+
+    def cause(self) -> dict[str, str]:
+        """As one of a Status's ``details.causes``."""
+        return {"reason": self.type, "message": self.body(), "field": self.field}
+
+    @staticmethod
+    def invalid(field: str, bad_value: Any, detail: str) -> FieldError:
+        return FieldError("FieldValueInvalid", field, detail, bad_value)
+
+    @staticmethod
+    def required(field: str, detail: str = "") -> FieldError:
+        return FieldError("FieldValueRequired", field, detail, "")
+
+    @staticmethod
+    def duplicate(field: str, bad_value: Any) -> FieldError:
+        return FieldError("FieldValueDuplicate", field, "", bad_value)
+
+    @staticmethod
+    def forbidden(field: str, detail: str) -> FieldError:
+        return FieldError("FieldValueForbidden", field, detail, "")
+
+    @staticmethod
+    def not_found(field: str, bad_value: Any) -> FieldError:
+        return FieldError("FieldValueNotFound", field, "", bad_value)
+
+    @staticmethod
+    def not_supported(field: str, bad_value: Any, supported: Iterable[str]) -> FieldError:
+        listed = ", ".join(quote(value) for value in supported)
+        return FieldError("FieldValueNotSupported", field, f"supported values: {listed}" if listed else "", bad_value)
+
+    @staticmethod
+    def too_long(field: str, max_bytes: int) -> FieldError:
+        return FieldError("FieldValueTooLong", field, f"may not be more than {max_bytes} bytes", "")
+
+    @staticmethod
+    def too_many(field: str, actual: int, most: int) -> FieldError:
+        return FieldError("FieldValueTooMany", field, f"must have at most {most} items", actual)
+
+
+_FIELD_ERROR_TEXT: dict[str, str] = {
+    "FieldValueNotFound": "Not found",
+    "FieldValueRequired": "Required value",
+    "FieldValueDuplicate": "Duplicate value",
+    "FieldValueInvalid": "Invalid value",
+    "FieldValueNotSupported": "Unsupported value",
+    "FieldValueForbidden": "Forbidden",
+    "FieldValueTooLong": "Too long",
+    "FieldValueTooMany": "Too many",
+    "FieldValueTypeInvalid": "Invalid value",
+    "InternalError": "Internal error",
+}
+_WITHOUT_VALUE = frozenset({"FieldValueRequired", "FieldValueForbidden", "FieldValueTooLong", "InternalError"})
+
+
+def quote(text: str) -> str:
+    """Text as Go's ``%q`` shows it (what upstream's messages use)."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, int | float):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class _Subject(NamedTuple):
+    name: str
+    group: str
+    kind: str
+
+    def details(self) -> dict[str, Any]:
+        return {part: text for part, text in self._asdict().items() if text}
+
+
+def _subject(resource: str, name: str) -> _Subject:
+    """Splits ``pods`` or ``leases.coordination.k8s.io`` for a Status's details."""
+    kind, _, group = resource.partition(".")
+    return _Subject(name, group, kind)
+
+
+def not_found(resource: str, name: str) -> NotFound:
+    """``pods "x" not found``."""
+    return NotFound(f"{resource} {quote(name)} not found", details=_subject(resource, name).details())
+
+
+def already_exists(resource: str, name: str) -> AlreadyExists:
+    """``pods "x" already exists``."""
+    return AlreadyExists(f"{resource} {quote(name)} already exists", details=_subject(resource, name).details())
+
+
+def conflict(resource: str, name: str, why: str = MODIFIED) -> Conflict:
+    """``Operation cannot be fulfilled on pods "x": the object has been modified; …``."""
+    message = f"Operation cannot be fulfilled on {resource} {quote(name)}: {why}"
+    return Conflict(message, details=_subject(resource, name).details())
+
+
+def forbidden(resource: str, name: str, why: str) -> Forbidden:
+    """``pods "x" is forbidden: why``; without a name ``pods is forbidden: why``."""
+    if not resource:
+        return Forbidden(f"forbidden: {why}" if not name else f"forbidden: {quote(name)}: {why}")
+    subject = f"{resource} {quote(name)}" if name else resource
+    return Forbidden(f"{subject} is forbidden: {why}", details=_subject(resource, name).details())
+
+
+def invalid(kind: str, name: str, causes: Iterable[FieldError]) -> Invalid:
+    """``Pod "x" is invalid: spec.a: Required value``; several causes stand in brackets, each once."""
+    errors = list(causes)
+    details = _subject(kind, name).details()
+    details["causes"] = [error.cause() for error in errors]
+    return Invalid(f"{kind} {quote(name)} is invalid{_listed(errors)}", details=details)
+
+
+def _listed(errors: Sequence[FieldError]) -> str:
+    texts = list(dict.fromkeys(str(error) for error in errors))
+    if not texts:
+        return ""
+    return f": {texts[0]}" if len(texts) == 1 else f": [{', '.join(texts)}]"

@@ -1,0 +1,115 @@
+"""Resource quantities (``500m``, ``1.5Gi``, ``1e3``): parsed to Decimal, written back in upstream's canonical form.
+
+Upstream's rules (apimachinery ``api/resource``): three formats, kept through a round trip; no fraction is
+ever written; the suffix is the largest that loses nothing; nothing finer than 1n (rounded up) nor above 2^63-1.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_CEILING, ROUND_UP, Decimal, localcontext
+from typing import Literal, NamedTuple
+
+Format = Literal["BinarySI", "DecimalSI", "DecimalExponent"]
+
+_PATTERN = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
+_DECIMAL_SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_DECIMAL_SUFFIX_OF = {power: suffix for suffix, power in _DECIMAL_SUFFIXES.items()}
+_BINARY_SUFFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_WRONG_FORMAT = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+_NANO = Decimal("1e-9")
+_MOST = Decimal(2**63 - 1)
+
+
+class Quantity(NamedTuple):
+    """An amount, and the format in which it was written."""
+
+    amount: Decimal
+    format: Format
+
+    def __str__(self) -> str:
+        return format_quantity(self.amount, self.format)
+
+
+def parse(text: str | int | float) -> Decimal:
+    """The amount of a quantity; raises ValueError with upstream's message."""
+    return parse_quantity(text).amount
+
+
+def canonical(text: str | int | float) -> str:
+    """The quantity as upstream stores and prints it."""
+    return str(parse_quantity(text))
+
+
+def value(text: str | int | float) -> int:
+    """The amount in whole units, rounded up (upstream: Value)."""
+    return int(parse(text).to_integral_value(ROUND_CEILING))
+
+
+def milli_value(text: str | int | float) -> int:
+    """The amount in thousandths, rounded up (upstream: MilliValue)."""
+    return int((parse(text) * 1000).to_integral_value(ROUND_CEILING))
+
+
+def parse_quantity(text: str | int | float) -> Quantity:
+    """Amount and format of a quantity; a JSON number counts as its text."""
+    text = str(text)
+    match = _PATTERN.fullmatch(text)
+    if match is None:
+        raise ValueError(_WRONG_FORMAT)
+    number, suffix = match.groups()
+    if not _NUMBER.fullmatch(number):
+        raise ValueError("unable to parse numeric part of quantity")
+    with localcontext() as context:
+        context.prec = 60
+        scale, format = _suffix(suffix)
+        amount = Decimal(number) * scale
+        limit = _MOST if amount >= 0 else -_MOST
+        if abs(amount) > _MOST:
+            return Quantity(limit, format)
+        if amount != amount.quantize(_NANO, ROUND_UP):
+            amount = amount.quantize(_NANO, ROUND_UP)
+    return Quantity(amount, format)
+
+
+def _suffix(suffix: str) -> tuple[Decimal, Format]:
+    if suffix in _DECIMAL_SUFFIXES:
+        return Decimal(10) ** _DECIMAL_SUFFIXES[suffix], "DecimalSI"
+    if suffix in _BINARY_SUFFIXES:
+        return Decimal(1024) ** _BINARY_SUFFIXES.index(suffix), "BinarySI"
+    if exponent := re.fullmatch(r"[eE]([-+]?[0-9]{1,4})", suffix):
+        return Decimal(10) ** int(exponent[1]), "DecimalExponent"
+    raise ValueError("unable to parse quantity's suffix")
+
+
+def format_quantity(amount: Decimal, format: Format = "DecimalSI") -> str:
+    """An amount in canonical form; BinarySI below 1024 or with a fraction is written as DecimalSI."""
+    with localcontext() as context:
+        context.prec = 60
+        if amount == 0:
+            return "0"
+        if format == "BinarySI":
+            if abs(amount) < 1024 or amount != amount.to_integral_value():
+                return _decimal(amount, "DecimalSI")
+            return _binary(int(amount))
+        return _decimal(amount, format)
+
+
+def _binary(whole: int) -> str:
+    power = 0
+    while whole % 1024 == 0 and power < len(_BINARY_SUFFIXES) - 1:
+        whole //= 1024
+        power += 1
+    return f"{whole}{_BINARY_SUFFIXES[power]}"
+
+
+def _decimal(amount: Decimal, format: Format) -> str:
+    nanos = int((amount / _NANO).to_integral_value(ROUND_UP))
+    power = -9
+    while nanos % 1000 == 0 and power < 18:
+        nanos //= 1000
+        power += 3
+    if format == "DecimalSI":
+        return f"{nanos}{_DECIMAL_SUFFIX_OF[power]}"
+    return f"{nanos}e{power}" if power else str(nanos)

@@ -1,0 +1,211 @@
+"""Upstream's rules for names, labels and values (apimachinery ``util/validation``), and v1.32's messages about them.
+
+Each function returns the list of what is wrong, empty for a good value.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+DNS1123_LABEL_MAX = 63
+DNS1123_SUBDOMAIN_MAX = 253
+
+_DNS1123_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_DNS1123_SUBDOMAIN = rf"{_DNS1123_LABEL}(\.{_DNS1123_LABEL})*"
+_DNS1035_LABEL = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_QUALIFIED_NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_LABEL_VALUE = f"({_QUALIFIED_NAME})?"
+_CONFIG_MAP_KEY = "[-._a-zA-Z0-9]+"
+_HTTP_HEADER = "[-A-Za-z0-9]+"
+_PERCENT = "[0-9]+%"
+_C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
+
+_QUALIFIED_NAME_RULE = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+)
+_QUALIFIED_NAME_EXAMPLES = ("MyName", "my.name", "123-abc")
+
+
+def max_length(length: int) -> str:
+    return f"must be no more than {length} characters"
+
+
+def in_range(low: int, high: int) -> str:
+    return f"must be between {low} and {high}, inclusive"
+
+
+EMPTY = "must be non-empty"
+
+
+def regex_error(rule: str, pattern: str, *examples: str) -> str:
+    """Upstream's sentence about a failed pattern, its doubled space between examples included."""
+    shown = " or ".join(f"'{example}', " for example in examples)
+    return f"{rule} (e.g. {shown}regex used for validation is '{pattern}')"
+
+
+def is_dns1123_label(value: str) -> list[str]:
+    """A namespace's name, a container's name."""
+    errors = []
+    if len(value) > DNS1123_LABEL_MAX:
+        errors.append(max_length(DNS1123_LABEL_MAX))
+    if not re.fullmatch(_DNS1123_LABEL, value):
+        if re.fullmatch(_DNS1123_SUBDOMAIN, value):
+            errors.append("must not contain dots")
+        else:
+            rule = (
+                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
+                "and must start and end with an alphanumeric character"
+            )
+            errors.append(regex_error(rule, _DNS1123_LABEL, "my-name", "123-abc"))
+    return errors
+
+
+def is_dns1123_subdomain(value: str) -> list[str]:
+    """The name of most objects."""
+    errors = []
+    if len(value) > DNS1123_SUBDOMAIN_MAX:
+        errors.append(max_length(DNS1123_SUBDOMAIN_MAX))
+    if not re.fullmatch(_DNS1123_SUBDOMAIN, value):
+        rule = (
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+            "and must start and end with an alphanumeric character"
+        )
+        errors.append(regex_error(rule, _DNS1123_SUBDOMAIN, "example.com"))
+    return errors
+
+
+def is_dns1035_label(value: str) -> list[str]:
+    """A Service's name."""
+    errors = []
+    if len(value) > DNS1123_LABEL_MAX:
+        errors.append(max_length(DNS1123_LABEL_MAX))
+    if not re.fullmatch(_DNS1035_LABEL, value):
+        rule = (
+            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', "
+            "start with an alphabetic character, and end with an alphanumeric character"
+        )
+        errors.append(regex_error(rule, _DNS1035_LABEL, "my-name", "abc-123"))
+    return errors
+
+
+def is_qualified_name(value: str) -> list[str]:
+    """A label's or annotation's key: a name, with an optional DNS subdomain before a slash."""
+    parts = value.split("/")
+    if len(parts) > 2:
+        rule = f"a qualified name {_QUALIFIED_NAME_RULE}"
+        sentence = regex_error(rule, _QUALIFIED_NAME, *_QUALIFIED_NAME_EXAMPLES)
+        return [f"{sentence} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+    errors = []
+    if len(parts) == 2:
+        prefix = parts[0]
+        if not prefix:
+            errors.append(f"prefix part {EMPTY}")
+        else:
+            errors += [f"prefix part {error}" for error in is_dns1123_subdomain(prefix)]
+    name = parts[-1]
+    if not name:
+        errors.append(f"name part {EMPTY}")
+    elif len(name) > DNS1123_LABEL_MAX:
+        errors.append(f"name part {max_length(DNS1123_LABEL_MAX)}")
+    if not re.fullmatch(_QUALIFIED_NAME, name):
+        errors.append("name part " + regex_error(_QUALIFIED_NAME_RULE, _QUALIFIED_NAME, *_QUALIFIED_NAME_EXAMPLES))
+    return errors
+
+
+def is_label_value(value: str) -> list[str]:
+    errors = []
+    if len(value) > DNS1123_LABEL_MAX:
+        errors.append(max_length(DNS1123_LABEL_MAX))
+    if not re.fullmatch(_LABEL_VALUE, value):
+        rule = (
+            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+            "and must start and end with an alphanumeric character"
+        )
+        errors.append(regex_error(rule, _LABEL_VALUE, "MyValue", "my_value", "12345"))
+    return errors
+
+
+def is_port_number(port: int) -> list[str]:
+    return [] if 1 <= port <= 65535 else [in_range(1, 65535)]
+
+
+def is_port_name(name: str) -> list[str]:
+    """An IANA service name, in lower case."""
+    errors = []
+    if len(name) > 15:
+        errors.append(max_length(15))
+    if not re.fullmatch("[-a-z0-9]+", name):
+        errors.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not re.search("[a-z]", name):
+        errors.append("must contain at least one letter (a-z)")
+    if "--" in name:
+        errors.append("must not contain consecutive hyphens")
+    if name and (name[0] == "-" or name[-1] == "-"):
+        errors.append("must not begin or end with a hyphen")
+    return errors
+
+
+def is_env_var_name(name: str) -> list[str]:
+    """The relaxed rule, which v1.32 applies by default."""
+    errors = []
+    if not name:
+        errors.append(f"environment variable name {EMPTY}")
+    if any(not " " <= char <= "~" or char == "=" for char in name):
+        errors.append(
+            "a valid environment variable name must consist only of printable ASCII characters other than '='"
+        )
+    return errors
+
+
+def is_config_map_key(value: str) -> list[str]:
+    """A key of a ConfigMap or Secret: it must do as a file name."""
+    errors = []
+    if len(value) > DNS1123_SUBDOMAIN_MAX:
+        errors.append(max_length(DNS1123_SUBDOMAIN_MAX))
+    if not re.fullmatch(_CONFIG_MAP_KEY, value):
+        rule = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+        errors.append(regex_error(rule, _CONFIG_MAP_KEY, "key.name", "KEY_NAME", "key-name"))
+    if value in (".", ".."):
+        errors.append(f"must not be '{value}'")
+    elif value.startswith(".."):
+        errors.append("must not start with '..'")
+    return errors
+
+
+def is_http_header_name(value: str) -> list[str]:
+    rule = "a valid HTTP header must consist of alphanumeric characters or '-'"
+    return [] if re.fullmatch(_HTTP_HEADER, value) else [regex_error(rule, _HTTP_HEADER, "X-Header-Name")]
+
+
+def is_percent(value: str) -> list[str]:
+    rule = "a valid percent string must be a numeric string followed by an ending '%'"
+    return [] if re.fullmatch(_PERCENT, value) else [regex_error(rule, _PERCENT, "1%", "93%")]
+
+
+def is_c_identifier(value: str) -> list[str]:
+    rule = (
+        "a valid C identifier must start with alphabetic character or '_', "
+        "followed by a string of alphanumeric characters or '_'"
+    )
+    return (
+        [] if re.fullmatch(_C_IDENTIFIER, value) else [regex_error(rule, _C_IDENTIFIER, "my_name", "MY_NAME", "MyName")]
+    )
+
+
+def is_ip(value: str) -> list[str]:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    return []
+
+
+def is_cidr(value: str) -> list[str]:
+    try:
+        if "/" not in value:
+            raise ValueError(value)
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
+    return []
