@@ -1,0 +1,93 @@
+"""Everything that is fixed about a cluster: addresses, ports, image names and where its state lies.
+
+One commented file of constants, so that a reader finds each number once. ``State`` names every path below the state
+directory (``.cluster/`` unless ``--state-dir`` or MINI_MINISHIFT_HOME says otherwise); nothing else builds such a path.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+SERVICE_CIDR = "172.30.0.0/16"  # the post's range of VIPs
+SERVICE_IP = "172.30.0.1"  # kubernetes.default, always the first address of the range
+CLUSTER_DNS = "172.30.0.10"
+CLUSTER_DOMAIN = "cluster.local"
+NODE_PORTS = "30000-32767"
+
+API_PORT = 6443
+KUBELET_PORT = 10250
+CONTROLLERS_HEALTH_PORT = 10257
+KUBELET_HEALTH_PORT = 10248
+PROXY_HEALTH_PORT = 10256
+
+CONTEXT = "mini-minishift"  # cluster, user and context in the kubeconfig
+
+SANDBOX_IMAGE = "mini-minishift/sandbox:latest"
+BUSYBOX_IMAGE = "mini-minishift/busybox:1"
+SISE_IMAGE = "mini-minishift/sise:0.4.0"
+
+CLUSTER_LABEL = "mini-minishift.cluster"  # on each container of ours, its value is the cluster's id
+STATE_VARIABLE = "MINI_MINISHIFT_STATE"  # in the environment of each process of ours: whose it is
+HOME_VARIABLE = "MINI_MINISHIFT_HOME"  # the user's choice of a state directory
+
+MACHINE_LOCK = Path("/run/mini-minishift.lock")  # held while a cluster runs: only one may own the KUBE chains
+
+
+@dataclass(frozen=True)
+class State:
+    """The paths of one cluster's state."""
+
+    root: Path
+
+    @property
+    def pki(self) -> Path:
+        return self.root / "pki"
+
+    @property
+    def etcd(self) -> Path:
+        return self.root / "etcd"
+
+    @property
+    def etcd_socket(self) -> Path:
+        # etcd appends a port to a unix socket's name, and its Python client dials the same form.
+        return self.etcd / "etcd.sock:0"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def kubelet(self) -> Path:
+        return self.root / "kubelet"
+
+    @property
+    def kubeconfigs(self) -> Path:
+        return self.root / "kubeconfigs"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's, for ``KUBECONFIG=`` or to copy."""
+        return self.root / "kubeconfig"
+
+    @property
+    def tokens(self) -> Path:
+        return self.root / "tokens.csv"
+
+    @property
+    def record(self) -> Path:
+        """What ``up`` must remember until ``down``: see record.py."""
+        return self.root / "cluster.json"
+
+    @property
+    def children(self) -> Path:
+        """The supervisor's table of what it runs, rewritten at each change."""
+        return self.root / "processes.json"
+
+
+def default_state() -> Path:
+    chosen = os.environ.get(HOME_VARIABLE)
+    return Path(chosen).resolve() if chosen else REPOSITORY / ".cluster"
