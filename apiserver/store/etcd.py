@@ -1,0 +1,256 @@
+"""The store on etcd, through the etcd3 package's channel and stubs.
+
+The package's own get, put and transaction helpers are left aside where they cost a round trip or an object a call: a
+write here is one Txn whose failure branch already brings what the caller needs to know. Every call has a deadline, so
+that requests fail promptly while etcd is away; gRPC reconnects by itself. The connection is made on first use, because
+gRPC does not survive a fork.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+from typing import Any
+from urllib.parse import urlsplit
+
+from apiserver.store import messages
+from apiserver.store.protocol import (
+    CLAIMS,
+    Batch,
+    Changed,
+    Claimed,
+    Compacted,
+    Entry,
+    Event,
+    FutureRevision,
+    Page,
+    Unavailable,
+)
+
+messages.install()
+
+import etcd3  # noqa: E402 - only with the messages in place
+import grpc  # noqa: E402
+from etcd3 import etcdrpc as rpc  # noqa: E402
+
+DEADLINE = 4.0  # seconds an operation may take; upstream's requests give up later, a person at kubectl earlier
+LEASE_SHARED = 60  # keys written within so many seconds share a lease and so vanish together
+# Upstream's name for the key that tells what has been compacted.
+COMPACTED_KEY = "compact_rev_key"
+_OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.keepalive_time_ms", 15_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+def parse_server(server: str) -> tuple[str, int]:
+    """``http://host:port``, ``host:port`` or ``unix:/path/to/socket:0`` as etcd3.client's host and port."""
+    if server.startswith("unix:"):
+        path, colon, port = server.removeprefix("unix://").removeprefix("unix:").rpartition(":")
+        if not colon or not port.isdecimal():
+            raise ValueError(f"--etcd-servers: {server!r} must end in ':0' as etcd names its sockets, unix:/path/etcd.sock:0")
+        return f"unix:{path}", int(port)
+    url = urlsplit(server if "//" in server else f"//{server}")
+    if url.scheme not in ("", "http") or not url.hostname:
+        raise ValueError(f"--etcd-servers: {server!r} is neither http://host:port nor unix:/path/etcd.sock:0")
+    return url.hostname, url.port or 2379
+
+
+class EtcdStore:
+    """See ``Store``."""
+
+    def __init__(self, server: str, deadline: float = DEADLINE) -> None:
+        self._host, self._port = parse_server(server)
+        self._deadline = deadline
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._calls: set[Any] = set()
+        self._lease: tuple[int, int, float] = (0, 0, 0.0)  # id, time to live, shared until
+
+    def get(self, key: str) -> Entry | None:
+        return _entry(self._call(self._kv.Range, rpc.RangeRequest(key=key.encode())))
+
+    def list(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Page:
+        request = rpc.RangeRequest(
+            key=max(prefix, start).encode(), range_end=_range_end(prefix), limit=limit, revision=revision
+        )
+        answer = self._call(self._kv.Range, request)
+        entries = [Entry(kv.key.decode(), kv.value, kv.mod_revision) for kv in answer.kvs]
+        return Page(entries, revision or answer.header.revision, answer.count)
+
+    def create(self, key: str, value: bytes, *, claims: Iterable[str] = (), ttl: int = 0) -> int:
+        return self._put(key, value, 0, claims, (), ttl)
+
+    def update(
+        self, key: str, value: bytes, revision: int, *, claims: Iterable[str] = (), released: Iterable[str] = (), ttl: int = 0
+    ) -> int:
+        return self._put(key, value, revision, claims, released, ttl)
+
+    def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
+        writes = [_deletion(name) for name in (key, *(CLAIMS + claim for claim in released))]
+        return self._transact(key, revision, (), writes)
+
+    def claimed(self, claim: str) -> bool:
+        request = rpc.RangeRequest(key=(CLAIMS + claim).encode(), count_only=True)
+        return bool(self._call(self._kv.Range, request).count)
+
+    def watch(self, prefix: str, revision: int, stop: threading.Event) -> Iterator[Batch]:
+        requests: SimpleQueue[Any] = SimpleQueue()
+        create = rpc.WatchCreateRequest(
+            key=prefix.encode(), range_end=_range_end(prefix), start_revision=revision, prev_kv=True, progress_notify=True
+        )
+        requests.put(rpc.WatchRequest(create_request=create))
+        stub = rpc.WatchStub(self._connection.channel)
+        call = stub.Watch(iter(requests.get, None))
+        self._calls.add(call)
+        try:
+            for answer in call:
+                if answer.canceled:
+                    if answer.compact_revision:
+                        raise Compacted(answer.compact_revision)
+                    raise Unavailable(answer.cancel_reason or "etcd cancelled the watch")
+                if answer.created:
+                    continue
+                events = [_event(event) for event in answer.events]
+                # While a watch catches up, the header is ahead of the events.
+                yield Batch(events[-1].revision if events else answer.header.revision, events)
+                if stop.is_set():
+                    return
+        except grpc.RpcError as error:
+            if not stop.is_set():
+                raise _translated(error) from error
+        finally:
+            self._calls.discard(call)
+            call.cancel()
+            requests.put(None)
+
+    def revision(self) -> int:
+        answer = self._call(self._kv.Range, rpc.RangeRequest(key=COMPACTED_KEY.encode(), count_only=True))
+        return int(answer.header.revision)
+
+    def compact(self, revision: int) -> None:
+        if revision <= self._oldest():
+            return
+        self._call(self._kv.Put, rpc.PutRequest(key=COMPACTED_KEY.encode(), value=str(revision).encode()))
+        try:
+            self._call(self._kv.Compact, rpc.CompactionRequest(revision=revision))
+        except Compacted:
+            return  # another worker was faster
+
+    def close(self) -> None:
+        for call in tuple(self._calls):
+            call.cancel()
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    @property
+    def _connection(self) -> Any:
+        if self._client is None:
+            with self._lock:
+                if self._client is None:
+                    self._client = etcd3.client(host=self._host, port=self._port, grpc_options=_OPTIONS)
+        return self._client
+
+    @property
+    def _kv(self) -> Any:
+        return self._connection.kvstub
+
+    def _call(self, method: Callable[..., Any], request: Any) -> Any:
+        try:
+            return method(request, timeout=self._deadline)
+        except grpc.RpcError as error:
+            raised = _translated(error)
+            if isinstance(raised, Compacted):
+                raised = Compacted(self._oldest())
+            raise raised from error
+
+    def _oldest(self) -> int:
+        found = self.get(COMPACTED_KEY)
+        return int(found.value) if found else 0
+
+    def _put(
+        self, key: str, value: bytes, revision: int, claims: Iterable[str], released: Iterable[str], ttl: int
+    ) -> int:
+        claims = tuple(dict.fromkeys(claims))
+        lease = self._lease_for(ttl) if ttl else 0
+        put = rpc.RequestOp(request_put=rpc.PutRequest(key=key.encode(), value=value, lease=lease))
+        taken = [
+            rpc.RequestOp(request_put=rpc.PutRequest(key=(CLAIMS + claim).encode(), value=key.encode())) for claim in claims
+        ]
+        return self._transact(key, revision, claims, [put, *taken, *(_deletion(CLAIMS + claim) for claim in released)])
+
+    def _transact(self, key: str, revision: int, claims: tuple[str, ...], writes: list[Any]) -> int:
+        """One compare-and-swap. When it fails, its other branch has read the key and the claims."""
+        compare = [_unchanged(key, revision), *(_unchanged(CLAIMS + claim, 0) for claim in claims)]
+        reads = [_reading(key), *(_reading(CLAIMS + claim) for claim in claims)]
+        answer = self._call(self._kv.Txn, rpc.TxnRequest(compare=compare, success=writes, failure=reads))
+        if answer.succeeded:
+            return int(answer.header.revision)
+        current = _entry(answer.responses[0].response_range)
+        if (current.revision if current else 0) != revision:
+            raise Changed(current)
+        for claim, response in zip(claims, answer.responses[1:], strict=True):
+            if response.response_range.kvs:
+                raise Claimed(claim)
+        raise Changed(current)  # released between compare and read: the caller tries again
+
+    def _lease_for(self, ttl: int) -> int:
+        now = time.monotonic()
+        with self._lock:
+            lease, its_ttl, until = self._lease
+            if its_ttl == ttl and now < until:
+                return lease
+        granted = self._call(self._connection.leasestub.LeaseGrant, rpc.LeaseGrantRequest(TTL=ttl + LEASE_SHARED))
+        with self._lock:
+            self._lease = (granted.ID, ttl, now + LEASE_SHARED)
+        return int(granted.ID)
+
+
+def _range_end(prefix: str) -> bytes:
+    encoded = prefix.encode()
+    return encoded[:-1] + bytes([encoded[-1] + 1])
+
+
+def _entry(answer: Any) -> Entry | None:
+    for kv in answer.kvs:
+        return Entry(kv.key.decode(), kv.value, kv.mod_revision)
+    return None
+
+
+def _event(event: Any) -> Event:
+    previous = event.prev_kv.value or None
+    value = None if event.type else event.kv.value
+    return Event(event.kv.key.decode(), value, previous, event.kv.mod_revision)
+
+
+def _unchanged(key: str, revision: int) -> Any:
+    return rpc.Compare(key=key.encode(), target=rpc.Compare.MOD, result=rpc.Compare.EQUAL, mod_revision=revision)
+
+
+def _reading(key: str) -> Any:
+    return rpc.RequestOp(request_range=rpc.RangeRequest(key=key.encode()))
+
+
+def _deletion(key: str) -> Any:
+    return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key.encode()))
+
+
+def _translated(error: Any) -> Exception:
+    code, details = error.code(), error.details() or ""
+    if code == grpc.StatusCode.OUT_OF_RANGE:
+        return FutureRevision(details) if "future revision" in details else Compacted(0)
+    if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+        return Unavailable("etcdserver: request timed out")
+    if code == grpc.StatusCode.UNAVAILABLE:
+        return Unavailable(f"etcd does not answer: {details}")
+    return Unavailable(f"etcd: {code.name}: {details}")

@@ -1,0 +1,167 @@
+"""A store in this process's memory, for tests and for an API server without etcd. Same semantics, no persistence.
+
+The history is one list of events; it serves watches and lists of the past alike, and compaction cuts it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+
+from apiserver.store.protocol import Batch, Changed, Claimed, Compacted, Entry, Event, FutureRevision, Page
+
+
+def _revision(item: tuple[Event, Entry | None]) -> int:
+    return item[0].revision
+
+
+class MemoryStore:
+    """See ``Store``. One lock guards all; watchers wait on its condition."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._entries: dict[str, Entry] = {}
+        self._keys: list[str] = []
+        self._claims: dict[str, str] = {}
+        self._history: list[tuple[Event, Entry | None]] = []  # each event with the entry before it
+        self._revision = 1
+        self._oldest = 1
+        self._closed = False
+        self._expiries: list[tuple[float, str, int]] = []
+
+    def get(self, key: str) -> Entry | None:
+        with self._changed:
+            self._expire()
+            return self._entries.get(key)
+
+    def list(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Page:
+        with self._changed:
+            self._expire()
+            entries, keys = self._entries, self._keys
+            if revision:
+                entries = self._as_of(revision)
+                keys = sorted(entries)
+            begin = bisect_left(keys, max(prefix, start))
+            end = bisect_left(keys, prefix[:-1] + chr(ord(prefix[-1]) + 1))
+            chosen = keys[begin : min(end, begin + limit) if limit else end]
+            return Page([entries[key] for key in chosen], revision or self._revision, end - begin)
+
+    def create(self, key: str, value: bytes, *, claims: Iterable[str] = (), ttl: int = 0) -> int:
+        return self._put(key, value, 0, claims, (), ttl)
+
+    def update(
+        self, key: str, value: bytes, revision: int, *, claims: Iterable[str] = (), released: Iterable[str] = (), ttl: int = 0
+    ) -> int:
+        return self._put(key, value, revision, claims, released, ttl)
+
+    def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
+        with self._changed:
+            self._expire()
+            self._compare(key, revision)
+            for claim in released:
+                self._claims.pop(claim, None)
+            self._remove(key)
+            self._changed.notify_all()
+            return self._revision
+
+    def claimed(self, claim: str) -> bool:
+        with self._changed:
+            return claim in self._claims
+
+    def watch(self, prefix: str, revision: int, stop: threading.Event) -> Iterator[Batch]:
+        position = revision
+        while not stop.is_set():
+            with self._changed:
+                if position < self._oldest:
+                    raise Compacted(self._oldest)
+                while self._revision < position and not self._closed:
+                    # Expiry is the only change that no caller brings about.
+                    wait = self._expiries[0][0] - time.monotonic() if self._expiries else None
+                    self._changed.wait(wait)
+                    self._expire()
+                if self._closed:
+                    return
+                begin = bisect_left(self._history, position, key=_revision)
+                batch = Batch(self._revision, [event for event, _ in self._history[begin:] if event.key.startswith(prefix)])
+            position = batch.revision + 1
+            yield batch
+
+    def revision(self) -> int:
+        with self._changed:
+            return self._revision
+
+    def compact(self, revision: int) -> None:
+        with self._changed:
+            if revision > self._revision:
+                raise FutureRevision
+            if revision > self._oldest:
+                self._oldest = revision
+                begin = bisect_left(self._history, revision, key=_revision)
+                del self._history[:begin]
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _put(
+        self, key: str, value: bytes, revision: int, claims: Iterable[str], released: Iterable[str], ttl: int
+    ) -> int:
+        with self._changed:
+            self._expire()
+            current = self._compare(key, revision)
+            claims = tuple(claims)
+            for claim in claims:
+                if claim in self._claims:
+                    raise Claimed(claim)
+            self._claims.update(dict.fromkeys(claims, key))
+            for claim in released:
+                self._claims.pop(claim, None)
+            self._revision += 1
+            self._entries[key] = Entry(key, value, self._revision)
+            if current is None:
+                insort(self._keys, key)
+            self._history.append((Event(key, value, current.value if current else None, self._revision), current))
+            if ttl:
+                heapq.heappush(self._expiries, (time.monotonic() + ttl, key, self._revision))
+            self._changed.notify_all()
+            return self._revision
+
+    def _compare(self, key: str, revision: int) -> Entry | None:
+        current = self._entries.get(key)
+        if (current.revision if current else 0) != revision:
+            raise Changed(current)
+        return current
+
+    def _remove(self, key: str) -> None:
+        self._revision += 1
+        current = self._entries.pop(key)
+        del self._keys[bisect_left(self._keys, key)]
+        self._history.append((Event(key, None, current.value, self._revision), current))
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        while self._expiries and self._expiries[0][0] <= now:
+            _, key, revision = heapq.heappop(self._expiries)
+            current = self._entries.get(key)
+            if current is not None and current.revision == revision:
+                self._remove(key)
+                self._changed.notify_all()
+
+    def _as_of(self, revision: int) -> dict[str, Entry]:
+        if revision > self._revision:
+            raise FutureRevision
+        if revision < self._oldest:
+            raise Compacted(self._oldest)
+        entries = dict(self._entries)
+        for event, before in reversed(self._history):
+            if event.revision <= revision:
+                break
+            if before is None:
+                entries.pop(event.key, None)
+            else:
+                entries[event.key] = before
+        return entries

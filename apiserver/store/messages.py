@@ -1,0 +1,51 @@
+"""Makes etcd3's message modules usable with a current protobuf, at the speed of its C implementation.
+
+etcd3 0.12 ships modules that protoc generated years ago. Importing them fails with protobuf >= 3.21, unless
+PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python is set for the whole process, which costs: see ``bench/`` (encoding and
+parsing takes 20 to 40 times as long) and binds every other user of protobuf. What those modules describe has not aged,
+though: each holds the serialized descriptor of its .proto file. So the descriptors are read out of the files as text, given to
+a descriptor pool of their own (their names, such as "rpc.proto", are nobody's else), and the message classes that
+protobuf makes of them take the places of the modules before etcd3 imports them.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from google.protobuf import descriptor_pool, message_factory
+
+_FILES = ("kv", "auth", "rpc")  # each imports only those before it
+_SERIALIZED = re.compile(r"serialized_pb=_b\(('.*')\)")
+
+
+def install() -> None:
+    """Puts ``etcd3.etcdrpc.{kv,auth,rpc}_pb2`` into ``sys.modules``; must run before the first ``import etcd3``."""
+    if "etcd3.etcdrpc.rpc_pb2" in sys.modules:
+        return
+    spec = importlib.util.find_spec("etcd3")
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError("the package etcd3 is not installed; run: pip install 'etcd3>=0.12,<0.13'")
+    folder = Path(spec.submodule_search_locations[0], "etcdrpc")
+    pool = descriptor_pool.DescriptorPool()
+    for name in _FILES:
+        found = _SERIALIZED.search((folder / f"{name}_pb2.py").read_text())
+        if found is None:
+            raise ImportError(f"{folder}/{name}_pb2.py has another form than etcd3 0.12's; install etcd3>=0.12,<0.13")
+        pool.AddSerializedFile(ast.literal_eval(found[1]).encode("latin-1"))
+        sys.modules[f"etcd3.etcdrpc.{name}_pb2"] = _module(pool, name)
+
+
+def _module(pool: descriptor_pool.DescriptorPool, name: str) -> ModuleType:
+    file = pool.FindFileByName(f"{name}.proto")
+    module = ModuleType(f"etcd3.etcdrpc.{name}_pb2", f"The messages of {name}.proto.")
+    for descriptor in file.message_types_by_name.values():
+        setattr(module, descriptor.name, message_factory.GetMessageClass(descriptor))
+    for enum in file.enum_types_by_name.values():
+        for value in enum.values:
+            setattr(module, value.name, value.number)
+    return module
