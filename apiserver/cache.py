@@ -1,0 +1,374 @@
+"""The watch cache: every object of the store in this process, fed by one watch on the whole registry.
+
+One feed means one order: ``revision`` says how far all kinds are. Reads and watches are served from here.
+
+* An object's JSON is spliced together once a revision, parsed only when somebody has to look inside.
+* Each kind keeps a log of its latest events. A watcher is a position in that log, so a hundred watchers cost one
+  event, and one that falls off the log's end gets 410 Gone.
+* At the start the log is filled with the store's history, so that watches survive a restart of the worker.
+* Objects handed out are shared: copy before changing one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
+
+import orjson
+
+from apiserver.freshness import Acknowledged
+from apiserver.store.protocol import Batch, Compacted, Event, Store, Unavailable
+from machinery.errors import Gone, Timeout
+from machinery.objects import Object
+
+log = logging.getLogger(__name__)
+
+ROOT = "/registry/"
+HISTORY = 1000  # events a kind's log keeps at least, and revisions that a starting worker looks back
+CATCH_UP = 3.0  # seconds a read may wait for the feed (upstream: blockTimeout)
+RETRY = 0.2  # seconds between two attempts to reach the store
+_METADATA = b'"metadata":{'
+
+
+class Item:
+    """One object at one revision."""
+
+    __slots__ = ("_object", "data", "key", "revision")
+
+    def __init__(self, key: str, value: bytes, revision: int) -> None:
+        self.key = key
+        self.revision = revision
+        self.data = with_resource_version(value, revision)
+        self._object: Object | None = None
+
+    @property
+    def object(self) -> Object:
+        """The parsed object, shared by all readers."""
+        parsed = self._object
+        if parsed is None:
+            parsed = self._object = orjson.loads(self.data)
+        return parsed
+
+
+class Change:
+    """One event of a kind: ``item`` is the new state, or the last one with the revision of its deletion."""
+
+    __slots__ = ("_wire", "deleted", "item", "previous", "revision")
+
+    def __init__(self, item: Item, previous: Item | None, deleted: bool) -> None:
+        self.item = item
+        self.previous = previous
+        self.deleted = deleted
+        self.revision = item.revision
+        self._wire: dict[str, bytes] = {}
+
+    @property
+    def type(self) -> str:
+        """ADDED, MODIFIED or DELETED, as a watcher without selectors sees it."""
+        if self.deleted:
+            return "DELETED"
+        return "MODIFIED" if self.previous else "ADDED"
+
+    def wire(self, type_: str) -> bytes:
+        """The line on the wire, made once for all watchers."""
+        line = self._wire.get(type_)
+        if line is None:
+            line = self._wire[type_] = b'{"type":"%b","object":%b}\n' % (type_.encode(), self.item.data)
+        return line
+
+
+class Watcher:
+    """A position in a kind's log. ``wait`` sleeps until there may be news; ``take`` returns it."""
+
+    def __init__(self, cache: WatchCache, kind: _KindCache, prefix: str, after: int) -> None:
+        self.prefix = prefix
+        self._cache = cache
+        self._kind = kind
+        self._after = after
+        self._position = kind.base + bisect_right(kind.log, after, key=attrgetter("revision"))
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._woken = False
+        self._closed = False
+
+    def take(self) -> tuple[list[Change], int]:
+        """What happened since the last call, and the revision up to which this is all. Raises Gone when too slow."""
+        with self._cache.lock:
+            kind = self._kind
+            if self._woken:
+                os.eventfd_read(self._fd)
+                self._woken = False
+            start = self._position - kind.base
+            if start < 0:
+                raise Gone(f"too old resource version: {self._after} ({kind.oldest})")
+            found = kind.log[start:]
+            self._position = kind.base + len(kind.log)
+            revision = self._cache.revision
+        prefix, after = self.prefix, self._after
+        changes = [change for change in found if change.revision > after and change.item.key.startswith(prefix)]
+        self._after = max(after, revision)
+        return changes, revision
+
+    def wait(self, timeout: float, socket: int = -1) -> bool:
+        """Sleeps until news, the end of the wait, or the client's side becoming readable, which gives True."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        if socket >= 0:
+            poll.register(socket, select.POLLIN | select.POLLRDHUP)
+        return any(fd == socket for fd, _ in poll.poll(max(0, timeout * 1000)))
+
+    def wake(self) -> None:
+        """Ends ``wait``; called with the cache's lock held."""
+        if not self._woken and not self._closed:
+            self._woken = True
+            os.eventfd_write(self._fd, 1)
+
+    def close(self) -> None:
+        """Gives the position back."""
+        with self._cache.lock:
+            if not self._closed:
+                self._closed = True
+                self._kind.watchers.discard(self)
+                os.close(self._fd)
+
+
+class _KindCache:
+    """The objects of one kind in the order of their keys, and the log of their changes."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+        self.keys: list[str] = []
+        self.log: list[Change] = []
+        self.base = 0  # the position of log[0], counted from the process's start
+        self.oldest = 0  # watches may start after this revision
+        self.dropped = 0  # the revision of the newest event that is known to be missing from the log
+        self.changed = 0  # the revision of the last change
+        self.watchers: set[Watcher] = set()
+
+    def replace(self, items: Iterable[Item], revision: int) -> None:
+        self.items = {item.key: item for item in items}
+        self.keys = sorted(self.items)
+        self.base += len(self.log) + 1  # a gap: watchers at the old end are behind it
+        self.log = []
+        self.oldest = self.changed = revision
+        self.dropped = 0
+
+    def apply(self, event: Event) -> None:
+        previous = self.items.get(event.key)
+        if event.value is None:
+            if previous is not None:
+                del self.items[event.key]
+                del self.keys[bisect_left(self.keys, event.key)]
+                self.append(Change(_moved(previous, event.revision), previous, True))
+            return
+        item = Item(event.key, event.value, event.revision)
+        if previous is None:
+            insort(self.keys, event.key)
+        self.items[event.key] = item
+        self.append(Change(item, previous, False))
+
+    def remember(self, event: Event) -> None:
+        """Puts an event of the past, whose outcome is in ``items`` already, into the log."""
+        previous = Item(event.key, event.previous, event.revision - 1) if event.previous else None
+        if event.value is not None:
+            self.append(Change(Item(event.key, event.value, event.revision), previous, False))
+        elif previous is not None:
+            self.append(Change(_moved(previous, event.revision), previous, True))
+        else:
+            self.dropped = event.revision
+
+    def append(self, change: Change) -> None:
+        self.changed = max(self.changed, change.revision)
+        self.log.append(change)
+        if len(self.log) >= 2 * HISTORY:
+            self.dropped = self.log[HISTORY - 1].revision
+            self.oldest = max(self.oldest, self.dropped)
+            del self.log[:HISTORY]
+            self.base += HISTORY
+        key = change.item.key
+        for watcher in self.watchers:
+            if key.startswith(watcher.prefix):
+                watcher.wake()
+
+
+class WatchCache:
+    """See the module's words. ``start`` after the fork; every method is safe to call from any thread."""
+
+    def __init__(self, store: Store, prefixes: Iterable[str], acknowledged: Acknowledged) -> None:
+        self.lock = threading.Lock()
+        self.revision = 0
+        self._moved = threading.Condition(self.lock)
+        self._store = store
+        self._acknowledged = acknowledged
+        self._kinds = {prefix: _KindCache() for prefix in prefixes}
+        self._loaded = 0  # the revision of the last full list; while _fed is below it the feed delivers history
+        self._history_from = 0
+        self._fed = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch-cache", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the feed and every watch, promptly."""
+        self._stop.set()
+        with self.lock:
+            for kind in self._kinds.values():
+                for watcher in kind.watchers:
+                    watcher.wake()
+            self._moved.notify_all()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def acknowledge(self, prefix: str, revision: int) -> None:
+        """Called by a writer before it answers: reads everywhere will wait for this revision."""
+        self._acknowledged.raise_to(prefix, revision)
+
+    def catch_up(self, prefix: str) -> None:
+        """Waits until the cache shows every acknowledged write of the kind; raises Timeout rather than be stale."""
+        revision = self._acknowledged.get(prefix)
+        if self.revision < revision or not self.revision:
+            self.wait_for(max(revision, 1))
+
+    def wait_for(self, revision: int) -> None:
+        """Waits until the cache is at ``revision``; raises upstream's Timeout when it does not come."""
+        with self._moved:
+            reached = self._moved.wait_for(lambda: self.revision >= revision or self._stop.is_set(), CATCH_UP)
+            if not reached or self.revision < revision:
+                message = f"Too large resource version: {revision}, current: {self.revision}"
+                if not self.revision:
+                    message = "the API server has not yet read its objects from etcd"
+                cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+                raise Timeout(f"Timeout: {message}", details={"causes": [cause], "retryAfterSeconds": 1})
+
+    def get(self, prefix: str, key: str) -> Item | None:
+        """One object as far as the cache is; call ``catch_up`` first for what must not be old."""
+        return self._kinds[prefix].items.get(key)
+
+    def list(self, prefix: str, below: str = "", start: str = "", limit: int = 0) -> tuple[list[Item], int, int]:
+        """Objects whose keys begin with ``below`` from ``start`` on, the revision, and how many there are from there."""
+        kind = self._kinds[prefix]
+        with self.lock:
+            begin, end = 0, len(kind.keys)
+            if below or start:
+                begin = bisect_left(kind.keys, max(below, start))
+                if below:
+                    end = bisect_left(kind.keys, below[:-1] + chr(ord(below[-1]) + 1))
+            keys = kind.keys[begin : min(end, begin + limit) if limit else end]
+            return [kind.items[key] for key in keys], self.revision, end - begin
+
+    def changed(self, prefix: str) -> int:
+        """The revision of the kind's last change."""
+        return self._kinds[prefix].changed
+
+    def watch(self, prefix: str, below: str, after: int) -> Watcher:
+        """A watcher of later events than ``after``; raises Gone when that is too long ago."""
+        with self.lock:
+            kind = self._kinds[prefix]
+            if after < kind.oldest:
+                raise Gone(f"too old resource version: {after} ({kind.oldest})")
+            watcher = Watcher(self, kind, below, after)
+            kind.watchers.add(watcher)
+            return watcher
+
+    def watch_with_list(self, prefix: str, below: str) -> tuple[list[Item], Watcher]:
+        """The present objects, and a watcher of all that comes after them."""
+        kind = self._kinds[prefix]
+        with self.lock:
+            items = [kind.items[key] for key in kind.keys if key.startswith(below)]
+            watcher = Watcher(self, kind, below, self.revision)
+            kind.watchers.add(watcher)
+            return items, watcher
+
+    def _run(self) -> None:
+        reachable = True
+        while not self._stop.is_set():
+            try:
+                if not self._loaded or self._store.revision() < self.revision:
+                    self._load()
+                if not reachable:
+                    log.info("etcd answers again")
+                reachable = True
+                for batch in self._store.watch(ROOT, self._fed + 1, self._stop):
+                    self._apply(batch)
+            except Compacted as error:
+                if self._fed < self._loaded and error.oldest <= self._loaded:
+                    self._fed = self._history_from = error.oldest
+                else:
+                    log.info("the cache fell behind etcd's history: reading everything again")
+                    self._loaded = 0
+            except Unavailable as error:
+                if reachable and not self._stop.is_set():
+                    log.warning("%s; trying again until it does", error)
+                reachable = False
+                self._stop.wait(RETRY)
+
+    def _load(self) -> None:
+        page = self._store.list(ROOT)
+        items: dict[str, list[Item]] = {prefix: [] for prefix in self._kinds}
+        for entry in page.entries:
+            prefix = self._prefix_of(entry.key)
+            if prefix:
+                items[prefix].append(Item(entry.key, entry.value, entry.revision))
+        with self._moved:
+            for prefix, kind in self._kinds.items():
+                kind.replace(items[prefix], page.revision)
+                for watcher in kind.watchers:
+                    watcher.wake()
+            self.revision = self._loaded = page.revision
+            self._fed = self._history_from = max(page.revision - HISTORY, 1)
+            self._moved.notify_all()
+
+    def _apply(self, batch: Batch) -> None:
+        with self._moved:
+            for event in batch.events:
+                prefix = self._prefix_of(event.key)
+                if not prefix:
+                    continue
+                if event.revision > self._loaded:
+                    self._kinds[prefix].apply(event)
+                else:
+                    self._kinds[prefix].remember(event)
+            if self._fed < self._loaded <= batch.revision:
+                # The whole history is in the logs now.
+                for kind in self._kinds.values():
+                    kind.oldest = max(self._history_from, kind.dropped)
+            self._fed = batch.revision
+            if batch.revision > self.revision:
+                self.revision = batch.revision
+                self._moved.notify_all()
+
+    def _prefix_of(self, key: str) -> str:
+        parts = key.split("/", 4)
+        prefix = f"/registry/{parts[2]}/"
+        if prefix in self._kinds:
+            return prefix
+        prefix = f"/registry/{parts[2]}/{parts[3]}/" if len(parts) > 4 else ""
+        return prefix if prefix in self._kinds else ""
+
+
+def with_resource_version(value: bytes, revision: int) -> bytes:
+    """The stored JSON with its ``metadata.resourceVersion``, by splicing: ``encode`` puts metadata near the front."""
+    place = value.index(_METADATA) + len(_METADATA)
+    return b'%b"resourceVersion":"%d",%b' % (value[:place], revision, value[place:])
+
+
+def encode(obj: Object) -> bytes:
+    """The JSON to store: without resourceVersion, and with the metadata behind apiVersion and kind."""
+    metadata: dict[str, Any] = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
+    head = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata}
+    return orjson.dumps(head | {k: v for k, v in obj.items() if k not in head})
+
+
+def _moved(item: Item, revision: int) -> Item:
+    parsed = dict(item.object)
+    parsed["metadata"] = parsed["metadata"] | {"resourceVersion": str(revision)}
+    return Item(item.key, encode(parsed), revision)
