@@ -1,0 +1,15 @@
+"""Upstream's schemas at work: bodies become objects, and patches learn how lists merge.
+
+Built-in kinds are decoded as upstream's Go structs are: unknown fields are dropped (and told of), null means
+absent, a value of the wrong type is an error that names the Go field, required scalars get their zero value.
+
+    body.py         bytes → value: JSON, YAML, malformed input, duplicate keys
+    definitions.py  upstream's OpenAPI definitions, from the package kubernetes-validate
+    nodes.py        a definition compiled to a tree that checks values in place
+    formats.py      times, quantities, base64
+    decode.py       what the rest of the API server calls
+"""
+
+from apiserver.schema.decode import check, decode, node_of, preload
+
+__all__ = ["check", "decode", "node_of", "preload"]

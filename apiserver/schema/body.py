@@ -1,0 +1,199 @@
+"""A request's bytes as a value: JSON by orjson, YAML by PyYAML, with Go's words for what is malformed.
+
+orjson keeps the last of duplicate keys without a word. Whether there were any is told by counting quotation marks in
+the body and in the value written back: a dropped key takes at least two along. Only then is the body read twice.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import yaml
+
+from apiserver.schema.nodes import Node, Problem
+from machinery.errors import UnsupportedMediaType
+
+JSON = "application/json"
+YAML = "application/yaml"
+# A YAML document of aliases to aliases may be a few lines and still stand for more nodes than fit into memory.
+_MOST_YAML_NODES = 1_000_000
+
+# Python's words for a JSON error → what Go says after ``invalid character 'x'``.
+_GO_WORDS = {
+    "Expecting value": "looking for beginning of value",
+    "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
+    "Illegal trailing comma before end of object": "looking for beginning of object key string",
+    "Illegal trailing comma before end of array": "looking for beginning of value",
+    "Expecting ':' delimiter": "after object key",
+    "Extra data": "after top-level value",
+    "Invalid control character at": "in string literal",
+    "Invalid \\escape": "in string escape code",
+    "Invalid \\uXXXX escape": "in \\u hexadecimal character escape",
+}
+
+
+class MalformedError(ValueError):
+    """A body that is no JSON or YAML; the text is upstream's."""
+
+
+def parse(body: bytes, content_type: str) -> Any:
+    """The value of a body; raises MalformedError, or UnsupportedMediaType for what is neither JSON nor YAML."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in (JSON, ""):
+        return parse_json(body)
+    if media_type == YAML:
+        return _parse_yaml(body)
+    raise unsupported_media_type(JSON, YAML)
+
+
+def unsupported_media_type(*accepted: str) -> UnsupportedMediaType:
+    """Upstream's 415."""
+    return UnsupportedMediaType(
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+    )
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text; raises MalformedError."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedError(_go_words(body) or str(error)) from None
+
+
+def _go_words(body: bytes) -> str:
+    try:
+        text = body.decode()
+        json.loads(text)
+    except UnicodeDecodeError:
+        return "invalid UTF-8 in JSON text"
+    except RecursionError:
+        return "exceeded max depth"
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+            return "unexpected end of JSON input"
+        found = text[error.pos]
+        if error.msg == "Expecting ',' delimiter":
+            words = "after " + _innermost(text[: error.pos])
+        else:
+            words = _GO_WORDS.get(error.msg.removesuffix(": "), error.msg)
+        shown = found if found.isprintable() else f"\\x{ord(found):02x}"
+        return f"invalid character '{shown}' {words}"
+    return ""  # Python reads it (NaN, a lone surrogate): orjson's own words must do.
+
+
+def _innermost(text: str) -> str:
+    """What a comma was expected after; strings are skipped, the text up to here is known to be well-formed."""
+    stack: list[str] = []
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "{[":
+            stack.append(character)
+        elif character in "}]":
+            stack.pop()
+    return "array element" if stack and stack[-1] == "[" else "object key:value pair"
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C one where it was built
+    """Times stay strings, as upstream's YAML reader leaves them."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+
+
+def _parse_yaml(body: bytes) -> Any:
+    try:
+        loader = _Loader(body)
+        try:
+            # Further documents are not looked at, as upstream does.
+            document = loader.get_data() if loader.check_data() else None
+        finally:
+            loader.dispose()
+        return _as_json(document, [_MOST_YAML_NODES])
+    except MalformedError:
+        raise
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise MalformedError(f"error converting YAML to JSON: {_yaml_words(error)}") from None
+
+
+def _yaml_words(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error)
+    return f"yaml: line {mark.line + 1}: {problem}" if mark else f"yaml: {problem}"
+
+
+def _as_json(value: Any, budget: list[int]) -> Any:
+    """A copy with aliases spelled out and keys made strings."""
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise MalformedError("error converting YAML to JSON: yaml: document contains excessive aliasing")
+    if isinstance(value, dict):
+        return {_key(key): _as_json(child, budget) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_as_json(child, budget) for child in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise MalformedError(f"error converting YAML to JSON: json: unsupported value: {value}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return float(value)  # as for JSON numbers of that size
+    if isinstance(value, str | int | float) or value is None:
+        return value
+    raise MalformedError(f"error converting YAML to JSON: yaml: a {type(value).__name__} has no JSON form")
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if isinstance(key, str | int | float):
+        return str(key)
+    raise MalformedError(f"error converting YAML to JSON: yaml: {key!r} cannot be a key")
+
+
+def may_have_duplicates(body: bytes, value: Any) -> bool:
+    """False when no key occurs twice; true when one does, or when only a second reading can tell."""
+    return body.count(b'"') != orjson.dumps(value).count(b'"') or b"\\u0022" in body
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object with all its members, duplicates too."""
+
+
+def strict_problems(body: bytes, node: Node) -> list[Problem]:
+    """Unknown and duplicate fields of a JSON body in the order of the document, as upstream lists them."""
+    try:
+        value = json.loads(body, object_pairs_hook=_Pairs)
+    except RecursionError:
+        raise MalformedError("exceeded max depth") from None
+    found: dict[Problem, None] = {}
+    _collect(value, node, "", lambda problem: found.setdefault(problem))
+    return list(found)
+
+
+def _collect(value: Any, node: Node, path: str, report: Callable[[Problem], object]) -> None:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for key, child in value:
+            below = node.child(key)
+            if below is None:
+                report(Problem("unknown field", f"{path}.{key}"))
+                continue
+            if key in seen:
+                report(Problem("duplicate field", f"{path}.{key}"))
+            seen.add(key)
+            _collect(child, below, f"{path}.{key}", report)
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            below = node.child("")
+            if below is not None:
+                _collect(child, below, f"{path}[{index}]", report)

@@ -1,0 +1,164 @@
+"""From a body to an object of the kind that was asked for, or upstream's 400 that says why not.
+
+The rules are those of upstream's create handler and JSON serializer: the kind and version of the body may be absent,
+else they must be the ones of the path; field validation is Strict (refuse), Warn (tell) or Ignore.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import orjson
+
+from apiserver.kind import Kind
+from apiserver.schema import body as bodies
+from apiserver.schema import definitions
+from apiserver.schema.nodes import Compiler, MismatchError, Node, Problem, Struct
+from machinery.errors import BadRequest, FieldError, Invalid, invalid, quote
+from machinery.objects import Object
+
+# Upstream stops counting here.
+_MOST_PROBLEMS = 100
+# How Go prints the struct that upstream first reads a body into.
+_IDENTITY = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+)
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+
+_nodes: dict[str, Node] = {}
+# (apiVersion, kind) of everything that upstream knows: such a body is of the wrong kind, any other is of no kind.
+_registered: set[tuple[str, str]] = set()
+
+
+def preload(names: Iterable[str]) -> None:
+    """Compiles these definitions and what they refer to; done once before the workers fork, so that they share it."""
+    known = definitions.load()
+    compiler = Compiler(known, _nodes)
+    for name in names:
+        if name in known:
+            compiler.definition(name)
+    if not _registered:
+        for schema in known.values():
+            for row in schema.get("x-kubernetes-group-version-kind", ()):
+                version = f"{row['group']}/{row['version']}" if row["group"] else row["version"]
+                _registered.add((version, row["kind"]))
+
+
+def node_of(definition: str) -> Node:
+    """The compiled form of a definition; raises KeyError for an unknown name."""
+    if definition not in _nodes:
+        preload([definition])
+    return _nodes[definition]
+
+
+def decode(
+    kind: Kind, body: bytes, content_type: str, *, field_validation: str = "Warn", version: str = ""
+) -> tuple[Object, list[str]]:
+    """The object in a body, pruned and normalised, with warnings about what was dropped.
+
+    ``version`` is the one asked for when it is not the kind's own: the row's ``convert`` then runs before the fields
+    are checked. Raises BadRequest or UnsupportedMediaType as upstream does.
+    """
+    node = node_of(kind.definition)
+    try:
+        obj = bodies.parse(body, content_type)
+        obj = {} if obj is None else obj
+    except bodies.MalformedError as error:
+        text = str(error)
+        if not text.startswith("error converting YAML"):
+            text = f"couldn't get version/kind; json parse error: {text}"
+        raise _unrecognized(kind, text, body) from None
+    api_version = f"{kind.group}/{version}" if kind.group and version else version or kind.api_version
+    found_version, found_kind = _check_identity(kind, api_version, obj, body)
+    duplicates = field_validation != "Ignore" and _is_json(content_type) and bodies.may_have_duplicates(body, obj)
+    if version not in ("", kind.version) and kind.convert is not None:
+        kind.convert(obj, version, True)
+    try:
+        problems = node.walk(obj) if node.walk else None
+    except MismatchError as mismatch:
+        raise _cannot_be_handled(kind, found_version, found_kind, str(mismatch)) from None
+    if duplicates:
+        problems = bodies.strict_problems(body, node)
+    obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
+    if "metadata" not in obj and node.child("metadata") is not None:
+        obj["metadata"] = {}
+    if not problems or field_validation == "Ignore":
+        return obj, []
+    texts = _texts(problems)
+    if field_validation == "Strict":
+        raise _cannot_be_handled(kind, found_version, found_kind, f"strict decoding error: {', '.join(texts)}")
+    return obj, texts
+
+
+def check(kind: Kind, obj: Object, *, field_validation: str = "Warn") -> tuple[Object, list[str]]:
+    """Prunes and normalises an object that a patch produced, in place; raises Invalid, as upstream does for patches."""
+    node = node_of(kind.definition)
+    try:
+        problems = node.walk(obj) if node.walk else None
+    except MismatchError as mismatch:
+        raise _invalid_patch(obj, str(mismatch)) from None
+    if isinstance(node, Struct) and "metadata" in node.specs:
+        obj.setdefault("metadata", {})
+    if not problems or field_validation == "Ignore":
+        return obj, []
+    texts = _texts(problems)
+    if field_validation == "Strict":
+        raise _invalid_patch(obj, f"strict decoding error: {', '.join(texts)}")
+    return obj, texts
+
+
+def _is_json(content_type: str) -> bool:
+    return "yaml" not in content_type
+
+
+def _texts(problems: list[Problem]) -> list[str]:
+    return [str(problem) for problem in problems[:_MOST_PROBLEMS]]
+
+
+def _check_identity(kind: Kind, api_version: str, obj: object, body: bytes) -> tuple[str, str]:
+    """The apiVersion and kind of the body; raises BadRequest unless they are what the path serves."""
+    if type(obj) is not dict:
+        mismatch = MismatchError(obj, _IDENTITY)
+        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {mismatch}", body)
+    for field in ("apiVersion", "kind"):
+        if not isinstance(obj.get(field) or "", str):
+            mismatch = MismatchError(obj[field], "string")
+            text = f"json: cannot unmarshal {mismatch.word} into Go struct field .{field} of type string"
+            raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body)
+    found_version, found_kind = obj.get("apiVersion") or api_version, obj.get("kind") or kind.kind
+    if (found_version, found_kind) == (api_version, kind.kind):
+        return found_version, found_kind
+    if (found_version, found_kind) not in _registered:
+        why = f"no kind {quote(found_kind)} is registered for version {quote(found_version)} in scheme {quote(_SCHEME)}"
+        raise _cannot_be_handled(kind, found_version, found_kind, why)
+    if found_kind != kind.kind:
+        wrong = f"{found_version.rpartition('/')[2]}.{found_kind}"
+        why = f"converting ({wrong}) to ({kind.group.partition('.')[0] or 'core'}.{kind.kind}): unknown conversion"
+        raise _cannot_be_handled(kind, found_version, found_kind, why)
+    if kind.definition.startswith("io.k8s.apimachinery."):
+        return found_version, found_kind  # DeleteOptions and its like belong to every group.
+    raise BadRequest(
+        f"the API version in the data ({found_version}) does not match the expected API version ({api_version})"
+    )
+
+
+def _cannot_be_handled(kind: Kind, version: str, found: str, why: str) -> BadRequest:
+    version = version.rpartition("/")[2]
+    return BadRequest(f"{found} in version {quote(version)} cannot be handled as a {kind.kind}: {why}")
+
+
+def _unrecognized(kind: Kind, why: str, body: bytes) -> BadRequest:
+    return BadRequest(f"the object provided is unrecognized (must be of type {kind.kind}): {why} ({_summary(body)})")
+
+
+def _summary(body: bytes) -> str:
+    """The first bytes of a body for an error: as text when it looks like JSON, in hexadecimal otherwise."""
+    if not body:
+        return "<empty>"
+    head = body[:30]
+    text = head.decode(errors="replace") if body[:1] == b"{" else head.hex()
+    return f"{text} ..." if len(body) > 30 else text
+
+
+def _invalid_patch(obj: Object, why: str) -> Invalid:
+    return invalid("", "", [FieldError.invalid("patch", orjson.dumps(obj).decode(), why)])
