@@ -1,0 +1,367 @@
+"""The API client of every component: verbs on ``Resource`` rows, JSON only, errors raised as ``machinery.errors``.
+
+One client serves all threads; its connections are kept open and shared. Requests are handed to requests'
+transport adapter as prepared, because a Session looks up proxies, netrc and cookies each time, which costs
+more than the call itself. Only reads are repeated when a connection breaks: the caller of a write
+cannot know whether it happened, and its reconciler will look again anyway.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import urlencode
+
+import orjson
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+
+from machinery import errors, kubeconfig
+from machinery.kubeconfig import Access
+from machinery.objects import Object
+from machinery.resources import Resource
+from machinery.stopping import call_on
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 60.0
+# A server ends a watch after timeoutSeconds; one that is silent for so much longer is dead.
+WATCH_GRACE = 30.0
+
+PatchType = Literal["merge", "strategic", "json"]
+_PATCH_TYPES = {
+    "merge": "application/merge-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "json": "application/json-patch+json",
+}
+
+
+# What a broken connection raises beneath requests' own exceptions, while a body is streamed.
+_TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+
+
+class WatchEvent(NamedTuple):
+    """ADDED, MODIFIED, DELETED or BOOKMARK, and the object."""
+
+    type: str
+    object: Object
+
+
+class Client:
+    """Talks to one API server as one user."""
+
+    def __init__(self, access: Access, *, user_agent: str = "mini-minishift") -> None:
+        self.server = access.server
+        self.namespace = access.namespace
+        self._verify = not access.insecure_skip_tls_verify
+        self._transport = _Transport(access)
+        self._headers = {
+            "User-Agent": user_agent,
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Connection": "keep-alive",
+        }
+        if access.token:
+            self._headers["Authorization"] = f"Bearer {access.token}"
+
+    @classmethod
+    def from_kubeconfig(cls, path: str | Path, *, context: str = "", user_agent: str = "mini-minishift") -> Client:
+        """A client for the current (or the named) context of a kubeconfig."""
+        return cls(kubeconfig.access(path, context), user_agent=user_agent)
+
+    # Verbs
+
+    def get(self, resource: Resource, name: str, namespace: str = "", *, subresource: str = "") -> Object:
+        return self.request("GET", resource.path(namespace, name, subresource))
+
+    def list(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_: str = "",
+        resource_version: str = "",
+    ) -> Object:
+        """The whole List object; its items carry kind and apiVersion, which servers leave out."""
+        query = {
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+            "limit": str(limit or ""),
+            "continue": continue_,
+            "resourceVersion": resource_version,
+        }
+        result = self.request("GET", resource.path(namespace), query)
+        items = result.get("items") or []
+        for item in items:
+            item.setdefault("kind", resource.kind)
+            item.setdefault("apiVersion", resource.api_version)
+        result["items"] = items
+        return result
+
+    def create(self, resource: Resource, obj: Object, namespace: str = "") -> Object:
+        """Creates an object in its own namespace, or in the given one."""
+        namespace = namespace or obj.get("metadata", {}).get("namespace", "")
+        return self.request("POST", resource.path(namespace), body=obj)
+
+    def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
+        """Replaces an object, or its ``status`` and the like; raises Conflict if it was changed since it was read."""
+        meta = obj["metadata"]
+        return self.request("PUT", resource.path(meta.get("namespace", ""), meta["name"], subresource), body=obj)
+
+    def patch(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str,
+        body: Any,
+        *,
+        type: PatchType = "merge",
+        subresource: str = "",
+    ) -> Object:
+        path = resource.path(namespace, name, subresource)
+        return self.request("PATCH", path, body=body, content_type=_PATCH_TYPES[type])
+
+    def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str = "",
+        *,
+        grace_period: int | None = None,
+        propagation: str | None = None,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> Object:
+        """Deletes an object; with a uid or resourceVersion only if it is still that one (else Conflict)."""
+        options = _delete_options(grace_period, propagation, uid, resource_version)
+        return self.request("DELETE", resource.path(namespace, name), body=options)
+
+    def delete_collection(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        grace_period: int | None = None,
+        propagation: str | None = None,
+    ) -> Object:
+        query = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        options = _delete_options(grace_period, propagation, None, None)
+        return self.request("DELETE", resource.path(namespace), query, body=options)
+
+    def create_subresource(
+        self, resource: Resource, name: str, namespace: str, subresource: str, body: Object
+    ) -> Object:
+        """Posts to a subresource: ``binding``, ``token``, ``eviction``."""
+        return self.request("POST", resource.path(namespace, name, subresource), body=body)
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        resource_version: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        timeout: int | None = None,
+        stop: threading.Event | None = None,
+        bookmarks: bool = True,
+    ) -> Iterator[WatchEvent]:
+        """Changes after ``resource_version`` until the server ends the watch or ``stop`` is set.
+
+        An ERROR event is raised (Gone when the version is too old), and so is a broken connection.
+        """
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true" if bookmarks else "",
+            "resourceVersion": resource_version,
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+            "timeoutSeconds": str(timeout or ""),
+        }
+        read_timeout = timeout + WATCH_GRACE if timeout else None
+        response = self._send("GET", resource.path(namespace), query, stream=True, read_timeout=read_timeout)
+        cancel = call_on(stop, response.raw.shutdown) if stop else lambda: None
+        try:
+            for line in _lines(response):
+                event = orjson.loads(line)
+                if event["type"] == "ERROR":
+                    raise errors.ApiError.from_status(event["object"])
+                yield WatchEvent(event["type"], event["object"])
+        except _TRANSPORT_ERRORS as error:
+            if stop is None or not stop.is_set():
+                raise self._unreachable(error) from error
+        finally:
+            cancel()
+            response.close()
+
+    def raw(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """The body of a GET of any path, e.g. ``/healthz``."""
+        return self._send("GET", path, query or {}).content
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        *,
+        content_type: str = "application/json",
+    ) -> Object:
+        """Any call with a JSON answer."""
+        answer = self._send(method, path, query or {}, body, content_type).content
+        result: Object = orjson.loads(answer)
+        return result
+
+    def close(self) -> None:
+        """Closes the kept connections."""
+        self._transport.close()
+
+    # Transport
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Any = None,
+        content_type: str = "application/json",
+        *,
+        stream: bool = False,
+        read_timeout: float | None = READ_TIMEOUT,
+    ) -> requests.Response:
+        given = {name: value for name, value in query.items() if value}
+        request = requests.PreparedRequest()
+        request.method = method
+        request.url = f"{self.server}{path}?{urlencode(given)}" if given else self.server + path
+        request.headers = CaseInsensitiveDict(self._headers)
+        request.hooks = {}
+        if body is not None:
+            request.body = orjson.dumps(body)
+            request.headers["Content-Type"] = content_type
+            request.headers["Content-Length"] = str(len(request.body))
+        timeout: Any = (CONNECT_TIMEOUT, read_timeout)  # the stubs do not know that either may be None
+        attempts = 2 if method == "GET" else 1
+        for attempt in range(attempts):
+            try:
+                response = self._transport.send(request, stream=True, timeout=timeout, verify=self._verify)
+                if not stream or response.status_code >= 400:
+                    response.content  # noqa: B018 - reads the body, which gives the connection back
+                break
+            except _TRANSPORT_ERRORS as error:
+                if attempt == attempts - 1 or isinstance(error, requests.Timeout):
+                    raise self._unreachable(error) from error
+        if response.status_code >= 400:
+            raise _error_of(response)
+        return response
+
+    def _unreachable(self, error: BaseException) -> errors.ApiError:
+        if isinstance(error, requests.Timeout):
+            return errors.Timeout(f"the API server at {self.server} did not answer in time: {_root(error)}")
+        return errors.ServiceUnavailable(f"cannot reach the API server at {self.server}: {_root(error)}")
+
+
+class _Transport(HTTPAdapter):
+    """requests' adapter with one TLS context, made once from the kubeconfig's data."""
+
+    def __init__(self, access: Access) -> None:
+        self._context = _tls_context(access) if access.server.startswith("https:") else None
+        self._tls_server_name = access.tls_server_name
+        # The pool keeps idle connections only; watches have theirs beside it.
+        super().__init__(pool_connections=1, pool_maxsize=16)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        if self._context is not None:
+            kwargs["ssl_context"] = self._context
+        if self._tls_server_name:
+            kwargs["server_hostname"] = self._tls_server_name
+        super().init_poolmanager(*args, **kwargs)
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """The context verifies; requests would load its own bundle of public authorities."""
+
+
+def _tls_context(access: Access) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if access.certificate_authority:
+        context.load_verify_locations(cadata=access.certificate_authority.decode())
+    else:
+        context.load_default_certs()
+    if access.insecure_skip_tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if access.client_certificate:
+        # OpenSSL reads the pair from files only; mkdtemp's mode is 0700.
+        with tempfile.TemporaryDirectory(prefix="mini-minishift-") as folder:
+            pair = Path(folder, "pair.pem")
+            descriptor = os.open(pair, os.O_WRONLY | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(access.client_certificate + b"\n" + access.client_key)
+            context.load_cert_chain(pair)
+    return context
+
+
+def _lines(response: requests.Response) -> Iterator[bytes]:
+    """The lines of a stream, each as soon as it is whole."""
+    rest = b""
+    for chunk in _chunks(response):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield line
+
+
+def _chunks(response: requests.Response) -> Iterator[bytes]:
+    raw = response.raw
+    if raw.chunked:
+        yield from raw.stream(None)
+    else:
+        while chunk := raw.read1(65536):
+            yield chunk
+
+
+def _error_of(response: requests.Response) -> errors.ApiError:
+    try:
+        status = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        status = None
+    if not isinstance(status, dict) or status.get("kind") != "Status":
+        text = response.text.strip() or response.reason or "an error without a text"
+        status = {"message": text, "code": response.status_code}
+    if "Retry-After" in response.headers and response.headers["Retry-After"].isdigit():
+        status.setdefault("details", {}).setdefault("retryAfterSeconds", int(response.headers["Retry-After"]))
+    return errors.ApiError.from_status(status)
+
+
+def _delete_options(
+    grace_period: int | None, propagation: str | None, uid: str | None, resource_version: str | None
+) -> Object | None:
+    options: Object = {}
+    if grace_period is not None:
+        options["gracePeriodSeconds"] = grace_period
+    if propagation:
+        options["propagationPolicy"] = propagation
+    conditions = {"uid": uid, "resourceVersion": resource_version}
+    if preconditions := {name: value for name, value in conditions.items() if value}:
+        options["preconditions"] = preconditions
+    return {"kind": "DeleteOptions", "apiVersion": "v1", **options} if options else None
+
+
+def _root(error: BaseException) -> str:
+    """The innermost cause: ``Connection refused`` says more than three wrappings of it."""
+    while True:
+        causes = (getattr(error, "reason", None), *error.args, error.__cause__)
+        inner = next((cause for cause in causes if isinstance(cause, BaseException)), None)
+        if inner is None:
+            return str(error) or type(error).__name__
+        error = inner
