@@ -1,0 +1,185 @@
+"""Docker's raw streams: a container's log, an attached container, an exec's input and output.
+
+The Docker SDK hands out such a stream's socket only after an HTTP library has read the response's head through a
+buffer, and what an eager container wrote meanwhile stays in that buffer. So the few lines of HTTP are spoken here: the
+head is cut off exactly, and what follows is the stream. Without a terminal Docker multiplexes stdout and stderr in frames with
+a header of eight bytes (stream number, three zeros, length).
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode, urlsplit
+
+import docker
+from docker.transport import UnixHTTPAdapter
+
+STDOUT, STDERR = 1, 2
+CHUNK = 65536
+_HEAD_LIMIT = 65536
+_HEAD_SECONDS = 30.0
+
+
+class DockerError(Exception):
+    """Docker's answer was an error: its code and its own words."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Piece(NamedTuple):
+    """Some output: ``last`` ends Docker's frame, which in a log is one entry."""
+
+    stream: int
+    data: bytes
+    last: bool = True
+
+
+class Demultiplexer:
+    """Cuts Docker's multiplexed output into pieces as it arrives, holding back nothing but a frame's header."""
+
+    def __init__(self) -> None:
+        self._header = bytearray()
+        self._stream = STDOUT
+        self._left = 0
+
+    def feed(self, data: bytes) -> list[Piece]:
+        pieces = []
+        view = memoryview(data)
+        while view:
+            if not self._left:
+                taken = 8 - len(self._header)
+                self._header += view[:taken]
+                view = view[taken:]
+                if len(self._header) < 8:
+                    break
+                self._stream = self._header[0]
+                self._left = int.from_bytes(self._header[4:], "big")
+                self._header.clear()
+                continue
+            chunk = bytes(view[: self._left])
+            view = view[len(chunk) :]
+            self._left -= len(chunk)
+            pieces.append(Piece(self._stream, chunk, not self._left))
+        return pieces
+
+
+class DockerStream:
+    """An open raw stream. Non-blocking: made to be waited for together with a client's connection."""
+
+    def __init__(self, sock: socket.socket, ahead: bytes) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._ahead = ahead
+
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
+    def pending(self) -> bool:
+        """Bytes that came with the response's head."""
+        return bool(self._ahead)
+
+    def receive(self) -> bytes | None:
+        """What has arrived; ``b""`` at the end, None when there is nothing yet."""
+        if self._ahead:
+            data, self._ahead = self._ahead, b""
+            return data
+        try:
+            return self._sock.recv(CHUNK)
+        except BlockingIOError:
+            return None
+        except ConnectionResetError:
+            return b""
+
+    def send(self, data: bytes | bytearray | memoryview) -> int:
+        """Writes what fits and tells how much that was; raises OSError when nobody reads any more."""
+        try:
+            return self._sock.send(data)
+        except BlockingIOError:
+            return 0
+
+    def end_input(self) -> None:
+        """Closes the process's standard input."""
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            return  # the process has ended already
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def open_stream(
+    client: docker.APIClient, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None
+) -> DockerStream:
+    """Asks Docker for a raw stream. A POST is upgraded to a stream in both directions.
+
+    A GET speaks HTTP/1.0, whose body is simply everything until the end.
+    """
+    sock = _connect(client)
+    try:
+        target = f"/v{client.api_version}{path}" + (f"?{urlencode(query)}" if query else "")
+        content = b"" if body is None else json.dumps(body).encode()
+        version, extra = ("1.0", "") if method == "GET" else ("1.1", "Connection: Upgrade\r\nUpgrade: tcp\r\n")
+        head = (
+            f"{method} {target} HTTP/{version}\r\nHost: docker\r\n{extra}"
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        )
+        sock.sendall(head.encode() + content)
+        code, ahead = _read_head(sock)
+        if code not in (101, 200):
+            raise DockerError(code, _read_error(sock, ahead))
+        return DockerStream(sock, ahead)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _connect(client: docker.APIClient) -> socket.socket:
+    """A new connection to the engine that the SDK's client talks to: its Unix socket, or TCP."""
+    adapter = client.adapters.get("http+docker://")
+    if isinstance(adapter, UnixHTTPAdapter):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(_HEAD_SECONDS)
+        sock.connect(adapter.socket_path)
+        return sock
+    address = urlsplit(client.base_url)
+    return socket.create_connection((address.hostname, address.port or 2375), _HEAD_SECONDS)
+
+
+def _read_head(sock: socket.socket) -> tuple[int, bytes]:
+    """The response's status code, and the bytes behind its head."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = sock.recv(4096)
+        if not chunk or len(data) > _HEAD_LIMIT:
+            raise ConnectionError("Docker closed the connection before it answered: is the engine running?")
+        data += chunk
+    head, _, ahead = data.partition(b"\r\n\r\n")
+    return int(head.split(None, 2)[1]), ahead
+
+
+def _read_error(sock: socket.socket, ahead: bytes) -> str:
+    """The words in an error's JSON body, which Docker writes in one go."""
+    data = ahead
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    while b"}" not in data and len(data) < _HEAD_LIMIT and poll.poll(1000):
+        chunk = sock.recv(4096)
+        if not chunk:
+            break
+        data += chunk
+    text = data[data.find(b"{") : data.rfind(b"}") + 1]
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError):
+        return data.decode(errors="replace").strip() or "no reason given"
+
+
+def container_path(container_id: str, verb: str) -> str:
+    """``/containers/<id>/<verb>``."""
+    return f"/containers/{quote(container_id, safe='')}/{verb}"
