@@ -44,7 +44,7 @@ class Controller:
         self.queue.add_after(key, seconds)
 
     def watch(self, informer: Informer, key_fn: KeyFunction = key) -> None:
-        """Enqueues what ``key_fn`` makes of the old and the new state of each changed object: a key, several or none."""
+        """Enqueues what ``key_fn`` makes of each changed object, old and new: a key, several or none."""
         self.requires(informer)
 
         def handle(old: Object | None, new: Object | None) -> None:

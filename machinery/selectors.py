@@ -322,8 +322,16 @@ def _escaped(value: str) -> str:
 
 
 def _unescaped(value: str) -> str:
-    if bad := re.search(r"\\([^\\,=])", value):
-        raise BadRequest(f"invalid field selector: invalid escape sequence: \\{bad[1]}")
-    if re.search(r"(?<!\\)(?:\\\\)*=", value) or re.search(r"(?<!\\)(?:\\\\)*\\$", value):
-        raise BadRequest(f"invalid field selector: unescaped character in value: {value}")
-    return re.sub(r"\\([\\,=])", r"\1", value)
+    """Takes the escapes out; every part of the value is an escape, or a character that needs none."""
+
+    def plain(match: re.Match[str]) -> str:
+        part = match[0]
+        if part[0] != "\\":
+            if part == "=":
+                raise BadRequest(f"invalid field selector: unescaped character in value: {value}")
+            return part
+        if part[1:] not in ("\\", ",", "="):
+            raise BadRequest(f"invalid field selector: invalid escape sequence: {part}")
+        return part[1:]
+
+    return re.sub(r"\\.?|[^\\]", plain, value, flags=re.DOTALL)

@@ -1,0 +1,72 @@
+"""Names and values, with v1.32's messages (taken from what its API server answers)."""
+
+import pytest
+
+from machinery import validation as v
+
+SUBDOMAIN = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+LABEL = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+    "with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+VALUE = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+
+
+@pytest.mark.parametrize(
+    ("check", "good"),
+    [
+        (v.is_dns1123_label, ["a", "a-1", "1a", "x" * 63]),
+        (v.is_dns1123_subdomain, ["a.b-c.1", "x" * 253]),
+        (v.is_dns1035_label, ["a", "a-1"]),
+        (v.is_qualified_name, ["a", "A_b.c", "example.com/A"]),
+        (v.is_label_value, ["", "a", "A_b.c-1"]),
+        (v.is_port_name, ["http", "a-1", "1a"]),
+        (v.is_env_var_name, ["A", "a.b-c", "1A", "a b"]),
+        (v.is_config_map_key, ["a", ".b", "a..b"]),
+        (v.is_ip, ["10.0.0.1", "::1"]),
+        (v.is_cidr, ["10.0.0.0/8"]),
+    ],
+)
+def test_good(check, good):
+    for value in good:
+        assert check(value) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "messages"),
+    [
+        (v.is_dns1123_subdomain, "Upper", [SUBDOMAIN]),
+        (v.is_dns1123_subdomain, "a\n", [SUBDOMAIN]),
+        (v.is_dns1123_label, "a_b", [LABEL]),
+        (v.is_dns1123_label, "a.b", ["must not contain dots"]),
+        (v.is_dns1123_label, "x" * 64, ["must be no more than 63 characters"]),
+        (v.is_label_value, "-", [VALUE]),
+        (v.is_qualified_name, "/a", ["prefix part must be non-empty"]),
+        (v.is_port_name, "1", ["must contain at least one letter (a-z)"]),
+        (v.is_port_name, "a--b-", ["must not contain consecutive hyphens", "must not begin or end with a hyphen"]),
+        (v.is_port_number, 0, ["must be between 1 and 65535, inclusive"]),
+        (v.is_config_map_key, "..", ["must not be '..'"]),
+        (v.is_config_map_key, "..a", ["must not start with '..'"]),
+        (v.is_ip, "1.2.3", ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]),
+        (v.is_cidr, "1.2.3.4", ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]),
+    ],
+)
+def test_bad(check, value, messages):
+    assert check(value) == messages
+
+
+def test_qualified_name_says_which_part():
+    empty, pattern = v.is_qualified_name("example.com/")
+    assert empty == "name part must be non-empty"
+    assert pattern.startswith("name part must consist of alphanumeric characters")
+    (message,) = v.is_qualified_name("a/b/c")
+    assert message.endswith("with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')")
