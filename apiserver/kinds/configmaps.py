@@ -1,6 +1,52 @@
-"""ConfigMaps: text and bytes under keys that must be usable as file names."""
+"""ConfigMaps: text and bytes under keys that must do as file names (upstream: pkg/registry/core/configmap)."""
 
-from apiserver.kind import Kind
+from __future__ import annotations
+
+import base64
+
+from apiserver.kind import Column, Kind, Strategy
+from apiserver.kinds import checks
+from apiserver.kinds.cells import AGE, NAME
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+SET_FOR_EVER = "field is immutable when `immutable` is set"
+
+
+def data_size(data: dict[str, str]) -> int:
+    """Bytes under base64 values."""
+    return sum(len(base64.b64decode(value or "")) for value in data.values())
+
+
+def immutable_data(new: Object, old: Object, *fields: str) -> checks.Errors:
+    """``immutable: true`` can neither be taken back nor worked around."""
+    if not old.get("immutable"):
+        return
+    if not new.get("immutable"):
+        yield FieldError.forbidden("immutable", SET_FOR_EVER)
+    for field in fields:
+        if (new.get(field) or {}) != (old.get(field) or {}):
+            yield FieldError.forbidden(field, SET_FOR_EVER)
+
+
+class ConfigMapStrategy(Strategy):
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate(obj))
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return [*immutable_data(new, old, "data", "binaryData"), *_validate(new)]
+
+
+def _validate(obj: Object) -> checks.Errors:
+    data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
+    yield from checks.data_keys("data", data)
+    for name in data:
+        if name in binary:
+            yield FieldError.invalid(f"data[{name}]", name, "duplicate of key present in binaryData")
+    yield from checks.data_keys("binaryData", binary)
+    if sum(len(value.encode()) for value in data.values()) + data_size(binary) > checks.MAX_DATA_BYTES:
+        yield FieldError.too_long("[]", checks.MAX_DATA_BYTES)
+
 
 CONFIG_MAPS = Kind(
     "",
@@ -9,4 +55,10 @@ CONFIG_MAPS = Kind(
     "configmaps",
     "io.k8s.api.core.v1.ConfigMap",
     short_names=("cm",),
+    strategy=ConfigMapStrategy(),
+    columns=(
+        NAME,
+        Column("Data", lambda obj: len(obj.get("data") or {}) + len(obj.get("binaryData") or {})),
+        AGE,
+    ),
 )

@@ -1,6 +1,78 @@
-"""Endpoints: a Service's addresses in the older form, one object a Service."""
+"""Endpoints: a Service's addresses in the older form, one object a Service (upstream: pkg/registry/core/endpoint)."""
 
-from apiserver.kind import Kind
+from __future__ import annotations
+
+from apiserver.kind import Column, Kind, Strategy
+from apiserver.kinds import checks
+from apiserver.kinds.cells import AGE, NAME, NONE, cut
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+
+class EndpointsStrategy(Strategy):
+    create_on_update = True
+
+    def default(self, obj: Object) -> None:
+        for subset in obj.get("subsets") or ():
+            for port in subset.get("ports") or ():
+                port["protocol"] = port.get("protocol") or "TCP"
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate(obj))
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return list(_validate(new))
+
+
+def _validate(obj: Object) -> checks.Errors:
+    for index, subset in enumerate(obj.get("subsets") or ()):
+        path = f"subsets[{index}]"
+        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+            yield FieldError.required(path, "must specify `addresses` or `notReadyAddresses`")
+        for field in ("addresses", "notReadyAddresses"):
+            for position, address in enumerate(subset.get(field) or ()):
+                yield from _validate_address(f"{path}.{field}[{position}]", address)
+        ports = subset.get("ports") or ()
+        for position, port in enumerate(ports):
+            yield from _validate_port(f"{path}.ports[{position}]", port, named=len(ports) > 1)
+
+
+def _validate_address(path: str, address: Object) -> checks.Errors:
+    yield from checks.ip(f"{path}.ip", address.get("ip", ""))
+    if address.get("hostname"):
+        yield from checks.label(f"{path}.hostname", address["hostname"])
+    if address.get("nodeName") is not None:
+        yield from checks.subdomain(f"{path}.nodeName", address["nodeName"])
+    yield from checks.ordinary_ip(f"{path}.ip", address.get("ip", ""))
+
+
+def _validate_port(path: str, port: Object, *, named: bool) -> checks.Errors:
+    if port.get("name"):
+        yield from checks.label(f"{path}.name", port["name"])
+    elif named:
+        yield FieldError.required(f"{path}.name")
+    yield from checks.port(f"{path}.port", port.get("port", 0))
+    yield from checks.one_of(f"{path}.protocol", port.get("protocol"), checks.PROTOCOLS)
+    if port.get("appProtocol") is not None:
+        yield from checks.qualified_name(f"{path}.appProtocol", port["appProtocol"])
+
+
+def addresses(obj: Object) -> str:
+    """The ready ones, each with each of its ports; the first three of them."""
+    subsets = obj.get("subsets") or ()
+    if not subsets:
+        return NONE
+    found = []
+    for subset in subsets:
+        hosts = [address["ip"] for address in subset.get("addresses") or ()]
+        ports = subset.get("ports") or ()
+        found += [f"{_host(host)}:{port['port']}" for port in ports for host in hosts] if ports else hosts
+    return cut(found, empty="")
+
+
+def _host(ip: str) -> str:
+    return f"[{ip}]" if ":" in ip else ip
+
 
 ENDPOINTS = Kind(
     "",
@@ -10,4 +82,6 @@ ENDPOINTS = Kind(
     "io.k8s.api.core.v1.Endpoints",
     singular="endpoints",
     short_names=("ep",),
+    strategy=EndpointsStrategy(),
+    columns=(NAME, Column("Endpoints", addresses), AGE),
 )

@@ -1,6 +1,33 @@
-"""Leases: who leads and when it last said so; nodes renew one as their heartbeat."""
+"""Leases: who leads and when it last said so; nodes renew one as their heartbeat (upstream: pkg/registry/coordination/lease)."""
 
-from apiserver.kind import Kind
+from __future__ import annotations
+
+from apiserver.kind import Column, Kind, Strategy
+from apiserver.kinds import checks
+from apiserver.kinds.cells import AGE, NAME
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+
+class LeaseStrategy(Strategy):
+    create_on_update = True
+    unconditional_update = False
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate(obj.get("spec") or {}))
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return self.validate(new)
+
+
+def _validate(spec: Object) -> checks.Errors:
+    duration = spec.get("leaseDurationSeconds")
+    if duration is not None and duration <= 0:
+        yield FieldError.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0")
+    yield from checks.not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))
+    if spec.get("holderIdentity") == "":
+        yield FieldError.invalid("spec.holderIdentity", "", "must not be empty")
+
 
 LEASES = Kind(
     "coordination.k8s.io",
@@ -8,4 +35,6 @@ LEASES = Kind(
     "Lease",
     "leases",
     "io.k8s.api.coordination.v1.Lease",
+    strategy=LeaseStrategy(),
+    columns=(NAME, Column("Holder", lambda obj: (obj.get("spec") or {}).get("holderIdentity", "")), AGE),
 )

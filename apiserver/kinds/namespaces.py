@@ -1,6 +1,94 @@
-"""Namespaces: deleted in two steps, so that their contents can go first."""
+"""Namespaces: deleted in two steps, so that their contents can go first (upstream: pkg/registry/core/namespace).
 
-from apiserver.kind import Kind
+A deletion marks the namespace Terminating and keeps it while ``spec.finalizers`` names anyone. The namespace
+controller empties it and takes itself off that list through the ``finalize`` subresource; the object goes with the last name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apiserver.kind import Column, Kind
+from apiserver.kinds import checks
+from apiserver.kinds.cells import AGE, NAME
+from apiserver.kinds.strategies import StatusStrategy, put
+from machinery import validation
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+FINALIZER = "kubernetes"
+NAME_LABEL = "kubernetes.io/metadata.name"
+ACTIVE, TERMINATING = "Active", "Terminating"
+# Names without a domain that a list of finalizers may hold.
+STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
+
+
+class NamespaceStrategy(StatusStrategy):
+    initial_status = {"phase": ACTIVE}
+    max_name_length = 63
+
+    def default(self, obj: Object) -> None:
+        """Every namespace can be selected by its name."""
+        metadata = obj.get("metadata") or {}
+        if metadata.get("name"):
+            metadata["labels"] = {**(metadata.get("labels") or {}), NAME_LABEL: metadata["name"]}
+
+    def validate_name(self, name: str) -> list[str]:
+        return validation.is_dns1123_label(name)
+
+    def prepare_create(self, obj: Object) -> None:
+        super().prepare_create(obj)
+        self.default(obj)  # The name may have been generated since.
+        finalizers = obj.setdefault("spec", {}).setdefault("finalizers", [])
+        if FINALIZER not in finalizers:
+            finalizers.append(FINALIZER)
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate_finalizers("spec.finalizers", obj))
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        super().prepare_update(new, old)
+        put(new, "spec", old)
+
+    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+        phase = (new.get("status") or {}).get("phase", "")
+        deleted = old["metadata"].get("deletionTimestamp")
+        if not deleted and phase != ACTIVE:
+            why = "may only be 'Active' if `deletionTimestamp` is empty"
+            return [FieldError.invalid("status.Phase", phase, why)]
+        if deleted and phase != TERMINATING:
+            why = "may only be 'Terminating' if `deletionTimestamp` is not empty"
+            return [FieldError.invalid("status.Phase", phase, why)]
+        return []
+
+    def prepare_delete(self, obj: Object) -> None:
+        obj["status"] = {**(obj.get("status") or {}), "phase": TERMINATING}
+
+    def may_remove(self, obj: Object) -> bool:
+        return not (obj.get("spec") or {}).get("finalizers")
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        status = obj.get("status") or {}
+        # upstream serves both spellings
+        return {"status.phase": status.get("phase", ""), "name": (obj.get("metadata") or {}).get("name", "")}
+
+
+def finalize(namespace: Object, wanted: Object) -> list[FieldError]:
+    """The ``finalize`` subresource: replaces nothing but ``spec.finalizers``."""
+    finalizers = (wanted.get("spec") or {}).get("finalizers") or []
+    namespace["spec"] = {**(namespace.get("spec") or {}), "finalizers": finalizers}
+    if not finalizers:
+        del namespace["spec"]["finalizers"]
+    return list(_validate_finalizers("spec.finalizers", namespace))
+
+
+def _validate_finalizers(path: str, obj: Object) -> checks.Errors:
+    for name in (obj.get("spec") or {}).get("finalizers") or ():
+        yield from checks.qualified_name(path, name)
+        if "/" not in name and name not in STANDARD_FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            yield FieldError.invalid(path, name, why)
+
 
 NAMESPACES = Kind(
     "",
@@ -12,4 +100,6 @@ NAMESPACES = Kind(
     short_names=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
     subresources=("finalize", "status"),
+    strategy=NamespaceStrategy(),
+    columns=(NAME, Column("Status", lambda obj: (obj.get("status") or {}).get("phase", "")), AGE),
 )

@@ -1,6 +1,98 @@
-"""ReplicationControllers: so many pods of one template."""
+"""ReplicationControllers: so many pods of one template (upstream: pkg/registry/core/replicationcontroller)."""
 
-from apiserver.kind import Kind
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apiserver.kind import Column, Kind
+from apiserver.kinds import checks
+from apiserver.kinds.cells import AGE, NAME, label_map, names
+from apiserver.kinds.pod_defaults import default_pod_template
+from apiserver.kinds.pod_template import validate_pod_template
+from apiserver.kinds.strategies import StatusStrategy
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+STATUS_COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
+TOO_MANY = "cannot be greater than status.replicas"
+
+
+class ReplicationControllerStrategy(StatusStrategy):
+    initial_status = {"replicas": 0}
+    counts_generation = True
+
+    def default(self, obj: Object) -> None:
+        """The template's labels stand in for a missing selector and for missing labels of its own."""
+        spec = obj.setdefault("spec", {})
+        template = spec.get("template")
+        labels = ((template or {}).get("metadata") or {}).get("labels")
+        if labels:
+            if not spec.get("selector"):
+                spec["selector"] = dict(labels)
+            metadata = obj.setdefault("metadata", {})
+            if not metadata.get("labels"):
+                metadata["labels"] = dict(labels)
+        spec.setdefault("replicas", 1)
+        if template is not None:
+            default_pod_template(template)
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate(obj["spec"]))
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return list(_validate(new["spec"]))
+
+    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+        return list(_validate_status(new.get("status") or {}))
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {"status.replicas": str((obj.get("status") or {}).get("replicas", 0))}
+
+
+def _validate(spec: Object) -> checks.Errors:
+    yield from checks.not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
+    selector = spec.get("selector") or {}
+    if not selector:
+        yield FieldError.required("spec.selector")
+    yield from checks.not_negative("spec.replicas", spec["replicas"])
+    template = spec.get("template")
+    if template is None:
+        yield FieldError.required("spec.template")
+        return
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    if any(labels.get(name) != value for name, value in selector.items()):
+        why = "`selector` does not match template `labels`"
+        yield FieldError.invalid("spec.template.metadata.labels", labels, why)
+    yield from validate_pod_template("spec.template", template)
+    pod = template.get("spec") or {}
+    if pod.get("restartPolicy") != "Always":
+        yield FieldError.not_supported("spec.template.spec.restartPolicy", pod.get("restartPolicy"), ("Always",))
+    if pod.get("activeDeadlineSeconds") is not None:
+        why = "activeDeadlineSeconds in ReplicationController is not Supported"
+        yield FieldError.forbidden("spec.template.spec.activeDeadlineSeconds", why)
+
+
+def _validate_status(status: Object) -> checks.Errors:
+    counts = {name: status.get(name) or 0 for name in STATUS_COUNTS}
+    for name, count in counts.items():
+        yield from checks.not_negative(f"status.{name}", count)
+    for name in ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"):
+        if counts[name] > counts["replicas"]:
+            yield FieldError.invalid(f"status.{name}", counts[name], TOO_MANY)
+    if counts["availableReplicas"] > counts["readyReplicas"]:
+        why = "cannot be greater than readyReplicas"
+        yield FieldError.invalid("status.availableReplicas", counts["availableReplicas"], why)
+
+
+def _containers(obj: Object) -> list[Object]:
+    template: dict[str, Any] = obj["spec"].get("template") or {}
+    return (template.get("spec") or {}).get("containers") or []
+
+
+def _status(obj: Object, count: str) -> int:
+    return (obj.get("status") or {}).get(count) or 0
+
 
 REPLICATION_CONTROLLERS = Kind(
     "",
@@ -11,4 +103,15 @@ REPLICATION_CONTROLLERS = Kind(
     short_names=("rc",),
     categories=("all",),
     subresources=("scale", "status"),
+    strategy=ReplicationControllerStrategy(),
+    columns=(
+        NAME,
+        Column("Desired", lambda obj: obj["spec"].get("replicas", 0), "integer"),
+        Column("Current", lambda obj: _status(obj, "replicas"), "integer"),
+        Column("Ready", lambda obj: _status(obj, "readyReplicas"), "integer"),
+        AGE,
+        Column("Containers", lambda obj: names(_containers(obj), "name"), priority=1),
+        Column("Images", lambda obj: names(_containers(obj), "image"), priority=1),
+        Column("Selector", lambda obj: label_map(obj["spec"].get("selector")), priority=1),
+    ),
 )

@@ -1,6 +1,96 @@
-"""Secrets: bytes under keys, typed by what they are for."""
+"""Secrets: bytes under keys, with a type that says which keys there must be (upstream: pkg/registry/core/secret)."""
 
-from apiserver.kind import Kind
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+
+from apiserver.kind import Column, Kind, Strategy
+from apiserver.kinds import checks
+from apiserver.kinds.cells import AGE, NAME
+from apiserver.kinds.configmaps import data_size, immutable_data
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+OPAQUE = "Opaque"
+SERVICE_ACCOUNT_TOKEN = "kubernetes.io/service-account-token"
+SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
+REDACTED = "<secret contents redacted>"
+# Types whose value must be a JSON object, and under which key.
+DOCKER_KEYS = {
+    "kubernetes.io/dockercfg": ".dockercfg",
+    "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
+}
+
+
+class SecretStrategy(Strategy):
+    def default(self, obj: Object) -> None:
+        """``stringData`` is a way of writing ``data``, never stored; it wins over ``data``."""
+        obj.setdefault("type", OPAQUE)
+        text = obj.pop("stringData", None)
+        if text:
+            data = obj.setdefault("data", {})
+            data.update({name: base64.b64encode(value.encode()).decode() for name, value in text.items()})
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate(obj))
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        # A PUT without a type means "as it is": the type cannot change anyway.
+        if not new.get("type"):
+            new["type"] = old.get("type", OPAQUE)
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return [
+            *checks.immutable("type", new.get("type"), old.get("type")),
+            *immutable_data(new, old, "data"),
+            *_validate(new),
+        ]
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {"type": obj.get("type", "")}
+
+
+def _validate(obj: Object) -> checks.Errors:
+    data = obj.get("data") or {}
+    yield from checks.data_keys("data", data)
+    if data_size(data) > checks.MAX_DATA_BYTES:
+        yield FieldError.too_long("data", checks.MAX_DATA_BYTES)
+    yield from _validate_type(obj, data)
+
+
+def _validate_type(obj: Object, data: dict[str, str]) -> checks.Errors:
+    match obj.get("type"):
+        case type if type == SERVICE_ACCOUNT_TOKEN:
+            if not (obj["metadata"].get("annotations") or {}).get(SERVICE_ACCOUNT_NAME):
+                yield FieldError.required(f"metadata.annotations[{SERVICE_ACCOUNT_NAME}]")
+        case type if type in DOCKER_KEYS:
+            yield from _validate_json(DOCKER_KEYS[type], data)
+        case "kubernetes.io/basic-auth":
+            if "username" not in data and "password" not in data:
+                yield FieldError.required("data[username]")
+                yield FieldError.required("data[password]")
+        case "kubernetes.io/ssh-auth":
+            if not data.get("ssh-privatekey"):
+                yield FieldError.required("data[ssh-privatekey]")
+        case "kubernetes.io/tls":
+            for name in ("tls.crt", "tls.key"):
+                if name not in data:
+                    yield FieldError.required(f"data[{name}]")
+
+
+def _validate_json(name: str, data: dict[str, str]) -> checks.Errors:
+    if name not in data:
+        yield FieldError.required(f"data[{name}]")
+        return
+    try:
+        well_formed = isinstance(json.loads(base64.b64decode(data[name])), dict)
+    except ValueError:
+        well_formed = False
+    if not well_formed:
+        yield FieldError.invalid(f"data[{name}]", REDACTED, "invalid character: the value must be a JSON object")
+
 
 SECRETS = Kind(
     "",
@@ -8,4 +98,11 @@ SECRETS = Kind(
     "Secret",
     "secrets",
     "io.k8s.api.core.v1.Secret",
+    strategy=SecretStrategy(),
+    columns=(
+        NAME,
+        Column("Type", lambda obj: obj.get("type", "")),
+        Column("Data", lambda obj: len(obj.get("data") or {})),
+        AGE,
+    ),
 )

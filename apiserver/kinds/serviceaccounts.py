@@ -1,6 +1,14 @@
-"""ServiceAccounts: the identities that pods run under."""
+"""ServiceAccounts: the identities that pods run under (upstream: pkg/registry/core/serviceaccount)."""
 
-from apiserver.kind import Kind
+from __future__ import annotations
+
+from apiserver.kind import Column, Kind, Strategy
+from apiserver.kinds.cells import AGE, NAME
+
+
+class ServiceAccountStrategy(Strategy):
+    unconditional_update = False
+
 
 SERVICE_ACCOUNTS = Kind(
     "",
@@ -10,4 +18,6 @@ SERVICE_ACCOUNTS = Kind(
     "io.k8s.api.core.v1.ServiceAccount",
     short_names=("sa",),
     subresources=("token",),
+    strategy=ServiceAccountStrategy(),
+    columns=(NAME, Column("Secrets", lambda obj: len(obj.get("secrets") or ())), AGE),
 )

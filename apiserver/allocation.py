@@ -1,0 +1,126 @@
+"""Hands out cluster IPs and node ports to Services, each to one Service at a time.
+
+What is handed out is a *claim*: a key in the store that is written in the transaction that writes the Service and
+deleted in the one that deletes it, so that neither a crash nor a race between two API servers can give a value twice.
+This module only chooses; the store refuses a claim that somebody else holds, and the choice is made again.
+
+As upstream, a range has a lower band that is left to those who ask for a value by name, and automatic choices come
+from the upper band, at random, until that is full.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+IP_PREFIX = "/registry/ranges/serviceips/"
+PORT_PREFIX = "/registry/ranges/servicenodeports/"
+
+# Tells whether somebody else holds a claim key.
+Taken = Callable[[str], bool]
+
+
+class Unavailable(ValueError):
+    """A value that cannot be had; the text is upstream's."""
+
+
+class RangeFull(Exception):
+    """Nothing is left to hand out."""
+
+
+@dataclass(frozen=True)
+class ClusterIPs:
+    """The addresses of ``--service-cluster-ip-range``, without its first (the network's) and last (broadcast)."""
+
+    network: ipaddress.IPv4Network
+
+    @property
+    def usable(self) -> int:
+        return self.network.num_addresses - 2
+
+    def claim(self, address: str) -> str:
+        return IP_PREFIX + address
+
+    def check(self, address: str, taken: Taken) -> None:
+        """Raises when the address is not ours to give or given already."""
+        wanted = ipaddress.ip_address(address)
+        offset = int(wanted) - int(self.network.network_address)
+        if wanted.version != self.network.version or not 1 <= offset <= self.usable:
+            raise Unavailable(
+                f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {self.network}"
+            )
+        if taken(self.claim(address)):
+            raise Unavailable("provided IP is already allocated")
+
+    def choose(self, taken: Taken) -> str:
+        """A free address."""
+        reserved = min(max(16, self.usable // 16), 256)
+        for offset in _upper_band_first(self.usable, reserved):
+            address = str(self.network.network_address + 1 + offset)
+            if not taken(self.claim(address)):
+                return address
+        raise RangeFull("range is full")
+
+
+@dataclass(frozen=True)
+class NodePorts:
+    """The ports of ``--service-node-port-range``, first and last included."""
+
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        return self.last - self.first + 1
+
+    def claim(self, port: int) -> str:
+        return f"{PORT_PREFIX}{port}"
+
+    def check(self, port: int, taken: Taken) -> None:
+        """Raises when the port is not ours to give or given already."""
+        if not self.first <= port <= self.last:
+            raise Unavailable(
+                f"provided port is not in the valid range. The range of valid ports is {self.first}-{self.last}"
+            )
+        if taken(self.claim(port)):
+            raise Unavailable("provided port is already allocated")
+
+    def choose(self, taken: Taken) -> int:
+        """A free port."""
+        reserved = min(max(16, self.size // 32), 128)
+        for offset in _upper_band_first(self.size, reserved):
+            if not taken(self.claim(self.first + offset)):
+                return self.first + offset
+        raise RangeFull("range is full")
+
+
+def _upper_band_first(size: int, reserved: int) -> Iterator[int]:
+    """Every offset once: those from ``reserved`` up from a random start, then the others likewise."""
+    bands = [(reserved, size), (0, reserved)] if reserved < size else [(0, size)]
+    for low, high in bands:
+        start = random.randrange(low, high)
+        yield from range(start, high)
+        yield from range(low, start)
+
+
+@dataclass
+class Ranges:
+    """The two ranges of this cluster; ``configure`` sets them from the command line before the first request."""
+
+    ips: ClusterIPs = field(default_factory=lambda: ClusterIPs(ipaddress.IPv4Network("172.30.0.0/16")))
+    ports: NodePorts = field(default_factory=lambda: NodePorts(30000, 32767))
+
+    def configure(self, cluster_ip_range: str, node_port_range: str) -> None:
+        """Takes the values of the flags; raises ValueError with what is wrong with them."""
+        network = ipaddress.ip_network(cluster_ip_range)
+        if not isinstance(network, ipaddress.IPv4Network) or network.num_addresses < 8:
+            raise ValueError(f"--service-cluster-ip-range {cluster_ip_range!r}: give an IPv4 network of at least /29")
+        first, _, last = node_port_range.partition("-")
+        if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= 65535):
+            raise ValueError(f"--service-node-port-range {node_port_range!r}: write it as 30000-32767")
+        self.ips, self.ports = ClusterIPs(network), NodePorts(int(first), int(last))
+
+
+RANGES = Ranges()

@@ -1,0 +1,50 @@
+"""What rows of Table columns share: ages, lists that are cut off, label maps, and the columns that nearly every kind has.
+
+The texts are those of upstream's server-side printers (pkg/printers/internalversion).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from apiserver.kind import Column
+from machinery.objects import Object
+
+NONE = "<none>"
+UNKNOWN = "<unknown>"
+UNSET = "<unset>"
+
+
+def created(obj: Object) -> str:
+    """How long ago the object was created."""
+    from apiserver.tables import age
+
+    return age(obj["metadata"].get("creationTimestamp"))
+
+
+NAME = Column(
+    "Name",
+    lambda obj: obj["metadata"]["name"],
+    format="name",
+    description="Name must be unique within a namespace.",
+)
+AGE = Column("Age", created, description="CreationTimestamp is the time when this object was created.")
+
+
+def cut(items: Sequence[str], empty: str = UNSET, most: int = 3) -> str:
+    """The first few items, and how many more there are."""
+    text = ",".join(items[:most])
+    if len(items) > most:
+        return f"{text} + {len(items) - most} more..."
+    return text or empty
+
+
+def label_map(labels: Mapping[str, str] | None) -> str:
+    """``a=b,c=d``, sorted."""
+    return ",".join(f"{name}={labels[name]}" for name in sorted(labels)) if labels else NONE
+
+
+def names(items: Iterable[Mapping[str, Any]], field: str) -> str:
+    """One field of each item, as a list."""
+    return ",".join(str(item.get(field, "")) for item in items)

@@ -1,0 +1,138 @@
+"""The field checks that many kinds share, each a generator of what is wrong at a path (empty for a good value).
+
+Paths are upstream's field paths as text; the messages about the values come from ``machinery.validation``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from machinery import validation
+from machinery.errors import FieldError
+
+Errors = Iterator[FieldError]
+
+NEGATIVE = "must be greater than or equal to 0"
+IMMUTABLE = "field is immutable"
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+MAX_INT32 = 2**31 - 1
+# Upstream's MaxSecretSize, which ConfigMaps share.
+MAX_DATA_BYTES = 1024 * 1024
+
+
+def invalid(path: str, value: Any, messages: Iterable[str]) -> Errors:
+    """One error a message, all about the same value."""
+    for message in messages:
+        yield FieldError.invalid(path, value, message)
+
+
+def label(path: str, value: str) -> Errors:
+    """A DNS-1123 label."""
+    return invalid(path, value, validation.is_dns1123_label(value))
+
+
+def subdomain(path: str, value: str) -> Errors:
+    """A DNS-1123 subdomain: what most names are."""
+    return invalid(path, value, validation.is_dns1123_subdomain(value))
+
+
+def qualified_name(path: str, value: str) -> Errors:
+    """A label key's form."""
+    return invalid(path, value, validation.is_qualified_name(value))
+
+
+def labels(path: str, values: Mapping[str, str]) -> Errors:
+    """A map of labels."""
+    for name, value in values.items():
+        yield from qualified_name(path, name)
+        yield from invalid(path, value, validation.is_label_value(value))
+
+
+def label_selector(path: str, selector: Mapping[str, Any] | None) -> Errors:
+    """A ``metav1.LabelSelector``."""
+    if selector is None:
+        return
+    yield from labels(f"{path}.matchLabels", selector.get("matchLabels") or {})
+    for index, requirement in enumerate(selector.get("matchExpressions") or ()):
+        at = f"{path}.matchExpressions[{index}]"
+        operator, values = requirement.get("operator", ""), requirement.get("values") or ()
+        if operator in ("In", "NotIn") and not values:
+            yield FieldError.required(f"{at}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+        elif operator in ("Exists", "DoesNotExist") and values:
+            yield FieldError.forbidden(
+                f"{at}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+            )
+        elif operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
+            yield FieldError.invalid(f"{at}.operator", operator, "not a valid selector operator")
+        yield from qualified_name(f"{at}.key", requirement.get("key", ""))
+        for position, value in enumerate(values):
+            yield from invalid(f"{at}.values[{position}]", value, validation.is_label_value(value))
+
+
+def not_negative(path: str, value: int | None) -> Errors:
+    """Zero, more, or unset."""
+    if value is not None and value < 0:
+        yield FieldError.invalid(path, value, NEGATIVE)
+
+
+def one_of(path: str, value: str | None, supported: Iterable[str]) -> Errors:
+    """One of the names, and set at all."""
+    if not value:
+        yield FieldError.required(path)
+    elif value not in (names := tuple(supported)):
+        yield FieldError.not_supported(path, value, names)
+
+
+def port(path: str, value: int) -> Errors:
+    """A port number."""
+    return invalid(path, value, validation.is_port_number(value))
+
+
+def port_or_name(path: str, value: int | str) -> Errors:
+    """A port number or the name of a container's port."""
+    if isinstance(value, int):
+        return port(path, value)
+    return invalid(path, value, validation.is_port_name(value))
+
+
+def ip(path: str, value: str) -> Errors:
+    """An IP address of either family."""
+    return invalid(path, value, validation.is_ip(value))
+
+
+def ordinary_ip(path: str, value: str) -> Errors:
+    """An address at which another machine could be (upstream: ValidateNonSpecialIP)."""
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        yield FieldError.invalid(path, value, "must be a valid IP address")
+        return
+    if address.is_unspecified:
+        yield FieldError.invalid(path, value, f"may not be unspecified ({value})")
+    if address.is_loopback:
+        yield FieldError.invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if address.is_link_local:
+        yield FieldError.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if address in ipaddress.ip_network("224.0.0.0/24") or address in ipaddress.ip_network("ff02::/16"):
+        yield FieldError.invalid(
+            path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+        )
+
+
+def cidr(path: str, value: str) -> Errors:
+    """An IP network."""
+    return invalid(path, value, validation.is_cidr(value))
+
+
+def immutable(path: str, new: Any, old: Any) -> Errors:
+    """A field that keeps the value it was created with."""
+    if new != old:
+        yield FieldError.invalid(path, new, IMMUTABLE)
+
+
+def data_keys(path: str, data: Mapping[str, Any]) -> Errors:
+    """Keys that do as file names."""
+    for name in data:
+        yield from invalid(f"{path}[{name}]", name, validation.is_config_map_key(name))

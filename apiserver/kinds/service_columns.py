@@ -1,0 +1,42 @@
+"""The columns of ``kubectl get services`` (upstream: printService)."""
+
+from __future__ import annotations
+
+from apiserver.kinds.cells import NONE, UNKNOWN, label_map
+from machinery.objects import Object
+
+
+def cluster_ip(service: Object) -> str:
+    """The first one; ``None`` for a headless Service."""
+    spec = service["spec"]
+    return (spec.get("clusterIPs") or [spec.get("clusterIP")])[0] or NONE
+
+
+def external_ip(service: Object) -> str:
+    """Where it is reached from outside."""
+    spec = service["spec"]
+    match spec.get("type"):
+        case "ClusterIP" | "NodePort":
+            return ",".join(spec.get("externalIPs") or ()) or NONE
+        case "LoadBalancer":
+            ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+            addresses = [entry.get("ip") or entry.get("hostname", "") for entry in ingress]
+            return ",".join([*addresses, *(spec.get("externalIPs") or ())]) or "<pending>"
+        case "ExternalName":
+            return str(spec.get("externalName", ""))
+    return UNKNOWN
+
+
+def ports(service: Object) -> str:
+    """``80/TCP``, ``80:30080/TCP``."""
+    return ",".join(_port(port) for port in service["spec"].get("ports") or ()) or NONE
+
+
+def _port(port: Object) -> str:
+    number = f"{port['port']}:{port['nodePort']}" if port.get("nodePort") else str(port["port"])
+    return f"{number}/{port.get('protocol', 'TCP')}"
+
+
+def selector(service: Object) -> str:
+    """The labels of its pods."""
+    return label_map(service["spec"].get("selector"))

@@ -1,0 +1,134 @@
+"""What the API server fills in of a Service, and carries over from the old one on an update.
+
+Upstream: SetDefaults_Service, and patchAllocatedValues, normalizeClusterIPs and dropTypeDependentFields of the
+service registry, which let a client send a whole Service without knowing what was allocated to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from machinery.objects import Object
+
+AFFINITY_SECONDS = 10800
+WITH_CLUSTER_IP = ("ClusterIP", "NodePort", "LoadBalancer")
+WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
+ADDRESS_FIELDS = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
+
+
+def default_service(service: Object) -> None:
+    """Upstream's static defaults; idempotent."""
+    spec = service.setdefault("spec", {})
+    affinity = spec.get("sessionAffinity") or "None"
+    spec["sessionAffinity"] = affinity
+    if affinity == "None":
+        spec.pop("sessionAffinityConfig", None)
+    elif affinity == "ClientIP":
+        client_ip = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
+        client_ip.setdefault("timeoutSeconds", AFFINITY_SECONDS)
+    spec["type"] = spec.get("type") or "ClusterIP"
+    for port in spec.get("ports") or ():
+        port["protocol"] = port.get("protocol") or "TCP"
+        if not port.get("targetPort"):
+            port["targetPort"] = port.get("port", 0)
+    if externally_accessible(spec):
+        spec["externalTrafficPolicy"] = spec.get("externalTrafficPolicy") or "Cluster"
+    if spec["type"] in WITH_CLUSTER_IP:
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    if spec["type"] == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def externally_accessible(spec: Object) -> bool:
+    """Traffic can come from outside the cluster."""
+    type = spec.get("type")
+    return type in WITH_NODE_PORTS or (type == "ClusterIP" and bool(spec.get("externalIPs")))
+
+
+def is_headless(spec: Object) -> bool:
+    """It has no virtual IP: DNS gives its endpoints."""
+    return (spec.get("clusterIPs") or [spec.get("clusterIP")]) == ["None"]
+
+
+def wants_cluster_ip(spec: Object) -> bool:
+    """Its type has a cluster IP (which may be None)."""
+    return spec.get("type") in WITH_CLUSTER_IP
+
+
+def wants_node_ports(spec: Object) -> bool:
+    """Its type is reached through ports of the nodes."""
+    return spec.get("type") == "NodePort" or (
+        spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts", True)
+    )
+
+
+def carry_over(new: Object, old: Object) -> None:
+    """Makes an update of ``old``'s spec complete: what was allocated stays, what a change of type ends goes."""
+    _keep_cluster_ips(new, old)
+    if wants_node_ports(new) and wants_node_ports(old):
+        _keep_node_ports(new, old)
+    align_cluster_ips(new, old)
+    _drop_by_type(new, old)
+
+
+def _keep_cluster_ips(new: Object, old: Object) -> None:
+    if not (wants_cluster_ip(new) and wants_cluster_ip(old)):
+        return
+    if not new.get("clusterIP") and old.get("clusterIP"):
+        new["clusterIP"] = old["clusterIP"]
+    if not new.get("clusterIPs") and new.get("clusterIP") == old.get("clusterIP") and old.get("clusterIPs"):
+        new["clusterIPs"] = list(old["clusterIPs"])
+
+
+def _keep_node_ports(new: Object, old: Object) -> None:
+    """A port without node port keeps the one that the old port of the same number and protocol had."""
+    used = {port.get("nodePort") for port in new.get("ports") or ()}
+    had = {_port_key(port): port["nodePort"] for port in old.get("ports") or () if port.get("nodePort")}
+    for port in new.get("ports") or ():
+        previous = had.get(_port_key(port))
+        if not port.get("nodePort") and previous and previous not in used:
+            port["nodePort"] = previous
+
+
+def _port_key(port: Object) -> tuple[Any, Any]:
+    return port.get("protocol"), port.get("port")
+
+
+def align_cluster_ips(new: Object, old: Object | None) -> None:
+    """``clusterIP`` and ``clusterIPs[0]`` are one thing; whoever sets either sets both."""
+    single, several = new.get("clusterIP"), new.get("clusterIPs")
+    if old is None:
+        if single and not several:
+            new["clusterIPs"] = [single]
+        return
+    same_single, same_several = single == old.get("clusterIP"), several == old.get("clusterIPs")
+    if not single and old.get("clusterIP") and (same_several or not several):
+        new.pop("clusterIPs", None)
+    elif single and not same_single and (same_several or not several):
+        new["clusterIPs"] = [single]
+    elif several and same_single and not same_several and not single:
+        new["clusterIP"] = several[0]
+
+
+def _drop_by_type(new: Object, old: Object) -> None:
+    """Fields that the new type may not have go, if the client left them as they were."""
+    if wants_cluster_ip(old) and not wants_cluster_ip(new) and _unchanged(new, old, "clusterIPs"):
+        for field in ADDRESS_FIELDS:
+            new.pop(field, None)
+    if wants_node_ports(old) and not wants_node_ports(new) and _node_ports(new) <= _node_ports(old):
+        for port in new.get("ports") or ():
+            port.pop("nodePort", None)
+    if new.get("type") != "LoadBalancer" and old.get("type") == "LoadBalancer":
+        for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"):
+            if _unchanged(new, old, field):
+                new.pop(field, None)
+    if not externally_accessible(new) and externally_accessible(old) and _unchanged(new, old, "externalTrafficPolicy"):
+        new.pop("externalTrafficPolicy", None)
+
+
+def _unchanged(new: Object, old: Object, field: str) -> bool:
+    return new.get(field) == old.get(field) or not new.get(field)
+
+
+def _node_ports(spec: Object) -> set[int]:
+    return {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}

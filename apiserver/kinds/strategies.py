@@ -1,0 +1,40 @@
+"""Strategies that several kinds share: those of objects whose spec is its owner's and whose status is a controller's."""
+
+from __future__ import annotations
+
+from apiserver.kind import Strategy
+from machinery.objects import Object
+
+
+def put(obj: Object, field: str, source: Object) -> None:
+    """Makes one top-level field what it is in ``source``, its absence included."""
+    if field in source:
+        obj[field] = source[field]
+    else:
+        obj.pop(field, None)
+
+
+class StatusStrategy(Strategy):
+    """Writers of the object cannot touch its status, writers of its status can touch nothing else."""
+
+    # Which status a new object has, whatever the client sent.
+    initial_status: Object = {}
+    # The kind counts the changes of its spec in metadata.generation.
+    counts_generation = False
+
+    def prepare_create(self, obj: Object) -> None:
+        obj["status"] = dict(self.initial_status)
+        if self.counts_generation:
+            obj["metadata"]["generation"] = 1
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        put(new, "status", old)
+        if self.counts_generation:
+            generation = old["metadata"].get("generation", 0)
+            changed = new.get("spec") != old.get("spec")
+            new["metadata"]["generation"] = generation + 1 if changed else generation
+
+    def prepare_status_update(self, new: Object, old: Object) -> None:
+        put(new, "spec", old)
+        if "generation" in old["metadata"]:
+            new["metadata"]["generation"] = old["metadata"]["generation"]
