@@ -47,6 +47,10 @@ class Strategy:
     max_name_length = 253
     # Seconds after its last write at which the store forgets an object; 0 is never (upstream: events live an hour).
     ttl = 0
+    # A deletion without propagationPolicy leaves the dependents behind (upstream: DefaultGarbageCollectionPolicy).
+    orphan_by_default = False
+    # A deletion that removes the object at once answers with it instead of a Status (upstream: ReturnDeletedObject).
+    return_deleted = False
 
     def default(self, obj: Object) -> None:
         """Fills in upstream's defaults; runs on every write, and must be idempotent."""
