@@ -20,9 +20,7 @@ from machinery.objects import Object
 # Upstream stops counting here.
 _MOST_PROBLEMS = 100
 # How Go prints the struct that upstream first reads a body into.
-_IDENTITY = (
-    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
-)
+_IDENTITY = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
 _nodes: dict[str, Node] = {}
@@ -75,10 +73,10 @@ def decode(
         kind.convert(obj, version, True)
     try:
         problems = node.walk(obj) if node.walk else None
-    except MismatchError as mismatch:
-        raise _cannot_be_handled(kind, found_version, found_kind, str(mismatch)) from None
-    if duplicates:
-        problems = bodies.strict_problems(body, node)
+        if duplicates:
+            problems = bodies.strict_problems(body, node)
+    except (MismatchError, bodies.MalformedError) as error:
+        raise _cannot_be_handled(kind, found_version, found_kind, str(error)) from None
     obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
     if "metadata" not in obj and node.child("metadata") is not None:
         obj["metadata"] = {}

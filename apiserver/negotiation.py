@@ -1,0 +1,144 @@
+"""Which form the client wants its answer in: the Accept header against what a path can give.
+
+Upstream's rule (apiserver endpoints/handlers/negotiation): clauses are tried by quality, then in their order; one that
+we cannot serve (protobuf, a transformation that this path does not have) is passed over, and only when none is left
+is the answer 406. So a client that would like protobuf best but also takes JSON gets JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+from typing import NamedTuple
+
+import orjson
+import yaml
+
+from machinery.errors import NotAcceptable
+from machinery.objects import Object
+
+JSON = "application/json"
+YAML = "application/yaml"
+ACCEPTED = (JSON, YAML)
+
+
+class Transform(NamedTuple):
+    """Another kind than the stored one, as ``;as=Table;g=meta.k8s.io;v=v1`` asks for it."""
+
+    kind: str
+    group: str
+    version: str
+
+
+META_VERSIONS = ("v1", "v1beta1")
+_META = "meta.k8s.io"
+SINGLE = frozenset(Transform(kind, _META, v) for v in META_VERSIONS for kind in ("Table", "PartialObjectMetadata"))
+LIST = frozenset(Transform(kind, _META, v) for v in META_VERSIONS for kind in ("Table", "PartialObjectMetadataList"))
+AGGREGATED_DISCOVERY = frozenset(
+    Transform("APIGroupDiscoveryList", "apidiscovery.k8s.io", v) for v in ("v2", "v2beta1")
+)
+NONE: frozenset[Transform] = frozenset()
+
+
+class Form(NamedTuple):
+    """What was agreed on."""
+
+    media_type: str = JSON
+    transform: Transform | None = None
+    pretty: bool = False
+
+    @property
+    def is_table(self) -> bool:
+        """Rows for people instead of objects."""
+        return self.transform is not None and self.transform.kind == "Table"
+
+    @property
+    def is_partial(self) -> bool:
+        """Objects reduced to their metadata."""
+        return self.transform is not None and self.transform.kind.startswith("PartialObjectMetadata")
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type of the answer; discovery's transformation is named in it, as upstream does."""
+        if self.transform is not None and self.transform.kind == "APIGroupDiscoveryList":
+            kind, group, version = self.transform
+            return f"{self.media_type};g={group};v={version};as={kind}"
+        return self.media_type
+
+
+class _Clause(NamedTuple):
+    type: str
+    subtype: str
+    parameters: dict[str, str]
+
+
+@lru_cache(maxsize=256)
+def negotiate(accept: str, transforms: frozenset[Transform] = NONE, accepted: tuple[str, ...] = ACCEPTED) -> Form:
+    """The first form that the header asks for and the path has; raises NotAcceptable with upstream's message."""
+    if not accept.strip():
+        return Form(accepted[0])
+    for clause in _clauses(accept):
+        media_type = _match(clause, accepted)
+        if media_type is None:
+            continue
+        pretty = clause.parameters.get("pretty", "") == "1"
+        kind = clause.parameters.get("as", "")
+        if not kind:
+            return Form(media_type, None, pretty)
+        transform = Transform(kind, clause.parameters.get("g", ""), clause.parameters.get("v", ""))
+        if transform in transforms:
+            return Form(media_type, transform, pretty)
+    raise not_acceptable(accepted)
+
+
+def not_acceptable(accepted: Collection[str] = ACCEPTED) -> NotAcceptable:
+    """Upstream's 406."""
+    return NotAcceptable(f"only the following media types are accepted: {', '.join(accepted)}")
+
+
+def _clauses(accept: str) -> list[_Clause]:
+    """The header's clauses, the dearest first; sorting is stable, so the order of equals is the client's."""
+    found: list[tuple[float, _Clause]] = []
+    for text in accept.split(","):
+        media_type, *rest = (part.strip() for part in text.split(";"))
+        kind, slash, subtype = media_type.lower().partition("/")
+        if not slash:
+            if kind != "*":
+                continue
+            subtype = "*"
+        parameters = {name.strip(): value.strip().strip('"') for name, _, value in (p.partition("=") for p in rest)}
+        quality = _quality(parameters.pop("q", "1"))
+        if quality > 0:
+            found.append((quality, _Clause(kind, subtype, parameters)))
+    return [clause for _, clause in sorted(found, key=lambda pair: -pair[0])]
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 1.0
+
+
+def _match(clause: _Clause, accepted: tuple[str, ...]) -> str | None:
+    for media_type in accepted:
+        kind, _, subtype = media_type.partition("/")
+        if clause.type in (kind, "*") and clause.subtype in (subtype, "*"):
+            return media_type
+    return None
+
+
+def encode(obj: Object | list[Object], form: Form) -> bytes:
+    """The object's bytes in the agreed form."""
+    if form.media_type == YAML:
+        return yaml.dump(obj, Dumper=_Dumper, default_flow_style=False, allow_unicode=True).encode()
+    if form.pretty:
+        return orjson.dumps(obj, option=orjson.OPT_INDENT_2)
+    return orjson.dumps(obj)
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # the C one where it was built
+    """Writes every object out, even one that occurs twice."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True

@@ -1,0 +1,69 @@
+"""PATCH: the three ways to say what is to change, told apart by Content-Type.
+
+``apply`` gives the changed object; ``schema.check`` then prunes it and finds what does not fit, as for any body.
+Server-side apply is not among them, and is refused with 415.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from apiserver.kind import Kind
+from apiserver.patch.json import apply_json_patch
+from apiserver.patch.merge import merge
+from apiserver.patch.strategic import strategic_merge
+from apiserver.schema import node_of
+from apiserver.schema.body import MalformedError, parse_json, unsupported_media_type
+from machinery.errors import BadRequest, UnsupportedMediaType
+from machinery.objects import Object
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
+
+__all__ = ["ACCEPTED", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "apply"]
+
+
+def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Object:
+    """A changed copy of ``current``; raises BadRequest, Invalid or UnsupportedMediaType as upstream does."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == APPLY_PATCH:
+        raise UnsupportedMediaType(
+            "server-side apply is not supported here; use kubectl apply without --server-side, "
+            f"or one of the accepted media types: {', '.join(ACCEPTED)}"
+        )
+    if media_type not in ACCEPTED:
+        raise unsupported_media_type(*ACCEPTED)
+    # The quickest deep copy there is, and ``current`` may be the watch cache's own.
+    original: Object = orjson.loads(orjson.dumps(current))
+    match media_type:
+        case "application/json-patch+json":
+            return _object(apply_json_patch(original, _parse(patch, list, "error decoding patch: ")))
+        case "application/merge-patch+json":
+            return _object(merge(original, _parse(patch, dict, "error decoding patch: ")))
+    return strategic_merge(original, _parse(patch, dict, ""), node_of(kind.definition))
+
+
+def _parse(patch: bytes, wanted: type, prefix: str) -> Any:
+    try:
+        value = parse_json(patch)
+    except MalformedError as error:
+        raise BadRequest(f"{prefix}{error}") from None
+    if type(value) is not wanted:
+        go_type = "map[string]interface {}" if wanted is dict else "[]interface {}"
+        word = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}.get(
+            type(value), "number"
+        )
+        raise BadRequest(f"{prefix}json: cannot unmarshal {word} into Go value of type {go_type}")
+    return value
+
+
+def _object(value: object) -> Object:
+    """A JSON patch may replace the whole document by something that is no object."""
+    if not isinstance(value, dict):
+        raise BadRequest("the patch does not leave an object: its root is replaced by something else")
+    return value
