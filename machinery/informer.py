@@ -104,9 +104,6 @@ class Informer:
         with self._lock:
             return [self._objects[key] for key in self._indexes[name].get(value, ())]
 
-    def __len__(self) -> int:
-        return len(self._objects)
-
     # Wiring
 
     def add_indexers(self, indexers: Mapping[str, Indexer]) -> None:

@@ -65,9 +65,11 @@ def test_messages(text, message):
 
 
 def test_bad_key_and_bad_value():
-    with pytest.raises(BadRequest, match='^unable to parse requirement: <nil>: Invalid value: "-a": name part must'):
+    with pytest.raises(BadRequest, match=r'^unable to parse requirement: <nil>: Invalid value: "-a": name part must'):
         parse_selector("-a=1")
-    with pytest.raises(BadRequest, match=r'^unable to parse requirement: values\[0\]\[a\]: Invalid value: "-": a valid'):
+    with pytest.raises(
+        BadRequest, match=r'^unable to parse requirement: values\[0\]\[a\]: Invalid value: "-": a valid'
+    ):
         parse_selector("a=-")
     with pytest.raises(BadRequest, match="the value must be an integer"):
         parse_selector("a>x")
@@ -80,7 +82,7 @@ def test_label_selector_objects():
     both = {"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "NotIn", "values": ["x"]}]}
     assert from_label_selector(both).matches({"a": "1"})
     assert not from_label_selector(both).matches({"a": "1", "b": "x"})
-    with pytest.raises(BadRequest, match='^"Near" is not a valid label selector operator$'):
+    with pytest.raises(BadRequest, match=r'^"Near" is not a valid label selector operator$'):
         from_label_selector({"matchExpressions": [{"key": "b", "operator": "Near"}]})
     with pytest.raises(BadRequest, match="values set can't be empty"):
         from_label_selector({"matchExpressions": [{"key": "b", "operator": "In"}]})
@@ -165,7 +167,9 @@ def test_field_selector_messages(text, message):
 
 def test_unknown_fields():
     selector = parse_field_selector("spec.x=1")
-    with pytest.raises(BadRequest, match="^field label not supported: spec.x$"):
+    with pytest.raises(BadRequest, match=r"^field label not supported: spec.x$"):
         selector.check_fields({"metadata.name", "metadata.namespace", "spec.nodeName"})
-    with pytest.raises(BadRequest, match='^"spec.x" is not a known field selector: only "metadata.name", "metadata.na'):
+    with pytest.raises(
+        BadRequest, match=r'^"spec.x" is not a known field selector: only "metadata.name", "metadata.na'
+    ):
         selector.check_fields({"metadata.name", "metadata.namespace"})
