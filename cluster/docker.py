@@ -15,10 +15,12 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import ClusterError
+
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 
 
-class DockerError(Exception):
+class DockerError(ClusterError):
     """The engine refused a call; the message is the engine's own."""
 
 
@@ -31,7 +33,7 @@ def socket_path() -> Path:
     return Path(host.removeprefix("unix://")) if host.startswith("unix://") else DEFAULT_SOCKET
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("docker", timeout=timeout)
         self.path = path
@@ -50,7 +52,7 @@ class Engine:
     def call(self, method: str, path: str, body: bytes | None = None, **query: str) -> Any:
         """One call: the decoded JSON, None for what is not there or an empty answer."""
         url = path + ("?" + urllib.parse.urlencode(query) if query else "")
-        connection = _UnixConnection(self.path, self.timeout)
+        connection = UnixConnection(self.path, self.timeout)
         headers = {"Content-Type": "application/x-tar"} if body is not None else {}
         try:
             connection.request(method, url, body, headers)
@@ -64,7 +66,9 @@ class Engine:
             return None
         if response.status >= 400:
             raise DockerError(f"{method} {path}: {data.decode(errors='replace').strip()}")
-        return [json.loads(line) for line in data.splitlines()] if path == "/images/load" else json.loads(data or b"null")
+        return (
+            [json.loads(line) for line in data.splitlines()] if path == "/images/load" else json.loads(data or b"null")
+        )
 
     def version(self) -> str | None:
         """The engine's version, None when none answers."""
@@ -95,6 +99,10 @@ class Engine:
     def remove_container(self, identifier: str) -> None:
         """Kills and removes, with its anonymous volumes."""
         self.call("DELETE", f"/containers/{identifier}", force="1", v="1")
+
+    def stop_container(self, identifier: str, seconds: int) -> None:
+        """SIGTERM, and SIGKILL after so many seconds."""
+        self.call("POST", f"/containers/{identifier}/stop", t=str(seconds))
 
     def bridge_gateway(self) -> str:
         """The node's own address on docker0: 172.17.0.1 unless the engine is configured otherwise."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 
 from cluster import pythonfiles
 from cluster.docker import Engine
+from cluster.errors import ClusterError
 from cluster.settings import BUSYBOX_IMAGE, REPOSITORY, SANDBOX_IMAGE, SISE_IMAGE
 
 SISE = REPOSITORY / "sample-app" / "sise.py"
@@ -30,9 +30,9 @@ KEY_LABEL = "mini-minishift.key"
 NOBODY = "65534:65534"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
-# An ignored SIGCHLD outlives the exec, and makes the kernel reap orphans by itself where a pod shares its process
-# namespace and this process is number 1 in it.
-SLEEP = ["/bin/sh", "-c", "trap '' CHLD; exec sleep infinity"]
+# A shell that waits reaps whatever becomes its child: the orphans of a pod that shares its process namespace, where
+# this is process 1. It sleeps in the kernel until then.
+SLEEP = ["/bin/sh", "-c", "sleep infinity & wait"]
 
 
 class Image(NamedTuple):
@@ -101,7 +101,7 @@ def archive(images: list[Image], key: str) -> bytes:
 def busybox() -> Path:
     found = shutil.which("busybox")
     if found is None:
-        raise FileNotFoundError("busybox is missing: apt-get install busybox-static")
+        raise ClusterError("busybox is missing: apt-get install busybox-static")
     return Path(found).resolve()
 
 
@@ -148,7 +148,7 @@ def key() -> str:
     for source in (SISE, Path(__file__), Path(pythonfiles.__file__)):
         digest.update(source.read_bytes())
     for binary in (pythonfiles.interpreter(), busybox()):
-        facts = os.stat(binary)
+        facts = binary.stat()
         digest.update(f"{binary.resolve()} {facts.st_size} {facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 

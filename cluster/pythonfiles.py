@@ -26,7 +26,7 @@ def pyc(path, name):
     return bytes(to_pyc(code, bytes(8), False)).hex()
 program, name = sys.argv[1], sys.argv[2]
 found, extensions = {}, []
-importlib.util.module_from_spec(spec := importlib.util.spec_from_file_location('program', program)).__name__
+spec = importlib.util.spec_from_file_location('program', program)
 spec.loader.exec_module(importlib.util.module_from_spec(spec))
 import encodings.ascii, encodings.latin_1
 for module in list(sys.modules.values()):
@@ -35,8 +35,8 @@ for module in list(sys.modules.values()):
         found[path + 'c'] = pyc(path, path)
     elif path and path.endswith('.so'):
         extensions.append(path)
-print(json.dumps({'version': sys.version_info[:2], 'prefix': sys.base_prefix, 'executable': os.path.realpath(sys.executable),
-    'stdlib': sysconfig.get_path('stdlib'), 'modules': found, 'extensions': extensions, 'program': pyc(program, name)}))
+print(json.dumps({'executable': os.path.realpath(sys.executable), 'stdlib': sysconfig.get_path('stdlib'),
+    'modules': found, 'extensions': extensions, 'program': pyc(program, name)}))
 """
 
 

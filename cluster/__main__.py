@@ -1,0 +1,5 @@
+"""``python -m cluster`` is ``mini-minishift``."""
+
+from cluster.cli import main
+
+main()

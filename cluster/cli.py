@@ -1,0 +1,123 @@
+"""The ``mini-minishift`` command: up, stop, down, status and logs. ``make`` has the same verbs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from cluster.settings import HOME_VARIABLE, State, default_state
+
+COMPONENTS = ("etcd", "apiserver", "controllers", "kubelet", "proxy", "supervisor")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Where the cluster's state lies: keys, etcd's data, logs. [default: ${HOME_VARIABLE}, else .cluster/]",
+)
+@click.pass_context
+def main(context: click.Context, state_dir: Path | None) -> None:
+    """A whole small Kubernetes on this machine: etcd, API server, controllers, kubelet on Docker, iptables proxy.
+
+    \b
+    mini-minishift up       start, or bring back, the cluster; then use kubectl
+    mini-minishift status   how it is
+    mini-minishift logs     what its components say
+    mini-minishift stop     stop it and keep its objects
+    mini-minishift down     remove everything that it put on this machine
+    """
+    context.obj = State(state_dir.resolve() if state_dir else default_state())
+
+
+def _need_root() -> None:
+    if os.geteuid() != 0:
+        raise click.ClickException("this needs root (it makes containers and iptables rules): run it with sudo")
+
+
+@main.command()
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until the node is Ready.")
+@click.pass_obj
+def up(state: State, timeout: float) -> None:
+    """Start the cluster, or bring it back as it was.
+
+    Looks at the machine first and says what is missing; installs Debian packages, starts Docker, builds the two
+    images, makes certificates and starts the five components. Run again, it changes nothing.
+    """
+    _need_root()
+    from cluster import launch
+    from cluster.errors import ClusterError
+    from cluster.progress import Progress
+    from machinery.kubeconfig import KubeconfigError
+
+    progress = Progress()
+    try:
+        launch.up(state, progress, seconds=timeout)
+    except (ClusterError, KubeconfigError) as error:
+        raise click.ClickException(str(error)) from error
+    progress.line(f"Ready in {progress.seconds():.1f} s. What to type next:")
+    progress.line("  kubectl get nodes")
+    progress.line("  make walkthrough    plays the article, command by command")
+    progress.line("  make status         how the cluster is; make logs, make stop, make down")
+
+
+@main.command()
+@click.pass_obj
+def stop(state: State) -> None:
+    """Stop the components and the pods' containers; `up` brings all of it back."""
+    _need_root()
+    from cluster import teardown
+    from cluster.progress import Progress
+
+    teardown.stop(state, Progress())
+
+
+@main.command()
+@click.option("--keep-images", is_flag=True, help="Leave the images, which the next `up` would build again.")
+@click.pass_obj
+def down(state: State, keep_images: bool) -> None:
+    """Remove the cluster: processes, containers, rules, route, images, kubeconfig context and state."""
+    _need_root()
+    from cluster import teardown
+    from cluster.errors import ClusterError
+    from cluster.progress import Progress
+
+    try:
+        teardown.down(state, Progress(), keep_images=keep_images)
+    except ClusterError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.pass_obj
+def status(state: State) -> None:
+    """Tell what runs, since when and how well. Exit code 0: all is well; 1: something is not; 3: not running."""
+    _need_root()
+    from cluster import status as statuses
+
+    report = statuses.collect(state)
+    if report is None:
+        click.echo(f"There is no cluster in {state.root}. Make one with: make up")
+        sys.exit(3)
+    click.echo(statuses.render(report, state, time.time()))
+    sys.exit(0 if report.well else 1 if report.parts else 3)
+
+
+@main.command()
+@click.argument("component", type=click.Choice(COMPONENTS), required=False)
+@click.option("-f/-F", "--follow/--no-follow", default=True, help="Keep showing what is added.  [default: follow]")
+@click.option("-n", "--lines", default=20, show_default=True, help="How many lines of the past, for each component.")
+@click.pass_obj
+def logs(state: State, component: str | None, follow: bool, lines: int) -> None:
+    """Show the logs of all components, or of one."""
+    names = [component] if component else list(COMPONENTS)
+    files = [path for name in names if (path := state.logs / f"{name}.log").exists()]
+    if not files:
+        raise click.ClickException(f"there are no logs in {state.logs}: start the cluster with make up")
+    # tail waits for the kernel to tell of changes, and copes with files that are cut short.
+    command = ["tail", f"--lines={lines}", *(["--follow=name", "--retry"] if follow else []), *map(str, files)]
+    os.execvp(command[0], command)

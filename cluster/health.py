@@ -1,0 +1,114 @@
+"""Asks the parts of a cluster how they are, and waits until they are well."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from cluster import lock, table
+from cluster.components import Component
+from cluster.docker import UnixConnection
+from cluster.errors import ClusterError
+from cluster.settings import State
+from machinery import errors
+from machinery.client import Client
+from machinery.objects import Object, get_condition
+from machinery.resources import NODES
+
+RETRY_SECONDS = 0.02  # a port that is not open yet gives no event to wait for
+GIVE_UP_RESTARTS = 5
+
+
+class NotWell(ClusterError):
+    """A part did not become well; the text says which, why and where to look."""
+
+
+def client(state: State) -> Client:
+    return Client.from_kubeconfig(state.kubeconfig, user_agent="mini-minishift")
+
+
+def probe(component: Component, state: State, api: Client | None) -> str:
+    """Empty when the component is well, else why not."""
+    try:
+        if component.name == "etcd":
+            return _probe_etcd(state)
+        if component.name == "apiserver":
+            if api is None:
+                return "no kubeconfig"
+            api.raw("/readyz")
+            return ""
+        with urllib.request.urlopen(component.health, timeout=5):
+            return ""
+    except urllib.error.HTTPError as error:
+        return error.read().decode(errors="replace").strip() or str(error)
+    except urllib.error.URLError as error:
+        return str(error.reason)
+    except (errors.ApiError, OSError, http.client.HTTPException) as error:
+        return str(error)
+
+
+def _probe_etcd(state: State) -> str:
+    connection = UnixConnection(state.etcd_socket, timeout=5)
+    try:
+        connection.request("GET", "/health", headers={"Host": "etcd"})
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return "" if answer.get("health") == "true" else f"says {answer}"
+
+
+def wait_until(what: str, check: Callable[[], str], state: State, deadline: float) -> None:
+    """Until the check is content. Ends early when the supervisor is gone or a component keeps dying."""
+    while True:
+        why = check()
+        if not why:
+            return
+        if lock.holder() is None:
+            raise NotWell(f"the supervisor ended: see {state.logs}/supervisor.log")
+        dying = _dying(state)
+        if dying:
+            raise NotWell(
+                f"{dying} keeps dying; its last words, from {state.logs}/{dying}.log:\n{last_words(state, dying)}"
+            )
+        if time.monotonic() > deadline:
+            raise NotWell(f"{what} is not well in time: {why}. See {state.logs}")
+        time.sleep(RETRY_SECONDS)
+
+
+def _dying(state: State) -> str:
+    return next((row.name for row in table.read(state) if row.restarts >= GIVE_UP_RESTARTS and not row.runs), "")
+
+
+def last_words(state: State, name: str, lines: int = 8) -> str:
+    try:
+        return "\n".join((state.logs / f"{name}.log").read_text(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def node_ready(node: Object) -> bool:
+    condition = get_condition(node, "Ready")
+    return condition is not None and condition["status"] == "True"
+
+
+def wait_node_ready(api: Client, name: str, deadline: float) -> None:
+    """Watches the node: no polling."""
+    selector = f"metadata.name={name}"
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            listed = api.list(NODES, field_selector=selector)
+            if any(node_ready(node) for node in listed["items"]):
+                return
+            version = listed["metadata"]["resourceVersion"]
+            timeout = max(1, int(left))
+            for event in api.watch(NODES, resource_version=version, field_selector=selector, timeout=timeout):
+                if event.type in ("ADDED", "MODIFIED") and node_ready(event.object):
+                    return
+        except (errors.ServiceUnavailable, errors.Gone):
+            time.sleep(RETRY_SECONDS)  # the API server restarted meanwhile
+    raise NotWell(f"node {name} is not Ready in time: kubectl describe node {name}, or make logs C=kubelet")

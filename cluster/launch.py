@@ -1,0 +1,152 @@
+"""``up``: from whatever state the machine is in to a Ready node, in steps that are shown with their seconds.
+
+Each step looks first and does only what is lacking, so a second ``up`` changes nothing, and one after a reboot, a
+kill or a stop brings the same cluster back. The components start before the images are looked at: they are the
+longest wait, and start by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from cluster import engine as engines
+from cluster import health, images, kubeconfigs, leftovers, lock, packages, pki, preflight, record
+from cluster.components import components
+from cluster.docker import Engine
+from cluster.errors import ClusterError
+from cluster.progress import Progress
+from cluster.settings import REPOSITORY, State
+from cluster.supervisor import environment
+
+
+class CannotStart(ClusterError):
+    """Something that we may not set right ourselves; the text says what and how."""
+
+
+def up(state: State, progress: Progress, *, seconds: float = 120) -> None:
+    packages.search_path()
+    runs = _check_lock(state)
+    engine = Engine()
+    docker_pid = _prepare_machine(state, engine, progress, ours_runs=runs)
+    known = _remember(state, engine, docker_pid)
+    if not runs:
+        with progress.step("leftovers") as step:
+            for text in leftovers.clear(state, known.id, engine) or ["none"]:
+                step.note(text)
+        with progress.step("certificates") as step:
+            made = pki.ensure(state, known.node, known.node_ip)
+            step.note(f"made {', '.join(made)}" if made else "all valid")
+            kubeconfigs.write_all(state)
+        with progress.step("supervisor") as step:
+            step.note(f"process {start_supervisor(state)}")
+    with progress.step("images") as step:
+        step.note("built" if images.ensure(engine) else "present")
+    _wait_well(state, known, progress, time.monotonic() + seconds)
+    with progress.step("kubeconfig") as step:
+        known = record.update(state, known, **kubeconfigs.merge(state, known))
+        step.note(f"context mini-minishift selected in {known.kubeconfig}")
+
+
+def _check_lock(state: State) -> bool:
+    """Whether this cluster's supervisor runs; refuses when another one's does."""
+    holder = lock.holder()
+    if holder is None:
+        return False
+    if holder.state != str(state.root):
+        raise CannotStart(
+            f"a cluster of ours runs already, with its state in {holder.state}.\n"
+            f"Stop it first: mini-minishift --state-dir {holder.state} stop"
+        )
+    return True
+
+
+def _prepare_machine(state: State, engine: Engine, progress: Progress, *, ours_runs: bool) -> int:
+    """Preflight, and what it found lacking; returns the process id of an engine that we started, else 0."""
+    with progress.step("preflight") as step:
+        if not ours_runs and os.geteuid() == 0:
+            leftovers.end_processes()  # whose ports would else look taken
+        facts = preflight.gather(engine, ours_runs=ours_runs)
+        findings = preflight.judge(facts)
+        for finding in findings:
+            if finding.level is preflight.Level.OK:
+                step.note(finding.text)
+    _show(findings, progress)
+    if facts.missing_packages:
+        with progress.step("packages") as step:
+            packages.install(facts.missing_packages, state.logs / "packages.log")
+            step.note(f"installed {' '.join(facts.missing_packages)}")
+    docker_pid = 0
+    if engine.version() is None:
+        with progress.step("Docker") as step:
+            docker_pid = engines.start(engine, state.logs / "dockerd.log")
+            step.note(f"engine {engine.version()} started")
+    for problem in preflight.repair(facts):
+        progress.line(f"    warning: {problem}")
+    if facts.missing_packages:
+        # What could not be looked at before: the kernel through iptables, above all.
+        _show(preflight.judge(preflight.gather(engine, ours_runs=ours_runs)), progress)
+    return docker_pid
+
+
+def _show(findings: list[preflight.Finding], progress: Progress) -> None:
+    failures = []
+    for finding in findings:
+        if finding.level is preflight.Level.FAILURE:
+            failures.append(f"{finding.text}: {finding.remedy}")
+        elif finding.level is not preflight.Level.OK:
+            progress.line(f"    {finding.text}: {finding.remedy}")
+    if failures:
+        raise CannotStart("\n".join(failures))
+
+
+def _remember(state: State, engine: Engine, docker_pid: int) -> record.Record:
+    """The record of this cluster, made now if there is none, with what the engine says today."""
+    known = record.load(state) or record.Record(record.new_id(), socket.gethostname().lower(), "", "")
+    for folder in (state.root, state.logs, state.etcd, state.kubeconfigs, state.kubelet):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return record.update(
+        state,
+        known,
+        node_ip=engine.bridge_gateway(),
+        pod_cidr=engine.bridge_subnet(),
+        docker_pid=docker_pid or known.docker_pid,
+    )
+
+
+def start_supervisor(state: State) -> int:
+    """Starts it in a session of its own, so that it outlives this terminal."""
+    with (state.logs / "supervisor.log").open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cluster.supervisor", str(state.root)],
+            cwd=REPOSITORY,
+            env=environment(state),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    while lock.holder() is None:
+        if process.poll() is not None:
+            raise CannotStart(f"the supervisor ended at once: see {Path(state.logs, 'supervisor.log')}")
+        time.sleep(0.005)
+    return process.pid
+
+
+def _wait_well(state: State, known: record.Record, progress: Progress, deadline: float) -> None:
+    api = health.client(state)
+    table = components(state, known)
+    for component in table[:2]:
+        with progress.step(component.name):
+            health.wait_until(component.name, partial(health.probe, component, state, api), state, deadline)
+    with progress.step(f"node {known.node} Ready"):
+        health.wait_node_ready(api, known.node, deadline)
+    with progress.step("all components") as step:
+        for component in table[2:]:
+            health.wait_until(component.name, partial(health.probe, component, state, api), state, deadline)
+        step.note("healthy")

@@ -1,0 +1,56 @@
+"""Debian packages: which are missing for a cluster, and their installation.
+
+A package is missing when one of its programs is: a program from elsewhere, a newer Docker say, is as good.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from cluster.errors import ClusterError
+
+# Program → the package that has it.
+PROGRAMS = {
+    "dockerd": "docker.io",
+    "etcd": "etcd-server",
+    "iptables-save": "iptables",
+    "ip": "iproute2",
+    "busybox": "busybox-static",
+    "conntrack": "conntrack",
+    "curl": "curl",
+    "kubectl": "kubernetes-client",
+}
+
+
+class InstallationFailed(ClusterError):
+    """apt-get could not; the message holds its last words and what to try."""
+
+
+def missing(find: Callable[[str], str | None] = shutil.which) -> list[str]:
+    return sorted({package for program, package in PROGRAMS.items() if find(program) is None})
+
+
+def search_path() -> None:
+    """Adds the system folders to PATH, which a user's shell under sudo or su may lack."""
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    lacking = [folder for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin") if folder not in folders]
+    os.environ["PATH"] = os.pathsep.join([*folders, *lacking])
+
+
+def install(packages: list[str], log: Path) -> None:
+    """apt-get update and install."""
+    by_hand = f"apt-get install {' '.join(packages)}"
+    if shutil.which("apt-get") is None:
+        raise InstallationFailed(f"missing: {', '.join(packages)}, and there is no apt-get here. Install them by hand")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+            result = subprocess.run(["apt-get", "-q", *command], stdout=output, stderr=output, env=environment)
+    if result.returncode != 0:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+        raise InstallationFailed(f"{by_hand} failed (all of it in {log}):\n{last}")

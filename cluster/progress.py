@@ -1,0 +1,48 @@
+"""What the user sees while a command works: a line a step, with its seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+WIDTH = 26
+
+
+class Progress:
+    def __init__(self, out: TextIO | None = None) -> None:
+        self.out = out or sys.stdout
+        self.began = time.monotonic()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Times a step; its name stands there while it works, the seconds and notes follow when it is done."""
+        step = Step()
+        began = time.monotonic()
+        self.write(f"  {name:<{WIDTH}}")
+        try:
+            yield step
+        except BaseException:
+            self.write("failed\n")
+            raise
+        self.write(f"{time.monotonic() - began:5.2f} s  {', '.join(step.notes)}".rstrip() + "\n")
+
+    def line(self, text: str) -> None:
+        self.write(text + "\n")
+
+    def write(self, text: str) -> None:
+        self.out.write(text)
+        self.out.flush()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+
+class Step:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)

@@ -1,0 +1,53 @@
+"""What a cluster is, in one small file: made by the first ``up``, read by every other command, gone with ``down``."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cluster.settings import State
+
+
+@dataclass(frozen=True)
+class Record:
+    id: str  # the value of the label on this cluster's containers
+    node: str
+    node_ip: str
+    pod_cidr: str
+    docker_pid: int = 0  # of the engine that we started, 0 when it was there
+    kubeconfig: str = ""  # the user's, into which our context was merged
+    previous_context: str = ""  # what it had selected before
+
+
+def new_id() -> str:
+    return secrets.token_hex(4)
+
+
+def load(state: State) -> Record | None:
+    try:
+        return Record(**json.loads(state.record.read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def save(state: State, record: Record) -> None:
+    write_json(state.record, asdict(record))
+
+
+def update(state: State, record: Record, **changes: Any) -> Record:
+    changed = replace(record, **changes)
+    if changed != record:
+        save(state, changed)
+    return changed
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Replaces the file in one step, so that a reader never sees half of it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(document, indent=1) + "\n")
+    temporary.replace(path)

@@ -1,0 +1,122 @@
+"""``status``: what runs, since when, how well, and with how much memory; collected first, then rendered.
+
+All is well when the supervisor and every component run and are healthy, and the node is Ready.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from cluster import health, kubeconfigs, lock, record, table
+from cluster.components import components
+from cluster.docker import DockerError, Engine
+from cluster.processes import children_of, memory, started_at
+from cluster.settings import CLUSTER_LABEL, CONTEXT, State
+from machinery import errors, objects
+from machinery.client import Client
+from machinery.resources import NODES, PODS
+
+
+class Part(NamedTuple):
+    name: str
+    pid: int
+    since: float
+    restarts: int
+    last_end: str
+    memory: int  # bytes, of it and all below it
+    trouble: str  # empty when it is well
+
+
+class Report(NamedTuple):
+    parts: list[Part]
+    version: str = ""
+    node: str = ""
+    node_ready: bool = False
+    docker: str = ""
+    pods: int = 0
+    pods_running: int = 0
+    containers: int = 0
+
+    @property
+    def well(self) -> bool:
+        return bool(self.parts) and not any(part.trouble for part in self.parts) and self.node_ready
+
+
+def collect(state: State) -> Report | None:
+    """None when there is no cluster at all; a report without parts when it is stopped."""
+    known = record.load(state)
+    if known is None:
+        return None
+    holder = lock.holder()
+    if holder is None or holder.state != str(state.root):
+        return Report([], node=known.node)
+    api = health.client(state)
+    parts = [
+        Part(
+            "supervisor", holder.supervisor.pid, started_at(holder.supervisor), 0, "", memory(holder.supervisor.pid), ""
+        )
+    ]
+    probes = {component.name: component for component in components(state, known)}
+    for row in table.read(state):
+        trouble = health.probe(probes[row.name], state, api) if row.runs else f"not running, {row.last_end}"
+        total = sum(memory(pid) for pid in children_of([row.pid])) if row.runs else 0
+        parts.append(Part(row.name, row.pid, row.since, row.restarts, row.last_end, total, trouble))
+    report = Report(parts, node=known.node)
+    return _ask_docker(_ask_api(report, api), known.id)
+
+
+def _ask_api(report: Report, api: Client) -> Report:
+    try:
+        version = json.loads(api.raw("/version"))["gitVersion"]
+        ready = health.node_ready(api.get(NODES, report.node))
+        pods = api.list(PODS)["items"]
+    except errors.ApiError:
+        return report  # the API server's own line says what is wrong
+    running = sum(objects.is_pod_ready(pod) for pod in pods)
+    return report._replace(version=version, node_ready=ready, pods=len(pods), pods_running=running)
+
+
+def _ask_docker(report: Report, cluster_id: str) -> Report:
+    engine = Engine()
+    try:
+        found = engine.containers(f"{CLUSTER_LABEL}={cluster_id}", running_only=True)
+        return report._replace(docker=engine.version() or "", containers=len(found))
+    except DockerError:
+        return report
+
+
+def render(report: Report, state: State, now: float) -> str:
+    """A few lines for a person."""
+    if not report.parts:
+        return f"mini-Minishift is stopped; its state is in {state.root}. Start it with: make up"
+    lines = [f"{'':<2}{'COMPONENT':<13}{'HEALTH':<11}{'SINCE':<8}{'MEMORY':>8}  {'PID':<8}RESTARTS"]
+    for part in report.parts:
+        mark = "healthy" if not part.trouble else "TROUBLE"
+        age = duration(now - part.since) if part.pid else "-"
+        restarts = f"{part.restarts} (it {part.last_end})" if part.restarts else "0"
+        size = f"{part.memory / 1e6:.0f} MB"
+        lines.append(f"  {part.name:<13}{mark:<11}{age:<8}{size:>8}  {part.pid or '-':<8}{restarts}")
+        if part.trouble:
+            lines.append(f"    {part.trouble.splitlines()[0]}: make logs C={part.name}")
+    total = sum(part.memory for part in report.parts) / 1e6
+    docker = report.docker or "does not answer"
+    ready = "Ready" if report.node_ready else "NOT Ready"
+    lines += [
+        "",
+        f"  Kubernetes {report.version or '?'}, Docker {docker}, {total:.0f} MB in all",
+        f"  node {report.node} {ready}, {report.pods_running} of {report.pods} pods, {report.containers} containers",
+        f"  API {kubeconfigs.SERVER}, kubeconfig {state.kubeconfig}, context {CONTEXT}",
+    ]
+    headline = "mini-Minishift is well" if report.well else "mini-Minishift is NOT well"
+    return "\n".join([headline, *lines])
+
+
+def duration(seconds: float) -> str:
+    """As kubectl shows ages: the two largest units at most."""
+    whole = int(seconds)
+    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size}{unit}" + (f"{rest}{name}" if rest else "")
+    return f"{whole}s"

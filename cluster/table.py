@@ -1,0 +1,35 @@
+"""The supervisor's table of its children, as a file: written by it alone, read by every command."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from cluster.processes import Process, is_alive
+from cluster.record import write_json
+from cluster.settings import State
+
+
+class Row(NamedTuple):
+    name: str
+    pid: int  # 0 while it does not run
+    start: int  # clock ticks after boot
+    since: float  # seconds since the epoch
+    restarts: int
+    last_end: str  # how it ended the last time
+
+    @property
+    def runs(self) -> bool:
+        return self.pid != 0 and is_alive(Process(self.pid, self.start))
+
+
+def read(state: State) -> list[Row]:
+    """Empty when no supervisor runs."""
+    try:
+        return [Row(**row) for row in json.loads(state.children.read_text())]
+    except FileNotFoundError:
+        return []
+
+
+def write(state: State, rows: list[Row]) -> None:
+    write_json(state.children, [row._asdict() for row in rows])

@@ -1,0 +1,103 @@
+"""``stop`` keeps the state, ``down`` removes everything that a cluster ever put on the machine."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cluster import engine as engines
+from cluster import images, kubeconfigs, leftovers, lock, packages, record, table
+from cluster.docker import Engine
+from cluster.processes import send, wait_gone
+from cluster.progress import Progress
+from cluster.settings import CLUSTER_LABEL, State
+
+STOP_SECONDS = 45.0  # the supervisor itself kills what does not stop within ten
+
+
+def stop(state: State, progress: Progress) -> None:
+    """Ends every process and every pod's containers; objects stay in etcd, containers stay for the next ``up``."""
+    packages.search_path()
+    known = record.load(state)
+    with progress.step("processes") as step:
+        step.note(f"{_end_processes(state)} ended")
+    engine = Engine()
+    if known is not None and engine.version() is not None:
+        with progress.step("containers") as step:
+            step.note(f"{_stop_containers(engine, known.id)} stopped")
+        if known.docker_pid:
+            with progress.step("Docker") as step:
+                engines.stop(known.docker_pid)
+                record.update(state, known, docker_pid=0)
+                step.note("the engine that we started is stopped")
+
+
+def down(state: State, progress: Progress, *, keep_images: bool = False) -> None:
+    packages.search_path()
+    known = record.load(state)
+    other = lock.holder()
+    ours_alone = other is None or other.state == str(state.root)
+    with progress.step("processes") as step:
+        step.note(f"{_end_processes(state)} ended")
+    _remove_from_docker(state, known, progress, ours_alone=ours_alone, keep_images=keep_images)
+    if ours_alone and lock.owner() is not None:
+        with progress.step("rules, route, device") as step:
+            leftovers.remove_rules()
+            step.note("removed")
+        lock.forget()
+    if known is not None and known.kubeconfig:
+        with progress.step("kubeconfig") as step:
+            step.note("context removed" if kubeconfigs.unmerge(known) else "no context of ours")
+    with progress.step("state") as step:
+        leftovers.unmount_below(state.root)
+        step.note(f"{state.root} removed" if state.root.exists() else "none")
+        _remove_tree(state.root)
+
+
+def _end_processes(state: State) -> int:
+    """The supervisor, which ends its components in order, and then whatever else carries our mark."""
+    holder = lock.holder()
+    count = 0
+    if holder is not None and holder.state == str(state.root):
+        count = 1 + sum(row.runs for row in table.read(state))
+        send(holder.supervisor, signal.SIGTERM)
+        wait_gone(holder.supervisor, STOP_SECONDS)
+    return count + leftovers.end_processes(str(state.root))
+
+
+def _stop_containers(engine: Engine, cluster_id: str) -> int:
+    running = engine.containers(f"{CLUSTER_LABEL}={cluster_id}", running_only=True)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda container: engine.stop_container(container["Id"], 2), running))
+    return len(running)
+
+
+def _remove_from_docker(
+    state: State, known: record.Record | None, progress: Progress, *, ours_alone: bool, keep_images: bool
+) -> None:
+    """Containers and images; an engine that does not run is started for it when there is something to remove."""
+    engine = Engine()
+    docker_pid = known.docker_pid if known else 0
+    if engine.version() is None:
+        if known is None or shutil.which("dockerd") is None:
+            return
+        with progress.step("Docker"):
+            docker_pid = engines.start(engine, state.logs / "dockerd.log")
+    with progress.step("containers") as step:
+        only = "" if ours_alone else known.id if known else "none"
+        step.note(f"{leftovers.remove_containers(engine, only=only)} removed")
+    if not keep_images and ours_alone:
+        with progress.step("images") as step:
+            images.remove(engine)
+            step.note("removed")
+    if docker_pid:
+        with progress.step("Docker") as step:
+            engines.stop(docker_pid)
+            step.note("the engine that we started is stopped")
+
+
+def _remove_tree(root: Path) -> None:
+    if root.exists():
+        shutil.rmtree(root)
