@@ -107,5 +107,3 @@ def validate_spread(path: str, constraints: Iterable[Object]) -> checks.Errors:
             yield FieldError.duplicate(f"{at}.{{topologyKey, whenUnsatisfiable}}", f"{{{key}, {action}}}")
         seen.add((key, action))
         yield from checks.label_selector(f"{at}.labelSelector", constraint.get("labelSelector"))
-
-

@@ -1,4 +1,4 @@
-"""What rows of Table columns share: ages, lists that are cut off, label maps, and the columns that nearly every kind has.
+"""What rows of Table columns share: ages, lists that are cut off, label maps, and the columns almost all kinds have.
 
 The texts are those of upstream's server-side printers (pkg/printers/internalversion).
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from apiserver.kind import Column
+from apiserver.tables import age
 from machinery.objects import Object
 
 NONE = "<none>"
@@ -18,8 +19,6 @@ UNSET = "<unset>"
 
 def created(obj: Object) -> str:
     """How long ago the object was created."""
-    from apiserver.tables import age
-
     return age(obj["metadata"].get("creationTimestamp"))
 
 

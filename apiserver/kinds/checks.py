@@ -116,9 +116,7 @@ def ordinary_ip(path: str, value: str) -> Errors:
     if address.is_link_local:
         yield FieldError.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
     if address in ipaddress.ip_network("224.0.0.0/24") or address in ipaddress.ip_network("ff02::/16"):
-        yield FieldError.invalid(
-            path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-        )
+        yield FieldError.invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
 
 
 def cidr(path: str, value: str) -> Errors:

@@ -62,7 +62,7 @@ def addresses(obj: Object) -> str:
     subsets = obj.get("subsets") or ()
     if not subsets:
         return NONE
-    found = []
+    found: list[str] = []
     for subset in subsets:
         hosts = [address["ip"] for address in subset.get("addresses") or ()]
         ports = subset.get("ports") or ()

@@ -1,6 +1,85 @@
-"""Events: what happened to an object and how often; the store forgets them after an hour."""
+"""Events: what happened to an object and how often; the store forgets them after an hour.
 
-from apiserver.kind import Kind
+Upstream: pkg/registry/core/event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apiserver.kind import Column, Kind, Strategy
+from apiserver.kinds import checks
+from apiserver.kinds.cells import NAME
+from apiserver.tables import age
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+SUBJECT_FIELDS = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+CLUSTER_NAMESPACES = ("", "default")
+
+
+class EventStrategy(Strategy):
+    create_on_update = True
+    ttl = 3600
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate(obj))
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return list(_validate(new))
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        subject = obj.get("involvedObject") or {}
+        source = (obj.get("source") or {}).get("component") or obj.get("reportingComponent", "")
+        return {
+            **{f"involvedObject.{field}": subject.get(field, "") for field in SUBJECT_FIELDS},
+            "reason": obj.get("reason", ""),
+            "reportingComponent": obj.get("reportingComponent", ""),
+            "source": source,
+            "type": obj.get("type", ""),
+        }
+
+
+def _validate(event: Object) -> checks.Errors:
+    """An event lies in its subject's namespace; that of a cluster-wide subject in ``default``."""
+    namespace, subject = event["metadata"].get("namespace", ""), event.get("involvedObject") or {}
+    if subject.get("namespace"):
+        if subject["namespace"] != namespace:
+            path = "involvedObject.namespace"
+            yield FieldError.invalid(path, subject["namespace"], "does not match event.namespace")
+    elif namespace not in (*CLUSTER_NAMESPACES, "kube-system"):
+        yield FieldError.invalid("involvedObject.namespace", "", "does not match event.namespace")
+    for field in ("count",):
+        yield from checks.not_negative(field, event.get(field))
+
+
+def _subject(event: Object) -> str:
+    subject = event.get("involvedObject") or {}
+    kind = str(subject.get("kind", "")).lower()
+    return f"{kind}/{subject['name']}" if subject.get("name") else kind
+
+
+def _first(event: Object) -> str:
+    return age(event.get("firstTimestamp") or event.get("eventTime"))
+
+
+def _last(event: Object) -> str:
+    series = event.get("series")
+    if series:
+        return age(series.get("lastObservedTime"))
+    return age(event["lastTimestamp"]) if event.get("lastTimestamp") else _first(event)
+
+
+def _count(event: Object) -> int:
+    return int((event.get("series") or event).get("count") or 1)
+
+
+def _source(event: Object) -> str:
+    source = event.get("source") or {}
+    component = source.get("component") or event.get("reportingComponent") or ""
+    instance = source.get("host") or event.get("reportingInstance") or ""
+    return ", ".join(filter(None, (component, instance)))
+
 
 EVENTS = Kind(
     "",
@@ -9,4 +88,17 @@ EVENTS = Kind(
     "events",
     "io.k8s.api.core.v1.Event",
     short_names=("ev",),
+    strategy=EventStrategy(),
+    columns=(
+        Column("Last Seen", _last),
+        Column("Type", lambda obj: obj.get("type", "")),
+        Column("Reason", lambda obj: obj.get("reason", "")),
+        Column("Object", _subject),
+        Column("Subobject", lambda obj: (obj.get("involvedObject") or {}).get("fieldPath", ""), priority=1),
+        Column("Source", _source, priority=1),
+        Column("Message", lambda obj: str(obj.get("message", "")).strip()),
+        Column("First Seen", _first, priority=1),
+        Column("Count", _count, priority=1),
+        Column(NAME.name, NAME.value, format="name", priority=1, description=NAME.description),
+    ),
 )

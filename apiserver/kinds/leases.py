@@ -1,4 +1,7 @@
-"""Leases: who leads and when it last said so; nodes renew one as their heartbeat (upstream: pkg/registry/coordination/lease)."""
+"""Leases: who leads and when it last said so; nodes renew one as their heartbeat.
+
+Upstream: pkg/registry/coordination/lease.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Namespaces: deleted in two steps, so that their contents can go first (upstream: pkg/registry/core/namespace).
 
 A deletion marks the namespace Terminating and keeps it while ``spec.finalizers`` names anyone. The namespace
-controller empties it and takes itself off that list through the ``finalize`` subresource; the object goes with the last name.
+controller empties it and takes itself off that list through the ``finalize`` subresource; with the last name the
+object goes.
 """
 
 from __future__ import annotations

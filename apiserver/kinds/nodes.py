@@ -1,6 +1,110 @@
-"""Nodes: the machines, as their kubelets describe them."""
+"""Nodes: the machines, as their kubelets describe them (upstream: pkg/registry/core/node)."""
 
-from apiserver.kind import Kind
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apiserver.kind import Column, Kind
+from apiserver.kinds import checks
+from apiserver.kinds.cells import AGE, NAME, NONE, UNKNOWN
+from apiserver.kinds.pod_spec import validate_taints
+from apiserver.kinds.resource_validation import validate_quantity
+from apiserver.kinds.strategies import StatusStrategy, put
+from machinery import quantity
+from machinery.errors import FieldError
+from machinery.objects import Object, get_condition
+
+ROLE_PREFIX = "node-role.kubernetes.io/"
+ROLE = "kubernetes.io/role"
+AMOUNTS = ("capacity", "allocatable")
+
+
+class NodeStrategy(StatusStrategy):
+    def default(self, obj: Object) -> None:
+        """A node can allocate what it has, unless its kubelet says less; amounts are kept in canonical form."""
+        status = obj.get("status")
+        if not status:
+            return
+        for field in AMOUNTS:
+            for name, amount in (status.get(field) or {}).items():
+                status[field][name] = quantity.canonical(amount)
+        if status.get("capacity") and not status.get("allocatable"):
+            status["allocatable"] = dict(status["capacity"])
+
+    def prepare_create(self, obj: Object) -> None:
+        """A kubelet registers its node with the status in it; upstream keeps that."""
+        obj.setdefault("spec", {})
+        obj.setdefault("status", {})
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate(obj))
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return [*_validate(new), *_validate_change(new.get("spec") or {}, old.get("spec") or {})]
+
+    def prepare_status_update(self, new: Object, old: Object) -> None:
+        put(new, "spec", old)
+
+    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+        return list(_validate_status(new.get("status") or {}))
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {"spec.unschedulable": str(bool((obj.get("spec") or {}).get("unschedulable"))).lower()}
+
+
+def _validate(node: Object) -> checks.Errors:
+    spec = node.get("spec") or {}
+    yield from validate_taints("metadata.taints", spec.get("taints") or [])
+    yield from _validate_status(node.get("status") or {})
+    ranges = spec.get("podCIDRs") or []
+    for index, text in enumerate(ranges):
+        path = f"spec.podCIDRs[{index}]"
+        yield from checks.cidr(path, text)
+        if text in ranges[:index]:
+            yield FieldError.duplicate(path, text)
+
+
+def _validate_status(status: Object) -> checks.Errors:
+    for field in AMOUNTS:
+        for name, amount in (status.get(field) or {}).items():
+            yield from validate_quantity(f"status.{field}.{name}", name, amount)
+    addresses = status.get("addresses") or []
+    for index, address in enumerate(addresses):
+        if address in addresses[:index]:
+            yield FieldError.duplicate(f"status.addresses[{index}]", address)
+
+
+def _validate_change(new: Object, old: Object) -> checks.Errors:
+    """Addresses and provider identity are given once."""
+    for field, shown in (("podCIDRs", "podCIDR"), ("providerID", "providerID")):
+        if old.get(field) and new.get(field) != old[field]:
+            why = f'node updates may not change {shown} except from "" to valid'
+            yield FieldError.forbidden(f"spec.{field}", why)
+
+
+def _status(node: Object) -> str:
+    ready = get_condition(node, "Ready")
+    words = ["Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"]
+    if (node.get("spec") or {}).get("unschedulable"):
+        words.append("SchedulingDisabled")
+    return ",".join(words)
+
+
+def _roles(node: Object) -> str:
+    labels = node["metadata"].get("labels") or {}
+    roles = {name.removeprefix(ROLE_PREFIX) for name in labels if name.startswith(ROLE_PREFIX)}
+    roles.add(labels.get(ROLE, ""))
+    return ",".join(sorted(roles - {""})) or NONE
+
+
+def _address(node: Object, type: str) -> str:
+    addresses = (node.get("status") or {}).get("addresses") or ()
+    return next((str(a.get("address")) for a in addresses if a.get("type") == type), NONE)
+
+
+def _info(node: Object, field: str) -> str:
+    return str(((node.get("status") or {}).get("nodeInfo") or {}).get(field) or UNKNOWN)
+
 
 NODES = Kind(
     "",
@@ -11,4 +115,17 @@ NODES = Kind(
     namespaced=False,
     short_names=("no",),
     subresources=("proxy", "status"),
+    strategy=NodeStrategy(),
+    columns=(
+        NAME,
+        Column("Status", _status, description="The status of the node"),
+        Column("Roles", _roles, description="The roles of the node"),
+        AGE,
+        Column("Version", lambda obj: _info(obj, "kubeletVersion")),
+        Column("Internal-IP", lambda obj: _address(obj, "InternalIP"), priority=1),
+        Column("External-IP", lambda obj: _address(obj, "ExternalIP"), priority=1),
+        Column("OS-Image", lambda obj: _info(obj, "osImage"), priority=1),
+        Column("Kernel-Version", lambda obj: _info(obj, "kernelVersion"), priority=1),
+        Column("Container-Runtime", lambda obj: _info(obj, "containerRuntimeVersion"), priority=1),
+    ),
 )

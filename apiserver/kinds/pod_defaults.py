@@ -93,7 +93,12 @@ def pull_policy(image: str) -> str:
 
 
 def _default_probe(probe: Object) -> None:
-    for field, value in (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)):
+    for field, value in (
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ):
         probe[field] = probe.get(field) or value
     _default_http_get(probe.get("httpGet"))
     if probe.get("grpc") is not None:

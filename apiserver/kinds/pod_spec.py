@@ -1,6 +1,11 @@
-"""Checks of a pod's spec, in a pod or a template (upstream: ValidatePodSpec). Windows and resource claims are left out."""
+"""Checks of a pod's spec, in a pod or a template (upstream: ValidatePodSpec).
+
+Windows and resource claims are left out: no node of this cluster has either.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from apiserver.kinds import checks
 from apiserver.kinds.affinity import validate_affinity, validate_spread
@@ -9,7 +14,7 @@ from apiserver.kinds.security_context import validate_pod_security
 from apiserver.kinds.volume_validation import validate_volumes
 from machinery.errors import FieldError
 from machinery.objects import Object
-from machinery.validation import in_range
+from machinery.validation import in_range, is_label_value
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
@@ -109,7 +114,7 @@ def _validate_gates(path: str, spec: Object) -> checks.Errors:
         seen.add(name)
 
 
-def validate_tolerations(path: str, tolerations: list[Object]) -> checks.Errors:
+def validate_tolerations(path: str, tolerations: Iterable[Object]) -> checks.Errors:
     """Which taints the pod puts up with."""
     for index, toleration in enumerate(tolerations):
         at, key, operator = f"{path}[{index}]", toleration.get("key"), toleration.get("operator", "")
@@ -134,13 +139,11 @@ def validate_tolerations(path: str, tolerations: list[Object]) -> checks.Errors:
 
 
 def _validate_taint_value(path: str, value: str) -> checks.Errors:
-    from machinery.validation import is_label_value
-
     if messages := is_label_value(value):
         yield FieldError.invalid(path, value, ";".join(messages))
 
 
-def validate_taints(path: str, taints: list[Object]) -> checks.Errors:
+def validate_taints(path: str, taints: Iterable[Object]) -> checks.Errors:
     """A node's taints: each key once an effect."""
     seen: set[tuple[str, str]] = set()
     for index, taint in enumerate(taints):

@@ -21,6 +21,7 @@ TOO_MANY = "cannot be greater than status.replicas"
 class ReplicationControllerStrategy(StatusStrategy):
     initial_status = {"replicas": 0}
     counts_generation = True
+    orphan_by_default = True
 
     def default(self, obj: Object) -> None:
         """The template's labels stand in for a missing selector and for missing labels of its own."""

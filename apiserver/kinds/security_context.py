@@ -1,4 +1,7 @@
-"""Checks of the security contexts of pods and containers (upstream: ValidateSecurityContext and its pod counterpart)."""
+"""Checks of the security contexts of pods and containers.
+
+Upstream: ValidateSecurityContext and validatePodSpecSecurityContext.
+"""
 
 from __future__ import annotations
 

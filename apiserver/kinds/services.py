@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from apiserver.allocation import RANGES, Ranges, RangeFull, Taken, Unavailable
+from apiserver.allocation import RANGES, RangeFull, Ranges, Taken, Unavailable
 from apiserver.kind import Column, Kind
 from apiserver.kinds import service_columns as cells
 from apiserver.kinds.cells import AGE, NAME
@@ -130,7 +130,10 @@ class ServiceStrategy(StatusStrategy):
 
 
 def set_families(spec: Object, old: Object | None = None) -> None:
-    """IP families for a cluster of IPv4 alone; a headless Service without selector may have any (upstream: initIPFamilyFields)."""
+    """IP families in a cluster of IPv4 alone (upstream: initIPFamilyFields).
+
+    A headless Service without selector may have any: its endpoints are its owner's.
+    """
     if not wants_cluster_ip(spec):
         return
     free = is_headless(spec) and not spec.get("selector")

@@ -1,4 +1,4 @@
-"""Strategies that several kinds share: those of objects whose spec is its owner's and whose status is a controller's."""
+"""The strategy that kinds share whose spec is its owner's and whose status is a controller's."""
 
 from __future__ import annotations
 

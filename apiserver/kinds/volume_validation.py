@@ -214,5 +214,3 @@ def descending(path: str, value: str) -> checks.Errors:
     if value.startswith("/"):
         yield FieldError.invalid(path, value, "must be a relative path")
     yield from no_backsteps(path, value)
-
-
