@@ -1,0 +1,73 @@
+"""What every component's main stands on: health, signals, stop callbacks."""
+
+import os
+import signal
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from machinery import component
+from machinery.stopping import call_on
+
+
+def fetch(server, path):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{server.server_port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_health():
+    problem = ""
+    server = component.serve_health("127.0.0.1:0", lambda: problem)
+    assert server is not None
+    assert fetch(server, "/healthz") == (200, "ok")
+    problem = "rules are 40 s old"
+    assert fetch(server, "/readyz?verbose") == (503, "rules are 40 s old")
+    assert fetch(server, "/secret")[0] == 404
+    server.server_close()
+    assert component.serve_health("", lambda: "") is None
+
+
+def test_a_busy_health_port_ends_the_component_with_a_clear_line(caplog):
+    server = component.serve_health("127.0.0.1:0", lambda: "")
+    assert server is not None
+    with pytest.raises(SystemExit):
+        component.serve_health(f"127.0.0.1:{server.server_port}", lambda: "")
+    assert "Choose another --healthz-bind-address" in caplog.text
+    server.server_close()
+
+
+def test_signals():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        stop = component.stop_on_signals()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wait(5)
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_callbacks_on_stop():
+    stop, called = threading.Event(), threading.Event()
+    cancelled = []
+
+    def fail():
+        raise RuntimeError("on purpose")
+
+    call_on(stop, lambda: cancelled.append(1))()
+    call_on(stop, fail)
+    call_on(stop, called.set)
+    stop.set()
+    assert called.wait(5)
+    late = []
+    call_on(stop, lambda: late.append(1))
+    assert (late, cancelled) == ([1], [])
