@@ -2,8 +2,8 @@
 
 The Docker SDK hands out such a stream's socket only after an HTTP library has read the response's head through a
 buffer, and what an eager container wrote meanwhile stays in that buffer. So the few lines of HTTP are spoken here: the
-head is cut off exactly, and what follows is the stream. Without a terminal Docker multiplexes stdout and stderr in frames with
-a header of eight bytes (stream number, three zeros, length).
+head is cut off exactly, and what follows is the stream. Without a terminal Docker multiplexes stdout and stderr in
+frames with a header of eight bytes (stream number, three zeros, length).
 """
 
 from __future__ import annotations
@@ -120,7 +120,10 @@ def open_stream(
 
     A GET speaks HTTP/1.0, whose body is simply everything until the end.
     """
-    sock = _connect(client)
+    try:
+        sock = _connect(client)
+    except OSError as error:
+        raise DockerError(500, f"cannot reach the Docker engine: {error}") from error
     try:
         target = f"/v{client.api_version}{path}" + (f"?{urlencode(query)}" if query else "")
         content = b"" if body is None else json.dumps(body).encode()

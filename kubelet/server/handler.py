@@ -1,0 +1,269 @@
+"""One client's requests: finds the endpoint, checks who asks, answers in the kubelet's way (plain words, no Status).
+
+Paths and parameters are upstream's (pkg/kubelet/server): only the API server and administrators call them, so a client
+certificate of the group system:masters is needed; any other certificate of the cluster's CA is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from docker.errors import NotFound as DockerNotFound
+from requests import RequestException
+
+from kubelet.server import execute, logs, podnetwork, portforward, upgrade
+from kubelet.server.connection import Connection
+from kubelet.server.dockerstream import DockerError
+from kubelet.server.host import PodHost
+from kubelet.server.spdy import SpdyError
+from kubelet.server.websocket import is_websocket
+from machinery.errors import ApiError, BadRequest, Forbidden, NotFound
+from machinery.objects import Object
+
+if TYPE_CHECKING:
+    from kubelet.server.server import KubeletServer
+
+_LOG = logging.getLogger(__name__)
+_IDLE_SECONDS = 90.0  # between requests on a kept-alive connection
+_HEADER_SECONDS = 10.0
+_LINGER_SECONDS = 5.0  # for the client of a stream to read the end of it
+_ADMINISTRATORS = "system:masters"
+_VERBS = {"GET": "get", "POST": "create"}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """http.server's parser on our Connection; ``server`` is the KubeletServer."""
+
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "kubelet", ""
+    request: Connection
+    server: KubeletServer  # type: ignore[assignment]
+
+    def setup(self) -> None:
+        self.conn = self.request
+        self.rfile = self.wfile = cast(Any, self.conn)
+        self._answered = False
+
+    def finish(self) -> None:
+        """The server closes the connection."""
+
+    def handle_one_request(self) -> None:
+        self.conn.deadline = time.monotonic() + _IDLE_SECONDS
+        self._answered = False
+        super().handle_one_request()
+
+    def parse_request(self) -> bool:
+        self.conn.deadline = time.monotonic() + _HEADER_SECONDS
+        parsed = super().parse_request()
+        self.conn.deadline = None
+        return parsed
+
+    def do_GET(self) -> None:
+        try:
+            self._skip_body()
+            self._authorize()
+            self._route()
+        except upgrade.UpgradeError as error:
+            accepted = [("X-Accepted-Stream-Protocol-Versions", protocol) for protocol in error.accepted]
+            self._reply(error.code, f"{error}\n", headers=accepted)
+        except ApiError as error:
+            self._reply(error.code, f"{error.message}\n")
+        except (RequestException, DockerError) as error:
+            self._reply(500, f"{error}\n")
+        except SpdyError as error:
+            _LOG.info("%s %s: %s", self.command, urlsplit(self.path).path, error)
+            self.close_connection = True
+
+    do_POST = do_GET  # noqa: N815 (the name that http.server looks for)
+
+    def _skip_body(self) -> None:
+        """No endpoint reads a body, and what is left of one would be taken for the next request."""
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdigit() or int(length) > 0 or "Transfer-Encoding" in self.headers:
+            self.close_connection = True
+
+    def _authorize(self) -> None:
+        subject: list[tuple[str, str]] = [names[0] for names in cast(Any, self.conn.peer_certificate())["subject"]]
+        if ("organizationName", _ADMINISTRATORS) not in subject:
+            user, verb = dict(subject).get("commonName", ""), _VERBS.get(self.command, "")
+            raise Forbidden(f"Forbidden (user={user}, verb={verb}, resource=nodes, subresource=proxy)")
+
+    def _route(self) -> None:
+        url = urlsplit(self.path)
+        self._query = parse_qs(url.query, keep_blank_values=True)
+        parts = [unquote(part) for part in url.path.strip("/").split("/")]
+        endpoints: dict[tuple[str, int], Callable[..., None]] = {
+            ("containerLogs", 3): self._logs,
+            ("exec", 3): self._exec,
+            ("attach", 3): self._attach,
+            ("portForward", 2): self._port_forward,
+            ("pods", 0): self._pods,
+            ("healthz", 0): self._healthz,
+        }
+        if url.path == "/stats/summary":
+            return self._json(self.server.statistics.summary(self.server.host))
+        endpoint = endpoints.get((parts[0], len(parts) - 1))
+        if endpoint is None:
+            raise NotFound("404 page not found")
+        return endpoint(*parts[1:])
+
+    # --- endpoints -----------------------------------------------------------------------------------------------
+
+    def _pods(self) -> None:
+        self._json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": self._host.pods()})
+
+    def _healthz(self) -> None:
+        problem = self._host.healthy()
+        self._reply(500 if problem else 200, problem or "ok")
+
+    def _logs(self, namespace: str, pod: str, container: str) -> None:
+        options = logs.options_from_query(self._query)
+        container_id = logs.find_log(self._host.pod(namespace, pod), pod, container, options)
+        if not container_id:
+            container_id = self._host.container_id(namespace, pod, container, previous=options.previous)
+        try:
+            log, entries = logs.open_log(self._host.docker, container_id, options)
+        except DockerNotFound as error:
+            message = f'failed to try resolving symlinks in path of "{container}": the log of its container is gone'
+            raise BadRequest(message) from error
+        try:
+            chunked = self.request_version != "HTTP/1.0"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain")
+            if chunked:
+                self.send_header("Transfer-Encoding", "chunked")
+            self._end_headers()
+            write = self._write_chunk if chunked else self.conn.send
+            whole = logs.copy_log(self.conn, log, entries, write)
+            if chunked and whole:
+                self.conn.send(b"0\r\n\r\n")
+            self.close_connection = self.close_connection or not (chunked and whole)
+        finally:
+            log.close()
+
+    def _exec(self, namespace: str, pod: str, container: str) -> None:
+        options = execute.StreamOptions.from_query(self._query)
+        found = self._running(namespace, pod, container)
+        command = self._query.get("command", [])
+        self._take_over(
+            lambda: execute.execute(self.conn, self.headers, self._switch, self._host.docker, found, command, options)
+        )
+
+    def _attach(self, namespace: str, pod: str, container: str) -> None:
+        options = execute.StreamOptions.from_query(self._query)
+        found = self._running(namespace, pod, container)
+        self._take_over(
+            lambda: execute.attach(self.conn, self.headers, self._switch, self._host.docker, found, options)
+        )
+
+    def _running(self, namespace: str, pod: str, container: str) -> tuple[str, str]:
+        self._existing(namespace, pod)
+        try:
+            return container, self._host.container_id(namespace, pod, container)
+        except NotFound as error:
+            raise ApiError(f'container not found ("{container}")', code=500) from error
+
+    def _existing(self, namespace: str, pod: str) -> Object:
+        found = self._host.pod(namespace, pod)
+        if found is None:
+            raise NotFound("pod does not exist")
+        return found
+
+    def _port_forward(self, namespace: str, pod: str) -> None:
+        found = self._existing(namespace, pod)
+        pid = self._host.sandbox_pid(namespace, pod)
+        subject = f"pod {namespace}/{pod}, uid {found['metadata']['uid']}"
+
+        def run() -> None:
+            carrier = self._carrier()
+            dial: portforward.Dial = lambda port, done: podnetwork.dial(pid, port, done)  # noqa: E731
+            portforward.Forwarding(self.conn, carrier, dial, subject).run()
+
+        self._take_over(run)
+
+    def _carrier(self) -> portforward.Carrier:
+        """Upgrades to what the client asks for."""
+        if is_websocket(dict(self.headers.items())):
+            protocol, answer = upgrade.negotiate_websocket(self.headers, portforward.WEBSOCKET_PROTOCOLS)
+            if protocol == portforward.TUNNEL_PROTOCOL:
+                self._switch(answer)
+                return portforward.TunnelCarrier(self.conn.send)
+            ports = self._ports()
+            self._switch(answer)
+            return portforward.ChannelCarrier(self.conn.send, protocol, ports)
+        if not upgrade.is_spdy(self.headers):
+            raise upgrade.not_an_upgrade(self.headers)
+        protocol = upgrade.negotiate_spdy(self.headers, [portforward.PROTOCOL])
+        self._switch(upgrade.spdy_headers(protocol))
+        return portforward.SpdyCarrier(self.conn.send)
+
+    def _ports(self) -> list[int]:
+        texts = [text for value in self._query.get("port", []) for text in value.split(",")]
+        if not texts:
+            raise BadRequest('query parameter "port" is required')
+        for text in texts:
+            if not text.isdigit() or not 0 < int(text) < 65536:
+                raise BadRequest(f"port {text!r} must be a number from 1 to 65535")
+        return [int(text) for text in texts]
+
+    # --- answers -------------------------------------------------------------------------------------------------
+
+    @property
+    def _host(self) -> PodHost:
+        return self.server.host
+
+    def _switch(self, headers: list[tuple[str, str]]) -> None:
+        """Answers 101: from here on the connection is a stream."""
+        self.send_response_only(101)
+        for name, value in headers:
+            self.send_header(name, value)
+        self._end_headers()
+
+    def _take_over(self, stream: Callable[[], None]) -> None:
+        """Runs a stream on the connection, and ends it gently if it did begin."""
+        try:
+            stream()
+        finally:
+            if self._answered:
+                self.close_connection = True
+        self.conn.close(_LINGER_SECONDS)
+
+    def _write_chunk(self, data: bytes) -> None:
+        self.conn.send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def _json(self, value: Object) -> None:
+        self._reply(200, json.dumps(value), "application/json")
+
+    def _reply(
+        self,
+        code: int,
+        text: str,
+        content_type: str = "text/plain; charset=utf-8",
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        if self._answered:  # too late for words
+            self.close_connection = True
+            return
+        body = text.encode()
+        self.send_response(code)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self._end_headers()
+        self.conn.send(body)
+
+    def _end_headers(self) -> None:
+        self._answered = True
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        _LOG.debug("%s " + format, self.client_address[0], *args)
