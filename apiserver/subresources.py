@@ -51,6 +51,8 @@ class Subresource:
     show: Callable[[Object], Object] | None = None
     apply: Callable[[Object, Object], None] | None = None  # (parent to change, body); raises ApiError
     act: Callable[[Actions, Object, Object], Object] | None = None  # (actions, parent, body) → response
+    # Whether the strategy looks at what a view writes; not where it would put back the very field the view is for (finalize).
+    hooks: bool = True
 
 
 def find_subresource(kind: Kind, name: str) -> Subresource | None:
