@@ -16,7 +16,6 @@ Reasons, codes and message forms are upstream's (apimachinery ``api/errors`` and
 """
 
 # The classes are named after Kubernetes' own reasons.
-# ruff: noqa: N818
 
 from __future__ import annotations
 
