@@ -1,0 +1,67 @@
+# mini-Minishift: `make up` starts a whole small Kubernetes on this machine, `make walkthrough` plays the article on it.
+# Root is needed for up, stop, down, status, walkthrough and test: containers and iptables rules are root's.
+
+BIN := .venv/bin
+CLUSTER := $(BIN)/mini-minishift
+PYTEST := $(BIN)/python -m pytest
+
+help: ## Show this
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+
+up: .venv/made ## Start the cluster, or bring it back as it was
+	@$(CLUSTER) up
+
+stop: .venv/made ## Stop it and keep its objects
+	@$(CLUSTER) stop
+
+down: .venv/made ## Remove everything that it put on this machine
+	@$(CLUSTER) down
+
+status: .venv/made ## How it is
+	@$(CLUSTER) status
+
+logs: .venv/made ## Follow what the components say, or one: make logs C=kubelet
+	@$(CLUSTER) logs $(C)
+
+walkthrough: .venv/made ## Play the article, command by command, and compare
+	@$(BIN)/python demo/play.py
+
+notebook: .venv/dev ## The walk-through as a notebook, in the browser
+	@$(BIN)/jupyter lab demo/walkthrough.ipynb
+
+test: lint unit golden tools integration e2e ## Everything below: lint to e2e
+
+lint: .venv/dev ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy && $(BIN)/mypy --strict demo/play.py demo/transcript.py sample-app/sise.py
+	$(BIN)/lint-imports
+
+unit: .venv/dev ## Pure tests, in seconds
+	$(PYTEST) tests/unit
+
+golden: .venv/dev ## Rules and objects against recorded ones
+	$(PYTEST) tests/golden
+
+integration: .venv/dev ## Parts against real etcd, Docker and iptables
+	$(PYTEST) tests/integration
+
+e2e: .venv/dev ## A whole cluster of its own, both kubectl versions, faults, the notebook
+	$(PYTEST) tests/e2e
+
+bench: .venv/dev ## The rows of the table of aims, measured
+	@$(BIN)/python -m bench
+
+tools: .venv/made ## Install what a cluster needs and start Docker, without a cluster
+	@$(CLUSTER) prepare
+
+venv: .venv/made ## The virtual environment, from pyproject.toml
+
+.venv/made: pyproject.toml
+	@.ci/venv .venv
+	@touch $@
+
+.venv/dev: .venv/made
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,notebook]'
+	@touch $@
+
+.PHONY: help up stop down status logs walkthrough notebook test lint unit golden integration e2e bench tools venv
