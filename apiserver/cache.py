@@ -44,7 +44,7 @@ class Item:
     def __init__(self, key: str, value: bytes, revision: int) -> None:
         self.key = key
         self.revision = revision
-        self.data = with_resource_version(value, revision)
+        self.data = with_resource_version(value, revision) if revision else value  # 0: a dry run
         self._object: Object | None = None
 
     @property
@@ -74,6 +74,12 @@ class Change:
         if self.deleted:
             return "DELETED"
         return "MODIFIED" if self.previous else "ADDED"
+
+    def gone(self) -> Change:
+        """The change as a watcher sees it that the object no longer matches: its state before, at this revision."""
+        if self.deleted or self.previous is None:
+            return self
+        return Change(_moved(self.previous, self.revision), self.previous, True)
 
     def wire(self, type_: str) -> bytes:
         """The line on the wire, made once for all watchers."""
@@ -202,6 +208,7 @@ class WatchCache:
     def __init__(self, store: Store, prefixes: Iterable[str], acknowledged: Acknowledged) -> None:
         self.lock = threading.Lock()
         self.revision = 0
+        self.stopping = False
         self._moved = threading.Condition(self.lock)
         self._store = store
         self._acknowledged = acknowledged
@@ -215,18 +222,18 @@ class WatchCache:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ends the feed and every watch, promptly."""
-        self._stop.set()
+    def end_watches(self) -> None:
+        """Ends every watch at once; reads go on. The first step of stopping."""
         with self.lock:
+            self.stopping = True
             for kind in self._kinds.values():
                 for watcher in kind.watchers:
                     watcher.wake()
-            self._moved.notify_all()
 
-    @property
-    def stopping(self) -> bool:
-        return self._stop.is_set()
+    def stop(self) -> None:
+        """Ends the feed too; the store must be closed afterwards, which is what a sleeping feed notices."""
+        self.end_watches()
+        self._stop.set()
 
     def acknowledge(self, prefix: str, revision: int) -> None:
         """Called by a writer before it answers: reads everywhere will wait for this revision."""
@@ -241,8 +248,8 @@ class WatchCache:
     def wait_for(self, revision: int) -> None:
         """Waits until the cache is at ``revision``; raises upstream's Timeout when it does not come."""
         with self._moved:
-            reached = self._moved.wait_for(lambda: self.revision >= revision or self._stop.is_set(), CATCH_UP)
-            if not reached or self.revision < revision:
+            reached = self._moved.wait_for(lambda: self.revision >= revision, CATCH_UP)
+            if not reached:
                 message = f"Too large resource version: {revision}, current: {self.revision}"
                 if not self.revision:
                     message = "the API server has not yet read its objects from etcd"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from flask import Response
 
 from apiserver.kind import Kind
+from machinery.errors import FieldError, invalid
 from machinery.objects import Object
 
 if TYPE_CHECKING:
@@ -103,6 +104,15 @@ class Call:
         """The body's media type, without parameters, in lower case; JSON when the client does not say."""
         text: str = self.environ.get("CONTENT_TYPE") or "application/json"
         return text.partition(";")[0].strip().lower()
+
+    @property
+    def field_validation(self) -> str:
+        """Strict, Warn or Ignore (Warn when the client does not say)."""
+        text = self.query.get("fieldValidation") or "Warn"
+        if text not in ("Strict", "Warn", "Ignore"):
+            choices = FieldError.not_supported("fieldValidation", text, ["Ignore", "Strict", "Warn"])
+            raise invalid(f"{self.verb.title()}Options.meta.k8s.io", "", [choices])
+        return text
 
     @property
     def dry_run(self) -> bool:

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 
 from apiserver.store import messages
 from apiserver.store.protocol import (
-    CLAIMS,
     Batch,
     Changed,
     Claimed,
@@ -95,11 +94,11 @@ class EtcdStore:
         return self._put(key, value, revision, claims, released, ttl)
 
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
-        writes = [_deletion(name) for name in (key, *(CLAIMS + claim for claim in released))]
+        writes = [_deletion(name) for name in (key, *released)]
         return self._transact(key, revision, (), writes)
 
     def claimed(self, claim: str) -> bool:
-        request = rpc.RangeRequest(key=(CLAIMS + claim).encode(), count_only=True)
+        request = rpc.RangeRequest(key=claim.encode(), count_only=True)
         return bool(self._call(self._kv.Range, request).count)
 
     def watch(self, prefix: str, revision: int, stop: threading.Event) -> Iterator[Batch]:
@@ -185,14 +184,14 @@ class EtcdStore:
         lease = self._lease_for(ttl) if ttl else 0
         put = rpc.RequestOp(request_put=rpc.PutRequest(key=key.encode(), value=value, lease=lease))
         taken = [
-            rpc.RequestOp(request_put=rpc.PutRequest(key=(CLAIMS + claim).encode(), value=key.encode())) for claim in claims
+            rpc.RequestOp(request_put=rpc.PutRequest(key=claim.encode(), value=key.encode())) for claim in claims
         ]
-        return self._transact(key, revision, claims, [put, *taken, *(_deletion(CLAIMS + claim) for claim in released)])
+        return self._transact(key, revision, claims, [put, *taken, *map(_deletion, released)])
 
     def _transact(self, key: str, revision: int, claims: tuple[str, ...], writes: list[Any]) -> int:
         """One compare-and-swap. When it fails, its other branch has read the key and the claims."""
-        compare = [_unchanged(key, revision), *(_unchanged(CLAIMS + claim, 0) for claim in claims)]
-        reads = [_reading(key), *(_reading(CLAIMS + claim) for claim in claims)]
+        compare = [_unchanged(key, revision), *(_unchanged(claim, 0) for claim in claims)]
+        reads = [_reading(key), *map(_reading, claims)]
         answer = self._call(self._kv.Txn, rpc.TxnRequest(compare=compare, success=writes, failure=reads))
         if answer.succeeded:
             return int(answer.header.revision)

@@ -11,9 +11,6 @@ from collections.abc import Iterable, Iterator
 from threading import Event as Stop
 from typing import NamedTuple, Protocol
 
-# Claims have their own part of the key space: the watch on /registry/ does not see them.
-CLAIMS = "/claims/"
-
 
 class Entry(NamedTuple):
     """A key with its value and the revision of its last change."""

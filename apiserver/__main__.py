@@ -1,0 +1,19 @@
+"""``python -m apiserver``: the Kubernetes API server as a process of its own."""
+
+from __future__ import annotations
+
+from apiserver.config import parse_config
+from machinery.component import setup_logging
+
+
+def main() -> None:
+    """Parses the flags and serves until told to stop."""
+    config = parse_config()
+    setup_logging(config.verbose)
+    from apiserver.server import serve  # after --help and mistakes have been answered, quickly
+
+    serve(config)
+
+
+if __name__ == "__main__":
+    main()

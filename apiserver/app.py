@@ -1,0 +1,147 @@
+"""The Flask application: one view for every path, which finds out what is asked, by whom, and whether it may be.
+
+Every answer that is no success is a Status, whatever went wrong and wherever.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from flask import Flask, Response, request
+
+from apiserver.assembly import Server
+from apiserver.authz import authorize
+from apiserver.documents import Documents
+from apiserver.registry import REGISTRY
+from apiserver.request import Call, User
+from apiserver.requestinfo import RequestInfo, parse_request
+from apiserver.store.protocol import StoreError, Unavailable
+from machinery.errors import (
+    ApiError,
+    BadRequest,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+)
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT = 3 * 1024 * 1024
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+_TRUE = ("true", "1")
+
+
+def create_app(server: Server) -> Flask:
+    """The WSGI application around the assembled parts."""
+    app = Flask("apiserver", static_folder=None)
+    front = _Front(server)
+    options: dict[str, Any] = {"methods": _METHODS, "strict_slashes": False, "merge_slashes": False}
+    app.add_url_rule("/", "root", front.answer, **options)
+    app.add_url_rule("/<path:path>", "any", front.answer, **options)
+    app.register_error_handler(Exception, _unexpected)
+    return app
+
+
+class _Front:
+    """From environ to Response."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._documents = Documents(server)
+
+    def answer(self, path: str = "") -> Response:
+        """The view: never raises."""
+        environ = request.environ
+        started = time.perf_counter()
+        warnings: list[str] = []
+        try:
+            response = self._serve(environ, warnings)
+        except Exception as error:
+            response = error_response(error)
+        for text in dict.fromkeys(warnings):
+            response.headers.add("Warning", f'299 - "{_quoted(text)}"')
+        if log.isEnabledFor(logging.DEBUG):
+            duration = (time.perf_counter() - started) * 1000
+            where = environ.get("RAW_URI") or environ["PATH_INFO"]
+            log.debug("%s %s %s %.1f ms", environ["REQUEST_METHOD"], where, response.status_code, duration)
+        return response
+
+    def _serve(self, environ: dict[str, Any], warnings: list[str]) -> Response:
+        text = environ["QUERY_STRING"]
+        query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+        path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+        info = parse_request(environ["REQUEST_METHOD"], path, watch=query.get("watch", "") in _TRUE)
+        user = self._server.authenticator.authenticate(environ)
+        authorize(user, info)
+        if not info.is_resource:
+            return self._documents.answer(info, environ, query)
+        return self._server.endpoints.serve(self._call(info, user, query, environ, warnings))
+
+    def _call(
+        self, info: RequestInfo, user: User, query: Mapping[str, str], environ: dict[str, Any], warnings: list[str]
+    ) -> Call:
+        kind = REGISTRY.find(info.group, info.version, info.resource)
+        return Call(
+            info.verb, kind, info.version, info.namespace if kind.namespaced else "", info.name, info.subresource,
+            user, query, environ, self._server.rest, info.subpath, warnings, lambda: read_body(environ),
+        )  # fmt: skip
+
+
+def read_body(environ: Mapping[str, Any]) -> bytes:
+    """The request's body, chunked or not; raises RequestEntityTooLarge without reading more than the limit."""
+    length = environ.get("CONTENT_LENGTH")
+    too_large = RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}")
+    if length and int(length) > BODY_LIMIT:
+        raise too_large
+    if not length and "HTTP_TRANSFER_ENCODING" not in environ:
+        return b""
+    try:
+        body: bytes = environ["wsgi.input"].read(int(length) if length else BODY_LIMIT + 1)
+    except OSError as error:
+        raise BadRequest(f"the request's body could not be read: {error}") from None
+    if len(body) > BODY_LIMIT:
+        raise too_large
+    return body
+
+
+def error_response(error: Exception) -> Response:
+    """The Status for an error; one that nobody foresaw is logged with its trace and answered with 500."""
+    if isinstance(error, Unavailable):
+        error = ServiceUnavailable(str(error))
+    elif isinstance(error, StoreError):
+        error = InternalError(str(error))
+    elif not isinstance(error, ApiError):
+        log.exception("an unexpected error")
+        error = InternalError(f"Internal error occurred: {type(error).__name__}: {error}")
+    headers = {"Content-Type": "application/json"}
+    if error.retry_after:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.code == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="kubernetes-master"'
+    return Response(orjson.dumps(error.status()) + b"\n", error.code, headers)
+
+
+def _unexpected(error: Exception) -> Response:
+    """What Flask itself refuses, before or beside the view."""
+    code = getattr(error, "code", None)
+    if code == HTTPStatus.NOT_FOUND:
+        return error_response(NotFound("the server could not find the requested resource"))
+    if code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return error_response(MethodNotAllowed("the server does not allow this method on the requested resource"))
+    if isinstance(code, int):
+        return error_response(ApiError(str(error), code=code, reason="BadRequest"))
+    return error_response(error)
+
+
+def _quoted(text: str) -> str:
+    """A warning as a quoted string without line breaks, as RFC 7234 wants it."""
+    text = " ".join(text.split())
+    return text.replace("\\", "\\\\").replace('"', '\\"').encode("ascii", "backslashreplace").decode()

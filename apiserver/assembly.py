@@ -1,0 +1,84 @@
+"""Puts the API server together: from flags to the parts that serve requests, made before the workers are forked.
+
+Nothing here opens a connection or starts a thread; ``Server.start`` does, in each worker.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
+from apiserver.cache import WatchCache
+from apiserver.config import MEMORY, Config
+from apiserver.endpoints import Endpoints, Handler
+from apiserver.freshness import Acknowledged
+from apiserver.reading import Reading
+from apiserver.registry import REGISTRY
+from apiserver.rest import Rest
+from apiserver.store.memory import MemoryStore
+from apiserver.store.protocol import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Server:
+    """The parts of one worker."""
+
+    config: Config
+    store: Store
+    cache: WatchCache
+    rest: Rest
+    reading: Reading
+    endpoints: Endpoints
+    authenticator: Authenticator
+    bootstrapped: bool = False
+    background: list[Any] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Begins to follow the store and to keep what the server itself must keep."""
+        self.cache.start()
+        for task in self.background:
+            task.start()
+
+    def stop(self) -> None:
+        """Ends watches and threads."""
+        for task in self.background:
+            task.stop()
+        self.cache.stop()
+        self.store.close()
+
+
+def assemble(config: Config, store: Store | None = None) -> Server:
+    """All parts for these flags; ``store`` overrides the one that they name."""
+    store = store or open_store(config)
+    cache = WatchCache(store, [kind.prefix for kind in REGISTRY.stored()], Acknowledged())
+    rest = Rest(store, cache)
+    read = Reading(store, cache)
+    tokens: list[TokenAuthenticator] = []
+    if config.token_auth_file:
+        tokens.append(TokenFile(config.token_auth_file))
+    return Server(
+        config, store, cache, rest, read, Endpoints(rest, read, cache, _connections(config)), Authenticator(tuple(tokens))
+    )
+
+
+def open_store(config: Config) -> Store:
+    """The store that the flags name; does not connect yet."""
+    if config.etcd_servers == MEMORY:
+        return MemoryStore()
+    from apiserver.store.etcd import EtcdStore
+
+    return EtcdStore(config.etcd_servers)
+
+
+def _connections(config: Config) -> Mapping[tuple[str, str], Handler]:
+    if importlib.util.find_spec("apiserver.connect") is None:
+        return {}
+    from apiserver import connect
+
+    return connect.HANDLERS

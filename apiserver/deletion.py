@@ -1,0 +1,145 @@
+"""What a deletion does: nothing is removed while somebody has still to be asked or given time.
+
+Pure decisions, after upstream's ``rest.BeforeDelete`` and ``registry/generic/registry/store.go``: preconditions first, then the
+finalizers that the propagation policy wants, then the grace period of the kind's strategy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from apiserver.kind import Kind
+from machinery.errors import BadRequest, FieldError, conflict, invalid
+from machinery.objects import Object, format_time, parse_time
+
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+POLICIES = ("Foreground", "Background", "Orphan")
+
+
+@dataclass(frozen=True)
+class DeleteOptions:
+    """What the client says about how to delete."""
+
+    grace_period: int | None = None
+    uid: str = ""
+    resource_version: str = ""
+    policy: str = ""  # Foreground, Background, Orphan; empty: the kind's own
+    dry_run: bool = False
+
+
+def parse_options(body: Any, query: Mapping[str, str]) -> DeleteOptions:
+    """From a DeleteOptions object (None without a body) and the query, which is looked at only without a body."""
+    source: Mapping[str, Any] = query if body is None else body
+    if not isinstance(source, Mapping):
+        raise BadRequest("couldn't get version/kind; json parse error: DeleteOptions must be an object")
+    kind = source.get("kind")
+    if body is not None and kind not in (None, "", "DeleteOptions"):
+        raise BadRequest(f"decoded object cannot be converted to DeleteOptions: it is a {kind}")
+    preconditions = source.get("preconditions") or {}
+    policy = source.get("propagationPolicy") or ""
+    orphan = source.get("orphanDependents")
+    if orphan is not None and policy:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        raise invalid("DeleteOptions.meta.k8s.io", "", [FieldError.invalid("propagationPolicy", policy, why)])
+    if policy and policy not in POLICIES:
+        choices = FieldError.not_supported("propagationPolicy", policy, [*POLICIES, "nil"])
+        raise invalid("DeleteOptions.meta.k8s.io", "", [choices])
+    if orphan is not None:
+        policy = "Orphan" if orphan in (True, "true", "1") else "Background"
+    dry_run = source.get("dryRun") or []
+    return DeleteOptions(
+        _grace(source.get("gracePeriodSeconds")),
+        str(preconditions.get("uid") or ""),
+        str(preconditions.get("resourceVersion") or ""),
+        policy,
+        "All" in ([dry_run] if isinstance(dry_run, str) else dry_run) or query.get("dryRun") == "All",
+    )
+
+
+def _grace(value: Any) -> int | None:
+    if value is None or value == "":
+        return None
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise BadRequest(f'gracePeriodSeconds: strconv.ParseInt: parsing "{value}": invalid syntax') from None
+
+
+def check_preconditions(kind: Kind, obj: Object, options: DeleteOptions) -> None:
+    """Raises Conflict when the object is not the one that the client means."""
+    metadata = obj["metadata"]
+    for what, wanted, found in (
+        ("UID", options.uid, metadata.get("uid")),
+        ("ResourceVersion", options.resource_version, metadata.get("resourceVersion")),
+    ):
+        if wanted and wanted != found:
+            why = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+            raise conflict(kind.resource, metadata["name"], why)
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What is to be done: remove it, or write ``marked`` first (None: nothing changes)."""
+
+    remove: bool
+    marked: Object | None = None
+
+
+def plan(kind: Kind, obj: Object, options: DeleteOptions, now: datetime | None = None) -> Deletion:
+    """Decides on one object; ``obj`` is a copy that may be changed."""
+    strategy, metadata = kind.strategy, obj["metadata"]
+    before = (metadata.get("deletionTimestamp"), metadata.get("deletionGracePeriodSeconds"), metadata.get("finalizers"))
+    grace = max(0, strategy.graceful_period(obj, options.grace_period))
+    finalizers = _finalizers(kind, metadata.get("finalizers") or [], options.policy)
+    keeps = bool(finalizers) or not strategy.may_remove(obj)
+    if not keeps and not grace:
+        return Deletion(remove=True)
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    else:
+        metadata.pop("finalizers", None)
+    _mark(metadata, grace, now or datetime.now(UTC))
+    strategy.prepare_delete(obj)
+    after = (metadata.get("deletionTimestamp"), metadata.get("deletionGracePeriodSeconds"), metadata.get("finalizers"))
+    return Deletion(remove=False, marked=obj if after != before else None)
+
+
+def _mark(metadata: Object, grace: int, now: datetime) -> None:
+    """Sets the time at which the object should be gone; a second deletion can only bring it nearer."""
+    marked = metadata.get("deletionTimestamp")
+    if not marked:
+        metadata["deletionTimestamp"] = format_time(now + timedelta(seconds=grace))
+        metadata["deletionGracePeriodSeconds"] = grace
+        if metadata.get("generation"):
+            metadata["generation"] += 1
+        return
+    period = metadata.get("deletionGracePeriodSeconds") or 0
+    if grace < period:
+        asked = parse_time(marked) - timedelta(seconds=period)
+        metadata["deletionTimestamp"] = format_time(max(asked + timedelta(seconds=grace), asked))
+        metadata["deletionGracePeriodSeconds"] = grace
+
+
+def _finalizers(kind: Kind, present: list[str], policy: str) -> list[str]:
+    others = [name for name in present if name not in (FOREGROUND, ORPHAN)]
+    if policy == "Foreground":
+        return [*others, FOREGROUND]
+    if policy == "Orphan" or (not policy and kind.strategy.orphan_by_default and not present):
+        return [*others, ORPHAN]
+    return others if policy else list(present)
+
+
+def may_go(kind: Kind, obj: Object) -> bool:
+    """Whether an update has taken the last thing away that kept a deleted object."""
+    metadata = obj["metadata"]
+    return bool(
+        metadata.get("deletionTimestamp")
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+        and kind.strategy.may_remove(obj)
+    )
+
+

@@ -1,0 +1,96 @@
+"""What is not about resources: discovery, OpenAPI, version and health, most of it made once and kept as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from flask import Response
+
+from apiserver import discovery, negotiation
+from apiserver.health import Health
+from apiserver.negotiation import AGGREGATED_DISCOVERY, Form
+from apiserver.registry import REGISTRY
+from apiserver.requestinfo import RequestInfo
+from machinery.errors import MethodNotAllowed, NotFound
+
+if TYPE_CHECKING:
+    from apiserver.assembly import Server
+
+_UNKNOWN = "the server could not find the requested resource"
+
+
+class Documents:
+    """Answers GET on the paths that are no resources."""
+
+    def __init__(self, server: Server) -> None:
+        address = server.config.advertise_address
+        self._address = f"{address}:{server.config.secure_port}"
+        self._health = Health(server)
+
+    def answer(self, info: RequestInfo, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
+        """Raises NotFound for a path that is not served."""
+        find = self._find(info.path.rstrip("/") or "/")
+        if info.verb not in ("get", "head"):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        return find(environ, query)
+
+    def _find(self, path: str) -> Callable[[Mapping[str, Any], Mapping[str, str]], Response]:
+        root, *parts = path.strip("/").split("/")
+        if root in ("healthz", "livez", "readyz"):
+            return lambda environ, query: self._health.answer(root, "/".join(parts), query)
+        if path == "/version":
+            return lambda environ, query: _json(orjson.dumps(discovery.VERSION))
+        if root == "openapi":
+            return lambda environ, query: _openapi(path, environ)
+        if path == "/":
+            return lambda environ, query: _json(orjson.dumps({"paths": _paths()}))
+        if root in ("api", "apis"):
+            return lambda environ, query: self._discovery(root, parts, environ)
+        raise NotFound(_UNKNOWN)
+
+    def _discovery(self, root: str, parts: list[str], environ: Mapping[str, Any]) -> Response:
+        transforms = negotiation.NONE if parts else AGGREGATED_DISCOVERY
+        form = negotiation.negotiate(environ.get("HTTP_ACCEPT", ""), transforms)
+        return Response(self._document(root, tuple(parts), form), 200, content_type=form.content_type)
+
+    @lru_cache(maxsize=256)  # noqa: B019 - one instance a process
+    def _document(self, root: str, parts: tuple[str, ...], form: Form) -> bytes:
+        kinds, found = REGISTRY.kinds(), None
+        if form.transform is not None:
+            found = discovery.aggregated(kinds, core=root == "api", version=form.transform.version)
+        elif not parts:
+            found = discovery.core_versions(self._address) if root == "api" else discovery.group_list(kinds)
+        elif root == "api" and len(parts) == 1:
+            found = discovery.resource_list(kinds, "", parts[0])
+        elif root == "apis" and len(parts) == 1:
+            found = discovery.group(kinds, parts[0])
+        elif root == "apis" and len(parts) == 2:
+            found = discovery.resource_list(kinds, *parts)
+        if found is None:
+            raise NotFound(_UNKNOWN)
+        return negotiation.encode(found, form)
+
+
+def _openapi(path: str, environ: Mapping[str, Any]) -> Response:
+    from apiserver import openapi  # large, and asked for by people's clients only
+
+    content_type, document = openapi.answer(REGISTRY, path, environ.get("HTTP_ACCEPT", ""))
+    etag = f'"{document.etag}"'
+    headers = {"Content-Type": content_type, "ETag": etag, "Vary": "Accept"}
+    if environ.get("HTTP_IF_NONE_MATCH") == etag:
+        return Response(status=304, headers=headers)
+    return Response(document, 200, headers)
+
+
+def _paths() -> list[str]:
+    groups = [f"/apis/{name}" for name in REGISTRY.groups() if name]
+    versions = [f"/apis/{name}/{version}" for name, all_ in REGISTRY.groups().items() if name for version in all_]
+    others = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+    return sorted([*groups, *versions, *others])
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, 200, content_type="application/json")

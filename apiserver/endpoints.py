@@ -1,0 +1,367 @@
+"""Resource requests as HTTP: body in, verb, answer in the form that the client accepts.
+
+What a verb does stands in ``rest.py``, ``reading.py`` and ``watching.py``; here are decoding, codes and rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from flask import Response
+
+from apiserver import deletion, negotiation, patch, reading, schema, tables
+from apiserver.cache import Item, WatchCache
+from apiserver.connection import ClientConnection
+from apiserver.kind import Kind
+from apiserver.negotiation import LIST, SINGLE, Form
+from apiserver.reading import ListResult, Reading
+from apiserver.request import Call, User
+from apiserver.rest import Rest, object_key
+from apiserver.reviews import REVIEWS
+from apiserver.schema import body as bodies
+from apiserver.subresources import Subresource, find_subresource
+from apiserver.watching import WatchStream
+from machinery.errors import ApiError, BadRequest, MethodNotAllowed, NotFound, not_found
+from machinery.objects import Object
+
+Handler = Callable[[Call], Response]
+
+
+class Endpoints:
+    """Serves one resource request; errors are raised and answered by the app."""
+
+    def __init__(self, rest: Rest, read: Reading, cache: WatchCache, connections: dict[tuple[str, str], Handler]) -> None:
+        self._rest = rest
+        self._read = read
+        self._cache = cache
+        self._connections = connections
+        self._verbs: dict[str, Handler] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+
+    def serve(self, call: Call) -> Response:
+        """Raises ApiError."""
+        kind = call.kind
+        if call.subresource:
+            return self._serve_subresource(call)
+        if call.verb not in kind.verbs or (call.verb == "create" and call.name):
+            raise method_not_allowed(call)
+        if kind.namespaced and not call.namespace and call.verb not in ("list", "watch"):
+            raise method_not_allowed(call)
+        if not kind.namespaced and call.namespace and kind.plural != "namespaces":
+            raise NotFound("the server could not find the requested resource")
+        return self._verbs[call.verb](call)
+
+    def _get(self, call: Call) -> Response:
+        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
+        version = reading.resource_version(call.query)
+        item = self._read.get(call.kind, call.namespace, call.name, version)
+        return self._respond(call, item, form)
+
+    def _list(self, call: Call) -> Response:
+        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), LIST)
+        options = reading.parse_list_options(call.kind, call.query)
+        result = self._read.list(call.kind, call.namespace, options)
+        if _is_plain(call, form):
+            return respond(reading.list_body(call.kind, call.kind.api_version, result))
+        return respond(negotiation.encode(self._rendered_list(call, result, form), form), form=form)
+
+    def _watch(self, call: Call) -> Response:
+        query = dict(call.query)
+        if call.name:
+            # GET of one object with watch=true
+            query["fieldSelector"] = f"metadata.name={call.name}"
+        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", "").replace(";stream=watch", ""), SINGLE)
+        options = reading.parse_list_options(call.kind, query, watch=True)
+        render = None if _is_plain(call, form) else self._event_renderer(call, form)
+        connection = ClientConnection.of(call.environ)
+        stream = WatchStream(self._cache, call.kind, call.namespace, options, connection, render)
+        return Response(stream, 200, {"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+
+    def _create(self, call: Call) -> Response:
+        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
+        obj = self._decoded(call, call.kind)
+        if call.kind.resource in REVIEWS:
+            return respond(negotiation.encode(REVIEWS[call.kind.resource](call, obj), form), 201, form=form)
+        item = self._rest.create(
+            call.kind, call.namespace, obj, call.user, dry_run=call.dry_run, warnings=call.warnings
+        )
+        return self._respond(call, item, form, 201)
+
+    def _update(self, call: Call, subresource: str = "") -> Response:
+        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
+        obj = self._decoded(call, call.kind)
+        item, created = self._rest.update(
+            call.kind, call.namespace, call.name, obj, call.user,
+            subresource=subresource, dry_run=call.dry_run, warnings=call.warnings,
+        )  # fmt: skip
+        return self._respond(call, item, form, 201 if created else 200)
+
+    def _patch(self, call: Call, subresource: str = "") -> Response:
+        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
+        kind, body, content_type = call.kind, call.body, call.content_type
+        validation = call.field_validation
+
+        def change(old: Object) -> Object:
+            base = self._outward(call, old)
+            patched = patch.apply(kind, base, body, content_type)
+            if call.version != kind.version:
+                if kind.convert is not None:
+                    kind.convert(patched, call.version, True)
+                patched["apiVersion"] = kind.api_version
+            new, warnings = schema.check(kind, patched, field_validation=validation)
+            call.warnings[:] = warnings
+            name = new["metadata"].get("name")
+            if name != call.name:
+                raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
+            return new
+
+        item = self._rest.modify(
+            kind, call.namespace, call.name, change, call.user,
+            subresource=subresource, dry_run=call.dry_run, warnings=call.warnings,
+        )  # fmt: skip
+        return self._respond(call, item, form)
+
+    def _delete(self, call: Call) -> Response:
+        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
+        options = self._delete_options(call)
+        item, gone = self._rest.delete(call.kind, call.namespace, call.name, options, call.user)
+        if gone and not call.kind.strategy.return_deleted:
+            return respond(negotiation.encode(_deleted(call, item), form), form=form)
+        return self._respond(call, item, form, 202 if not gone and options.policy == "Background" else 200)
+
+    def _delete_collection(self, call: Call) -> Response:
+        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), LIST)
+        options = self._delete_options(call)
+        result = self._read.list(call.kind, call.namespace, reading.parse_list_options(call.kind, call.query))
+        deleted: list[Item] = []
+        for item in result.items:
+            meta = item.object["metadata"]
+            try:
+                gone, _ = self._rest.delete(call.kind, meta.get("namespace", ""), meta["name"], options, call.user)
+            except ApiError as error:
+                if error.code != 404:
+                    raise
+            else:
+                deleted.append(gone)
+        result = ListResult(deleted, result.metadata)
+        if _is_plain(call, form):
+            return respond(reading.list_body(call.kind, call.kind.api_version, result))
+        return respond(negotiation.encode(self._rendered_list(call, result, form), form), form=form)
+
+    def _serve_subresource(self, call: Call) -> Response:
+        row = find_subresource(call.kind, call.subresource)
+        if row is None or not call.name:
+            raise NotFound("the server could not find the requested resource")
+        if call.verb not in row.verbs:
+            raise method_not_allowed(call)
+        handler = self._connections.get((call.kind.resource, call.subresource))
+        if handler is not None:
+            return handler(call)
+        if row.act is not None:
+            return self._act(call, row)
+        if row.show is None and row.apply is None:
+            return self._serve_own_form(call)
+        return self._serve_view(call, row)
+
+    def _serve_own_form(self, call: Call) -> Response:
+        """``status``: the whole object, of which only a part may change."""
+        if call.verb == "get":
+            return self._get(call)
+        return self._update(call, call.subresource) if call.verb == "update" else self._patch(call, call.subresource)
+
+    def _serve_view(self, call: Call, row: Subresource) -> Response:
+        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""))
+        show, view = row.show or (lambda obj: obj), view_kind(call.kind, row)
+        if call.verb == "get":
+            item = self._read.get(call.kind, call.namespace, call.name)
+        else:
+            wanted = self._decoded(call, view) if call.verb == "update" else None
+
+            def change(old: Object) -> Object:
+                changed = wanted
+                if changed is None:
+                    patched = patch.apply(view, show(old), call.body, call.content_type)
+                    changed, _ = schema.check(view, patched, field_validation=call.field_validation)
+                sent = changed["metadata"]
+                if sent.setdefault("name", call.name) != call.name:
+                    why = f"the name of the object ({sent['name']}) does not match the name on the URL ({call.name})"
+                    raise BadRequest(why)
+                if row.apply is not None:
+                    row.apply(old, changed)
+                old["metadata"]["resourceVersion"] = sent.get("resourceVersion", "")
+                if sent.get("uid"):
+                    old["metadata"]["uid"] = sent["uid"]
+                return old
+
+            item = self._rest.modify(
+                call.kind, call.namespace, call.name, change, call.user,
+                subresource=call.subresource, dry_run=call.dry_run, hooks=row.hooks,
+            )  # fmt: skip
+        return respond(negotiation.encode(show(item.object), form), form=form)
+
+    def _act(self, call: Call, row: Subresource) -> Response:
+        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""))
+        body = self._decoded(call, view_kind(call.kind, row))
+        parent = self._read.get(call.kind, call.namespace, call.name).object
+        assert row.act is not None
+        answer = row.act(RestActions(self._rest, call.user, call.dry_run), parent, body)
+        return respond(negotiation.encode(answer, form), 201, form=form)
+
+    def _decoded(self, call: Call, kind: Kind) -> Object:
+        version = call.version if kind is call.kind and call.version != kind.version else ""
+        obj, warnings = schema.decode(
+            kind, call.body, call.content_type, field_validation=call.field_validation, version=version
+        )
+        call.warnings += warnings
+        return obj
+
+    def _delete_options(self, call: Call) -> deletion.DeleteOptions:
+        body = call.body
+        try:
+            value = bodies.parse(body, call.content_type) if body.strip() else None
+        except bodies.MalformedError as error:
+            raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from None
+        return deletion.parse_options(value, call.query)
+
+    def _respond(self, call: Call, item: Item, form: Form, code: int = 200) -> Response:
+        if _is_plain(call, form):
+            return respond(item.data, code)
+        obj = self._outward(call, item.object)
+        if form.transform is None:
+            return respond(negotiation.encode(obj, form), code, form=form)
+        version = form.transform.version
+        if form.is_table:
+            meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            obj = tables.render(call.kind, [obj], meta, version, _included(call))
+        else:
+            obj = tables.partial_metadata(obj, version)
+        return respond(negotiation.encode(obj, form), code, form=form)
+
+    def _rendered_list(self, call: Call, result: ListResult, form: Form) -> Object:
+        kind, objects = call.kind, [self._outward(call, item.object) for item in result.items]
+        if form.transform is None:
+            api_version = f"{kind.group}/{call.version}" if kind.group else call.version
+            return {"kind": f"{kind.kind}List", "apiVersion": api_version, "metadata": result.metadata, "items": objects}
+        version = form.transform.version
+        if form.is_table:
+            return tables.render(kind, objects, result.metadata, version, _included(call))
+        return tables.partial_metadata_list(objects, result.metadata, version)
+
+    def _event_renderer(self, call: Call, form: Form) -> Callable[[Object], Object]:
+        """How a watch shows an object; only a Table's first event brings the columns."""
+        first = True
+
+        def render(obj: Object) -> Object:
+            nonlocal first
+            shown = self._outward(call, obj)
+            if form.transform is None:
+                return shown
+            version = form.transform.version
+            if not form.is_table:
+                return tables.partial_metadata(shown, version)
+            meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            table = tables.render(call.kind, [shown], meta, version, _included(call), headers=first)
+            first = False
+            return table
+
+        return render
+
+    def _outward(self, call: Call, obj: Object) -> Object:
+        """The object in the version that was asked for."""
+        kind = call.kind
+        if call.version == kind.version:
+            return obj
+        converted: Object = orjson.loads(orjson.dumps(obj))
+        if kind.convert is not None:
+            kind.convert(converted, call.version, False)
+        converted["apiVersion"] = f"{kind.group}/{call.version}" if kind.group else call.version
+        return converted
+
+
+class RestActions:
+    """See ``Actions``: the verbs for a subresource's action, in the name of its caller."""
+
+    def __init__(self, rest: Rest, user: User, dry_run: bool) -> None:
+        self.dry_run = dry_run
+        self.user = user
+        self._rest = rest
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        self._rest.cache.catch_up(kind.prefix)
+        item = self._rest.cache.get(kind.prefix, object_key(kind, namespace, name))
+        if item is None:
+            raise not_found(kind.resource, name)
+        return item.object
+
+    def update(self, kind: Kind, namespace: str, name: str, change: Callable[[Object], Any]) -> Object:
+        def apply(old: Object) -> Object:
+            change(old)
+            return old
+
+        return self._rest.modify(
+            kind, namespace, name, apply, self.user, dry_run=self.dry_run, hooks=False
+        ).object
+
+    def delete(self, kind: Kind, namespace: str, name: str, options: Object) -> Object:
+        parsed = deletion.parse_options(options, {"dryRun": "All"} if self.dry_run else {})
+        item, _ = self._rest.delete(kind, namespace, name, parsed, self.user)
+        return item.object
+
+
+@lru_cache(maxsize=64)
+def view_kind(kind: Kind, row: Subresource) -> Kind:
+    """A row for the body of a subresource; the parent's own when it has no form of its own."""
+    if not row.definition:
+        return kind
+    return Kind(row.group, row.version, row.kind, row.name, row.definition, namespaced=kind.namespaced)
+
+
+def respond(body: bytes, code: int = 200, *, form: Form | None = None) -> Response:
+    """A finished answer."""
+    return Response(body, code, content_type=form.content_type if form else "application/json")
+
+
+def method_not_allowed(call: Call) -> MethodNotAllowed:
+    """Upstream's 405."""
+    return MethodNotAllowed("the server does not allow this method on the requested resource")
+
+
+def _is_plain(call: Call, form: Form) -> bool:
+    """The stored bytes are the answer."""
+    return (
+        form.transform is None
+        and not form.pretty
+        and form.media_type == negotiation.JSON
+        and call.version == call.kind.version
+        and "pretty" not in call.query
+    )
+
+
+def _included(call: Call) -> str:
+    included = call.query.get("includeObject") or "Metadata"
+    if included not in ("None", "Metadata", "Object"):
+        raise BadRequest(f'unrecognized includeObject value: "{included}"')
+    return included
+
+
+def _deleted(call: Call, item: Item) -> Object:
+    details = {"name": call.name, "group": call.kind.group, "kind": call.kind.plural}
+    details["uid"] = item.object["metadata"].get("uid", "")
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in details.items() if value},
+    }

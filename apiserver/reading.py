@@ -1,0 +1,299 @@
+"""Get and list, with upstream's resourceVersion semantics and chunks (apiserver/pkg/storage: cacher.go, etcd3/store.go).
+
+Without a resourceVersion a read shows every acknowledged write; ``0`` takes what the cache has; ``N`` waits until the cache is
+at N; an exact N is read from the store's history. A continue token names the revision of its first chunk, so that all chunks
+together are one consistent list, as long as the store remembers.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import orjson
+
+from apiserver.cache import Item, WatchCache
+from apiserver.kind import Kind
+from apiserver.rest import object_key
+from apiserver.store.protocol import Compacted, FutureRevision, Store
+from machinery.errors import BadRequest, FieldError, Gone, Timeout, invalid, not_found
+from machinery.objects import Object
+from machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_selector
+
+TOO_OLD = "The resourceVersion for the provided list is too old."
+# Upstream's advice with an expired token, shortened in no point.
+TOKEN_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
+_TRUE = ("true", "1", "t", "T", "TRUE", "True")
+
+
+class Selection(NamedTuple):
+    """Which objects of a kind are meant."""
+
+    labels: Selector
+    fields: FieldSelector
+    kind: Kind
+
+    @property
+    def everything(self) -> bool:
+        return self.labels.empty and self.fields.empty
+
+    def matches(self, item: Item) -> bool:
+        """Looks into the object only when there is something to look for."""
+        if self.everything:
+            return True
+        obj = item.object
+        metadata = obj["metadata"]
+        if not self.labels.matches(metadata.get("labels") or {}):
+            return False
+        return self.fields.empty or self.fields.matches(fields_of(self.kind, obj))
+
+
+class ListOptions(NamedTuple):
+    """The query of a list or watch, checked."""
+
+    selection: Selection
+    resource_version: str = ""
+    match: str = ""
+    limit: int = 0
+    continue_: str = ""
+    timeout: int = 0
+    bookmarks: bool = False
+    send_initial_events: bool = False
+
+    @property
+    def revision(self) -> int:
+        return int(self.resource_version or 0)
+
+
+class ListResult(NamedTuple):
+    """Items with the list's metadata."""
+
+    items: list[Item]
+    metadata: Object
+
+
+def fields_of(kind: Kind, obj: Object) -> dict[str, str]:
+    """What field selectors may ask for."""
+    metadata = obj.get("metadata") or {}
+    fields = {"metadata.name": metadata.get("name", ""), **kind.strategy.fields(obj)}
+    if kind.namespaced:
+        fields["metadata.namespace"] = metadata.get("namespace", "")
+    return fields
+
+
+def parse_list_options(kind: Kind, query: Mapping[str, str], *, watch: bool = False) -> ListOptions:
+    """Reads and checks the query; raises BadRequest or Invalid with upstream's messages."""
+    fields = parse_field_selector(query.get("fieldSelector", ""))
+    if not fields.empty:
+        fields.check_fields(fields_of(kind, {"metadata": {}}).keys())
+    labels = parse_selector(query.get("labelSelector", ""))
+    send_initial = query.get("sendInitialEvents", "")
+    options = ListOptions(
+        Selection(labels, fields, kind),
+        resource_version(query),
+        query.get("resourceVersionMatch", ""),
+        _number(query, "limit"),
+        query.get("continue", ""),
+        _number(query, "timeoutSeconds"),
+        query.get("allowWatchBookmarks", "") in _TRUE,
+        send_initial in _TRUE,
+    )
+    errors = [*_check_watch(options, send_initial)] if watch else [*_check_list(options, send_initial)]
+    if errors:
+        raise invalid("ListOptions.meta.k8s.io", "", errors)
+    return options
+
+
+def resource_version(query: Mapping[str, str]) -> str:
+    """The query's resourceVersion, which must be a number if there is any."""
+    text = query.get("resourceVersion", "")
+    if text and not text.isdecimal():
+        error = FieldError.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
+        raise BadRequest(str(error))
+    return text
+
+
+def _number(query: Mapping[str, str], name: str) -> int:
+    text = query.get(name, "")
+    if not text:
+        return 0
+    try:
+        return max(0, int(text))
+    except ValueError:
+        raise BadRequest(f'{name}: strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+def _check_list(options: ListOptions, send_initial: str) -> list[FieldError]:
+    if send_initial:
+        return [FieldError.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
+    if not options.match:
+        return []
+    if options.match not in ("Exact", "NotOlderThan"):
+        return [FieldError.not_supported("resourceVersionMatch", options.match, ["Exact", "NotOlderThan", ""])]
+    errors = []
+    if options.continue_:
+        why = "resourceVersionMatch is forbidden when continue is provided"
+        errors.append(FieldError.forbidden("resourceVersionMatch", why))
+    if not options.resource_version:
+        why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        errors.append(FieldError.forbidden("resourceVersionMatch", why))
+    if options.match == "Exact" and options.resource_version == "0":
+        why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        errors.append(FieldError.forbidden("resourceVersionMatch", why))
+    return errors
+
+
+def _check_watch(options: ListOptions, send_initial: str) -> list[FieldError]:
+    if not options.match:
+        if not send_initial:
+            return []
+        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        return [FieldError.forbidden("resourceVersionMatch", why)]
+    if not send_initial:
+        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        return [FieldError.forbidden("resourceVersionMatch", why)]
+    if options.match != "NotOlderThan":
+        return [FieldError.not_supported("resourceVersionMatch", options.match, ["NotOlderThan"])]
+    return []
+
+
+class Reading:
+    """The reading verbs but watch, over the cache and, for the past, the store."""
+
+    def __init__(self, store: Store, cache: WatchCache) -> None:
+        self._store = store
+        self._cache = cache
+
+    def get(self, kind: Kind, namespace: str, name: str, version: str = "") -> Item:
+        """One object, as new as ``version`` asks for; raises NotFound."""
+        self._wait(kind, version)
+        item = self._cache.get(kind.prefix, object_key(kind, namespace, name))
+        if item is None:
+            raise not_found(kind.resource, name)
+        return item
+
+    def list(self, kind: Kind, namespace: str, options: ListOptions) -> ListResult:
+        """The objects of a namespace, or of all, in the order of their keys."""
+        below = kind.prefix + (f"{namespace}/" if namespace else "")
+        if options.continue_:
+            return self._continued(kind, below, options)
+        exact = options.match == "Exact" or (options.limit and options.revision and not options.match)
+        if exact and self._cache.revision != options.revision:
+            return self._of_the_past(kind, below, options, options.revision, "")
+        self._wait(kind, options.resource_version)
+        if not namespace and (name := options.selection.fields.exact("metadata.name")) and not kind.namespaced:
+            below = kind.prefix + name  # the selection still compares, so longer names do no harm
+        return self._of_the_present(kind, below, options, "")
+
+    def _wait(self, kind: Kind, version: str) -> None:
+        if not version:
+            self._cache.catch_up(kind.prefix)
+        elif int(version) > self._cache.revision:
+            self._cache.wait_for(int(version))
+        elif not self._cache.revision:
+            self._cache.wait_for(1)
+
+    def _of_the_present(self, kind: Kind, below: str, options: ListOptions, start: str) -> ListResult:
+        selection, limit = options.selection, options.limit
+        items, revision, total = self._cache.list(kind.prefix, below, start, limit if selection.everything else 0)
+        if not selection.everything:
+            items = [item for item in items if selection.matches(item)]
+            total = len(items)
+            if limit:
+                items = items[:limit]
+        return _result(kind, items, revision, total, selection.everything)
+
+    def _of_the_past(self, kind: Kind, below: str, options: ListOptions, revision: int, start: str) -> ListResult:
+        """A list as of ``revision``, from the store; with selectors chunks are read until one is full."""
+        selection, limit = options.selection, options.limit
+        found: list[Item] = []
+        try:
+            while True:
+                page = self._store.list(below, start=start, limit=limit, revision=revision)
+                items = [Item(entry.key, entry.value, entry.revision) for entry in page.entries]
+                found += [item for item in items if selection.matches(item)]
+                more = page.total - len(items)
+                if not more or not limit or len(found) >= limit:
+                    break
+                start = items[-1].key + "\0"
+        except Compacted:
+            raise Gone(TOO_OLD) from None
+        except FutureRevision:
+            current = self._cache.revision
+            raise Timeout(f"Timeout: Too large resource version: {revision}, current: {current}") from None
+        return _result(kind, found[:limit] if limit else found, revision, len(found) + more, selection.everything)
+
+    def _continued(self, kind: Kind, below: str, options: ListOptions) -> ListResult:
+        if options.resource_version not in ("", "0"):
+            raise BadRequest("specifying resource version is not allowed when using continue")
+        revision, start = decode_token(options.continue_, kind.prefix)
+        if revision < 0 or self._cache.changed(kind.prefix) <= revision <= self._cache.revision:
+            # An inconsistent token takes what there is; and a kind that has not changed since is as it was.
+            self._wait(kind, "")
+            if revision < 0 or self._cache.changed(kind.prefix) <= revision:
+                result = self._of_the_present(kind, below, options, start)
+                return result if revision < 0 else _as_of(kind, result, revision)
+        try:
+            return self._of_the_past(kind, below, options, revision, start)
+        except Gone:
+            token = encode_token(-1, start.removeprefix(kind.prefix))
+            raise _Expired(token) from None
+
+
+class _Expired(Gone):
+    """An old continue token; the Status carries one that goes on inconsistently."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(TOKEN_EXPIRED)
+        self._token = token
+
+    def status(self) -> Object:
+        return {**super().status(), "metadata": {"continue": self._token}}
+
+
+def _result(kind: Kind, items: list[Item], revision: int, total: int, countable: bool) -> ListResult:
+    metadata: Object = {"resourceVersion": str(revision)}
+    if total > len(items) and items:
+        metadata["continue"] = encode_token(revision, items[-1].key.removeprefix(kind.prefix) + "\0")
+        if countable:
+            metadata["remainingItemCount"] = total - len(items)
+    return ListResult(items, metadata)
+
+
+def _as_of(kind: Kind, result: ListResult, revision: int) -> ListResult:
+    metadata = {**result.metadata, "resourceVersion": str(revision)}
+    if "continue" in metadata:
+        metadata["continue"] = encode_token(revision, result.items[-1].key.removeprefix(kind.prefix) + "\0")
+    return ListResult(result.items, metadata)
+
+
+def encode_token(revision: int, start: str) -> str:
+    """Upstream's form: base64 of JSON with the revision and the first key that is still to come."""
+    text = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def decode_token(token: str, prefix: str) -> tuple[int, str]:
+    """The revision and the full key that a token says; raises BadRequest for what is none of ours."""
+    try:
+        value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        version, revision, start = value["v"], int(value["rv"]), str(value["start"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadRequest(f"continue key is not valid: {error}") from None
+    if version != "meta.k8s.io/v1" or not start or start.startswith("/") or revision == 0:
+        raise BadRequest("continue key is not valid: incorrect encoded start resourceVersion or key")
+    return revision, prefix + start
+
+
+def list_body(kind: Kind, api_version: str, result: ListResult) -> bytes:
+    """The list as JSON, joined from the items' bytes."""
+    head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,"items":[' % (
+        kind.kind.encode(), api_version.encode(), orjson.dumps(result.metadata),
+    )  # fmt: skip
+    return b"".join((head, b",".join([item.data for item in result.items]), b"]}\n"))

@@ -1,0 +1,62 @@
+"""From method and path to what is asked for (upstream: apiserver/pkg/endpoints/request/requestinfo.go).
+
+``/api/{version}/…`` is the core group, ``/apis/{group}/{version}/…`` the others; everything else, and these paths when
+they end before a resource, is no resource request.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+_VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+# The words after /namespaces/{name}/ that belong to the namespace itself.
+_NAMESPACE_SUBRESOURCES = ("status", "finalize")
+
+
+class RequestInfo(NamedTuple):
+    """``verb`` of a non-resource request is the method in lower case, and only ``path`` is set besides."""
+
+    path: str
+    verb: str
+    is_resource: bool = False
+    group: str = ""
+    version: str = ""
+    namespace: str = ""
+    resource: str = ""
+    subresource: str = ""
+    name: str = ""
+    subpath: str = ""  # what follows the subresource, with its slash
+
+
+def parse_request(method: str, path: str, *, watch: bool = False) -> RequestInfo:
+    """What a request asks for; ``watch`` is the query's flag, which makes a list a watch."""
+    parts = path.strip("/").split("/")
+    other = RequestInfo(path, method.lower())
+    if parts[0] == "api" and len(parts) >= 3:
+        group, version, rest = "", parts[1], parts[2:]
+    elif parts[0] == "apis" and len(parts) >= 4:
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return other
+    verb = _VERBS.get(method)
+    if verb is None:
+        return other
+    if rest[0] == "watch" and len(rest) > 1:  # deprecated upstream, and still served
+        watch, rest = True, rest[1:]
+    namespace, resource, tail = "", rest[0], rest[1:]
+    if resource == "namespaces" and tail and tail[0]:
+        namespace = tail[0]
+        if len(tail) > 1 and tail[1] not in _NAMESPACE_SUBRESOURCES:
+            resource, tail = tail[1], tail[2:]
+    name = tail[0] if tail else ""
+    subresource = tail[1] if len(tail) > 1 else ""
+    subpath = "".join("/" + part for part in tail[2:])
+    if subresource == "proxy" and path.endswith("/") and subpath != "" and not subpath.endswith("/"):
+        subpath += "/"
+    if not name and verb == "get":
+        verb = "watch" if watch else "list"
+    elif name and verb == "get" and watch and not subresource:
+        verb = "watch"
+    elif not name and verb == "delete":
+        verb = "deletecollection"
+    return RequestInfo(path, verb, True, group, version, namespace, resource, subresource, name, subpath)

@@ -1,0 +1,389 @@
+"""The verbs that write, once for all kinds (upstream: apiserver/pkg/registry/generic/registry/store.go).
+
+A write reads the object from the cache, lets the change, the strategy and admission run on a copy, and swaps it in by its
+revision. When the cache was behind, or another writer faster, the store says so with the newest object, and all is done again
+on that. Only an error about a newest object is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from apiserver import admission, deletion, metadata
+from apiserver.cache import Item, WatchCache, encode
+from apiserver.deletion import DeleteOptions
+from apiserver.kind import Kind, Strategy
+from apiserver.request import AdmissionRequest, User
+from apiserver.store.protocol import Changed, Claimed, Entry, Store
+from machinery.errors import (
+    AlreadyExists,
+    ApiError,
+    BadRequest,
+    FieldError,
+    InternalError,
+    already_exists,
+    conflict,
+    invalid,
+    not_found,
+)
+from machinery.objects import Object
+
+# Upstream gives up on a name that is taken after so many tries; with 27^5 suffixes it never comes to that.
+NAME_ATTEMPTS = 8
+# Other writers on one object that a write without resourceVersion outwaits.
+WRITE_ATTEMPTS = 100
+
+Change = Callable[[Object], Object]
+
+
+class CacheReader:
+    """See ``Reader``: what admission plugins look up. Absence is believed only of a cache that has caught up."""
+
+    def __init__(self, cache: WatchCache) -> None:
+        self._cache = cache
+
+    def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
+        if fresh:
+            self._cache.catch_up(kind.prefix)
+        key = object_key(kind, namespace, name)
+        item = self._cache.get(kind.prefix, key)
+        if item is None and not fresh:
+            self._cache.catch_up(kind.prefix)
+            item = self._cache.get(kind.prefix, key)
+        return item.object if item else None
+
+    def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
+        if fresh:
+            self._cache.catch_up(kind.prefix)
+        items, _, _ = self._cache.list(kind.prefix, f"{kind.prefix}{namespace}/" if namespace else "")
+        return [item.object for item in items]
+
+
+class Rest:
+    """The writing verbs; objects that it returns are Items, whose bytes are ready to be sent."""
+
+    def __init__(self, store: Store, cache: WatchCache) -> None:
+        self.store = store
+        self.cache = cache
+        self.reader = CacheReader(cache)
+
+    def create(
+        self, kind: Kind, namespace: str, obj: Object, user: User, *, dry_run: bool = False, warnings: list[str] | None = None
+    ) -> Item:
+        """Stores a new object; raises AlreadyExists, Invalid, Forbidden …"""
+        metadata.place(kind, namespace, obj)
+        metadata.stamp(obj)
+        meta = obj["metadata"]
+        strategy = kind.strategy
+        strategy.default(obj)
+        request = AdmissionRequest(
+            "CREATE", kind, namespace, meta.get("name", ""), "", user, obj, None, self.reader, dry_run
+        )
+        self._admit(request)
+        base = "" if meta.get("name") else meta.get("generateName", "")
+        if base:
+            meta["name"] = metadata.generate_name(kind, base)
+        strategy.prepare_create(obj)
+        _refuse(kind, meta.get("name", ""), [*metadata.validate(kind, obj), *strategy.validate(obj)])
+        self._validate(request)
+        if warnings is not None:
+            warnings += [*request.warnings, *strategy.warnings(obj)]
+        for attempt in range(NAME_ATTEMPTS):
+            if base and attempt:
+                meta["name"] = metadata.generate_name(kind, base)
+                strategy.prepare_create(obj)
+            try:
+                return self._insert(kind, obj, dry_run)
+            except AlreadyExists:
+                if not base or attempt == NAME_ATTEMPTS - 1:
+                    raise
+        raise InternalError(f"no free name begins with {base}")
+
+    def _insert(self, kind: Kind, obj: Object, dry_run: bool) -> Item:
+        name = obj["metadata"]["name"]
+        key = object_key(kind, obj["metadata"].get("namespace", ""), name)
+        lost: set[str] = set()
+        for candidate in _candidates(kind, obj):
+            self._allocate(kind, candidate, None, lost)
+            value = encode(candidate)
+            if dry_run:
+                if self.store.get(key) is not None:
+                    raise already_exists(kind.resource, name)
+                return Item(key, value, 0)
+            try:
+                claims = kind.strategy.claims(candidate)
+                revision = self.store.create(key, value, claims=claims, ttl=kind.strategy.ttl)
+            except Claimed as error:
+                lost.add(error.claim)
+                continue
+            except Changed as error:
+                raise _exists(kind, name, error.current) from None
+            self.cache.acknowledge(kind.prefix, revision)
+            return Item(key, value, revision)
+        raise conflict(kind.resource, name, "too many others were allocating at the same time")
+
+    def update(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        obj: Object,
+        user: User,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        warnings: list[str] | None = None,
+    ) -> tuple[Item, bool]:
+        """Replaces an object, or its status; the flag tells whether it was created. The body's resourceVersion counts."""
+        metadata.place(kind, namespace, obj)
+        sent = obj["metadata"]
+        if sent.setdefault("name", name) != name:
+            raise BadRequest(f"the name of the object ({sent['name']}) does not match the name on the URL ({name})")
+        pristine = orjson.dumps(obj)
+
+        def change(old: Object) -> Object:
+            new: Object = orjson.loads(pristine)
+            version = new["metadata"].get("resourceVersion")
+            if not version and not kind.strategy.unconditional_update:
+                why = FieldError.invalid("metadata.resourceVersion", "0x0", "must be specified for an update")
+                raise invalid(group_kind(kind), name, [why])
+            return new
+
+        try:
+            return self.modify(
+                kind, namespace, name, change, user, subresource=subresource, dry_run=dry_run, warnings=warnings
+            ), False
+        except ApiError as error:
+            if error.code != 404 or not kind.strategy.create_on_update or subresource:
+                raise
+        if sent.pop("resourceVersion", None):
+            raise conflict(kind.resource, name, "the object does not exist, but its resourceVersion was given")
+        return self.create(kind, namespace, obj, user, dry_run=dry_run, warnings=warnings), True
+
+    def modify(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Change,
+        user: User,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        warnings: list[str] | None = None,
+        hooks: bool = True,
+    ) -> Item:
+        """Reads, changes, checks and writes; ``change`` gets a copy and returns the new object, perhaps several times.
+
+        What ``change`` returns may carry a resourceVersion or uid, which must then be those of the old object. Without
+        ``hooks`` neither strategy nor admission looks at it: for changes that the server itself makes.
+        """
+        key = object_key(kind, namespace, name)
+        item = self.cache.get(kind.prefix, key)
+        newest = item is None
+        if item is None:
+            item = _item(self.store.get(key))
+        for _ in range(WRITE_ATTEMPTS):
+            if item is None:
+                raise not_found(kind.resource, name)
+            old: Object = orjson.loads(item.data)
+            request = AdmissionRequest(
+                "UPDATE", kind, namespace, name, subresource, user, None, old, self.reader, dry_run
+            )
+            try:
+                new = change(orjson.loads(item.data))
+                self._check_update(kind, new, old, request, hooks)
+            except ApiError:
+                if newest:
+                    raise
+                item, newest = _item(self.store.get(key)), True
+                continue
+            if new == old and not newest:
+                # Nothing to write, if this is what there is.
+                current = _item(self.store.get(key))
+                if current is None or current.revision != item.revision:
+                    item, newest = current, True
+                    continue
+            if warnings is not None:
+                warnings += [*request.warnings, *kind.strategy.warnings(new)]
+            if new == old:
+                return item
+            try:
+                return self._replace(kind, item, new, old, dry_run)
+            except Changed as error:
+                item, newest = _item(error.current), True
+                if warnings is not None:
+                    warnings.clear()
+        raise conflict(kind.resource, name)
+
+    def _check_update(self, kind: Kind, new: Object, old: Object, request: AdmissionRequest, hooks: bool) -> None:
+        strategy, name = kind.strategy, request.name
+        self._check_identity(kind, new, old)
+        metadata.keep(new, old)
+        if not hooks:
+            _refuse(kind, name, metadata.validate_update(kind, new, old))
+            return
+        strategy.default(new)
+        request.object = new
+        self._admit(request)
+        if request.subresource == "status":
+            strategy.prepare_status_update(new, old)
+            errors = strategy.validate_status_update(new, old)
+        else:
+            strategy.prepare_update(new, old)
+            errors = strategy.validate_update(new, old)
+        _refuse(kind, name, [*metadata.validate_update(kind, new, old), *errors])
+        self._validate(request)
+
+    def _check_identity(self, kind: Kind, new: Object, old: Object) -> None:
+        sent, found = new["metadata"], old["metadata"]
+        if sent.get("uid") and sent["uid"] != found.get("uid"):
+            why = f"Precondition failed: UID in precondition: {sent['uid']}, UID in object meta: {found.get('uid')}"
+            raise conflict(kind.resource, found["name"], why)
+        if sent.get("resourceVersion") not in (None, "", "0", found["resourceVersion"]):
+            raise conflict(kind.resource, found["name"])
+
+    def _replace(self, kind: Kind, item: Item, new: Object, old: Object, dry_run: bool) -> Item:
+        """Writes the new object by compare-and-swap, or removes it when nothing keeps it any longer. Raises Changed."""
+        strategy = kind.strategy
+        before = set(strategy.claims(old))
+        lost: set[str] = set()
+        for candidate in _candidates(kind, new):
+            self._allocate(kind, candidate, old, lost)
+            value = encode(candidate)
+            if dry_run:
+                return Item(item.key, value, item.revision)
+            after = set(strategy.claims(candidate))
+            try:
+                if deletion.may_go(kind, candidate):
+                    revision = self.store.delete(item.key, item.revision, released=sorted(before))
+                else:
+                    revision = self.store.update(
+                        item.key, value, item.revision,
+                        claims=sorted(after - before), released=sorted(before - after), ttl=strategy.ttl,
+                    )  # fmt: skip
+            except Claimed as error:
+                lost.add(error.claim)
+                continue
+            self.cache.acknowledge(kind.prefix, revision)
+            return Item(item.key, value, revision)
+        raise conflict(kind.resource, item.object["metadata"]["name"], "too many others were allocating at the same time")
+
+    def _allocate(self, kind: Kind, obj: Object, old: Object | None, lost: set[str]) -> None:
+        """Lets the strategy choose claims; ``lost`` are those that another writer got since the last choice."""
+        errors = kind.strategy.allocate(obj, old, lambda claim: claim in lost or self.store.claimed(claim))
+        _refuse(kind, obj["metadata"]["name"], errors)
+
+    def delete(
+        self, kind: Kind, namespace: str, name: str, options: DeleteOptions, user: User
+    ) -> tuple[Item, bool]:
+        """Deletes, or begins to; the flag tells whether the object is gone."""
+        key = object_key(kind, namespace, name)
+        item = self.cache.get(kind.prefix, key)
+        newest = item is None
+        if item is None:
+            item = _item(self.store.get(key))
+        for _ in range(WRITE_ATTEMPTS):
+            if item is None:
+                raise not_found(kind.resource, name)
+            try:
+                deletion.check_preconditions(kind, item.object, options)
+                self._validate_deletion(kind, namespace, name, item, options, user)
+            except ApiError:
+                if newest:
+                    raise
+                item, newest = _item(self.store.get(key)), True
+                continue
+            planned = deletion.plan(kind, orjson.loads(item.data), options)
+            if planned.marked is None and not planned.remove and not newest:
+                item, newest = _item(self.store.get(key)), True
+                continue
+            try:
+                return self._carry_out(kind, item, planned, options)
+            except Changed as error:
+                item, newest = _item(error.current), True
+        raise conflict(kind.resource, name)
+
+    def _validate_deletion(
+        self, kind: Kind, namespace: str, name: str, item: Item, options: DeleteOptions, user: User
+    ) -> None:
+        request = AdmissionRequest(
+            "DELETE", kind, namespace, name, "", user, None, item.object, self.reader, options.dry_run
+        )
+        self._admit(request)
+        self._validate(request)
+
+    def _carry_out(
+        self, kind: Kind, item: Item, planned: deletion.Deletion, options: DeleteOptions
+    ) -> tuple[Item, bool]:
+        if planned.remove:
+            if not options.dry_run:
+                released = kind.strategy.claims(item.object)
+                revision = self.store.delete(item.key, item.revision, released=released)
+                self.cache.acknowledge(kind.prefix, revision)
+            return item, True
+        if planned.marked is None:
+            return item, False
+        value = encode(planned.marked)
+        if options.dry_run:
+            return Item(item.key, value, item.revision), False
+        revision = self.store.update(item.key, value, item.revision, ttl=kind.strategy.ttl)
+        self.cache.acknowledge(kind.prefix, revision)
+        return Item(item.key, value, revision), False
+
+    def connect(self, kind: Kind, namespace: str, name: str, subresource: str, user: User, options: Any) -> None:
+        """Asks admission about a connection to an object."""
+        request = AdmissionRequest(
+            "CONNECT", kind, namespace, name, subresource, user, options, None, self.reader
+        )
+        self._admit(request)
+        self._validate(request)
+
+    def _admit(self, request: AdmissionRequest) -> None:
+        for plugin in getattr(admission, "CHAIN", ()):
+            if plugin.handles(request):
+                plugin.admit(request)
+
+    def _validate(self, request: AdmissionRequest) -> None:
+        for plugin in getattr(admission, "CHAIN", ()):
+            if plugin.handles(request):
+                plugin.validate(request)
+
+
+def object_key(kind: Kind, namespace: str, name: str) -> str:
+    """Where the store keeps an object."""
+    return f"{kind.prefix}{namespace}/{name}" if kind.namespaced else kind.prefix + name
+
+
+def group_kind(kind: Kind) -> str:
+    """``Pod`` or ``Lease.coordination.k8s.io``, as in messages about invalid objects."""
+    return f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+
+
+def _candidates(kind: Kind, obj: Object) -> Iterator[Object]:
+    """The object, and fresh copies for further tries where the strategy writes what it allocates into it."""
+    if type(kind.strategy).allocate is Strategy.allocate:
+        yield obj
+        return
+    pristine = orjson.dumps(obj)
+    for _ in range(WRITE_ATTEMPTS):
+        yield orjson.loads(pristine)
+
+
+def _item(entry: Entry | None) -> Item | None:
+    return Item(entry.key, entry.value, entry.revision) if entry else None
+
+
+def _refuse(kind: Kind, name: str, errors: Sequence[FieldError]) -> None:
+    if errors:
+        raise invalid(group_kind(kind), name, errors)
+
+
+def _exists(kind: Kind, name: str, current: Entry | None) -> AlreadyExists:
+    error = already_exists(kind.resource, name)
+    if current is not None and orjson.loads(current.value)["metadata"].get("deletionTimestamp"):
+        return AlreadyExists(f"object is being deleted: {error.message}", details=error.details)
+    return error

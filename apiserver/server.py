@@ -1,0 +1,132 @@
+"""Serves the application with gunicorn: a few worker processes with many threads each, over TLS.
+
+Open watches, logs and execs hold a thread each, so there may be many; threads are started when they are needed. The
+application is assembled before the fork, so that the workers share its memory; connections to etcd are made after it.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import resource
+import signal
+import socket
+import struct
+import threading
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from apiserver.app import create_app
+from apiserver.assembly import Server, assemble
+from apiserver.config import Config
+from apiserver.tls import ServerTLS
+
+log = logging.getLogger(__name__)
+
+# Open watches, logs and execs of one worker, with room for the requests beside them.
+THREADS = 1000
+CONNECTIONS = 4000
+# Idle connections are kept longer than clients keep them, so that it is the client who closes.
+KEEPALIVE = 100
+# A client that stops in the middle of a request, or does not take what it is sent, is given up after so many seconds.
+STALLED = 60
+# What requests in flight get when the server stops; watches are ended at once.
+GRACE = 2
+HEADER_LIMIT = 64 * 1024
+
+
+class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn, configured in Python; it starts the workers and restarts one that dies."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._server: Server = assemble(config)
+        self._tls: ServerTLS | None = None
+        if config.tls_cert_file and config.tls_private_key_file:
+            self._tls = ServerTLS(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
+        super().__init__(prog="apiserver")
+
+    def load_config(self) -> None:
+        config = self._config
+        settings: dict[str, Any] = {
+            "bind": [_bound(address, config.secure_port) for address in config.bind_addresses],
+            "worker_class": "gthread",
+            "workers": config.workers,
+            "threads": THREADS,
+            "worker_connections": CONNECTIONS,
+            "preload_app": True,
+            "keepalive": KEEPALIVE,
+            "graceful_timeout": GRACE,
+            "timeout": 60,
+            "backlog": 1024,
+            "limit_request_line": 8190,
+            "limit_request_field_size": HEADER_LIMIT,
+            "control_socket_disable": True,
+            "worker_tmp_dir": "/dev/shm",
+            "loglevel": "warning",
+            "proc_name": "apiserver",
+            "when_ready": self._when_ready,
+            "post_worker_init": self._worker_starts,
+            "worker_exit": self._worker_ends,
+        }
+        if self._tls is not None:
+            settings |= {
+                "certfile": str(config.tls_cert_file),
+                "keyfile": str(config.tls_private_key_file),
+                "do_handshake_on_connect": True,
+                "ssl_context": lambda _config, _default: self._tls.context() if self._tls else None,
+            }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return create_app(self._server)
+
+    def _when_ready(self, arbiter: Any) -> None:
+        """Runs in the parent, before the first fork."""
+        for listener in arbiter.LISTENERS:
+            _tune(listener.sock)
+            host, port = listener.sock.getsockname()[:2]
+            log.info("serving on %s://%s:%s", "https" if self._tls else "http", host, port)
+        # What is here now stays; not looking through it again keeps its pages shared among the workers.
+        gc.collect()
+        gc.freeze()
+
+    def _worker_starts(self, worker: Any) -> None:
+        """Runs in each worker: its threads and connections begin here."""
+        self._server.start()
+        handle_exit = worker.handle_exit
+
+        def stop(number: int, frame: Any) -> None:
+            # Watches would hold their threads until the grace is over. Not in the signal handler itself: it may have
+            # interrupted someone who holds the very lock that ending them needs.
+            threading.Thread(target=self._server.cache.end_watches, name="end-watches").start()
+            worker._cap_keepalive(0)
+            handle_exit(number, frame)
+
+        signal.signal(signal.SIGTERM, stop)
+
+    def _worker_ends(self, arbiter: Any, worker: Any) -> None:
+        self._server.stop()
+
+
+def serve(config: Config) -> None:
+    """Runs until SIGTERM or SIGINT."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    Gunicorn(config).run()
+
+
+def _bound(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _tune(listener: socket.socket) -> None:
+    """Sets what accepted connections inherit."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    stalled = struct.pack("ll", STALLED, 0)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, stalled)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, stalled)

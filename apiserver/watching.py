@@ -1,0 +1,153 @@
+"""Watch: a stream of events, one JSON object a line, until the time is up, the client leaves or the server stops.
+
+With selectors, an object that begins or ceases to match is ADDED or DELETED for this watcher, whatever happened to it
+(upstream: apiserver/pkg/storage/cacher/cache_watcher.go). Bookmarks tell a quiet watcher how far it may resume from.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import orjson
+
+from apiserver.cache import Change, Item, WatchCache, Watcher
+from apiserver.kind import Kind
+from apiserver.reading import ListOptions
+from machinery.errors import ApiError, Gone
+from machinery.objects import Object
+
+BOOKMARK_PERIOD = 60.0
+# Upstream's --min-request-timeout: a watch without timeoutSeconds lasts so long, or up to twice as long.
+MIN_TIMEOUT = 1800
+# A bookmark comes so long before the end, so that the client resumes from a fresh revision.
+LAST_BOOKMARK = 2.0
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+class Connection(Protocol):
+    """The client's side of a watch."""
+
+    def fileno(self) -> int: ...
+
+    def has_left(self) -> bool:
+        """Called when the descriptor is readable: a watcher has nothing to say, so it mostly means farewell."""
+
+
+# Renders one event's object for a client that wants another form than plain JSON of the stored version.
+Render = Callable[[Object], Object]
+
+
+class WatchStream:
+    """One watch request. ``start`` finds its place, which may fail; iterating gives the lines."""
+
+    def __init__(
+        self, cache: WatchCache, kind: Kind, namespace: str, options: ListOptions, connection: Connection | None, render: Render | None
+    ) -> None:
+        self._cache = cache
+        self._kind = kind
+        self._options = options
+        self._selection = options.selection
+        self._connection = connection
+        self._render = render
+        self._below = kind.prefix + (f"{namespace}/" if namespace else "")
+        name = options.selection.fields.exact("metadata.name")
+        if name and (namespace or not kind.namespaced):
+            self._below += name  # only a prefix: the selection decides
+        self._initial: list[Item] = []
+        self._refused: ApiError | None = None
+        self._watcher: Watcher | None = None
+        self._start()
+
+    def _start(self) -> None:
+        options, cache = self._options, self._cache
+        if not options.resource_version:
+            cache.catch_up(self._kind.prefix)
+        elif options.send_initial_events:
+            cache.wait_for(options.revision)
+        else:
+            cache.wait_for(1)
+        if options.revision and not options.send_initial_events:
+            try:
+                self._watcher = cache.watch(self._kind.prefix, self._below, options.revision)
+            except Gone as error:
+                self._refused = error  # told in the stream, as etcd's own watches do
+        else:
+            self._initial, self._watcher = cache.watch_with_list(self._kind.prefix, self._below)
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._watcher is None:
+            if self._refused is not None:
+                yield _error(self._refused)
+            return
+        try:
+            yield from self._initial_events()
+            yield from self._events(self._watcher)
+        except ApiError as error:
+            yield _error(error)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Gives up the place in the log; called by the WSGI server too."""
+        if self._watcher is not None:
+            self._watcher.close()
+
+    def _initial_events(self) -> Iterator[bytes]:
+        lines = [self._line("ADDED", Change(i, None, False)) for i in self._initial if self._selection.matches(i)]
+        self._initial = []
+        if lines:
+            yield b"".join(lines)
+        if self._options.send_initial_events and self._options.bookmarks:
+            yield self._bookmark(self._cache.revision, {INITIAL_EVENTS_END: "true"})
+
+    def _events(self, watcher: Watcher) -> Iterator[bytes]:
+        now = time.monotonic()
+        end = now + (self._options.timeout or random.uniform(MIN_TIMEOUT, 2 * MIN_TIMEOUT))
+        bookmark_at = min(now + BOOKMARK_PERIOD, end - LAST_BOOKMARK) if self._options.bookmarks else end
+        descriptor = self._connection.fileno() if self._connection else -1
+        while not self._cache.stopping:
+            changes, revision = watcher.take()
+            lines = [line for change in changes if (line := self._seen(change))]
+            if lines:
+                yield b"".join(lines)
+            now = time.monotonic()
+            if now >= end:
+                return
+            if now >= bookmark_at:
+                yield self._bookmark(revision, {})
+                bookmark_at = min(now + BOOKMARK_PERIOD, end - LAST_BOOKMARK) if now < end - LAST_BOOKMARK else end
+            if watcher.wait(min(bookmark_at, end) - now, descriptor) and self._connection and self._connection.has_left():
+                return
+
+    def _seen(self, change: Change) -> bytes:
+        """The line for one change, empty when this watcher does not see it."""
+        if self._selection.everything:
+            return self._line(change.type, change)
+        is_in = not change.deleted and self._selection.matches(change.item)
+        was_in = change.previous is not None and self._selection.matches(change.previous)
+        if is_in:
+            return self._line("MODIFIED" if was_in else "ADDED", change)
+        return self._line("DELETED", change.gone()) if was_in else b""
+
+    def _line(self, type_: str, change: Change) -> bytes:
+        if self._render is None:
+            return change.wire(type_)
+        return orjson.dumps({"type": type_, "object": self._render(change.item.object)}) + b"\n"
+
+    def _bookmark(self, revision: int, annotations: dict[str, str]) -> bytes:
+        metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+        if annotations:
+            metadata["annotations"] = annotations
+        obj = {"kind": self._kind.kind, "apiVersion": self._kind.api_version, "metadata": metadata}
+        if self._render is not None:
+            obj = self._render(obj)
+        return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
+
+
+def _error(error: ApiError) -> bytes:
+    return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
+
+
