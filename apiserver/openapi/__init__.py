@@ -1,0 +1,119 @@
+"""The API described in OpenAPI, from the registry's rows and upstream's definitions.
+
+``/openapi/v2`` is one document, as JSON and as protobuf; ``/openapi/v3`` an index of one document a group version.
+
+A document is made at its first request and then kept as bytes; nothing that it was made from is.
+
+    operations.py     rows → paths, operations and parameters
+    definitions.py    which definitions a set of rows needs, and their v2 and v3 forms
+    document_v2.py    the one for kubectl before 1.27
+    document_v3.py    those for kubectl since
+    protobuf.py       v2 in gnostic's messages, which kubectl before 1.24 asks for
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+import orjson
+
+from apiserver.kind import Kind
+from apiserver.negotiation import JSON, negotiate, not_acceptable
+from apiserver.openapi.definitions import group_versions
+from machinery.errors import NotFound
+
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+# How clients have asked for it, the first since long ago.
+V2_PROTOBUF_TYPES = ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", V2_PROTOBUF)
+
+
+class Document(NamedTuple):
+    """A document's bytes, with the hash that names them."""
+
+    body: bytes
+    etag: str
+
+
+def _document(content: bytes) -> Document:
+    return Document(content, hashlib.sha512(content).hexdigest().upper())
+
+
+class Rows(Protocol):
+    """What is needed of the registry."""
+
+    def kinds(self) -> tuple[Kind, ...]:
+        """Every row."""
+
+
+def answer(registry: Rows, path: str, accept: str) -> tuple[str, Document]:
+    """Content type and content for a path under ``/openapi``; raises NotFound or NotAcceptable."""
+    if path == "/openapi/v2":
+        media_type = negotiate(accept, accepted=(JSON, *V2_PROTOBUF_TYPES)).media_type
+        # The older name is no media type that a parser would take, so the answer always has the newer.
+        return (JSON, v2(registry)) if media_type == JSON else (V2_PROTOBUF, v2_protobuf(registry))
+    if not path.startswith("/openapi/v3"):
+        raise NotFound("the server could not find the requested resource")
+    if not _takes_json(accept):
+        raise not_acceptable((JSON,))
+    name = path.removeprefix("/openapi/v3").strip("/")
+    return JSON, v3(registry, name) if name else v3_index(registry)
+
+
+def _takes_json(accept: str) -> bool:
+    return negotiate(accept, accepted=(JSON,)).media_type == JSON
+
+
+def v2(registry: Rows) -> Document:
+    """``/openapi/v2`` as JSON."""
+    return _v2(registry.kinds())
+
+
+def v2_protobuf(registry: Rows) -> Document:
+    """``/openapi/v2`` as a gnostic message."""
+    return _v2_protobuf(registry.kinds())
+
+
+def v3_index(registry: Rows) -> Document:
+    """``/openapi/v3``: each document with its hash, so that a client reads it again only when it has changed."""
+    return _v3_index(registry.kinds())
+
+
+def v3(registry: Rows, name: str) -> Document:
+    """One document, e.g. ``api/v1`` or ``apis/apps/v1``; raises NotFound."""
+    return _v3(registry.kinds(), name)
+
+
+# The rows are the caches' key, so a registry that changes gets new documents.
+@lru_cache(maxsize=2)
+def _v2(kinds: tuple[Kind, ...]) -> Document:
+    from apiserver.openapi.document_v2 import document
+
+    return _document(orjson.dumps(document(kinds)))
+
+
+@lru_cache(maxsize=2)
+def _v2_protobuf(kinds: tuple[Kind, ...]) -> Document:
+    from apiserver.openapi.protobuf import serialize
+
+    return _document(serialize(orjson.loads(_v2(kinds).body)))
+
+
+@lru_cache(maxsize=2)
+def _v3_index(kinds: tuple[Kind, ...]) -> Document:
+    paths = {
+        name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={_v3(kinds, name).etag}"}
+        for name in group_versions(kinds)
+    }
+    return _document(orjson.dumps({"paths": paths}))
+
+
+@lru_cache(maxsize=64)
+def _v3(kinds: tuple[Kind, ...], name: str) -> Document:
+    from apiserver.openapi.document_v3 import document
+
+    group_version = group_versions(kinds).get(name)
+    if group_version is None:
+        raise NotFound("the server could not find the requested resource")
+    return _document(orjson.dumps(document(kinds, *group_version)))
