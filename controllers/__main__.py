@@ -1,0 +1,98 @@
+"""``python -m controllers``: the controller manager and scheduler of the cluster."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from controllers.context import Context, Options
+from controllers.manager import CONTROLLERS, Manager, selected
+from machinery import component
+from machinery.client import Client
+from machinery.informer import Informers
+from machinery.kubeconfig import KubeconfigError
+
+log = logging.getLogger("controllers")
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = component.parser(
+        "controllers",
+        "Brings what is in the cluster to what its objects ask for: one reconciler for each kind, and the scheduler.",
+        epilog="Controllers: " + ", ".join(CONTROLLERS),
+    )
+    component.add_kubeconfig(parser)
+    component.add_healthz(parser, "127.0.0.1:10257")
+    parser.add_argument("--root-ca-file", metavar="FILE", default="", help="certificate authority for pods to trust")
+    parser.add_argument(
+        "--controllers",
+        metavar="LIST",
+        default="*",
+        help="which to run: * is all, -name is not that one (default %(default)s)",
+    )
+    parser.add_argument(
+        "--node-monitor-grace-period",
+        metavar="SECONDS",
+        type=seconds,
+        default=Options.node_monitor_grace_period,
+        help="how long a node may be silent before it is unreachable (default %(default)g)",
+    )
+    parser.add_argument(
+        "--terminated-pod-gc-threshold",
+        metavar="COUNT",
+        type=int,
+        default=Options.terminated_pod_gc_threshold,
+        help="how many ended pods are kept; 0 keeps all (default %(default)s)",
+    )
+    parser.add_argument(
+        "--concurrent-gc-syncs",
+        metavar="COUNT",
+        type=int,
+        default=Options.concurrent_gc_syncs,
+        help="workers of the garbage collector (default %(default)s)",
+    )
+    return parser.parse_args(argv)
+
+
+def seconds(text: str) -> float:
+    """A duration as upstream writes it (``40s``, ``1m``) or a plain number."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    unit = next((unit for unit in units if text.endswith(unit)), "")
+    return float(text.removesuffix(unit)) * units.get(unit, 1.0)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs until SIGTERM."""
+    given = arguments(argv)
+    component.setup_logging(given.verbose)
+    try:
+        names = selected(given.controllers.split(","))
+    except ValueError as error:
+        component.fatal(f"--controllers: {error}")
+    if given.root_ca_file and not Path(given.root_ca_file).is_file():
+        component.fatal(f"--root-ca-file: there is no file {given.root_ca_file}")
+    options = Options(
+        root_ca_file=given.root_ca_file,
+        node_monitor_grace_period=given.node_monitor_grace_period,
+        terminated_pod_gc_threshold=given.terminated_pod_gc_threshold,
+        concurrent_gc_syncs=given.concurrent_gc_syncs,
+    )
+    stop = component.stop_on_signals()
+    try:
+        client = Client.from_kubeconfig(given.kubeconfig, user_agent="mini-minishift-controllers")
+    except (OSError, KubeconfigError) as error:
+        component.fatal(f"--kubeconfig {given.kubeconfig}: {error}")
+    manager = Manager(Context(client, Informers(client), options), names)
+    component.serve_health(given.healthz_bind_address, manager.problem)
+    manager.start(stop)
+    stop.wait()
+    manager.close()
+    log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

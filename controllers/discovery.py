@@ -1,0 +1,52 @@
+"""Which resources the API server has, by what can be done with them (upstream: client-go discovery).
+
+A resource that several versions of its group serve counts once, in the preferred one that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from machinery.client import Client
+from machinery.objects import Object
+from machinery.resources import Resource
+
+# A resource, what can be done with it, and whether it is in its group's preferred version.
+Row = tuple[Resource, set[str], bool]
+
+
+def resources_with(client: Client, verbs: Iterable[str]) -> list[Resource]:
+    """The resources that support all these verbs, each once."""
+    wanted = set(verbs)
+    return [resource for resource, able, preferred in all_resources(client) if preferred and able >= wanted]
+
+
+def all_resources(client: Client) -> list[Row]:
+    """All resources (not subresources) in all versions."""
+    rows: list[Row] = []
+    seen: set[tuple[str, str]] = set()
+    for group, version in group_versions(client):
+        path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        for found in client.request("GET", path).get("resources") or ():
+            name = found["name"]
+            if "/" not in name:
+                resource = Resource(group, version, name, found["kind"], bool(found["namespaced"]))
+                rows.append((resource, set(found["verbs"]), (group, name) not in seen))
+                seen.add((group, name))
+    return rows
+
+
+def group_versions(client: Client) -> Iterator[tuple[str, str]]:
+    """All group versions, the preferred one of each group first."""
+    for version in client.request("GET", "/api")["versions"]:
+        yield "", version
+    for group in client.request("GET", "/apis")["groups"]:
+        for version in preferred_first(group):
+            yield group["name"], version
+
+
+def preferred_first(group: Object) -> list[str]:
+    """A group's versions, the preferred one first."""
+    versions = [str(each["version"]) for each in group["versions"]]
+    preferred = (group.get("preferredVersion") or {}).get("version")
+    return sorted(versions, key=lambda version: version != preferred)

@@ -1,0 +1,96 @@
+"""All controllers in one process, over one set of informers."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from collections.abc import Iterable
+from typing import Protocol
+
+from controllers.context import Context
+
+log = logging.getLogger(__name__)
+
+# Upstream's names, and where each is; imported only if it runs.
+CONTROLLERS = {
+    "serviceaccount-controller": "serviceaccount:ServiceAccountController",
+    "root-ca-certificate-publisher-controller": "rootca:RootCAController",
+    "replicationcontroller-controller": "replicationcontroller:ReplicationControllers",
+    "scheduler": "scheduler:Scheduler",
+    "endpointslice-controller": "endpointslice:EndpointSliceController",
+    "endpoints-controller": "endpoints:EndpointsController",
+    "endpointslice-mirroring-controller": "endpointslicemirroring:EndpointSliceMirroringController",
+    "namespace-controller": "namespace:NamespaceController",
+    "node-lifecycle-controller": "nodelifecycle:NodeLifecycleController",
+    "taint-eviction-controller": "tainteviction:TaintEvictionController",
+    "pod-garbage-collector-controller": "podgc:PodGarbageCollector",
+    "garbage-collector-controller": "garbagecollector:GarbageCollector",
+}
+# The names that upstream had before, still understood.
+ALIASES = {
+    "serviceaccount": "serviceaccount-controller",
+    "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
+    "replicationcontroller": "replicationcontroller-controller",
+    "endpointslice": "endpointslice-controller",
+    "endpoint": "endpoints-controller",
+    "endpointslicemirroring": "endpointslice-mirroring-controller",
+    "namespace": "namespace-controller",
+    "nodelifecycle": "node-lifecycle-controller",
+    "podgc": "pod-garbage-collector-controller",
+    "garbagecollector": "garbage-collector-controller",
+}
+
+
+class Runnable(Protocol):
+    """A controller that is wired and can be started."""
+
+    def start(self, stop: threading.Event) -> None: ...
+
+
+def selected(names: Iterable[str]) -> list[str]:
+    """The controllers that ``--controllers`` asks for: ``*`` is all, ``-x`` is not x; raises ValueError for others."""
+    asked = [(not name.startswith("-"), name.removeprefix("-")) for name in names if name]
+    known = {name: on for on, name in ((on, ALIASES.get(name, name)) for on, name in asked) if name != "*"}
+    if unknown := known.keys() - CONTROLLERS.keys():
+        raise ValueError(
+            f"no controller is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(CONTROLLERS))}"
+        )
+    all_others = (True, "*") in asked
+    return [name for name in CONTROLLERS if known.get(name, all_others)]
+
+
+class Manager:
+    """Builds and runs controllers."""
+
+    def __init__(self, context: Context, names: Iterable[str]) -> None:
+        self.context = context
+        self.running = {name: self._build(name) for name in names if self._possible(name)}
+
+    def start(self, stop: threading.Event) -> None:
+        """Starts informers and workers; returns at once."""
+        self.context.informers.start(stop)
+        for controller in self.running.values():
+            controller.start(stop)
+        log.info("running %s", ", ".join(self.running))
+
+    def problem(self) -> str | None:
+        """Why the process is not healthy: a kind that was never listed."""
+        waiting = self.context.unsynced()
+        return f"waiting for the first list of {', '.join(waiting)}" if waiting else None
+
+    def close(self) -> None:
+        """Writes the events that still wait."""
+        for recorder in self.context.recorders.values():
+            recorder.close(0.5)
+
+    def _possible(self, name: str) -> bool:
+        if name == "root-ca-certificate-publisher-controller" and not self.context.options.root_ca_file:
+            log.warning("%s does not run: no --root-ca-file is given", name)
+            return False
+        return True
+
+    def _build(self, name: str) -> Runnable:
+        module, _, cls = CONTROLLERS[name].partition(":")
+        made: Runnable = getattr(importlib.import_module(f"controllers.{module}"), cls)(self.context)
+        return made

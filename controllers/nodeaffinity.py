@@ -1,0 +1,62 @@
+"""nodeSelector and node affinity (upstream: k8s.io/component-helpers/scheduling/corev1/nodeaffinity)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from machinery.objects import Object
+
+
+def matches_node_affinity(pod: Object, node: Object) -> bool:
+    """The node has all labels of the nodeSelector, and one term of the required affinity fits."""
+    labels = node["metadata"].get("labels") or {}
+    selector = pod["spec"].get("nodeSelector") or {}
+    if not selector.items() <= labels.items():
+        return False
+    required = _affinity(pod).get("requiredDuringSchedulingIgnoredDuringExecution")
+    if not required:
+        return True
+    return any(matches_term(term, node) for term in required.get("nodeSelectorTerms") or ())
+
+
+def preferred_weight(pod: Object, node: Object) -> int:
+    """The weights of the preferred terms that fit."""
+    preferred = _affinity(pod).get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+    return sum(each["weight"] for each in preferred if not each["preference"] or matches_term(each["preference"], node))
+
+
+def matches_term(term: Object, node: Object) -> bool:
+    """All expressions hold; a term without any matches nothing."""
+    expressions = term.get("matchExpressions") or ()
+    fields = term.get("matchFields") or ()
+    if not expressions and not fields:
+        return False
+    labels = node["metadata"].get("labels") or {}
+    by_field = {"metadata.name": node["metadata"]["name"]}
+    return all(holds(each, labels) for each in expressions) and all(holds(each, by_field) for each in fields)
+
+
+def holds(expression: Object, values: Mapping[str, str]) -> bool:
+    """One requirement of a node selector; it has Gt and Lt beyond what label selectors have."""
+    name, operator, wanted = expression["key"], expression["operator"], expression.get("values") or []
+    have = values.get(name)
+    if operator == "In":
+        return have in wanted
+    if operator == "NotIn":
+        return have not in wanted
+    if operator == "Exists":
+        return have is not None
+    if operator == "DoesNotExist":
+        return have is None
+    if operator in ("Gt", "Lt") and have is not None and _is_integer(have) and wanted and _is_integer(wanted[0]):
+        return int(have) > int(wanted[0]) if operator == "Gt" else int(have) < int(wanted[0])
+    return False
+
+
+def _is_integer(text: str) -> bool:
+    return text.removeprefix("-").isdecimal()
+
+
+def _affinity(pod: Object) -> Object:
+    affinity: Object = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    return affinity

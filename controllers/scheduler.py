@@ -1,0 +1,221 @@
+"""Binds pods to nodes (upstream: pkg/scheduler).
+
+One decision at a time (``plan``, pure), counted in NodeUsage at once; the binding is posted by several workers
+at the same time. A pod that fits nowhere waits until something changes that could help it, and then for what is
+left of its backoff.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+
+from controllers.context import Context
+from controllers.failures import outcome_unknown
+from controllers.nodefit import Misfit, explain, score, unfit
+from controllers.nodeusage import NodeUsage
+from controllers.podrequests import requests_of
+from machinery.controller import Controller
+from machinery.errors import ApiError, Conflict, NotFound
+from machinery.objects import Object, get_condition, is_pod_terminal, key, now
+from machinery.resources import PODS
+
+log = logging.getLogger(__name__)
+
+NAME = "default-scheduler"
+# Seconds between the attempts for one pod: doubling, from the first to the second.
+BACKOFF = (0.1, 10.0)
+# Upstream tries every unschedulable pod again after so long, whatever happened meanwhile.
+RETRY_ANYWAY = 300.0
+
+
+def plan(pod: Object, nodes: Iterable[Object], usage: NodeUsage) -> tuple[str, dict[str, Misfit]]:
+    """The best node for the pod (the first by name among equals), or none and what each node objects."""
+    requests = requests_of(pod)
+    misfits: dict[str, Misfit] = {}
+    fitting: list[Object] = []
+    for node in sorted(nodes, key=lambda each: str(each["metadata"]["name"])):
+        misfit = unfit(pod, requests, node, usage.of(node["metadata"]["name"]))
+        if misfit is None:
+            fitting.append(node)
+        else:
+            misfits[node["metadata"]["name"]] = misfit
+    if not fitting:
+        return "", misfits
+    best = max(fitting, key=lambda each: score(pod, requests, each, usage.of(each["metadata"]["name"])))
+    return str(best["metadata"]["name"]), misfits
+
+
+def is_waiting(pod: Object) -> bool:
+    """It is ours to bind: neither bound, gated, ended, being deleted nor another scheduler's."""
+    spec = pod["spec"]
+    return (
+        not spec.get("nodeName")
+        and not spec.get("schedulingGates")
+        and (spec.get("schedulerName") or NAME) == NAME
+        and not pod["metadata"].get("deletionTimestamp")
+        and not is_pod_terminal(pod)
+    )
+
+
+class Scheduler:
+    """Watches pods and nodes and binds what waits."""
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        self.pods, self.nodes = context.pods, context.nodes
+        self.recorder = context.recorder(NAME)
+        self.usage = NodeUsage()
+        self.deciding = threading.Lock()
+        self.waiting = Unschedulable()
+        self.controller = Controller("scheduler", self.reconcile, workers=4)
+        self.controller.requires(self.pods, self.nodes)
+        self.pods.add_handler(self.usage.observe)
+        self.pods.add_handler(self.pod_changed)
+        self.nodes.add_handler(self.node_changed)
+        self.start = self.controller.start
+
+    def pod_changed(self, old: Object | None, new: Object | None) -> None:
+        """A pod that waits is looked at; one that leaves room makes the others worth another try."""
+        if new is not None and is_waiting(new):
+            if old is None or not is_waiting(old) or demands(old) != demands(new):
+                self.waiting.forget(key(new))
+                self.controller.enqueue(key(new))
+            return
+        pod = new if new is not None else old
+        if pod is not None and (new is None or is_pod_terminal(new)):
+            self.waiting.forget(key(pod))
+            if pod["spec"].get("nodeName"):
+                self.retry_waiting()
+
+    def node_changed(self, old: Object | None, new: Object | None) -> None:
+        """A new node, or a change of what filters look at."""
+        if new is not None and (old is None or offer(old) != offer(new)):
+            self.retry_waiting()
+
+    def retry_waiting(self) -> None:
+        """Another try for each pod that fits nowhere, as soon as its backoff allows."""
+        for pod_key, delay in self.waiting.delays():
+            self.controller.enqueue_after(pod_key, delay)
+
+    def reconcile(self, pod_key: str) -> float | None:
+        """Finds a node for one pod and binds it, or tells why there is none."""
+        pod = self.pods.get(pod_key)
+        if pod is None or not is_waiting(pod):
+            self.waiting.forget(pod_key)
+            return None
+        if self.usage.assumed_on(pod["metadata"]["uid"]):
+            return self.check_assumed(pod)
+        with self.deciding:
+            node, misfits = plan(pod, self.nodes.list(), self.usage)
+            if node:
+                self.usage.assume(pod, node)
+        if not node:
+            self.waiting.add(pod_key)
+            self.tell_unschedulable(pod, explain(pod, misfits))
+            return RETRY_ANYWAY
+        self.waiting.forget(pod_key)
+        self.bind(pod, node)
+        return None
+
+    def bind(self, pod: Object, node: str) -> None:
+        """One POST. If nobody knows whether it was carried out, the room stays taken until ``check_assumed`` knows."""
+        name, namespace, uid = (pod["metadata"][part] for part in ("name", "namespace", "uid"))
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name, "namespace": namespace, "uid": uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        try:
+            self.client.create_subresource(PODS, name, namespace, "binding", binding)
+        except ApiError as error:
+            if not outcome_unknown(error):
+                self.usage.forget(uid)
+            if isinstance(error, NotFound | Conflict):
+                # Deleted or bound by somebody else; the watch will tell.
+                log.info("pod %s/%s was not bound to %s: %s", namespace, name, node, error)
+                return
+            raise
+        self.recorder.event(pod, "Normal", "Scheduled", f"Successfully assigned {namespace}/{name} to {node}")
+
+    def check_assumed(self, pod: Object) -> float | None:
+        """A binding was posted, and the watch does not show it: ask for the pod itself."""
+        uid = pod["metadata"]["uid"]
+        try:
+            live = self.client.get(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
+        except NotFound:
+            live = {"metadata": {"uid": ""}}
+        if live["metadata"]["uid"] == uid and live["spec"].get("nodeName"):
+            return None
+        self.usage.forget(uid)
+        return 0 if live["metadata"]["uid"] == uid else None
+
+    def tell_unschedulable(self, pod: Object, message: str) -> None:
+        """The event, and the condition if it does not say so already."""
+        self.recorder.event(pod, "Warning", "FailedScheduling", message)
+        condition = get_condition(pod, "PodScheduled")
+        if condition and (condition.get("status"), condition.get("message")) == ("False", message):
+            return
+        same = condition is not None and condition.get("status") == "False"
+        new = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "lastProbeTime": None,
+            "lastTransitionTime": condition["lastTransitionTime"] if condition and same else now(),
+        }
+        meta = pod["metadata"]
+        patch = {"status": {"conditions": [new]}}
+        try:
+            self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+        except NotFound:
+            self.waiting.forget(key(pod))
+
+
+def demands(pod: Object) -> tuple[object, ...]:
+    """What of a waiting pod a decision depends on."""
+    return pod["metadata"]["uid"], pod["metadata"].get("labels"), pod["spec"]
+
+
+def offer(node: Object) -> tuple[object, ...]:
+    """What of a node a decision depends on."""
+    ready = get_condition(node, "Ready")
+    return (
+        node["metadata"].get("labels"),
+        node.get("spec", {}).get("taints"),
+        node.get("spec", {}).get("unschedulable"),
+        node.get("status", {}).get("allocatable"),
+        ready.get("status") if ready else None,
+    )
+
+
+class Unschedulable:
+    """Pods that fit nowhere, with the time of their last attempt and how many there were."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._attempts: dict[str, tuple[int, float]] = {}
+
+    def add(self, pod_key: str) -> None:
+        """Another attempt has failed."""
+        with self._lock:
+            count, _ = self._attempts.get(pod_key, (0, 0.0))
+            self._attempts[pod_key] = (count + 1, time.monotonic())
+
+    def forget(self, pod_key: str) -> None:
+        """It is bound, gone or changed."""
+        with self._lock:
+            self._attempts.pop(pod_key, None)
+
+    def delays(self) -> list[tuple[str, float]]:
+        """All of them, and how long each has to wait until it may be tried again."""
+        at = time.monotonic()
+        with self._lock:
+            return [
+                (pod_key, max(last + min(BACKOFF[0] * 2 ** min(count - 1, 20), BACKOFF[1]) - at, 0.0))
+                for pod_key, (count, last) in self._attempts.items()
+            ]
