@@ -45,7 +45,7 @@ class NamespaceStrategy(StatusStrategy):
             finalizers.append(FINALIZER)
 
     def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate_finalizers("spec.finalizers", obj))
+        return list(validate_finalizers("spec.finalizers", obj))
 
     def prepare_update(self, new: Object, old: Object) -> None:
         super().prepare_update(new, old)
@@ -74,16 +74,8 @@ class NamespaceStrategy(StatusStrategy):
         return {"status.phase": status.get("phase", ""), "name": (obj.get("metadata") or {}).get("name", "")}
 
 
-def finalize(namespace: Object, wanted: Object) -> list[FieldError]:
-    """The ``finalize`` subresource: replaces nothing but ``spec.finalizers``."""
-    finalizers = (wanted.get("spec") or {}).get("finalizers") or []
-    namespace["spec"] = {**(namespace.get("spec") or {}), "finalizers": finalizers}
-    if not finalizers:
-        del namespace["spec"]["finalizers"]
-    return list(_validate_finalizers("spec.finalizers", namespace))
-
-
-def _validate_finalizers(path: str, obj: Object) -> checks.Errors:
+def validate_finalizers(path: str, obj: Object) -> checks.Errors:
+    """The names in ``spec.finalizers``."""
     for name in (obj.get("spec") or {}).get("finalizers") or ():
         yield from checks.qualified_name(path, name)
         if "/" not in name and name not in STANDARD_FINALIZERS:

@@ -18,6 +18,8 @@ GATED = "SchedulingGated"
 
 
 class PodStrategy(StatusStrategy):
+    return_deleted = True
+
     def default(self, obj: Object) -> None:
         default_pod(obj)
 

@@ -8,6 +8,7 @@ from apiserver.kinds.cells import AGE, NAME
 
 class ServiceAccountStrategy(Strategy):
     unconditional_update = False
+    return_deleted = True
 
 
 SERVICE_ACCOUNTS = Kind(

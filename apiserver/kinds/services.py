@@ -28,6 +28,7 @@ from machinery.objects import Object
 
 class ServiceStrategy(StatusStrategy):
     create_on_update = True
+    return_deleted = True
     initial_status = {"loadBalancer": {}}
     max_name_length = 63
 

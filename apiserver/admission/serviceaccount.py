@@ -1,0 +1,93 @@
+"""ServiceAccount: every pod runs as one, and finds its token, the cluster's CA and its namespace in a volume.
+
+Upstream: plugin/pkg/admission/serviceaccount. The volume is projected: the kubelet asks for a token of the pod's own
+and renews it; nothing secret stands in the pod.
+"""
+
+from __future__ import annotations
+
+import time
+
+from apiserver.admission.plugin import Plugin, is_pod, refuse
+from apiserver.kinds.pod_defaults import DEFAULT_MODE, set_service_account
+from apiserver.kinds.pod_update import MIRROR
+from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
+from apiserver.request import AdmissionRequest
+from machinery.objects import Object, random_suffix
+
+DEFAULT = "default"
+VOLUME_PREFIX = "kube-api-access-"
+MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+ROOT_CA = "kube-root-ca.crt"
+# An hour and a few seconds: upstream's mark of a token that it has asked for itself.
+TOKEN_SECONDS = 60 * 60 + 7
+# A controller makes ``default`` just after the namespace: the pod that is created in the same breath waits for it.
+DEFAULT_ATTEMPTS, DEFAULT_INTERVAL = 40, 0.05
+
+
+class ServiceAccount(Plugin):
+    name = "ServiceAccount"
+
+    def handles(self, request: AdmissionRequest) -> bool:
+        return is_pod(request, "CREATE")
+
+    def admit(self, request: AdmissionRequest) -> None:
+        assert request.object is not None
+        spec = request.object["spec"]
+        if MIRROR in (request.object["metadata"].get("annotations") or {}):
+            if spec.get("serviceAccountName"):
+                raise refuse(request, "a mirror pod may not reference service accounts")
+            return
+        set_service_account(spec, spec.get("serviceAccountName") or DEFAULT)
+        account = _find(request, spec["serviceAccountName"])
+        if _automounts(spec, account):
+            _mount(spec)
+        if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
+            spec["imagePullSecrets"] = [dict(secret) for secret in account["imagePullSecrets"]]
+
+
+def _find(request: AdmissionRequest, name: str) -> Object:
+    """The account; raises Forbidden when there is none, for ``default`` only after a while."""
+    attempts = DEFAULT_ATTEMPTS if name == DEFAULT else 1
+    for attempt in range(attempts):
+        if attempt:
+            time.sleep(DEFAULT_INTERVAL)
+        account = request.reader.get(SERVICE_ACCOUNTS, request.namespace, name)
+        if account is not None:
+            return account
+    why = f'error looking up service account {request.namespace}/{name}: serviceaccount "{name}" not found'
+    raise refuse(request, why)
+
+
+def _automounts(spec: Object, account: Object) -> bool:
+    """The pod's word counts first, then the account's."""
+    for source in (spec, account):
+        if source.get("automountServiceAccountToken") is not None:
+            return bool(source["automountServiceAccountToken"])
+    return True
+
+
+def _mount(spec: Object) -> None:
+    """Gives every container without a mount at the usual path one, of a volume that is added when there is none."""
+    volumes = spec.get("volumes") or []
+    present = next((volume["name"] for volume in volumes if volume["name"].startswith(VOLUME_PREFIX)), None)
+    name, mounted = present or VOLUME_PREFIX + random_suffix(), False
+    for container in [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]:
+        mounts = container.get("volumeMounts") or []
+        if all(mount.get("mountPath") != MOUNT_PATH for mount in mounts):
+            container["volumeMounts"] = [*mounts, {"name": name, "readOnly": True, "mountPath": MOUNT_PATH}]
+            mounted = True
+    if mounted and present is None:
+        spec["volumes"] = [*volumes, {"name": name, "projected": _projection()}]
+
+
+def _projection() -> Object:
+    namespace = {"path": "namespace", "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+    return {
+        "defaultMode": DEFAULT_MODE,
+        "sources": [
+            {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+            {"configMap": {"name": ROOT_CA, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [namespace]}},
+        ],
+    }

@@ -1,0 +1,46 @@
+"""``pods/binding``: the scheduler's decision (upstream: BindingREST). A pod is bound once, and never moved."""
+
+from __future__ import annotations
+
+from apiserver.kinds.pods import PODS
+from apiserver.subresources.row import Actions, success
+from machinery.errors import BadRequest, FieldError, conflict, invalid
+from machinery.objects import Object, set_condition
+
+RESOURCE = "pods/binding"
+
+
+def bind(actions: Actions, pod: Object, binding: Object) -> Object:
+    """Writes the node's name into the pod."""
+    name, wanted, target = pod["metadata"]["name"], binding.get("metadata") or {}, binding.get("target") or {}
+    if wanted.get("name", name) != name:
+        raise BadRequest("name in URL does not match name in Binding object")
+    errors = []
+    if target.get("kind") and target["kind"] != "Node":
+        errors.append(FieldError.not_supported("target.kind", target["kind"], ("Node", "<empty>")))
+    if not target.get("name"):
+        errors.append(FieldError.required("target.name"))
+    if errors:
+        raise invalid("Binding", name, errors)
+    actions.update(PODS, pod["metadata"]["namespace"], name, lambda newest: assign(newest, binding))
+    return success()
+
+
+def assign(pod: Object, binding: Object) -> None:
+    """Puts the pod on its node; raises Conflict when that cannot be."""
+    metadata, wanted, spec = pod["metadata"], binding.get("metadata") or {}, pod["spec"]
+    name = metadata["name"]
+    for field, shown in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(field) and wanted[field] != metadata.get(field):
+            why = f"{shown} in precondition: {wanted[field]}, {shown} in object meta: {metadata.get(field)}"
+            raise conflict(RESOURCE, name, f"Precondition failed: {why}")
+    if metadata.get("deletionTimestamp"):
+        raise conflict(RESOURCE, name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if spec.get("nodeName"):
+        raise conflict(RESOURCE, name, f'pod {name} is already assigned to node "{spec["nodeName"]}"')
+    if spec.get("schedulingGates"):
+        raise conflict(RESOURCE, name, f"pod {name} has non-empty .spec.schedulingGates")
+    spec["nodeName"] = binding["target"]["name"]
+    if wanted.get("annotations"):
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **wanted["annotations"]}
+    set_condition(pod, "PodScheduled", "True", lastProbeTime=None)

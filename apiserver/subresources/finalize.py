@@ -1,0 +1,18 @@
+"""``namespaces/finalize``: who has something to clean up stands in ``spec.finalizers``, and takes itself off here."""
+
+from __future__ import annotations
+
+from apiserver.kinds.namespaces import validate_finalizers
+from machinery.errors import invalid
+from machinery.objects import Object
+
+
+def finalize(namespace: Object, wanted: Object) -> None:
+    """Replaces nothing but the finalizers; raises Invalid for bad ones."""
+    finalizers = (wanted.get("spec") or {}).get("finalizers") or []
+    spec = namespace.setdefault("spec", {})
+    spec["finalizers"] = finalizers
+    if errors := list(validate_finalizers("spec.finalizers", namespace)):
+        raise invalid("Namespace", namespace["metadata"]["name"], errors)
+    if not finalizers:
+        del spec["finalizers"]

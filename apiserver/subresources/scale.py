@@ -1,0 +1,34 @@
+"""``scale``: an object's replicas in one form for all kinds that have any (upstream: ScaleREST)."""
+
+from __future__ import annotations
+
+from apiserver.kinds import checks
+from machinery.errors import invalid
+from machinery.objects import Object
+
+API_VERSION, KIND = "autoscaling/v1", "Scale"
+_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def show(obj: Object) -> Object:
+    """An object's Scale."""
+    metadata, selector = obj["metadata"], obj["spec"].get("selector") or {}
+    labels = selector.get("matchLabels", selector)
+    return {
+        "kind": KIND,
+        "apiVersion": API_VERSION,
+        "metadata": {field: metadata[field] for field in _METADATA if field in metadata},
+        "spec": {"replicas": obj["spec"].get("replicas", 0)},
+        "status": {
+            "replicas": (obj.get("status") or {}).get("replicas", 0),
+            "selector": ",".join(f"{name}={labels[name]}" for name in sorted(labels)),
+        },
+    }
+
+
+def resize(obj: Object, scale: Object) -> None:
+    """Takes over the replicas of a Scale; raises Invalid for fewer than none."""
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    if errors := list(checks.not_negative("spec.replicas", replicas)):
+        raise invalid("Scale.autoscaling", obj["metadata"]["name"], errors)
+    obj["spec"]["replicas"] = replicas
