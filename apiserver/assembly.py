@@ -9,10 +9,12 @@ import importlib.util
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
 from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
+from apiserver.bootstrap import Bootstrap
 from apiserver.cache import WatchCache
+from apiserver.compaction import Compaction
 from apiserver.config import MEMORY, Config
 from apiserver.endpoints import Endpoints, Handler
 from apiserver.freshness import Acknowledged
@@ -23,6 +25,14 @@ from apiserver.store.memory import MemoryStore
 from apiserver.store.protocol import Store
 
 log = logging.getLogger(__name__)
+
+
+class Task(Protocol):
+    """Something that a worker does beside serving requests."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 @dataclass
@@ -37,13 +47,17 @@ class Server:
     endpoints: Endpoints
     authenticator: Authenticator
     bootstrapped: bool = False
-    background: list[Any] = field(default_factory=list)
+    background: list[Task] = field(default_factory=list)
 
     def start(self) -> None:
         """Begins to follow the store and to keep what the server itself must keep."""
         self.cache.start()
         for task in self.background:
             task.start()
+
+    def is_bootstrapped(self) -> None:
+        """From now on the server is ready, as far as its own objects go."""
+        self.bootstrapped = True
 
     def stop(self) -> None:
         """Ends watches and threads."""
@@ -62,9 +76,10 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     tokens: list[TokenAuthenticator] = []
     if config.token_auth_file:
         tokens.append(TokenFile(config.token_auth_file))
-    return Server(
-        config, store, cache, rest, read, Endpoints(rest, read, cache, _connections(config)), Authenticator(tuple(tokens))
-    )
+    endpoints = Endpoints(rest, read, cache, _connections())
+    server = Server(config, store, cache, rest, read, endpoints, Authenticator(tuple(tokens)))
+    server.background += [Bootstrap(rest, config, server.is_bootstrapped), Compaction(store)]
+    return server
 
 
 def open_store(config: Config) -> Store:
@@ -76,7 +91,7 @@ def open_store(config: Config) -> Store:
     return EtcdStore(config.etcd_servers)
 
 
-def _connections(config: Config) -> Mapping[tuple[str, str], Handler]:
+def _connections() -> Mapping[tuple[str, str], Handler]:
     if importlib.util.find_spec("apiserver.connect") is None:
         return {}
     from apiserver import connect

@@ -16,7 +16,7 @@ import os
 import select
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -212,6 +212,7 @@ class WatchCache:
         self._moved = threading.Condition(self.lock)
         self._store = store
         self._acknowledged = acknowledged
+        self._listeners: list[Callable[[str], None]] = []
         self._kinds = {prefix: _KindCache() for prefix in prefixes}
         self._loaded = 0  # the revision of the last full list; while _fed is below it the feed delivers history
         self._history_from = 0
@@ -221,6 +222,10 @@ class WatchCache:
 
     def start(self) -> None:
         self._thread.start()
+
+    def listen(self, listener: Callable[[str], None]) -> None:
+        """Calls ``listener`` with the key of every later change; it must be quick and must not call back."""
+        self._listeners.append(listener)
 
     def end_watches(self) -> None:
         """Ends every watch at once; reads go on. The first step of stopping."""
@@ -342,6 +347,8 @@ class WatchCache:
                     continue
                 if event.revision > self._loaded:
                     self._kinds[prefix].apply(event)
+                    for listener in self._listeners:
+                        listener(event.key)
                 else:
                     self._kinds[prefix].remember(event)
             if self._fed < self._loaded <= batch.revision:

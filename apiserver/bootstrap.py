@@ -1,0 +1,154 @@
+"""What the API server itself keeps in existence: the system namespaces and the Service through which pods reach it.
+
+Upstream's controllers ``systemnamespaces`` and ``kubernetesservice`` (pkg/controlplane/controller). Every worker runs this and
+all may run it at once: whoever comes second finds the work done. It looks again when one of its objects changes,
+and once in a while for safety.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import logging
+import threading
+from collections.abc import Callable, Iterator
+
+from apiserver.config import Config
+from apiserver.kind import Kind
+from apiserver.registry import REGISTRY
+from apiserver.request import LOOPBACK
+from apiserver.rest import Rest, object_key
+from apiserver.store.protocol import StoreError
+from machinery.errors import AlreadyExists, ApiError, Conflict
+from machinery.objects import Object
+
+log = logging.getLogger(__name__)
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+SERVICE = "kubernetes"
+RESYNC = 60.0
+# Between two attempts while the store is away.
+RETRY = 0.25
+
+
+class Bootstrap:
+    """A thread that keeps the objects right until ``stop``."""
+
+    def __init__(self, rest: Rest, config: Config, done: Callable[[], None]) -> None:
+        self._rest = rest
+        self._wanted = list(wanted_objects(config))
+        self._done = done
+        self._keys = frozenset(
+            object_key(kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]) for kind, obj in self._wanted
+        )
+        self._changed = threading.Event()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bootstrap", daemon=True)
+
+    def start(self) -> None:
+        self._rest.cache.listen(self._noticed)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._changed.set()
+
+    def _run(self) -> None:
+        failed = ""
+        while not self._stop.is_set():
+            try:
+                for kind, obj in self._wanted:
+                    self._ensure(kind, obj)
+            except (ApiError, StoreError) as error:
+                if str(error) != failed:
+                    failed = str(error)
+                    log.warning("the system's own objects are not complete yet: %s", error)
+                self._stop.wait(RETRY)
+                continue
+            failed = ""
+            self._done()
+            self._wait_for_change()
+
+    def _wait_for_change(self) -> None:
+        """Sleeps until one of the objects may have changed, or the resync is due."""
+        self._changed.wait(RESYNC)
+        self._changed.clear()
+
+    def _noticed(self, key: str) -> None:
+        if key in self._keys:
+            self._changed.set()
+
+    def _ensure(self, kind: Kind, wanted: Object) -> None:
+        meta = wanted["metadata"]
+        namespace, name = meta.get("namespace", ""), meta["name"]
+        found = self._rest.cache.get(kind.prefix, object_key(kind, namespace, name))
+        if found is None:
+            try:
+                self._rest.create(kind, namespace, _copy(wanted), LOOPBACK)
+                log.info("created %s %s", kind.kind, name)
+            except AlreadyExists:
+                return  # by another worker
+        elif not covers(found.object, wanted):
+            try:
+                self._rest.modify(kind, namespace, name, lambda old: {**old, **_parts(wanted)}, LOOPBACK)
+                log.info("put %s %s right again", kind.kind, name)
+            except Conflict:
+                return  # by another worker
+
+
+def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
+    """The objects as they should be, the namespaces first."""
+    namespaces = REGISTRY.find("", "v1", "namespaces")
+    for name in NAMESPACES:
+        yield namespaces, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
+    vip = str(ipaddress.ip_network(config.service_cluster_ip_range)[1])
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.secure_port}
+    yield REGISTRY.find("", "v1", "services"), {
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {"name": SERVICE, "namespace": "default", "labels": labels},
+        "spec": {"type": "ClusterIP", "clusterIP": vip, "clusterIPs": [vip], "sessionAffinity": "None", "ports": [port]},
+    }
+    address = config.advertise_address
+    if ipaddress.ip_address(address).is_loopback:
+        return  # as upstream, no endpoint may be one: a pod would reach itself
+    endpoint = {"name": "https", "port": config.secure_port, "protocol": "TCP"}
+    yield REGISTRY.find("", "v1", "endpoints"), {
+        "kind": "Endpoints",
+        "apiVersion": "v1",
+        # The mirroring controller leaves it alone: its slice is the next one.
+        "metadata": {
+            "name": SERVICE,
+            "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+        },
+        "subsets": [{"addresses": [{"ip": address}], "ports": [endpoint]}],
+    }
+    yield REGISTRY.find("discovery.k8s.io", "v1", "endpointslices"), {
+        "kind": "EndpointSlice",
+        "apiVersion": "discovery.k8s.io/v1",
+        "metadata": {"name": SERVICE, "namespace": "default", "labels": {"kubernetes.io/service-name": SERVICE}},
+        "addressType": "IPv6" if ":" in address else "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [endpoint],
+    }
+
+
+def covers(found: object, wanted: object) -> bool:
+    """Whether ``found`` says all that ``wanted`` says; what it says beyond that is defaults and others' labels."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(key in found and covers(found[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list):
+        return (
+            isinstance(found, list) and len(found) == len(wanted) and all(map(covers, found, wanted))
+        )
+    return found == wanted
+
+
+def _parts(wanted: Object) -> Object:
+    return {key: value for key, value in _copy(wanted).items() if key != "metadata"}
+
+
+def _copy(obj: Object) -> Object:
+    return copy.deepcopy(obj)
