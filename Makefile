@@ -6,7 +6,7 @@ CLUSTER := $(BIN)/mini-minishift
 PYTEST := $(BIN)/python -m pytest
 
 help: ## Show this
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 up: .venv/made ## Start the cluster, or bring it back as it was
 	@$(CLUSTER) up

@@ -67,6 +67,21 @@ def up(state: State, timeout: float) -> None:
 
 @main.command()
 @click.pass_obj
+def prepare(state: State) -> None:
+    """Install the packages and start the Docker engine that a cluster needs, without starting one."""
+    _need_root()
+    from cluster import launch
+    from cluster.errors import ClusterError
+    from cluster.progress import Progress
+
+    try:
+        launch.prepare(state, Progress())
+    except ClusterError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.pass_obj
 def stop(state: State) -> None:
     """Stop the components and the pods' containers; `up` brings all of it back."""
     _need_root()

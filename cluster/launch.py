@@ -53,6 +53,16 @@ def up(state: State, progress: Progress, *, seconds: float = 120) -> None:
         step.note(f"context mini-minishift selected in {known.kubeconfig}")
 
 
+def prepare(state: State, progress: Progress) -> None:
+    """Packages, engine and images, as a first ``up`` would get them."""
+    packages.search_path()
+    engine = Engine()
+    running = lock.holder() is not None
+    _prepare_machine(state, engine, progress, ours_runs=running)
+    with progress.step("images") as step:
+        step.note("built" if images.ensure(engine) else "present")
+
+
 def _check_lock(state: State) -> bool:
     """Whether this cluster's supervisor runs; refuses when another one's does."""
     holder = lock.holder()

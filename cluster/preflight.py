@@ -214,8 +214,8 @@ def _holder(inode: str) -> str:
                 if str(descriptor.readlink()) == f"socket:[{inode}]":
                     name = (PROC / str(pid) / "comm").read_text().strip()
                     return f"{name} (process {pid})"
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended while we looked, or hides even from root
     return "an unknown process"
 
 

@@ -35,7 +35,7 @@ class Report(NamedTuple):
     node_ready: bool = False
     docker: str = ""
     pods: int = 0
-    pods_running: int = 0
+    pods_ready: int = 0
     containers: int = 0
 
     @property
@@ -74,7 +74,7 @@ def _ask_api(report: Report, api: Client) -> Report:
     except errors.ApiError:
         return report  # the API server's own line says what is wrong
     running = sum(objects.is_pod_ready(pod) for pod in pods)
-    return report._replace(version=version, node_ready=ready, pods=len(pods), pods_running=running)
+    return report._replace(version=version, node_ready=ready, pods=len(pods), pods_ready=running)
 
 
 def _ask_docker(report: Report, cluster_id: str) -> Report:
@@ -98,18 +98,25 @@ def render(report: Report, state: State, now: float) -> str:
         size = f"{part.memory / 1e6:.0f} MB"
         lines.append(f"  {part.name:<13}{mark:<11}{age:<8}{size:>8}  {part.pid or '-':<8}{restarts}")
         if part.trouble:
-            lines.append(f"    {part.trouble.splitlines()[0]}: make logs C={part.name}")
+            lines.append(f"    {_gist(part.trouble)}: make logs C={part.name}")
     total = sum(part.memory for part in report.parts) / 1e6
     docker = report.docker or "does not answer"
+    pods = f"{report.pods_ready} of {report.pods}"
     ready = "Ready" if report.node_ready else "NOT Ready"
     lines += [
         "",
         f"  Kubernetes {report.version or '?'}, Docker {docker}, {total:.0f} MB in all",
-        f"  node {report.node} {ready}, {report.pods_running} of {report.pods} pods, {report.containers} containers",
+        f"  node {report.node} {ready}, {pods} pods ready, {report.containers} containers",
         f"  API {kubeconfigs.SERVER}, kubeconfig {state.kubeconfig}, context {CONTEXT}",
     ]
     headline = "mini-Minishift is well" if report.well else "mini-Minishift is NOT well"
     return "\n".join([headline, *lines])
+
+
+def _gist(trouble: str) -> str:
+    """One line of it: of the API server's list of checks, the first that failed."""
+    lines = trouble.splitlines()
+    return next((line for line in lines if line.startswith("[-]")), lines[0])
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -42,7 +43,7 @@ class Running:
 
     def row(self, name: str, accept: Callable[[table.Row], bool] = lambda row: row.runs) -> table.Row:
         """The row of a component, as soon as it is accepted."""
-        return eventually(lambda: next((row for row in table.read(self.state) if row.name == name and accept(row)), None))
+        return eventually(lambda: next((r for r in table.read(self.state) if r.name == name and accept(r)), None))
 
     def log(self, name: str) -> str:
         path = self.state.logs / f"{name}.log"
@@ -101,7 +102,7 @@ def test_waits_longer_before_each_new_start(supervise: Supervise) -> None:
     running = supervise(etcd="date +%s%N; exit 7")
     running.row("etcd", lambda row: row.restarts >= 4)
     starts = [int(line) / 1e9 for line in running.log("etcd").split()]
-    waits = [after - before for before, after in zip(starts, starts[1:], strict=False)]
+    waits = [after - before for before, after in itertools.pairwise(starts)]
     assert waits[0] >= 0.1 and waits[1] >= 0.2 and waits[2] >= 0.4
     assert running.row("etcd", lambda row: True).last_end == "exited with 7"
 
