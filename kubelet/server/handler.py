@@ -22,7 +22,7 @@ from kubelet.server.connection import Connection
 from kubelet.server.dockerstream import DockerError
 from kubelet.server.host import PodHost
 from kubelet.server.spdy import SpdyError
-from kubelet.server.websocket import is_websocket
+from machinery.websocket import is_websocket
 from machinery.errors import ApiError, BadRequest, Forbidden, NotFound
 from machinery.objects import Object
 

@@ -25,7 +25,7 @@ from typing import NamedTuple, Protocol
 
 from kubelet.server import spdy
 from kubelet.server.connection import Connection, client_left
-from kubelet.server.websocket import WebSocket
+from machinery.websocket import WebSocket
 
 PROTOCOL = "portforward.k8s.io"
 TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io"

@@ -23,7 +23,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from kubelet.server import spdy
-from kubelet.server.websocket import Piece, WebSocket
+from machinery.websocket import Piece, WebSocket
 from machinery.objects import Object
 
 V5, V4, V3, V2 = "v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io"

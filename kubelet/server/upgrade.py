@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from email.message import Message
 
-from kubelet.server import streams, websocket
+from kubelet.server import streams
 from kubelet.server.connection import Connection
 from kubelet.server.streams import Channel, Received, SpdyStreams, Streams, WebSocketStreams
+from machinery import websocket
 
 Headers = Message
 Answer = Callable[[list[tuple[str, str]]], None]  # writes a 101 with these headers
