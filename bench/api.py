@@ -33,7 +33,11 @@ def rates(server: str, token: str) -> Iterator[tuple[str, float]]:
     config_maps = f"{server}/api/v1/namespaces/{NAMESPACE}/configmaps"
     try:
         for number in range(OBJECTS):
-            create(session, config_maps, {"kind": "ConfigMap", "metadata": {"name": f"c{number}"}, "data": {"k": "x" * 1000}})
+            create(
+                session,
+                config_maps,
+                {"kind": "ConfigMap", "metadata": {"name": f"c{number}"}, "data": {"k": "x" * 1000}},
+            )
         yield "get", wrk(f"{config_maps}/c1", token, connections=16)
         yield "list", wrk(config_maps, token, connections=4)
         yield "post", wrk(config_maps, token, connections=16, script=POST_SCRIPT)

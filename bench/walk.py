@@ -60,7 +60,9 @@ def manifests(image: str) -> str:
 def endpoints_in_rules() -> int:
     """How many endpoints the kernel's nat table holds for the benchmark's Service."""
     rules = subprocess.run(["iptables-save", "-t", "nat"], check=True, text=True, stdout=subprocess.PIPE).stdout
-    return sum("KUBE-SEP" in line and f"{NAMESPACE}/simpleservice" in line and "DNAT" in line for line in rules.splitlines())
+    return sum(
+        "KUBE-SEP" in line and f"{NAMESPACE}/simpleservice" in line and "DNAT" in line for line in rules.splitlines()
+    )
 
 
 def vip_answers() -> bool:

@@ -1,0 +1,134 @@
+"""``make bench``: measures the running cluster against the table of aims, beside Docker's floor and upstream.
+
+The cluster of ``make up`` must run; it is stopped and started for the first row and keeps its objects. Another cluster
+cannot run at the same moment, since both own the same iptables chains; its figures are recorded with ``--save`` and
+shown beside ours with ``--peer``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import click
+
+from bench import api, floor, resources, table, walk
+from cluster import lock
+from cluster.settings import SANDBOX_IMAGE, SISE_IMAGE, State, default_state
+
+COMMAND = [sys.executable, "-m", "cluster"]
+
+
+@click.command(help=__doc__)
+@click.option("--runs", default=3, show_default=True, help="How often each walk-through row is measured.")
+@click.option("--rows", default="", help="Only these rows, separated by commas: " + ", ".join(table.ROWS))
+@click.option("--kubeconfig", default="", help="Measure this cluster instead of ours (no 'start' row).")
+@click.option("--token", default="", help="Bearer token of that cluster for the API rows.")
+@click.option("--pids", type=click.File(), help="File with the process ids of that cluster, one a line.")
+@click.option("--image", default=SISE_IMAGE, show_default=True, help="Image of the echo app.")
+@click.option("--save", type=click.Path(path_type=Path), help="Write the samples to this file as JSON.")
+@click.option("--peer", type=click.File(), help="Samples saved from another cluster, to show beside.")
+def main(
+    runs: int,
+    rows: str,
+    kubeconfig: str,
+    token: str,
+    pids: IO[str] | None,
+    image: str,
+    save: Path | None,
+    peer: IO[str] | None,
+) -> None:
+    ours = not kubeconfig
+    wanted = set(rows.split(",")) if rows else set(table.ROWS)
+    unknown = wanted - set(table.ROWS)
+    if unknown:
+        raise click.BadParameter(f"no such row: {', '.join(sorted(unknown))}", param_hint="--rows")
+    require_tools()
+    if ours:
+        kubeconfig, token = own_access()
+    samples: dict[str, list[float]] = defaultdict(list)
+    for row, value in measure(wanted, runs, kubeconfig, token, image, pids, ours):
+        click.echo(f"  {table.ROWS[row].title}: {table.figure(value, table.ROWS[row].unit)}", err=True)
+        samples[row].append(value)
+    if save:
+        save.write_text(json.dumps(samples))
+    click.echo(table.render(samples, json.load(peer) if peer else {}))
+
+
+def measure(
+    wanted: set[str],
+    runs: int,
+    kubeconfig: str,
+    token: str,
+    image: str,
+    pids: IO[str] | None,
+    ours: bool,
+) -> Iterator[tuple[str, float]]:
+    """Yields (row, value) as they are known; idle rows first, while nothing has been asked of the cluster yet."""
+    if "start" in wanted and ours:
+        for _ in range(runs):
+            yield "start", restart()
+    if wanted & {"memory", "idle"}:
+        roots = [lock_pid()] if ours else [int(line) for line in pids or ()]
+        processes = resources.family(roots)
+        if processes:
+            yield "idle", resources.idle_percent(processes)
+            yield "memory", resources.pss_megabytes(processes)
+    for _ in range(runs):
+        if "floor-1" in wanted:
+            yield "floor-1", floor.start_pods(1, SANDBOX_IMAGE, image)
+        if wanted & {"vip", "scale-2", "scale-10", "scale-1", "heal", "namespace"}:
+            for row, seconds in walk.steps(walk.Cluster("kubectl", kubeconfig, image)):
+                if row in wanted:
+                    yield row, seconds
+        if "floor-8" in wanted:
+            yield "floor-8", floor.start_pods(8, SANDBOX_IMAGE, image)
+    if wanted & {"get", "list", "post"}:
+        server, _ = api.parse(kubeconfig)
+        for row, rate in api.rates(server, token):
+            if row in wanted:
+                yield row, rate
+
+
+def restart() -> float:
+    """Seconds that ``up`` takes until the node is Ready, on a stopped cluster."""
+    subprocess.run([*COMMAND, "stop"], check=True, stdout=subprocess.DEVNULL)
+    start = time.monotonic()
+    subprocess.run([*COMMAND, "up"], check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - start
+
+
+def lock_pid() -> int:
+    """The supervisor of the running cluster; a clear refusal when there is none."""
+    holder = lock.holder()
+    if holder is None:
+        raise click.ClickException("no cluster of ours is running; start it with: make up")
+    return holder.supervisor.pid
+
+
+def own_access() -> tuple[str, str]:
+    """Kubeconfig and administrator's token of the cluster of ``make up``."""
+    lock_pid()
+    state = State(default_state())
+    return str(state.kubeconfig), state.tokens.read_text().split(",", 1)[0]
+
+
+def require_tools() -> None:
+    """Refuses early, with what to do, when a tool of the measurement is missing."""
+    if os.geteuid() != 0:
+        raise click.ClickException("the kernel's rules are root's to read; run it with sudo")
+    for tool in ("wrk", "kubectl", "iptables-save"):
+        if shutil.which(tool) is None:
+            raise click.ClickException(f"{tool} is missing; install it, on Debian with: apt-get install {tool}")
+
+
+if __name__ == "__main__":
+    main()
