@@ -1,0 +1,52 @@
+"""A few rows of the registry's form, so that these tests need no registry."""
+
+from __future__ import annotations
+
+import pytest
+
+from apiserver.kind import Column, Kind
+
+
+@pytest.fixture
+def pods() -> Kind:
+    return Kind(
+        "",
+        "v1",
+        "Pod",
+        "pods",
+        "io.k8s.api.core.v1.Pod",
+        short_names=("po",),
+        categories=("all",),
+        subresources=("status", "log", "exec"),
+        columns=(
+            Column("Status", lambda pod: pod.get("status", {}).get("phase", "")),
+            Column("IP", lambda pod: pod.get("status", {}).get("podIP"), priority=1),
+        ),
+    )
+
+
+@pytest.fixture
+def services() -> Kind:
+    return Kind("", "v1", "Service", "services", "io.k8s.api.core.v1.Service", short_names=("svc",))
+
+
+@pytest.fixture
+def secrets() -> Kind:
+    return Kind("", "v1", "Secret", "secrets", "io.k8s.api.core.v1.Secret")
+
+
+@pytest.fixture
+def leases() -> Kind:
+    return Kind("coordination.k8s.io", "v1", "Lease", "leases", "io.k8s.api.coordination.v1.Lease")
+
+
+@pytest.fixture
+def slices() -> Kind:
+    return Kind(
+        "discovery.k8s.io",
+        "v1",
+        "EndpointSlice",
+        "endpointslices",
+        "io.k8s.api.discovery.v1.EndpointSlice",
+        also_served=("v1beta1",),
+    )

@@ -1,0 +1,316 @@
+"""Bodies become objects, or upstream's 400."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from apiserver import schema
+from apiserver.kind import Kind
+from machinery.errors import BadRequest, Invalid, UnsupportedMediaType
+from machinery.objects import Object
+
+JSON = "application/json"
+
+
+def decode(kind: Kind, value: Any, validation: str = "Warn") -> tuple[Object, list[str]]:
+    body = value if isinstance(value, bytes) else orjson.dumps(value)
+    return schema.decode(kind, body, JSON, field_validation=validation)
+
+
+def refused(kind: Kind, value: Any, validation: str = "Warn") -> str:
+    with pytest.raises(BadRequest) as caught:
+        decode(kind, value, validation)
+    return caught.value.message
+
+
+def test_what_is_in_order_comes_through_unchanged(pods: Kind) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a", "labels": {"app": "x"}, "creationTimestamp": "2024-02-29T12:00:00Z"},
+        "spec": {"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}], "args": ["-v"]}]},
+    }
+    assert decode(pods, pod) == (pod, [])
+
+
+def test_kind_and_version_may_be_absent(pods: Kind) -> None:
+    obj, _ = decode(pods, {"metadata": {"name": "a"}})
+    assert (obj["apiVersion"], obj["kind"]) == ("v1", "Pod")
+
+
+def test_metadata_is_always_there(pods: Kind) -> None:
+    assert decode(pods, {})[0]["metadata"] == {}
+    assert decode(pods, b"null")[0]["metadata"] == {}
+
+
+def test_null_means_absent(pods: Kind) -> None:
+    obj, warnings = decode(pods, {"metadata": {"creationTimestamp": None}, "spec": None})
+    assert "spec" not in obj
+    assert obj["metadata"] == {}
+    assert warnings == []
+
+
+def test_null_among_values_becomes_the_zero_value(pods: Kind, services: Kind) -> None:
+    obj, _ = decode(pods, {"metadata": {"labels": {"a": None}, "finalizers": [None, "x"]}})
+    assert obj["metadata"] == {"labels": {"a": ""}, "finalizers": ["", "x"]}
+    obj, _ = decode(services, {"spec": {"ports": [None]}})
+    assert obj["spec"]["ports"] == [{"port": 0}]
+
+
+def test_required_scalars_get_their_zero_value_as_in_go(pods: Kind) -> None:
+    obj, _ = decode(pods, {"status": {"conditions": [{"type": "Ready"}]}})
+    assert obj["status"]["conditions"] == [{"type": "Ready", "status": ""}]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"spec": {"containers": [{"ports": [{"containerPort": "x"}]}]}},
+         "json: cannot unmarshal string into Go struct field "
+         "ContainerPort.spec.containers.ports.containerPort of type int32"),
+        ({"spec": {"containers": [{"ports": [{"containerPort": 1.5}]}]}},
+         "json: cannot unmarshal number 1.5 into Go struct field "
+         "ContainerPort.spec.containers.ports.containerPort of type int32"),
+        ({"spec": {"priority": 2**31}},
+         "json: cannot unmarshal number 2147483648 into Go struct field PodSpec.spec.priority of type int32"),
+        ({"spec": {"hostNetwork": "true"}},
+         "json: cannot unmarshal string into Go struct field PodSpec.spec.hostNetwork of type bool"),
+        ({"spec": {"containers": {}}},
+         "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"),
+        ({"spec": "x"}, "json: cannot unmarshal string into Go struct field Pod.spec of type v1.PodSpec"),
+        ({"metadata": {"labels": {"a": 1}}},
+         "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"),
+        ({"metadata": {"labels": ["a"]}},
+         "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type map[string]string"),
+        ({"metadata": {"creationTimestamp": "x"}},
+         'parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006"'),
+        ({"metadata": {"creationTimestamp": "2024-13-01T00:00:00Z"}},
+         'parsing time "2024-13-01T00:00:00Z": month out of range'),
+        ({"spec": {"containers": [{"resources": {"limits": {"cpu": "x"}}}]}},
+         "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
+        ({"spec": {"containers": [{"livenessProbe": {"httpGet": {"port": True}}}]}},
+         "json: cannot unmarshal bool into Go struct field "
+         "HTTPGetAction.spec.containers.livenessProbe.httpGet.port of type int32"),
+    ],
+)  # fmt: skip
+def test_wrong_types_are_told_as_go_tells_them(pods: Kind, value: Object, expected: str) -> None:
+    assert refused(pods, value) == f'Pod in version "v1" cannot be handled as a Pod: {expected}'
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "unexpected end of JSON input (<empty>)"),
+        (b'{"a":', 'unexpected end of JSON input ({"a":)'),
+        (b'{"a":"b', 'unexpected end of JSON input ({"a":"b)'),
+        (b'{"a":1,}', "invalid character '}' looking for beginning of object key string ({\"a\":1,})"),
+        (b'{"a" 1}', "invalid character '1' after object key ({\"a\" 1})"),
+        (b'{"a":1 "b":2}', 'invalid character \'"\' after object key:value pair ({"a":1 "b":2})'),
+        (b'{"a":["[" 2]}', 'invalid character \'2\' after array element ({"a":["[" 2]})'),
+        (b"{}x", "invalid character 'x' after top-level value ({}x)"),
+        (b"x", "invalid character 'x' looking for beginning of value (78)"),
+        (b'{"a":"' + b"b" * 40, 'unexpected end of JSON input ({"a":"' + "b" * 24 + " ...)"),
+    ],
+)
+def test_malformed_json(pods: Kind, body: bytes, why: str) -> None:
+    start = "the object provided is unrecognized (must be of type Pod): couldn't get version/kind; json parse error: "
+    assert refused(pods, body) == start + why
+
+
+@pytest.mark.parametrize("body", [b'{"a": NaN}', b"\xff\xfe", b'{"a":"\xff"}', b"[" * 5000, b'{"a":' * 5000])
+def test_hostile_json_is_a_bad_request(pods: Kind, body: bytes) -> None:
+    assert refused(pods, body).startswith("the object provided is unrecognized (must be of type Pod)")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"apiVersion": "v1", "kind": "Foo"},
+         'Foo in version "v1" cannot be handled as a Pod: no kind "Foo" is registered for version "v1" in scheme '
+         '"pkg/api/legacyscheme/scheme.go:30"'),
+        ({"apiVersion": "v1", "kind": "Service"},
+         'Service in version "v1" cannot be handled as a Pod: '
+         "converting (v1.Service) to (core.Pod): unknown conversion"),
+        ([], "the object provided is unrecognized (must be of type Pod): couldn't get version/kind; json parse error: "
+         "json: cannot unmarshal array into Go value of type "
+         'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
+         'Kind string "json:\\"kind,omitempty\\"" } (5b5d)'),
+        ({"kind": 5}, "the object provided is unrecognized (must be of type Pod): couldn't get version/kind; "
+         'json parse error: json: cannot unmarshal number into Go struct field .kind of type string ({"kind":5})'),
+    ],
+)  # fmt: skip
+def test_bodies_of_another_kind(pods: Kind, value: Any, expected: str) -> None:
+    assert refused(pods, value) == expected
+
+
+def test_another_version_of_the_kind(leases: Kind) -> None:
+    message = refused(leases, {"apiVersion": "coordination.k8s.io/v1beta1", "kind": "Lease"})
+    assert message.startswith('Lease in version "v1beta1" cannot be handled as a Lease: no kind "Lease" is registered')
+
+
+def test_unknown_fields_are_dropped_and_warned_of(services: Kind) -> None:
+    body = {"spec": {"foo": 1, "ports": [{"port": 1}, {"port": 2, "bar": {}}]}, "baz": None}
+    obj, warnings = decode(services, body)
+    assert obj["spec"] == {"ports": [{"port": 1}, {"port": 2}]}
+    assert warnings == ['unknown field "spec.foo"', 'unknown field "spec.ports[1].bar"', 'unknown field "baz"']
+
+
+def test_field_validation_ignore_says_nothing(services: Kind) -> None:
+    assert decode(services, b'{"x":1,"spec":{"type":"A","type":"B"}}', "Ignore")[1] == []
+
+
+DOUBLED = b'{"spec":{"type":"A","x":1,"ports":[{"port":1,"port":2}],"type":"B"},"x":{"y":1,"y":2}}'
+DOUBLED_PROBLEMS = [
+    'unknown field "spec.x"',
+    'duplicate field "spec.ports[0].port"',
+    'duplicate field "spec.type"',
+    'unknown field "x"',
+]
+
+
+def test_duplicates_are_found_in_the_order_of_the_document(services: Kind) -> None:
+    obj, warnings = decode(services, DOUBLED)
+    assert warnings == DOUBLED_PROBLEMS
+    assert obj["spec"] == {"type": "B", "ports": [{"port": 2}]}
+
+
+def test_strict_refuses_what_warn_warns_of(services: Kind) -> None:
+    message = refused(services, DOUBLED, "Strict")
+    expected = ", ".join(DOUBLED_PROBLEMS)
+    assert message == f'Service in version "v1" cannot be handled as a Service: strict decoding error: {expected}'
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"metadata":{"name" : "a","name" : "a"}}', b'{"metadata":{"name":"\\u0022","name":1}}']
+)
+def test_duplicates_cannot_hide(pods: Kind, body: bytes) -> None:
+    try:
+        _, warnings = decode(pods, body)
+    except BadRequest as error:
+        assert "cannot unmarshal number" in error.message  # the last one counts, and it is of the wrong type
+    else:
+        assert warnings == ['duplicate field "metadata.name"']
+
+
+def test_formats_are_normalised(pods: Kind) -> None:
+    container = {"name": "c", "resources": {"limits": {"cpu": 0.5, "memory": "1024Mi"}, "requests": {"cpu": 1}}}
+    obj, _ = decode(
+        pods, {"metadata": {"creationTimestamp": "2024-01-01T00:30:00.5+01:00"}, "spec": {"containers": [container]}}
+    )
+    assert obj["metadata"]["creationTimestamp"] == "2023-12-31T23:30:00Z"
+    assert obj["spec"]["containers"][0]["resources"] == {
+        "limits": {"cpu": "500m", "memory": "1Gi"},
+        "requests": {"cpu": "1"},
+    }
+
+
+def test_micro_times_have_six_decimals(leases: Kind) -> None:
+    time = "2024-01-01T00:00:00.123456Z"
+    assert decode(leases, {"spec": {"renewTime": time}})[0]["spec"]["renewTime"] == time
+    assert refused(leases, {"spec": {"renewTime": "2024-01-01T00:00:00Z"}}).endswith('cannot parse "Z" as ".000000"')
+
+
+@pytest.mark.parametrize(
+    ("text", "position"), [("%%%", 0), ("YWJ", 0), ("YWJjZ", 4), ("YWJj!", 4), ("====", 0), ("YWJjé", 4)]
+)
+def test_secrets_must_be_base64(secrets: Kind, text: str, position: int) -> None:
+    expected = f"illegal base64 data at input byte {position}"
+    assert refused(secrets, {"data": {"k": text}}).endswith(expected)
+
+
+def test_line_breaks_in_base64_go(secrets: Kind) -> None:
+    assert decode(secrets, {"data": {"k": "YW\r\nJj\n"}})[0]["data"] == {"k": "YWJj"}
+
+
+def test_yaml(pods: Kind) -> None:
+    body = b"""
+metadata:
+  name: a
+  creationTimestamp: 2024-01-01T00:00:00Z
+  labels: &l {a: b}
+  annotations: *l
+x: 1
+---
+second: document
+"""
+    obj, warnings = schema.decode(pods, body, "application/yaml; charset=utf-8")
+    labels = {"a": "b"}
+    assert obj["metadata"] == {
+        "name": "a",
+        "creationTimestamp": "2024-01-01T00:00:00Z",
+        "labels": labels,
+        "annotations": labels,
+    }
+    assert obj["metadata"]["labels"] is not obj["metadata"]["annotations"]
+    assert warnings == ['unknown field "x"']
+
+
+LAUGHS = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
+    b"%c: &%c [%s]\n" % (name, name, b",".join([b"*%c" % (name - 1)] * 9)) for name in b"bcdefghij"
+)
+
+
+@pytest.mark.parametrize("body", [b"a: b: c", b"{", b"a: [1", b"? [a]\n: b", b"a: .nan", b"\xff\xff\xff", LAUGHS])
+def test_malformed_yaml(pods: Kind, body: bytes) -> None:
+    with pytest.raises(BadRequest, match="error converting YAML to JSON"):
+        schema.decode(pods, body, "application/yaml")
+
+
+@pytest.mark.parametrize("content_type", ["application/vnd.kubernetes.protobuf", "text/plain", "x"])
+def test_other_content_types(pods: Kind, content_type: str) -> None:
+    with pytest.raises(UnsupportedMediaType) as caught:
+        schema.decode(pods, b"{}", content_type)
+    assert caught.value.message == (
+        "the body of the request was in an unknown format - accepted media types include: "
+        "application/json, application/yaml"
+    )
+
+
+def test_delete_options_may_be_of_any_group() -> None:
+    options = Kind("", "v1", "DeleteOptions", "", "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
+    body = {"apiVersion": "apps/v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
+    assert decode(options, body)[0]["gracePeriodSeconds"] == 0
+
+
+def test_an_older_version_is_converted_before_it_is_checked(slices: Kind) -> None:
+    def convert(obj: Object, version: str, inward: bool) -> None:
+        assert (version, inward) == ("v1beta1", True)
+        for endpoint in obj["endpoints"]:
+            endpoint["zone"] = endpoint.pop("topology")["zone"]
+
+    kind = Kind(slices.group, "v1", slices.kind, slices.plural, slices.definition, convert=convert)
+    body = {
+        "apiVersion": "discovery.k8s.io/v1beta1",
+        "kind": "EndpointSlice",
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["1.2.3.4"], "topology": {"zone": "a"}}],
+    }
+    obj, warnings = schema.decode(kind, orjson.dumps(body), JSON, version="v1beta1")
+    assert obj["endpoints"] == [{"addresses": ["1.2.3.4"], "zone": "a"}]
+    assert obj["apiVersion"] == "discovery.k8s.io/v1"
+    assert warnings == []
+
+
+def test_check_prunes_what_a_patch_made(pods: Kind) -> None:
+    obj, warnings = schema.check(pods, {"metadata": {"name": "a", "x": 1}, "spec": {"containers": None}})
+    assert obj == {"metadata": {"name": "a"}, "spec": {}}
+    assert warnings == ['unknown field "metadata.x"']
+
+
+def test_check_refuses_with_422(pods: Kind) -> None:
+    with pytest.raises(Invalid) as caught:
+        schema.check(pods, {"spec": {"containers": [1]}})
+    assert caught.value.message.startswith(' "" is invalid: patch: Invalid value: "{\\"spec\\":')
+    assert caught.value.message.endswith(
+        "cannot unmarshal number into Go struct field PodSpec.spec.containers of type v1.Container"
+    )
+    with pytest.raises(Invalid, match='strict decoding error: unknown field "x"'):
+        schema.check(pods, {"x": 1}, field_validation="Strict")
+
+
+def test_definitions_that_contain_themselves_compile() -> None:
+    node = schema.node_of("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition")
+    assert node.child("spec") is not None

@@ -1,0 +1,213 @@
+"""The three kinds of patches: golden cases, laws, upstream's errors."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiserver import patch
+from apiserver.kind import Kind
+from apiserver.patch.merge import diff, merge
+from apiserver.patch.strategic import strategic_merge
+from apiserver.schema import node_of
+from machinery.errors import BadRequest, Invalid, RequestEntityTooLarge, UnsupportedMediaType
+from machinery.objects import Object
+
+CASES = yaml.safe_load(Path(__file__).parents[2].joinpath("golden/strategic_merge/cases.yaml").read_text())
+POD = "io.k8s.api.core.v1.Pod"
+
+
+def row(kind: str) -> Kind:
+    return Kind("", "v1", kind, kind.lower() + "s", f"io.k8s.api.core.v1.{kind}")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_strategic_merge(case: dict[str, Any]) -> None:
+    body = orjson.dumps(case["patch"])
+    before = copy.deepcopy(case["before"])
+    if "error" in case:
+        with pytest.raises((BadRequest, Invalid)) as caught:
+            patch.apply(row(case["kind"]), before, body, patch.STRATEGIC_MERGE_PATCH)
+        assert case["error"] in caught.value.message
+    else:
+        assert patch.apply(row(case["kind"]), before, body, patch.STRATEGIC_MERGE_PATCH) == case["after"]
+    assert before == case["before"], "the object given must stay as it is: it is the watch cache's own"
+
+
+NAMES = st.sampled_from("abcde")
+CONTAINERS = st.lists(
+    st.fixed_dictionaries({"name": NAMES}, optional={"image": NAMES, "args": st.lists(NAMES, max_size=2)}),
+    unique_by=lambda container: container["name"],
+    max_size=4,
+)
+PODS = st.fixed_dictionaries(
+    {},
+    optional={
+        "metadata": st.fixed_dictionaries(
+            {},
+            optional={
+                "labels": st.dictionaries(NAMES, NAMES),
+                "finalizers": st.lists(NAMES, unique=True, max_size=4),
+            },
+        ),
+        "spec": st.fixed_dictionaries({}, optional={"nodeName": NAMES, "containers": CONTAINERS}),
+    },
+)
+
+
+@given(PODS, PODS)
+def test_a_strategic_merge_patch_is_idempotent(before: Object, change: Object) -> None:
+    once = strategic_merge(copy.deepcopy(before), copy.deepcopy(change), node_of(POD))
+    assert strategic_merge(copy.deepcopy(once), copy.deepcopy(change), node_of(POD)) == once
+
+
+@given(PODS)
+def test_an_object_as_its_own_patch_changes_nothing(pod: Object) -> None:
+    assert strategic_merge(copy.deepcopy(pod), copy.deepcopy(pod), node_of(POD)) == pod
+
+
+@given(PODS, PODS)
+def test_merging_keeps_every_element_once(before: Object, change: Object) -> None:
+    def names(pod: Object) -> list[str]:
+        return [container["name"] for container in pod.get("spec", {}).get("containers", [])]
+
+    after = strategic_merge(copy.deepcopy(before), copy.deepcopy(change), node_of(POD))
+    assert sorted(names(after)) == sorted({*names(before), *names(change)})
+    assert [name for name in names(after) if name in names(change)] == names(change)
+
+
+JSON = st.recursive(
+    st.booleans() | st.integers(-5, 5) | st.text("abc", max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=2), inner, max_size=3),
+    max_leaves=10,
+)
+OBJECTS = st.dictionaries(st.text("abc", max_size=2), JSON, max_size=4)
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equal as JSON: Python holds true and 1 for the same."""
+    return orjson.dumps(left, option=orjson.OPT_SORT_KEYS) == orjson.dumps(right, option=orjson.OPT_SORT_KEYS)
+
+
+@given(OBJECTS, OBJECTS)
+def test_a_diff_turns_one_object_into_the_other(before: Object, after: Object) -> None:
+    assert same(merge(copy.deepcopy(before), diff(before, after)), after)
+
+
+@given(OBJECTS)
+def test_nothing_differs_from_itself(obj: Object) -> None:
+    assert diff(obj, copy.deepcopy(obj)) == {}
+
+
+@given(OBJECTS, OBJECTS)
+def test_a_merge_patch_is_idempotent(before: Object, change: Object) -> None:
+    once = merge(copy.deepcopy(before), change)
+    assert same(merge(copy.deepcopy(once), change), once)
+
+
+@given(st.binary(max_size=40) | JSON.map(orjson.dumps), st.sampled_from(patch.ACCEPTED))
+def test_any_body_is_applied_or_refused(body: bytes, content_type: str) -> None:
+    before = {"metadata": {"name": "a", "labels": {"a": "b"}}, "spec": {"containers": [{"name": "a"}]}}
+    try:
+        assert isinstance(patch.apply(row("Pod"), before, body, content_type), dict)
+    except (BadRequest, Invalid) as error:
+        assert error.message
+
+
+OPERATIONS = st.fixed_dictionaries(
+    {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test", "x"])},
+    optional={
+        "path": st.sampled_from(
+            ["", "/", "/metadata", "/metadata/labels/a", "/l/0", "/l/-", "/l/9", "/l/x", "no", "/~2"]
+        ),
+        "from": st.sampled_from(["", "/l", "/metadata", "/no/where", "/l/7", "x"]) | st.none(),
+        "value": JSON,
+    },
+)
+
+
+@given(st.lists(OPERATIONS | JSON, max_size=4))
+def test_any_json_patch_is_applied_or_refused(operations: list[Any]) -> None:
+    before = {"metadata": {"name": "a", "labels": {"a": "b"}}, "l": [1, {"x": 2}]}
+    try:
+        assert isinstance(patch.apply(row("Pod"), before, orjson.dumps(operations), patch.JSON_PATCH), dict)
+    except (BadRequest, Invalid) as error:
+        assert error.message
+
+
+def json_patch(*operations: Object) -> Object:
+    before = {"metadata": {"name": "a", "labels": {"a": "b"}}}
+    return patch.apply(row("Pod"), before, orjson.dumps(operations), patch.JSON_PATCH)
+
+
+def test_json_patch() -> None:
+    test = {"op": "test", "path": "/metadata/name", "value": "a"}
+    add = {"op": "add", "path": "/metadata/labels/c~1d", "value": "e"}
+    assert json_patch(test, add) == {"metadata": {"name": "a", "labels": {"a": "b", "c/d": "e"}}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "why"),
+    [
+        ({"op": "test", "path": "/metadata/name", "value": "b"}, "testing value /metadata/name failed: test failed"),
+        (
+            {"op": "remove", "path": "/metadata/x"},
+            'remove operation does not apply: doc is missing path: "/metadata/x": missing value',
+        ),
+        (
+            {"op": "add", "path": "/a/b", "value": 1},
+            'add operation does not apply: doc is missing path: "/a/b": missing value',
+        ),
+    ],
+)
+def test_json_patches_that_do_not_apply(operation: Object, why: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        json_patch(operation)
+    assert caught.value.message == "the server rejected our request due to an error in our request"
+    assert caught.value.details == {"causes": [{"reason": "UnexpectedServerResponse", "message": why}]}
+
+
+def test_json_patches_have_limits() -> None:
+    operations = [{"op": "test", "path": "/metadata/name", "value": "a"}] * 10_001
+    with pytest.raises(RequestEntityTooLarge, match="in a JSON patch is 10000, got 10001"):
+        json_patch(*operations)
+    doubling = [{"op": "copy", "from": "/metadata", "path": f"/metadata/{number}"} for number in range(40)]
+    with pytest.raises(Invalid) as caught:
+        json_patch(*doubling)
+    assert "the accumulated size increase of copy is" in str(caught.value.details)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "message"),
+    [
+        (patch.MERGE_PATCH, b"[]", "error decoding patch: json: cannot unmarshal array into Go value of type "
+         "map[string]interface {}"),
+        (patch.MERGE_PATCH, b"{", "error decoding patch: unexpected end of JSON input"),
+        (patch.JSON_PATCH, b"{}", "error decoding patch: json: cannot unmarshal object into Go value of type "
+         "[]interface {}"),
+        (patch.STRATEGIC_MERGE_PATCH, b"1", "json: cannot unmarshal number into Go value of type "
+         "map[string]interface {}"),
+    ],
+)  # fmt: skip
+def test_malformed_patches(content_type: str, body: bytes, message: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        patch.apply(row("Pod"), {}, body, content_type)
+    assert caught.value.message == message
+
+
+def test_other_content_types() -> None:
+    with pytest.raises(UnsupportedMediaType, match="server-side apply is not supported here"):
+        patch.apply(row("Pod"), {}, b"{}", patch.APPLY_PATCH)
+    with pytest.raises(UnsupportedMediaType) as caught:
+        patch.apply(row("Pod"), {}, b"{}", "application/json")
+    assert caught.value.message == (
+        "the body of the request was in an unknown format - accepted media types include: "
+        "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
+    )
