@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from apiserver.allocation import RANGES
 from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
 from apiserver.bootstrap import Bootstrap
 from apiserver.cache import WatchCache
@@ -18,11 +19,16 @@ from apiserver.compaction import Compaction
 from apiserver.config import MEMORY, Config
 from apiserver.endpoints import Endpoints, Handler
 from apiserver.freshness import Acknowledged
+from apiserver.kind import Kind
 from apiserver.reading import Reading
 from apiserver.registry import REGISTRY
+from apiserver.request import Reader
 from apiserver.rest import Rest
+from apiserver.reviews import reviews
 from apiserver.store.memory import MemoryStore
 from apiserver.store.protocol import Store
+from apiserver.tokenrequest import TokenRequests
+from apiserver.tokens import Signer, Verifier, read_public_keys
 
 log = logging.getLogger(__name__)
 
@@ -69,17 +75,38 @@ class Server:
 
 def assemble(config: Config, store: Store | None = None) -> Server:
     """All parts for these flags; ``store`` overrides the one that they name."""
+    RANGES.configure(config.service_cluster_ip_range, config.service_node_port_range)
     store = store or open_store(config)
     cache = WatchCache(store, [kind.prefix for kind in REGISTRY.stored()], Acknowledged())
     rest = Rest(store, cache)
     read = Reading(store, cache)
-    tokens: list[TokenAuthenticator] = []
-    if config.token_auth_file:
-        tokens.append(TokenFile(config.token_auth_file))
-    endpoints = Endpoints(rest, read, cache, _connections())
-    server = Server(config, store, cache, rest, read, endpoints, Authenticator(tuple(tokens)))
+    tokens = tuple(_token_authenticators(config, rest.reader))
+    handlers = {("serviceaccounts", "token"): _token_requests(config, read).serve, **_connections(config, read)}
+    endpoints = Endpoints(rest, read, cache, handlers, reviews(tokens))
+    server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens))
     server.background += [Bootstrap(rest, config, server.is_bootstrapped), Compaction(store)]
     return server
+
+
+def _token_authenticators(config: Config, reader: Reader) -> Iterator[TokenAuthenticator]:
+    if config.token_auth_file:
+        yield TokenFile(config.token_auth_file)
+    key_file = config.service_account_key_file or config.service_account_signing_key_file
+    if key_file:
+        keys = read_public_keys(key_file)
+        yield Verifier(keys, config.service_account_issuer, config.audiences, reader, _bindable_kinds())
+
+
+def _token_requests(config: Config, read: Reading) -> TokenRequests:
+    signing = config.service_account_signing_key_file
+    signer = Signer(signing, config.service_account_issuer) if signing else None
+    return TokenRequests(signer, config.audiences, read, _bindable_kinds())
+
+
+def _bindable_kinds() -> dict[str, Kind]:
+    """What a token names: the account itself and the objects that it may be bound to."""
+    names = {"serviceaccount": "serviceaccounts", "pod": "pods", "secret": "secrets", "node": "nodes"}
+    return {name: REGISTRY.find("", "v1", plural) for name, plural in names.items()}
 
 
 def open_store(config: Config) -> Store:

@@ -82,7 +82,7 @@ def _openapi(path: str, environ: Mapping[str, Any]) -> Response:
     headers = {"Content-Type": content_type, "ETag": etag, "Vary": "Accept"}
     if environ.get("HTTP_IF_NONE_MATCH") == etag:
         return Response(status=304, headers=headers)
-    return Response(document, 200, headers)
+    return Response(document.body, 200, headers)
 
 
 def _paths() -> list[str]:
