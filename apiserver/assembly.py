@@ -5,19 +5,19 @@ Nothing here opens a connection or starts a thread; ``Server.start`` does, in ea
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from apiserver.allocation import RANGES
+from apiserver import connect
 from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
 from apiserver.bootstrap import Bootstrap
 from apiserver.cache import WatchCache
 from apiserver.compaction import Compaction
 from apiserver.config import MEMORY, Config
-from apiserver.endpoints import Endpoints, Handler
+from apiserver.endpoints import Endpoints
 from apiserver.freshness import Acknowledged
 from apiserver.kind import Kind
 from apiserver.reading import Reading
@@ -81,7 +81,7 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     rest = Rest(store, cache)
     read = Reading(store, cache)
     tokens = tuple(_token_authenticators(config, rest.reader))
-    handlers = {("serviceaccounts", "token"): _token_requests(config, read).serve, **_connections(config, read)}
+    handlers = {("serviceaccounts", "token"): _token_requests(config, read).serve, **connect.handlers(config)}
     endpoints = Endpoints(rest, read, cache, handlers, reviews(tokens))
     server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens))
     server.background += [Bootstrap(rest, config, server.is_bootstrapped), Compaction(store)]
@@ -116,11 +116,3 @@ def open_store(config: Config) -> Store:
     from apiserver.store.etcd import EtcdStore
 
     return EtcdStore(config.etcd_servers)
-
-
-def _connections() -> Mapping[tuple[str, str], Handler]:
-    if importlib.util.find_spec("apiserver.connect") is None:
-        return {}
-    from apiserver import connect
-
-    return connect.HANDLERS

@@ -5,7 +5,7 @@ What a verb does stands in ``rest.py``, ``reading.py`` and ``watching.py``; here
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from apiserver.negotiation import LIST, SINGLE, Form
 from apiserver.reading import ListResult, Reading
 from apiserver.request import Call, User
 from apiserver.rest import Rest, object_key
-from apiserver.reviews import REVIEWS
+from apiserver.reviews import Review
 from apiserver.schema import body as bodies
 from apiserver.subresources import Subresource, find_subresource
 from apiserver.watching import WatchStream
@@ -33,11 +33,19 @@ Handler = Callable[[Call], Response]
 class Endpoints:
     """Serves one resource request; errors are raised and answered by the app."""
 
-    def __init__(self, rest: Rest, read: Reading, cache: WatchCache, connections: dict[tuple[str, str], Handler]) -> None:
+    def __init__(
+        self,
+        rest: Rest,
+        read: Reading,
+        cache: WatchCache,
+        handlers: Mapping[tuple[str, str], Handler],
+        reviews: Mapping[str, Review],
+    ) -> None:
         self._rest = rest
         self._read = read
         self._cache = cache
-        self._connections = connections
+        self._handlers = handlers  # (resource, subresource) → what serves it beside the rows' own functions
+        self._reviews = reviews
         self._verbs: dict[str, Handler] = {
             "get": self._get,
             "list": self._list,
@@ -91,8 +99,9 @@ class Endpoints:
     def _create(self, call: Call) -> Response:
         form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
         obj = self._decoded(call, call.kind)
-        if call.kind.resource in REVIEWS:
-            return respond(negotiation.encode(REVIEWS[call.kind.resource](call, obj), form), 201, form=form)
+        review = self._reviews.get(call.kind.resource)
+        if review is not None:
+            return respond(negotiation.encode(review(call, obj), form), 201, form=form)
         item = self._rest.create(
             call.kind, call.namespace, obj, call.user, dry_run=call.dry_run, warnings=call.warnings
         )
@@ -165,7 +174,7 @@ class Endpoints:
             raise NotFound("the server could not find the requested resource")
         if call.verb not in row.verbs:
             raise method_not_allowed(call)
-        handler = self._connections.get((call.kind.resource, call.subresource))
+        handler = self._handlers.get((call.kind.resource, call.subresource))
         if handler is not None:
             return handler(call)
         if row.act is not None:

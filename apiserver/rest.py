@@ -343,12 +343,12 @@ class Rest:
         self._validate(request)
 
     def _admit(self, request: AdmissionRequest) -> None:
-        for plugin in getattr(admission, "CHAIN", ()):
+        for plugin in admission.CHAIN:
             if plugin.handles(request):
                 plugin.admit(request)
 
     def _validate(self, request: AdmissionRequest) -> None:
-        for plugin in getattr(admission, "CHAIN", ()):
+        for plugin in admission.CHAIN:
             if plugin.handles(request):
                 plugin.validate(request)
 

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from apiserver.authn import TokenAuthenticator
 from apiserver.request import Call, User
+from machinery.errors import BadRequest
 from machinery.objects import Object
+
+Review = Callable[[Call, Object], Object]
+
+
+def reviews(authenticators: tuple[TokenAuthenticator, ...]) -> Mapping[str, Review]:
+    """Resource → what answers it."""
+    return {
+        "selfsubjectreviews.authentication.k8s.io": _self_subject_review,
+        "tokenreviews.authentication.k8s.io": lambda call, obj: _token_review(authenticators, obj),
+    }
 
 
 def user_info(user: User) -> Object:
@@ -18,11 +30,20 @@ def user_info(user: User) -> Object:
     return info
 
 
-def self_subject_review(call: Call, obj: Object) -> Object:
-    """``kubectl auth whoami``."""
+def _self_subject_review(call: Call, obj: Object) -> Object:
     return {**obj, "status": {"userInfo": user_info(call.user)}}
 
 
-REVIEWS: Mapping[str, Callable[[Call, Object], Object]] = {
-    "selfsubjectreviews.authentication.k8s.io": self_subject_review,
-}
+def _token_review(authenticators: tuple[TokenAuthenticator, ...], obj: Object) -> Object:
+    spec = obj.get("spec") or {}
+    token = spec.get("token")
+    if not token:
+        raise BadRequest("token is required for TokenReview in authentication")
+    for authenticator in authenticators:
+        user = authenticator.review(token, spec.get("audiences") or ())
+        if user is not None:
+            status: Object = {"authenticated": True, "user": user_info(user)}
+            if spec.get("audiences"):
+                status["audiences"] = list(spec["audiences"])
+            return {**obj, "status": status}
+    return {**obj, "status": {"user": {}, "error": "the token is not a valid one for this cluster"}}
