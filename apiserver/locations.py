@@ -1,0 +1,169 @@
+"""Where a connection to a pod, a Service or a node leads: pure choices with upstream's words for every refusal.
+
+Addresses come only from what the cluster itself wrote into status and endpoints, and never are ones that lead back to
+this machine's own loopback or link (upstream: proxyutil.IsProxyableIP): nobody can aim the API server elsewhere.
+Upstream: registry/core/{pod,service,node}/strategy.go and storage.go, ``ResourceLocation`` and its sisters.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from machinery.errors import BadRequest, InternalError, ServiceUnavailable
+from machinery.objects import Object
+
+KUBELET_PORT = 10250
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+
+
+class Target(NamedTuple):
+    """A server to connect to."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class SchemeNamePort(NamedTuple):
+    """``https:name:port``, ``name:port`` or ``name``, as the name in a proxy's path."""
+
+    scheme: str
+    name: str
+    port: str
+
+
+def split_scheme_name_port(text: str, what: str) -> SchemeNamePort:
+    """Raises BadRequest: ``invalid service request "x:y:z"``."""
+    parts = text.split(":")
+    if len(parts) == 1:
+        return SchemeNamePort("", text, "")
+    scheme, name, port = parts if len(parts) == 3 else ("", *parts[:2])
+    if len(parts) > 3 or not name or scheme not in ("", "http", "https"):
+        raise BadRequest(f'invalid {what} request "{text}"')
+    return SchemeNamePort(scheme, name, port)
+
+
+def choose_container(pod: Object, wanted: str) -> str:
+    """The container that a request means: the named, the annotated default, or the only one."""
+    name, spec = pod["metadata"]["name"], pod["spec"]
+    names = [entry["name"] for entry in spec.get("containers") or ()]
+    init = [entry["name"] for entry in spec.get("initContainers") or ()]
+    ephemeral = [entry["name"] for entry in spec.get("ephemeralContainers") or ()]
+    if wanted:
+        if wanted not in names + init + ephemeral:
+            raise BadRequest(f"container {wanted} is not valid for pod {name}")
+        return wanted
+    if len(names) == 1:
+        return str(names[0])
+    default = (pod["metadata"].get("annotations") or {}).get(DEFAULT_CONTAINER)
+    if default in names:
+        return str(default)
+    message = f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]"
+    if init:
+        message += f" or one of the init containers: [{' '.join(init)}]"
+    raise BadRequest(message)
+
+
+def kubelet_of(node: Object) -> Target:
+    """The node's kubelet: its InternalIP, and the port that it tells."""
+    status = node.get("status") or {}
+    for address in status.get("addresses") or ():
+        if address.get("type") == "InternalIP":
+            endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
+            return Target("https", address["address"], int(endpoint.get("Port") or KUBELET_PORT))
+    name = node["metadata"]["name"]
+    raise InternalError(f"no preferred addresses found; known addresses: {status.get('addresses') or []} (node {name})")
+
+
+def node_target(node: Object, scheme: str, port: str) -> Target | None:
+    """Another server on the node than its kubelet; None when the kubelet is meant."""
+    kubelet = kubelet_of(node)
+    if port in ("", str(kubelet.port)):
+        return None
+    return Target(scheme or "http", kubelet.host, port_number(port))
+
+
+def pod_target(pod: Object, scheme: str, port: str) -> Target:
+    """The pod's own address and the port asked for, or the first one that a container declares."""
+    address = (pod.get("status") or {}).get("podIP") or ""
+    check_address(address)
+    number = port_number(port) if port else _first_port(pod)
+    scheme = scheme or "http"
+    return Target(scheme, address, number or (443 if scheme == "https" else 80))
+
+
+def _first_port(pod: Object) -> int:
+    for container in pod["spec"].get("containers") or ():
+        for port in container.get("ports") or ():
+            return int(port["containerPort"])
+    return 0
+
+
+def service_target(
+    service: Object,
+    endpoints: Object | None,
+    scheme: str,
+    port: str,
+    find_pod: Callable[[str], Object | None],
+    choose: Callable[[Sequence[tuple[Object, int]]], tuple[Object, int]] = random.choice,
+) -> Target:
+    """One of the Service's ready endpoints, chosen at random among those that are pods of its own namespace."""
+    name = service["metadata"]["name"]
+    port_name = _port_name(service, port)
+    found = [
+        (address, int(subset_port["port"]))
+        for subset in (endpoints or {}).get("subsets") or ()
+        for subset_port in subset.get("ports") or ()
+        if (subset_port.get("name") or "") == port_name
+        for address in subset.get("addresses") or ()
+    ]
+    pods = [(address, number) for address, number in found if _is_pod(address, find_pod)]
+    if not pods:
+        raise ServiceUnavailable(f'no endpoints available for service "{name}"')
+    address, number = choose(pods)
+    check_address(address["ip"])
+    return Target(scheme or "http", address["ip"], number)
+
+
+def _port_name(service: Object, port: str) -> str:
+    """The name of the Service's port that was asked for by name or number; its only one when none was."""
+    name, ports = service["metadata"]["name"], service["spec"].get("ports") or []
+    if not port:
+        return str(ports[0].get("name") or "") if len(ports) == 1 else ""
+    if not port.isdigit():
+        return port
+    for entry in ports:
+        if int(port) == entry["port"]:
+            return str(entry.get("name") or "")
+    raise ServiceUnavailable(f'no service port {port} found for service "{name}"')
+
+
+def _is_pod(address: Object, find_pod: Callable[[str], Object | None]) -> bool:
+    """Endpoints can be written by users: only an address that its pod really has is believed."""
+    reference = address.get("targetRef") or {}
+    if reference.get("kind") != "Pod":
+        return False
+    pod = find_pod(reference.get("name", ""))
+    status = (pod or {}).get("status") or {}
+    addresses = {status.get("podIP")} | {entry.get("ip") for entry in status.get("podIPs") or ()}
+    return address.get("ip") in addresses
+
+
+def port_number(text: str) -> int:
+    """Raises BadRequest when the text is no port."""
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise BadRequest(f'invalid port "{text}": must be a number from 1 to 65535')
+    return int(text)
+
+
+def check_address(text: str) -> None:
+    """Raises BadRequest for what is no address of a machine: loopback, link-local, multicast, unspecified."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise BadRequest("address not allowed") from None
+    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
+        raise BadRequest("address not allowed")

@@ -1,0 +1,204 @@
+"""The proxy subresources: HTTP to a pod, to one of a Service's pods, or to a node's kubelet, under a path of the API.
+
+The request goes on with its method, body and most headers; credentials for the API stay here. What comes back is
+streamed; redirects and links in HTML that lead to the server's own root are bent to stay below the proxy's path.
+Upstream: apimachinery/pkg/util/proxy (UpgradeAwareHandler, Transport).
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from flask import Response
+
+from apiserver.backend import BackendError, Dialer
+from apiserver.kind import Kind
+from apiserver.locations import Target, kubelet_of, node_target, pod_target, service_target, split_scheme_name_port
+from apiserver.registry import REGISTRY
+from apiserver.relay import HOP_BY_HOP, relayed, upgrade
+from apiserver.request import Call
+from machinery.errors import ServiceUnavailable, not_found
+from machinery.objects import Object
+
+_CHUNK = 65536
+_HTML_LIMIT = 16 << 20
+# The client's credentials are for the API server, not for a pod.
+_NOT_FORWARDED = HOP_BY_HOP | {"authorization", "content-length", "content-type", "accept-encoding"}
+
+
+class Proxy:
+    """One handler a kind."""
+
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+
+    def pod(self, call: Call) -> Response:
+        """``pods/[scheme:]name[:port]/proxy``."""
+        scheme, name, port = split_scheme_name_port(call.name, "pod")
+        pod = _find(call, "pods", call.namespace, name)
+        return self._forward(call, pod_target(pod, scheme, port), name)
+
+    def service(self, call: Call) -> Response:
+        """``services/[scheme:]name[:port]/proxy``."""
+        scheme, name, port = split_scheme_name_port(call.name, "service")
+        service = _find(call, "services", call.namespace, name)
+        reader = call.rest.reader
+        endpoints = reader.get(_kind("endpoints"), call.namespace, name, fresh=True)
+        target = service_target(
+            service, endpoints, scheme, port, lambda pod: reader.get(_kind("pods"), call.namespace, pod)
+        )
+        return self._forward(call, target, name)
+
+    def node(self, call: Call) -> Response:
+        """``nodes/[scheme:]name[:port]/proxy``: the kubelet, unless another port is asked for."""
+        scheme, name, port = split_scheme_name_port(call.name, "node")
+        node = _find(call, "nodes", "", name)
+        other = node_target(node, scheme, port)
+        return self._forward(call, other or kubelet_of(node), name, kubelet=other is None)
+
+    def _forward(self, call: Call, target: Target, name: str, *, kubelet: bool = False) -> Response:
+        environ = call.environ
+        call.rest.connect(call.kind, call.namespace, name, call.subresource, call.user, None)
+        prefix, rest = split_path(environ)
+        if not rest and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return _add_slash(environ)
+        query = environ.get("QUERY_STRING", "")
+        path = quote(rest or "/", safe=_PATH_SAFE) + (f"?{query}" if query else "")
+        try:
+            connection = self._dialer.kubelet(target) if kubelet else self._dialer.server(target)
+        except BackendError as error:
+            raise ServiceUnavailable(f"error trying to reach service: {error}") from error
+        if environ.get("HTTP_UPGRADE") and "upgrade" in environ.get("HTTP_CONNECTION", "").lower():
+            return upgrade(environ, connection.sock, path, _forwarded(environ, prefix, rest))
+        try:
+            response = _exchange(connection, environ, path, prefix, rest)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise ServiceUnavailable(f"error trying to reach service: {error}") from error
+        return _rewritten(response, Rewriter(prefix, target))
+
+
+# Everything that may stand in a path unescaped, so that the backend sees what the client sent.
+_PATH_SAFE = "/:@!$&'()*+,;=~-._"
+
+
+def split_path(environ: dict[str, Any]) -> tuple[str, str]:
+    """The path up to ``/proxy``, and what follows it."""
+    path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+    before, proxy, rest = path.partition("/proxy/")
+    if not proxy:
+        return path, ""
+    return before + "/proxy", "/" + rest
+
+
+def _exchange(
+    connection: http.client.HTTPConnection, environ: dict[str, Any], path: str, prefix: str, rest: str
+) -> http.client.HTTPResponse:
+    """Sends the request with its body as it arrives, and reads the answer's head."""
+    connection.putrequest(environ["REQUEST_METHOD"], path, skip_host=True, skip_accept_encoding=True)
+    for name, value in _forwarded(environ, prefix, rest):
+        connection.putheader(name, value)
+    length, chunked = environ.get("CONTENT_LENGTH", ""), "HTTP_TRANSFER_ENCODING" in environ
+    if environ.get("CONTENT_TYPE"):
+        connection.putheader("Content-Type", environ["CONTENT_TYPE"])
+    if chunked:
+        connection.putheader("Transfer-Encoding", "chunked")
+    elif length:
+        connection.putheader("Content-Length", length)
+    connection.endheaders()
+    if chunked or length not in ("", "0"):
+        body = environ["wsgi.input"]
+        while data := body.read(_CHUNK):
+            connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+        if chunked:
+            connection.send(b"0\r\n\r\n")
+    return connection.getresponse()
+
+
+def _forwarded(environ: dict[str, Any], prefix: str, rest: str) -> Iterator[tuple[str, str]]:
+    """The client's headers, and who asked for what."""
+    hops = {name.strip().lower() for name in environ.get("HTTP_CONNECTION", "").split(",")}
+    for key, value in environ.items():
+        name = key[len("HTTP_") :].replace("_", "-").lower()
+        if key.startswith("HTTP_") and name not in _NOT_FORWARDED | hops and not name.startswith(_ABOUT_CLIENT):
+            yield name.title(), value
+    yield "X-Forwarded-Uri", prefix + (rest or "/")
+    yield "X-Forwarded-Host", environ.get("HTTP_HOST", "")
+    yield "X-Forwarded-Proto", environ.get("wsgi.url_scheme", "https")
+    earlier = environ.get("HTTP_X_FORWARDED_FOR")
+    client = environ.get("REMOTE_ADDR", "")
+    yield "X-Forwarded-For", f"{earlier}, {client}" if earlier else client
+
+
+# Impersonation and what a front proxy vouches for must not be passed on; the forwarding headers are ours to write.
+_ABOUT_CLIENT = ("impersonate-", "x-remote-", "x-forwarded-", "x-stream-protocol-version", "sec-websocket-", "origin")
+
+
+def _rewritten(response: http.client.HTTPResponse, rewriter: Rewriter) -> Response:
+    if not rewriter.applies(response):
+        answer = relayed(response)
+    else:
+        answer = relayed(response, rewriter.html(response.read()))
+    if "Location" in answer.headers:
+        answer.headers["Location"] = rewriter.location(answer.headers["Location"])
+    return answer
+
+
+class Rewriter:
+    """Keeps a browser below the proxy's path (upstream: proxy.Transport)."""
+
+    def __init__(self, prefix: str, target: Target) -> None:
+        self._prefix = prefix
+        self._hosts = ("", target.host, f"{target.host}:{target.port}")
+
+    def location(self, url: str) -> str:
+        """A URL, led through the proxy if it is one of the server's own root."""
+        parts = urlsplit(url)
+        own = parts.netloc in self._hosts and parts.path.startswith("/")
+        if not own or parts.path == self._prefix or parts.path.startswith(self._prefix + "/"):
+            return url
+        return urlunsplit(("", "", self._prefix + parts.path, parts.query, parts.fragment))
+
+    def applies(self, response: http.client.HTTPResponse) -> bool:
+        """HTML of a reasonable size that is not compressed."""
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+        return kind == "text/html" and not encoded and (response.length or 0) <= _HTML_LIMIT
+
+    def html(self, page: bytes) -> bytes:
+        """The page with its links led through the proxy."""
+        text = page.decode("latin-1")  # any bytes survive it; tags are ASCII
+        return _TAG.sub(lambda tag: _LINK.sub(self._link, tag[0]), text).encode("latin-1")
+
+    def _link(self, match: re.Match[str]) -> str:
+        return match[1] + self.location(match[2]) + match[3]
+
+
+_TAG = re.compile(r"<[a-zA-Z][^<>]*>")
+_LINK = re.compile(
+    r"""(\b(?:action|background|cite|codebase|data|formaction|href|icon|longdesc|manifest|poster|profile|src|usemap)"""
+    r"""\s*=\s*["'])([^"']*)(["'])""",
+    re.IGNORECASE,
+)
+
+
+def _add_slash(environ: dict[str, Any]) -> Response:
+    """Relative links work only below a path that ends with a slash."""
+    query = environ.get("QUERY_STRING", "")
+    path = quote(environ["PATH_INFO"].encode("latin-1"), safe=_PATH_SAFE)
+    return Response(b"", 301, {"Location": f"{path}/" + (f"?{query}" if query else "")})
+
+
+def _find(call: Call, plural: str, namespace: str, name: str) -> Object:
+    found = call.rest.reader.get(_kind(plural), namespace, name, fresh=True)
+    if found is None:
+        raise not_found(plural, name)
+    return found
+
+
+def _kind(plural: str) -> Kind:
+    return REGISTRY.find("", "v1", plural)

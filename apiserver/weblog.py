@@ -1,0 +1,79 @@
+"""A pod's log over a WebSocket: every piece of the log is one message (upstream: wsstream.Reader).
+
+Protocols: binary.k8s.io (and none at all), base64.binary.k8s.io.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import select
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from flask import Response
+
+from apiserver.backend import Stream
+from apiserver.request import TAKEN_OVER
+from apiserver.tunnel import TUNNELS
+from machinery import websocket
+from machinery.errors import BadRequest, InternalError
+
+PROTOCOLS = ("binary.k8s.io", "base64.binary.k8s.io")
+_CHUNK = 32 * 1024
+
+
+def serve(environ: dict[str, Any], open_log: Callable[[], Stream]) -> Response:
+    """Opens the log, accepts the WebSocket and copies one into the other. ``open_log`` gives a body until its end."""
+    client = environ.get("gunicorn.socket")
+    if client is None:
+        raise InternalError("Internal error occurred: the web server does not hand out its sockets")
+    fields = {
+        "Sec-WebSocket-Protocol": environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""),
+        "Sec-WebSocket-Key": environ.get("HTTP_SEC_WEBSOCKET_KEY", ""),
+        "Sec-WebSocket-Version": environ.get("HTTP_SEC_WEBSOCKET_VERSION", ""),
+    }
+    try:
+        protocol = websocket.choose_protocol(fields, PROTOCOLS)
+        answer = websocket.handshake(fields, protocol)
+    except websocket.HandshakeError as error:
+        raise BadRequest(f"unable to upgrade: {error}") from error
+    log = open_log()
+    head = "".join(f"{name}: {value}\r\n" for name, value in answer)
+    try:
+        with TUNNELS.registered(client, log.sock):
+            client.sendall(f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode())
+            _copy(client, log, base64_text=protocol.startswith("base64"))
+    except OSError:
+        return TAKEN_OVER  # the client left
+    finally:
+        log.sock.close()
+    return TAKEN_OVER
+
+
+def _copy(client: socket.socket, log: Stream, *, base64_text: bool) -> None:
+    stream = websocket.WebSocket(client.sendall)
+
+    def show(data: bytes) -> None:
+        for start in range(0, len(data), _CHUNK):
+            chunk = data[start : start + _CHUNK]
+            stream.send(base64.b64encode(chunk) if base64_text else chunk, text=base64_text)
+
+    show(log.ahead)
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    poll.register(log.sock, select.POLLIN)
+    while True:
+        # TLS may hold bytes that poll does not see.
+        if not getattr(log.sock, "pending", int)():
+            poll_events = dict(poll.poll())
+            if client.fileno() in poll_events:
+                return
+        data = log.sock.recv(_CHUNK)
+        if not data:
+            break
+        show(data)
+    with suppress(http.client.HTTPException):
+        stream.close()
