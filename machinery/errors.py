@@ -239,6 +239,7 @@ def quote(text: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    """A bad value as v1.32 prints it: Go's ``%v`` for scalars, ``%#v`` for lists and maps of strings."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -247,6 +248,10 @@ def _shown(value: Any) -> str:
         return quote(value)
     if isinstance(value, int | float):
         return str(value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return f"[]string{{{', '.join(map(quote, value))}}}"
+    if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
+        return "map[string]string{" + ", ".join(f"{quote(name)}:{quote(value[name])}" for name in sorted(value)) + "}"
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
