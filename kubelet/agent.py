@@ -1,0 +1,255 @@
+"""The node agent: wires watch, Docker's events, workers, probes and status together, and answers the kubelet's server.
+
+Only pods that the API binds to this node are run. Containers that carry our label but belong to none of them are
+stopped and removed; containers without our label are never looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kubelet import machine, pods
+from kubelet.executor import Executor, NodeLimits
+from kubelet.images import Images
+from kubelet.mounts import Mounts
+from kubelet.names import ClusterDns
+from kubelet.node import NodeAgent, NodeConfig
+from kubelet.podevents import PodEvents
+from kubelet.podworkers import PodWorkers
+from kubelet.pool import Pool
+from kubelet.prober import Prober
+from kubelet.runtime.protocol import Container, ContainerRuntime, RuntimeEvent
+from kubelet.runtimewatch import Listeners, RuntimeWatch
+from kubelet.sources import Sources, references
+from kubelet.status import NodeFacts
+from kubelet.statuswriter import StatusWriter
+from kubelet.timers import Timers
+from kubelet.volumes.manager import VolumeManager
+from kubelet.volumes.tokens import Tokens
+from machinery.client import Client
+from machinery.errors import NotFound
+from machinery.events import EventRecorder
+from machinery.informer import Informers
+from machinery.objects import Object, key
+from machinery.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES
+
+if TYPE_CHECKING:
+    import docker
+
+log = logging.getLogger(__name__)
+
+# Calls that may block for long, all pods together: probes, hooks, pulls, volumes.
+MOST_CALLS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    node_name: str
+    node_ip: str
+    port: int
+    root: Path
+    sandbox_image: str
+    dns: ClusterDns
+
+
+class Agent:
+    """The kubelet's ``PodHost`` (see kubelet/server/host.py), and all that runs behind it."""
+
+    def __init__(self, client: Client, runtime: ContainerRuntime, config: Config) -> None:
+        self._config = config
+        self._runtime = runtime
+        config.root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._recorder = EventRecorder(client, "kubelet", config.node_name)
+        self._timers = Timers()
+        self._images = Images(runtime)
+        self._volumes = VolumeManager(config.root, Tokens(client))
+        self._informers = Informers(client)
+        self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={config.node_name}")
+        self._config_maps, self._secrets = self._informers.of(CONFIG_MAPS), self._informers.of(SECRETS)
+        self._workers = PodWorkers(NodeFacts(config.node_ip))
+        self._statuses = StatusWriter(client, self._workers.released)
+        self._runtime_watch = RuntimeWatch(
+            runtime, Listeners(self._listed, self._container_event, self._images_changed, self._health_changed)
+        )
+        self._node = NodeAgent(
+            client,
+            runtime,
+            NodeConfig(config.node_name, config.node_ip, config.port, config.root),
+            lambda: self._runtime_watch.problem,
+        )
+        self._workers.connect(self._executor(client), self._statuses)
+        self._orphans: dict[str, list[Container]] = {}
+        self._watching = False
+
+    def _executor(self, client: Client) -> Executor:
+        config, events, pool = self._config, PodEvents(self._recorder), Pool("call", MOST_CALLS)
+        services = self._informers.of(SERVICES)
+        return Executor(
+            runtime=self._runtime,
+            images=self._images,
+            volumes=self._volumes,
+            mounts=Mounts(self._volumes, config.dns),
+            sources=Sources(client, {"configmap": self._config_maps, "secret": self._secrets}, services),
+            events=events,
+            prober=Prober(self._runtime, self._timers, pool, self._workers.verdict, events.container),
+            pool=pool,
+            tell=self._workers.tell,
+            node=NodeLimits(config.node_ip, machine.memory(), machine.allocatable(config.root)),
+            sandbox_image=config.sandbox_image,
+        )
+
+    def start(self, stop: threading.Event) -> None:
+        """Returns at once; everything runs until ``stop``."""
+        self._stop = stop
+        self._timers.start()
+        self._informers.start(stop)
+        self._runtime_watch.start(stop)
+        self._node.start(stop)
+        self._statuses.start(stop)
+        self._workers.start(stop)
+        self._config_maps.add_handler(lambda old, new: self._source_changed("configmap", old, new))
+        self._secrets.add_handler(lambda old, new: self._source_changed("secret", old, new))
+
+    def close(self) -> None:
+        """After ``stop``: the containers go on, the kubelet does not."""
+        self._timers.stop()
+        self._node.changed()
+        self._recorder.close()
+
+    # What is heard
+
+    def _listed(self, containers: list[Container]) -> None:
+        """All containers of ours, in the thread that follows Docker: at the start, and whenever Docker came back."""
+        by_pod: dict[str, list[Container]] = defaultdict(list)
+        for container in containers:
+            by_pod[container.pod_uid].append(container)
+        if not self._watching:
+            if not self._wait_for_pods():
+                return
+            self._orphans = dict(by_pod)
+            self._pods.add_handler(self._pod_changed)  # calls it for every pod that there is
+            self._watching = True
+            by_pod, self._orphans = defaultdict(list, self._orphans), {}
+            self._clean_folders(set(by_pod))
+        else:
+            for pod in self._pods.list():
+                self._workers.adopt(pod, by_pod.pop(pods.uid(pod), []))
+        for uid, found in by_pod.items():
+            self._remove_orphan(uid, found)
+
+    def _wait_for_pods(self) -> bool:
+        """Containers can only be judged when the pods are known; until then they just run on."""
+        while not self._pods.wait_synced(1.0):
+            if self._stop.is_set():
+                return False
+        return True
+
+    def _pod_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            if old is not None:
+                self._workers.gone(old)
+        elif found := self._orphans.pop(pods.uid(new), None):
+            log.info("Pod %s: picked up with %d containers", pods.path(new), len(found))
+            self._workers.adopt(new, found)
+        else:
+            self._workers.update(new)
+
+    def _remove_orphan(self, uid: str, found: list[Container]) -> None:
+        if uid in self._workers.known():
+            self._workers.adopt(_stand_in(uid, found), found)
+            return
+        log.info("Removing %d containers of pod %s, which is gone", len(found), found[0].pod_name or uid)
+        self._workers.adopt_orphan(_stand_in(uid, found), found)
+
+    def _clean_folders(self, with_containers: set[str]) -> None:
+        known = {pods.uid(pod) for pod in self._pods.list()} | with_containers
+        for uid in self._volumes.known_pods():
+            if uid not in known:
+                log.info("Removing what is left of the volumes of pod %s", uid)
+                self._volumes.clean_up(uid)
+
+    def _container_event(self, event: RuntimeEvent) -> None:
+        if not self._workers.look_at(event.pod_uid, event.id):
+            log.debug("Docker: %s %s of an unknown pod", event.action, event.id[:12])
+
+    def _images_changed(self) -> None:
+        self._images.changed()
+
+    def _health_changed(self) -> None:
+        self._node.changed()
+        self._workers.wake_all()
+
+    def _source_changed(self, kind: str, old: Object | None, new: Object | None) -> None:
+        source = new or old or {}
+        namespace, _, name = key(source).rpartition("/")
+        self._workers.refresh(
+            lambda pod: pod["metadata"]["namespace"] == namespace and (kind, name) in references(pod)
+        )
+
+    # PodHost
+
+    @property
+    def node_name(self) -> str:
+        return self._config.node_name
+
+    @property
+    def docker(self) -> docker.APIClient:
+        client: docker.APIClient = self._runtime.client  # type: ignore[attr-defined]
+        return client
+
+    def pods(self) -> list[Object]:
+        return [self._statuses.newest(pod) for pod in self._pods.list()]
+
+    def pod(self, namespace: str, name: str) -> Object | None:
+        found = self._pods.get(f"{namespace}/{name}")
+        return self._statuses.newest(found) if found else None
+
+    def container_id(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> str:
+        attempts = sorted(
+            (found for found in self._containers(namespace, pod) if found.name == container and not found.sandbox),
+            key=lambda found: (found.attempt, found.created),
+            reverse=True,
+        )
+        wanted = attempts[1:] if previous else attempts
+        if not wanted:
+            raise NotFound(f'container "{container}" not found in pod "{pod}"')
+        return wanted[0].id
+
+    def sandbox_pid(self, namespace: str, pod: str) -> int:
+        found = self._pods.get(f"{namespace}/{pod}")
+        if found is not None and pods.is_host_network(found):
+            return 0
+        for container in self._containers(namespace, pod):
+            if container.sandbox and container.running:
+                return container.pid
+        raise NotFound(f'pod "{pod}" has no running sandbox')
+
+    def healthy(self) -> str:
+        if not self._pods.synced:
+            return "the pods of this node have not been listed yet"
+        return self._runtime_watch.problem
+
+    def _containers(self, namespace: str, pod: str) -> list[Container]:
+        found = self._pods.get(f"{namespace}/{pod}")
+        return self._workers.containers(pods.uid(found)) if found else []
+
+
+def _stand_in(uid: str, found: list[Container]) -> Object:
+    """What is still known of a pod whose object is gone: enough to stop its containers with the grace it had."""
+    first = found[0]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": first.pod_name, "namespace": first.namespace, "uid": uid},
+        "spec": {
+            "terminationGracePeriodSeconds": first.grace,
+            "containers": [{"name": c.name, "image": c.image} for c in found if not c.sandbox],
+        },
+    }
+
+

@@ -1,0 +1,101 @@
+"""Questions about a pod's spec that several parts of the kubelet ask. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from machinery import quantity
+from machinery.objects import Object
+
+Spec = dict[str, Any]  # one entry of spec.containers or spec.initContainers
+
+
+def containers(pod: Object) -> list[Spec]:
+    return list(pod["spec"]["containers"])
+
+
+def init_containers(pod: Object) -> list[Spec]:
+    return list(pod["spec"].get("initContainers") or [])
+
+
+def every_container(pod: Object) -> Iterator[Spec]:
+    yield from init_containers(pod)
+    yield from containers(pod)
+
+
+def container(pod: Object, name: str) -> Spec | None:
+    return next((spec for spec in every_container(pod) if spec["name"] == name), None)
+
+
+def is_sidecar(spec: Spec) -> bool:
+    """An init container that keeps running beside the others (upstream: restartable init container)."""
+    return bool(spec.get("restartPolicy") == "Always")
+
+
+def restart_policy(pod: Object) -> str:
+    return str(pod["spec"].get("restartPolicy") or "Always")
+
+
+def restarts(pod: Object, spec: Spec, exit_code: int, *, init: bool = False) -> bool:
+    """Whether a container that ended so is to be started again."""
+    if init and is_sidecar(spec):
+        return True
+    policy = restart_policy(pod)
+    if init:
+        return exit_code != 0 and policy != "Never"
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+
+def is_deleting(pod: Object) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def is_host_network(pod: Object) -> bool:
+    return bool(pod["spec"].get("hostNetwork"))
+
+
+def title(pod: Object) -> str:
+    """``name_namespace(uid)``: how upstream's messages name a pod."""
+    meta = pod["metadata"]
+    return f"{meta['name']}_{meta['namespace']}({meta['uid']})"
+
+
+def path(pod: Object) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+
+
+def uid(pod: Object) -> str:
+    return str(pod["metadata"]["uid"])
+
+
+def grace_period(pod: Object) -> int:
+    """Seconds between SIGTERM and SIGKILL, never less than one (upstream: calculateEffectiveGracePeriod)."""
+    seconds = pod["metadata"].get("deletionGracePeriodSeconds")
+    if seconds is None:
+        seconds = pod["spec"].get("terminationGracePeriodSeconds")
+    return max(int(30 if seconds is None else seconds), 1)
+
+
+def qos_class(pod: Object) -> str:
+    """Guaranteed when every container's limits and requests of cpu and memory agree; BestEffort when none has any."""
+    requests: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
+    guaranteed = True
+    for spec in every_container(pod):
+        resources = spec.get("resources") or {}
+        of = {kind: _positive(resources.get(kind) or {}) for kind in ("requests", "limits")}
+        for kind, total in (("requests", requests), ("limits", limits)):
+            for name, amount in of[kind].items():
+                total[name] = total.get(name, 0) + amount
+        guaranteed = guaranteed and set(of["limits"]) == {"cpu", "memory"}
+    if not requests and not limits:
+        return "BestEffort"
+    if guaranteed and requests.keys() <= limits.keys() and all(limits[name] == requests[name] for name in requests):
+        return "Guaranteed"
+    return "Burstable"
+
+
+def _positive(resources: dict[str, Any]) -> dict[str, Any]:
+    amounts = {name: quantity.parse(resources[name]) for name in ("cpu", "memory") if name in resources}
+    return {name: amount for name, amount in amounts.items() if amount > 0}

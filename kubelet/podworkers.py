@@ -1,0 +1,285 @@
+"""Runs the pods of this node: one worker at a time for each, for as long as there is something to do.
+
+A worker takes in what was told about its pod, looks again at containers of which Docker said something, then plans,
+acts and plans again until nothing is left to do, publishes the status, and goes. It is woken by the watch, by Docker's
+event stream, by background work that has ended, by probes, and by the moment that the plan named.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kubelet import plan as actions
+from kubelet import pods
+from kubelet.executor import Executor
+from kubelet.plan import plan
+from kubelet.runtime.protocol import Container, RuntimeUnavailable
+from kubelet.state import Failure, PodState, Verdict, ended
+from kubelet.status import NodeFacts, status
+from kubelet.statuswriter import StatusWriter
+from machinery.controller import Controller
+from machinery.objects import Object
+from machinery.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+WORKERS = 10
+LONGEST_RETRY = 10.0
+# A plan that has not come to rest after so many rounds is made again later, so that no pod can hold a worker for ever.
+MOST_ROUNDS = 20
+
+Change = Callable[[PodState], None]
+
+
+@dataclass(slots=True)
+class _Record:
+    state: PodState
+    inbox: deque[Change] = field(default_factory=deque)
+    dirty: set[str] = field(default_factory=set)  # containers to look at again
+
+
+class PodWorkers:
+    def __init__(self, node: NodeFacts) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._records: dict[str, _Record] = {}
+        self._controller = Controller("pod", self._sync, workers=WORKERS, queue=WorkQueue(max_delay=LONGEST_RETRY))
+        self.executor: Executor
+        self.statuses: StatusWriter
+
+    def connect(self, executor: Executor, statuses: StatusWriter) -> None:
+        """They need ``tell`` and ``released`` of this object, so they come after it."""
+        self.executor, self.statuses = executor, statuses
+
+    def start(self, stop: threading.Event) -> None:
+        self._controller.start(stop)
+
+    # What happens outside
+
+    def update(self, pod: Object) -> None:
+        """The API shows this pod (again)."""
+        uid = pods.uid(pod)
+        with self._lock:
+            record = self._records.get(uid)
+            if record is None:
+                self._records[uid] = _Record(PodState(pod, start_time=time.time()))
+        self.tell(uid, lambda state: _new_object(state, pod))
+
+    def gone(self, pod: Object) -> None:
+        """The API shows it no more."""
+        self.tell(pods.uid(pod), lambda state: _is_gone(state, pod))
+
+    def released(self, uid: str) -> None:
+        self.tell(uid, _is_released)
+
+    def tell(self, uid: str, change: Change) -> None:
+        with self._lock:
+            record = self._records.get(uid)
+            if record is None:
+                return
+            record.inbox.append(change)
+        self._controller.enqueue(uid)
+
+    def look_at(self, uid: str, container_id: str) -> bool:
+        """Docker said something about a container; tells whether its pod is known here."""
+        with self._lock:
+            record = self._records.get(uid)
+            if record is None:
+                return False
+            record.dirty.add(container_id)
+        self._controller.enqueue(uid)
+        return True
+
+    def adopt(self, pod: Object, containers: list[Container]) -> None:
+        """Containers of a pod that were there when the kubelet started, or when Docker came back."""
+        self.update(pod)
+        self.tell(pods.uid(pod), lambda state: self._adopt(state, containers))
+
+    def adopt_orphan(self, pod: Object, containers: list[Container]) -> None:
+        """Containers whose pod is gone: they are stopped and removed as those of any deleted pod."""
+        self.adopt(pod, containers)
+        self.gone(pod)
+
+    def verdict(self, uid: str, container_id: str, probe: str, verdict: bool) -> None:
+        self.tell(uid, lambda state: _probed(state, container_id, probe, verdict))
+
+    def refresh(self, wanted: Callable[[Object], bool]) -> None:
+        """Something that pods refer to has changed: those for which ``wanted`` is true look at it again."""
+        for uid, pod in self._pods():
+            if wanted(pod):
+                self.tell(uid, _refresh)
+
+    def wake_all(self) -> None:
+        for uid, _ in self._pods():
+            self._controller.enqueue(uid)
+
+    # Reading
+
+    def _pods(self) -> list[tuple[str, Object]]:
+        with self._lock:
+            return [(uid, record.state.pod) for uid, record in self._records.items()]
+
+    def containers(self, uid: str) -> list[Container]:
+        """As last seen; for the kubelet's server."""
+        with self._lock:
+            record = self._records.get(uid)
+            return list(record.state.containers.values()) if record else []
+
+    def known(self) -> set[str]:
+        with self._lock:
+            return set(self._records)
+
+    # The worker
+
+    def _sync(self, uid: str) -> float | None:
+        with self._lock:
+            record = self._records.get(uid)
+        if record is None:
+            return None
+        try:
+            return self._advance(uid, record)
+        except RuntimeUnavailable as error:
+            # When Docker is back everything is looked at again; until then there is nothing to do.
+            log.debug("Pod %s waits for Docker: %s", pods.path(record.state.pod), error)
+            return LONGEST_RETRY
+
+    def _advance(self, uid: str, record: _Record) -> float | None:
+        state = record.state
+        for _ in range(MOST_ROUNDS):
+            self._take_in(record)
+            decision = plan(state, time.time())
+            if not decision.actions:
+                self._publish(state)
+                return None if decision.wake_at is None else max(decision.wake_at - time.time(), 0.0)
+            for action in decision.actions:
+                if self._act(uid, state, action):
+                    return None
+        self._publish(state)
+        log.warning("The plan of pod %s does not come to rest; going on in a moment", pods.path(state.pod))
+        return 1.0
+
+    def _act(self, uid: str, state: PodState, action: actions.Action) -> bool:
+        """Whether this was the last that had to be done for the pod."""
+        match action:
+            case actions.Finish():
+                state.finishing = True
+                self._publish(state)
+                self.statuses.finish(uid)
+            case actions.FailPod(reason, message):
+                state.failure = Failure(reason, message)
+                self.executor.execute(state, action)
+            case actions.Forget():
+                self.statuses.forget(uid)
+                with self._lock:
+                    self._records.pop(uid, None)
+                return True
+            case _:
+                self.executor.execute(state, action)
+        return False
+
+    def _take_in(self, record: _Record) -> None:
+        while True:
+            with self._lock:
+                if not record.inbox:
+                    break
+                change = record.inbox.popleft()
+            change(record.state)
+        record.state.pod = self.statuses.newest(record.state.pod)
+        with self._lock:
+            dirty = list(record.dirty)
+        for container_id in dirty:
+            self._look(record.state, container_id)
+            with self._lock:
+                record.dirty.discard(container_id)
+
+    def _look(self, state: PodState, container_id: str) -> None:
+        before, found = state.containers.get(container_id), self.executor.runtime.inspect(container_id)
+        if found is None:
+            self.executor.prober.forget(container_id)
+            state.forget_container(container_id)
+            return
+        state.containers[container_id] = found
+        if ended(found) and not (before and ended(before)):
+            self._has_ended(state, found)
+
+    def _has_ended(self, state: PodState, found: Container) -> None:
+        self.executor.prober.forget(found.id)
+        if found.sandbox:
+            log.warning("Pod %s: its sandbox has ended", pods.path(state.pod))
+            return
+        state.messages[found.id] = self.executor.last_words(state, found)
+        log.info("Pod %s: container %s ended with %d", pods.path(state.pod), found.name, found.exit_code)
+
+    def _adopt(self, state: PodState, containers: list[Container]) -> None:
+        seen = {found.id for found in containers}
+        for lost in [container_id for container_id in state.containers if container_id not in seen]:
+            self.executor.prober.forget(lost)
+            state.forget_container(lost)
+        for found in containers:
+            before = state.containers.get(found.id)
+            state.containers[found.id] = found
+            if before is not None and ended(found) and not ended(before):
+                self._has_ended(state, found)
+        for found in containers:
+            container = pods.container(state.pod, found.name)
+            if found.running and container is not None and found.id not in state.verdicts:
+                self.executor.attend(state, container, found, _recorded_verdict(state.pod, found))
+
+    def _publish(self, state: PodState) -> None:
+        if not state.gone and not state.released:
+            self.statuses.publish(state.uid, status(state, self._node, time.time()))
+
+
+# Changes of the state
+
+
+def _new_object(state: PodState, pod: Object) -> None:
+    """Labels and annotations may show in a volume: what the pod says of itself is written anew if they changed."""
+    old, state.pod = state.pod["metadata"], pod
+    new = pod["metadata"]
+    if any(old.get(part) != new.get(part) for part in ("labels", "annotations")):
+        _refresh(state)
+
+
+def _is_gone(state: PodState, last: Object) -> None:
+    state.pod, state.gone = last, True
+
+
+def _is_released(state: PodState) -> None:
+    state.released = True
+
+
+def _refresh(state: PodState) -> None:
+    if state.volumes.phase == "mounted":
+        state.volumes.refresh_at = 0.0
+    state.volumes.retry_at = 0.0
+    for error in state.errors.values():
+        if error.reason == "CreateContainerConfigError":
+            error.retry_at = 0.0
+
+
+def _probed(state: PodState, container_id: str, probe: str, verdict: bool) -> None:
+    known = state.verdicts.get(container_id)
+    if known is None:
+        return
+    match probe:
+        case "startup":
+            known.started = verdict
+        case "readiness":
+            known.ready = verdict
+        case _:
+            known.alive = verdict
+
+
+def _recorded_verdict(pod: Object, found: Container) -> Verdict:
+    """A kubelet that was restarted believes what it had written down until its own probes say otherwise."""
+    recorded = pod.get("status") or {}
+    for row in (recorded.get("initContainerStatuses") or []) + (recorded.get("containerStatuses") or []):
+        if row.get("containerID") == f"docker://{found.id}":
+            return Verdict(started=row.get("started") or None, ready=row.get("ready"))
+    return Verdict()

@@ -1,0 +1,394 @@
+"""The Docker Engine behind the ContainerRuntime protocol, through the docker package's low-level client.
+
+Only this file knows the engine's JSON. It sends ready-made configurations (no builder between us and the engine's
+documented fields), takes no decision, and turns every error into one of three: not found, refused, not reachable.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import docker
+import docker.utils.socket
+import requests.exceptions
+import urllib3.exceptions
+from docker.errors import APIError, DockerException, NotFound
+
+from kubelet import labels
+from kubelet.runtime.protocol import (
+    Container,
+    ContainerPlan,
+    ExecResult,
+    ExecTimeout,
+    Image,
+    Mount,
+    RuntimeEvent,
+    RuntimeFailure,
+    RuntimeNotFound,
+    RuntimeUnavailable,
+    SandboxPlan,
+    Security,
+    State,
+)
+
+log = logging.getLogger(__name__)
+
+# Calls that run at the same time: pod workers, probes and hooks. The pool only keeps them open, it does not limit them.
+CONNECTIONS = 32
+CALL_TIMEOUT = 120
+# Docker's json-file driver keeps the logs; the same bounds as upstream's containerLogMaxSize and -MaxFiles.
+LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
+EVENTS = {
+    "type": ["container", "image"],
+    "event": ["start", "die", "oom", "destroy", "pull", "tag", "untag", "delete", "load", "import"],
+}
+STATES: dict[str, State] = {
+    "created": "created",
+    "running": "running",
+    "paused": "running",
+    "restarting": "running",
+    "removing": "exited",
+    "exited": "exited",
+    "dead": "exited",
+}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def translated(call: Callable[P, R]) -> Callable[P, R]:
+    """One error family for callers, whatever layer below the SDK it came from."""
+
+    @wraps(call)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except NotFound as error:
+            raise RuntimeNotFound(reason(error)) from error
+        except APIError as error:
+            raise RuntimeFailure(reason(error)) from error
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, DockerException) as error:
+            raise RuntimeUnavailable(f"Docker does not answer: {error}") from error
+
+    return inner
+
+
+class DockerRuntime:
+    def __init__(self, cluster: str, base_url: str = "unix:///var/run/docker.sock", version: str = "auto") -> None:
+        self.cluster = cluster
+        self._base_url = base_url
+        self._version = version
+        self._client: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    @translated
+    def client(self) -> Any:
+        """The SDK's client, made at first use so that a kubelet can start before its engine."""
+        with self._lock:
+            if self._client is None:
+                client = docker.APIClient(
+                    self._base_url, version=self._version, timeout=CALL_TIMEOUT, max_pool_size=CONNECTIONS
+                )
+                client.trust_env = False  # a unix socket needs no proxy, and reading the environment costs each call
+                self._client = client
+            return self._client
+
+    @translated
+    def version(self) -> dict[str, str]:
+        answer = self.client.version()
+        return {"version": answer["Version"], "os": answer["Os"], "arch": answer["Arch"]}
+
+    @translated
+    def containers(self) -> list[Container]:
+        wanted = {"label": [f"{labels.CLUSTER}={self.cluster}"]}
+        found = [self.inspect(row["Id"]) for row in self.client.containers(all=True, filters=wanted)]
+        return [container for container in found if container]
+
+    @translated
+    def inspect(self, container_id: str) -> Container | None:
+        try:
+            return container_of(self.client.inspect_container(container_id))
+        except NotFound:
+            return None
+
+    @translated
+    def create_sandbox(self, plan: SandboxPlan) -> str:
+        return self._create(plan.name, sandbox_config(plan, self.cluster))
+
+    @translated
+    def create_container(self, plan: ContainerPlan) -> str:
+        return self._create(plan.name, container_config(plan, self.cluster))
+
+    def _create(self, name: str, config: dict[str, Any]) -> str:
+        try:
+            return str(self.client.create_container_from_config(config, name)["Id"])
+        except APIError as error:
+            if error.status_code != 409:
+                raise
+            self._remove_namesake(name)
+            return str(self.client.create_container_from_config(config, name)["Id"])
+
+    def _remove_namesake(self, name: str) -> None:
+        """A kubelet that died between create and start leaves one behind; a stranger with our name is left alone."""
+        found = self.client.inspect_container(name)
+        if found["Config"]["Labels"].get(labels.CLUSTER) != self.cluster:
+            raise RuntimeFailure(f'the container name "{name}" is taken by a container that is not ours')
+        self.client.remove_container(found["Id"], force=True, v=True)
+
+    @translated
+    def start(self, container_id: str) -> None:
+        self.client.start(container_id)
+
+    @translated
+    def signal(self, container_id: str, signal: str) -> None:
+        try:
+            self.client.kill(container_id, signal)
+        except APIError as error:
+            if error.status_code not in (404, 409):  # 409: it is not running
+                raise
+
+    @translated
+    def remove(self, container_id: str) -> None:
+        try:
+            self.client.remove_container(container_id, force=True, v=True)
+        except APIError as error:
+            if error.status_code not in (404, 409):  # 409: its removal is already in progress
+                raise
+
+    @translated
+    def image(self, reference: str) -> Image | None:
+        try:
+            return image_of(self.client.inspect_image(reference))
+        except NotFound:
+            return None
+
+    @translated
+    def images(self) -> list[Image]:
+        return [
+            Image(row["Id"], size=row["Size"], names=tuple((row["RepoDigests"] or []) + (row["RepoTags"] or [])))
+            for row in self.client.images()
+        ]
+
+    @translated
+    def pull(self, reference: str, auth: dict[str, str] | None) -> None:
+        for line in self.client.pull(reference, stream=True, decode=True, auth_config=auth):
+            if "error" in line:
+                raise RuntimeFailure(line["error"])
+
+    @translated
+    def execute(self, container_id: str, command: list[str], timeout: float) -> ExecResult:
+        execution = self.client.exec_create(container_id, command)["Id"]
+        stream = self.client.exec_start(execution, socket=True)
+        try:
+            output = read_frames(stream, time.monotonic() + timeout)
+        except TimeoutError:
+            self._kill_execution(execution)
+            raise ExecTimeout(f"command {' '.join(command)!r} timed out after {timeout:g}s") from None
+        finally:
+            stream.close()
+        return ExecResult(int(self.client.exec_inspect(execution)["ExitCode"] or 0), output)
+
+    def _kill_execution(self, execution: str) -> None:
+        """Docker offers no call for it, but tells the process id on the host."""
+        import os
+        import signal
+
+        pid = self.client.exec_inspect(execution).get("Pid", 0)
+        if pid:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                log.debug("The timed-out command %s ended by itself", execution)
+
+    @translated
+    def log_tail(self, container_id: str, lines: int, limit: int) -> str:
+        text: bytes = self.client.logs(container_id, tail=lines)
+        return text[-limit:].decode(errors="replace")
+
+    @translated
+    def events(self, stop: threading.Event) -> Iterator[RuntimeEvent]:
+        """Connected when this returns, so that what happens from now on is in it."""
+        stream = self.client.events(decode=True, filters=EVENTS)
+        return self._follow(stream, stop)
+
+    def _follow(self, stream: Any, stop: threading.Event) -> Iterator[RuntimeEvent]:
+        try:
+            for event in stream:
+                if stop.is_set():
+                    return
+                if found := self._event(event):
+                    yield found
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError) as error:
+            raise RuntimeUnavailable(f"Docker's event stream broke: {error}") from error
+        raise RuntimeUnavailable("Docker's event stream ended")
+
+    def _event(self, event: dict[str, Any]) -> RuntimeEvent | None:
+        actor = event.get("Actor") or {}
+        attributes = actor.get("Attributes") or {}
+        when = event.get("timeNano", 0) / 1e9
+        if event["Type"] == "image":
+            return RuntimeEvent("image", event["Action"], actor.get("ID", ""), time=when)
+        if attributes.get(labels.CLUSTER) != self.cluster:
+            return None
+        return RuntimeEvent("container", event["Action"], actor.get("ID", ""), attributes.get(labels.POD_UID, ""), when)
+
+
+def reason(error: APIError) -> str:
+    """The engine's own words, without the SDK's URL in front."""
+    return str(error.explanation or error)
+
+
+def read_frames(stream: Any, deadline: float) -> str:
+    """The output of an exec: Docker's multiplexed frames, both streams in the order of their arrival."""
+    raw = getattr(stream, "_sock", stream)
+    buffer, text = bytearray(), bytearray()
+    while True:
+        raw.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            chunk = raw.recv(65536)
+        except TimeoutError as error:
+            raise TimeoutError from error
+        if not chunk:
+            return text.decode(errors="replace")
+        buffer += chunk
+        while len(buffer) >= 8 and len(buffer) >= 8 + int.from_bytes(buffer[4:8], "big"):
+            end = 8 + int.from_bytes(buffer[4:8], "big")
+            text += buffer[8:end]
+            del buffer[:end]
+
+
+def sandbox_config(plan: SandboxPlan, cluster: str) -> dict[str, Any]:
+    host: dict[str, Any] = {
+        "NetworkMode": "host" if plan.host_network else "default",
+        "IpcMode": "host" if plan.host_ipc else "shareable",
+        "PidMode": "host" if plan.host_pid else "",
+        "UTSMode": "host" if plan.host_network else "",
+        "Sysctls": plan.sysctls,
+        "LogConfig": {"Type": "none", "Config": {}},
+        "PortBindings": {},
+        "SecurityOpt": ["no-new-privileges"],
+        "CpuShares": 2,
+    }
+    for port in plan.ports:
+        binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
+        host["PortBindings"].setdefault(f"{port.container_port}/{port.protocol}", []).append(binding)
+    config: dict[str, Any] = {
+        "Image": plan.image,
+        "Labels": {**plan.labels, labels.CLUSTER: cluster},
+        "ExposedPorts": {port: {} for port in host["PortBindings"]},
+        "HostConfig": host,
+    }
+    if not plan.host_network:
+        config["Hostname"] = plan.hostname
+    return config
+
+
+def container_config(plan: ContainerPlan, cluster: str) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "Image": plan.image,
+        "Labels": {**plan.labels, labels.CLUSTER: cluster},
+        "Env": list(plan.environment),
+        "WorkingDir": plan.working_dir,
+        "User": plan.security.user,
+        "Tty": plan.tty,
+        "OpenStdin": plan.stdin,
+        "StdinOnce": plan.stdin_once,
+        "Healthcheck": {"Test": ["NONE"]},  # a pod's probes are the kubelet's
+        "HostConfig": host_config(plan),
+    }
+    if plan.command is not None:
+        config["Entrypoint"] = list(plan.command)
+    if plan.args is not None:
+        config["Cmd"] = list(plan.args)
+    return config
+
+
+def host_config(plan: ContainerPlan) -> dict[str, Any]:
+    sandbox = f"container:{plan.sandbox_id}"
+    limits = plan.limits
+    return {
+        "NetworkMode": sandbox,
+        "IpcMode": "host" if plan.host_ipc else sandbox,
+        "PidMode": "host" if plan.host_pid else sandbox if plan.share_pid else "",
+        "UTSMode": "host" if plan.host_network else "",
+        "Mounts": [mount_config(mount) for mount in plan.mounts],
+        "LogConfig": LOGS,
+        "CpuShares": limits.cpu_shares,
+        **({"CpuPeriod": 100_000, "CpuQuota": limits.cpu_quota} if limits.cpu_quota else {}),
+        **({"Memory": limits.memory, "MemorySwap": limits.memory} if limits.memory else {}),
+        "OomScoreAdj": limits.oom_score_adj,
+        **security_config(plan.security),
+    }
+
+
+def security_config(security: Security) -> dict[str, Any]:
+    return {
+        "Privileged": security.privileged,
+        "CapAdd": list(security.capabilities_add),
+        "CapDrop": list(security.capabilities_drop),
+        "GroupAdd": list(security.groups),
+        "ReadonlyRootfs": security.read_only_root,
+        "SecurityOpt": list(security.options),
+        **({"MaskedPaths": [], "ReadonlyPaths": []} if security.unmasked_proc else {}),
+    }
+
+
+def mount_config(mount: Mount) -> dict[str, Any]:
+    return {
+        "Type": "bind",
+        "Source": mount.host_path,
+        "Target": mount.container_path,
+        "ReadOnly": mount.read_only,
+        "BindOptions": {"Propagation": mount.propagation},
+    }
+
+
+def container_of(found: dict[str, Any]) -> Container:
+    state, config = found["State"], found["Config"]
+    label: dict[str, str] = config["Labels"] or {}
+    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
+    return Container(
+        id=found["Id"],
+        pod_uid=label.get(labels.POD_UID, ""),
+        pod_name=label.get(labels.POD_NAME, ""),
+        namespace=label.get(labels.POD_NAMESPACE, ""),
+        name=label.get(labels.CONTAINER_NAME, ""),
+        sandbox=label.get(labels.TYPE) == labels.SANDBOX,
+        attempt=int(label.get(labels.RESTART_COUNT, "0")),
+        state=STATES[state["Status"]],
+        created=timestamp(found["Created"]) or 0.0,
+        started=timestamp(state["StartedAt"]),
+        finished=timestamp(state["FinishedAt"]),
+        exit_code=int(state["ExitCode"]),
+        oom_killed=bool(state.get("OOMKilled")),
+        error=state.get("Error", ""),
+        image=config["Image"],
+        image_id=found["Image"],
+        ip=next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), ""),
+        pid=int(state.get("Pid", 0)),
+        sandbox_id=label.get(labels.SANDBOX_ID, ""),
+        stop_signal=config.get("StopSignal") or "SIGTERM",
+        grace=int(label.get(labels.GRACE, "30")),
+    )
+
+
+def image_of(found: dict[str, Any]) -> Image:
+    names = (found.get("RepoDigests") or []) + (found.get("RepoTags") or [])
+    return Image(found["Id"], (found.get("Config") or {}).get("User") or "", found.get("Size", 0), tuple(names))
+
+
+def timestamp(text: str) -> float | None:
+    """Docker's RFC 3339 with up to nine decimals; its year 1 stands for never."""
+    if not text or text.startswith("0001-"):
+        return None
+    head, _, fraction = text.rstrip("Z").partition(".")
+    if "+" in fraction or "-" in fraction[1:]:
+        return datetime.fromisoformat(text).timestamp()
+    return datetime.fromisoformat(head).replace(tzinfo=UTC).timestamp() + float(f"0.{fraction or 0}")

@@ -1,0 +1,145 @@
+"""What stands in the files of configMap, secret, downwardAPI and projected volumes. Pure but for the look-ups.
+
+A payload maps a path in the volume to contents and mode; the atomic writer puts it on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubelet import fieldref, pods
+from kubelet.env import Kind, Lookup, data_of
+from kubelet.volumes.errors import VolumeError
+from machinery.objects import Object
+
+DEFAULT_MODE = 0o644
+MISSING_KEY: dict[Kind, str] = {
+    "configmap": "configmap references non-existent config key",
+    "secret": "references non-existent secret key",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    contents: bytes
+    mode: int
+    owner: int | None = None
+
+
+Payload = dict[str, File]
+TokenSource = Callable[[Object, Mapping[str, Any]], str]  # pod, serviceAccountToken source → token
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the payload of one pod's volumes may be made from."""
+
+    pod: Object
+    lookup: Lookup
+    token: TokenSource
+    addresses: tuple[str, ...]
+    host_ip: str
+    allocatable: Mapping[str, str]
+
+
+def payload(inputs: Inputs, volume: Mapping[str, Any]) -> Payload:
+    if source := volume.get("configMap"):
+        return _of_object(inputs, "configmap", source, source.get("name", ""), _mode(source))
+    if source := volume.get("secret"):
+        return _of_object(inputs, "secret", source, source.get("secretName", ""), _mode(source))
+    if "downwardAPI" in volume:
+        source = volume["downwardAPI"] or {}
+        return _downward(inputs, source, _mode(source))
+    return _projected(inputs, volume["projected"] or {})
+
+
+def _mode(source: Mapping[str, Any]) -> int:
+    mode = source.get("defaultMode")
+    return DEFAULT_MODE if mode is None else int(mode)
+
+
+def _projected(inputs: Inputs, projected: Mapping[str, Any]) -> Payload:
+    mode, out = _mode(projected), Payload()
+    for source in projected.get("sources") or []:
+        if part := source.get("configMap"):
+            out |= _of_object(inputs, "configmap", part, part.get("name", ""), mode)
+        elif part := source.get("secret"):
+            out |= _of_object(inputs, "secret", part, part.get("name", ""), mode)
+        elif "downwardAPI" in source:
+            out |= _downward(inputs, source["downwardAPI"] or {}, mode)
+        elif part := source.get("serviceAccountToken"):
+            out |= _token(inputs, part, mode)
+        else:
+            raise VolumeError(f"projected source {', '.join(source)} is not supported")
+    return out
+
+
+def _of_object(inputs: Inputs, kind: Kind, source: Mapping[str, Any], name: str, mode: int) -> Payload:
+    optional = bool(source.get("optional"))
+    found = inputs.lookup(kind, inputs.pod["metadata"]["namespace"], name)
+    if found is None:
+        if optional:
+            return {}
+        raise VolumeError(f'{kind} "{name}" not found')
+    values = data_of(kind, found)
+    items = source.get("items")
+    if not items:
+        return {key: File(value, mode) for key, value in values.items()}
+    out = Payload()
+    for item in items:
+        if item["key"] in values:
+            own = item.get("mode")
+            out[_path(item["path"])] = File(values[item["key"]], mode if own is None else int(own))
+        elif not optional:
+            raise VolumeError(f"{MISSING_KEY[kind]}: {item['key']}")
+    return out
+
+
+def _downward(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
+    out = Payload()
+    for item in source.get("items") or []:
+        own = item.get("mode")
+        text = _downward_text(inputs, item)
+        out[_path(item["path"])] = File(text.encode(), mode if own is None else int(own))
+    return out
+
+
+def _downward_text(inputs: Inputs, item: Mapping[str, Any]) -> str:
+    try:
+        if field := item.get("fieldRef"):
+            return fieldref.field_value(
+                inputs.pod, field["fieldPath"], addresses=inputs.addresses, host_ip=inputs.host_ip
+            )
+        return fieldref.resource_value(inputs.pod, item["resourceFieldRef"], "", inputs.allocatable)
+    except fieldref.FieldError as error:
+        raise VolumeError(str(error)) from error
+
+
+def _token(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
+    """Readable by the pod's user alone where the pod says who that is, as upstream."""
+    user = fs_user(inputs.pod)
+    if user is not None or fs_group(inputs.pod) is not None:
+        mode = 0o600
+    return {_path(source["path"]): File(inputs.token(inputs.pod, source).encode(), mode, user)}
+
+
+def fs_group(pod: Object) -> int | None:
+    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    return None if group is None else int(group)
+
+
+def fs_user(pod: Object) -> int | None:
+    """The user of all containers, if it is one and the same."""
+    default = (pod["spec"].get("securityContext") or {}).get("runAsUser")
+    users = {(spec.get("securityContext") or {}).get("runAsUser", default) for spec in pods.every_container(pod)}
+    user = users.pop() if len(users) == 1 else None
+    return None if user is None else int(user)
+
+
+def _path(path: str) -> str:
+    """Never outside of the volume, whatever validation let through."""
+    if path.startswith("/") or ".." in path.split("/"):
+        raise VolumeError(f'invalid path "{path}": must be relative and without ".."')
+    return path
