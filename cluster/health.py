@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from cluster import lock, table
@@ -63,30 +64,34 @@ def _probe_etcd(state: State) -> str:
 
 
 def wait_until(what: str, check: Callable[[], str], state: State, deadline: float) -> None:
-    """Until the check is content. Ends early when the supervisor is gone or a component keeps dying."""
+    """Until the check is content."""
     while True:
         why = check()
         if not why:
             return
-        if lock.holder() is None:
-            raise NotWell(f"the supervisor ended: see {state.logs}/supervisor.log")
-        dying = _dying(state)
-        if dying:
-            raise NotWell(
-                f"{dying} keeps dying; its last words, from {state.logs}/{dying}.log:\n{last_words(state, dying)}"
-            )
+        give_up_early(state)
         if time.monotonic() > deadline:
             raise NotWell(f"{what} is not well in time: {why}. See {state.logs}")
         time.sleep(RETRY_SECONDS)
+
+
+def give_up_early(state: State) -> None:
+    """Raises when no waiting can help: the supervisor is gone, or a component dies again and again."""
+    if lock.holder() is None:
+        raise NotWell(f"the supervisor ended: see {state.logs}/supervisor.log")
+    dying = _dying(state)
+    if dying:
+        log = state.logs / f"{dying}.log"
+        raise NotWell(f"{dying} keeps dying; its last words, from {log}:\n{last_words(log)}")
 
 
 def _dying(state: State) -> str:
     return next((row.name for row in table.read(state) if row.restarts >= GIVE_UP_RESTARTS and not row.runs), "")
 
 
-def last_words(state: State, name: str, lines: int = 8) -> str:
+def last_words(log: Path, lines: int = 8) -> str:
     try:
-        return "\n".join((state.logs / f"{name}.log").read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
         return ""
 
@@ -96,17 +101,17 @@ def node_ready(node: Object) -> bool:
     return condition is not None and condition["status"] == "True"
 
 
-def wait_node_ready(api: Client, name: str, deadline: float) -> None:
-    """Watches the node: no polling."""
+def wait_node_ready(api: Client, name: str, state: State, deadline: float) -> None:
+    """Watches the node, and looks now and then whether there is hope."""
     selector = f"metadata.name={name}"
-    while (left := deadline - time.monotonic()) > 0:
+    while time.monotonic() < deadline:
+        give_up_early(state)
         try:
             listed = api.list(NODES, field_selector=selector)
             if any(node_ready(node) for node in listed["items"]):
                 return
             version = listed["metadata"]["resourceVersion"]
-            timeout = max(1, int(left))
-            for event in api.watch(NODES, resource_version=version, field_selector=selector, timeout=timeout):
+            for event in api.watch(NODES, resource_version=version, field_selector=selector, timeout=2):
                 if event.type in ("ADDED", "MODIFIED") and node_ready(event.object):
                     return
         except (errors.ServiceUnavailable, errors.Gone):

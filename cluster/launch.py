@@ -155,7 +155,7 @@ def _wait_well(state: State, known: record.Record, progress: Progress, deadline:
         with progress.step(component.name):
             health.wait_until(component.name, partial(health.probe, component, state, api), state, deadline)
     with progress.step(f"node {known.node} Ready"):
-        health.wait_node_ready(api, known.node, deadline)
+        health.wait_node_ready(api, known.node, state, deadline)
     with progress.step("all components") as step:
         for component in table[2:]:
             health.wait_until(component.name, partial(health.probe, component, state, api), state, deadline)

@@ -69,12 +69,16 @@ def collect(state: State) -> Report | None:
 def _ask_api(report: Report, api: Client) -> Report:
     try:
         version = json.loads(api.raw("/version"))["gitVersion"]
-        ready = health.node_ready(api.get(NODES, report.node))
+        nodes = api.list(NODES, field_selector=f"metadata.name={report.node}")["items"]
         pods = api.list(PODS)["items"]
     except errors.ApiError:
         return report  # the API server's own line says what is wrong
-    running = sum(objects.is_pod_ready(pod) for pod in pods)
-    return report._replace(version=version, node_ready=ready, pods=len(pods), pods_ready=running)
+    return report._replace(
+        version=version,
+        node_ready=any(health.node_ready(node) for node in nodes),
+        pods=len(pods),
+        pods_ready=sum(objects.is_pod_ready(pod) for pod in pods),
+    )
 
 
 def _ask_docker(report: Report, cluster_id: str) -> Report:

@@ -1,0 +1,135 @@
+"""What the end-to-end tests drive: the cluster through its command line, and kubectl binaries."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cluster import lock, table
+from cluster.processes import Process
+from cluster.settings import REPOSITORY, State
+
+CACHE = REPOSITORY / ".cache"
+# The generations: from Debian 12's own to the newest that the cluster must serve.
+OLD = 23
+GENERATIONS = {"1.20": (0, OLD), "1.32": (32, 99)}
+
+
+class Cluster(NamedTuple):
+    """The cluster under test, driven through its command line."""
+
+    state: State
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.state.kubeconfig
+
+    def run(self, *words: str, timeout: float = 180) -> subprocess.CompletedProcess[str]:
+        """``mini-minishift`` with these words."""
+        command = [sys.executable, "-m", "cluster", "--state-dir", str(self.state.root), *words]
+        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def must(self, *words: str) -> str:
+        result = self.run(*words)
+        assert result.returncode == 0, f"mini-minishift {' '.join(words)}:\n{result.stdout}{result.stderr}"
+        return result.stdout
+
+    def processes(self) -> dict[str, Process]:
+        """What the supervisor runs now, by component."""
+        return {row.name: Process(row.pid, row.start) for row in table.read(self.state) if row.runs}
+
+    def is_running(self) -> bool:
+        holder = lock.holder()
+        return holder is not None and holder.state == str(self.state.root)
+
+
+class Kubectl(NamedTuple):
+    """One kubectl binary on the cluster under test."""
+
+    path: Path
+    kubeconfig: Path
+    namespace: str = "default"
+
+    def run(self, *words: str, stdin: str = "", timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.path, f"--namespace={self.namespace}", *words],
+            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def __call__(self, *words: str, stdin: str = "", timeout: float = 120) -> str:
+        """What it prints; it must succeed."""
+        result = self.run(*words, stdin=stdin, timeout=timeout)
+        assert result.returncode == 0, f"kubectl {' '.join(words)}:\n{result.stdout}{result.stderr}"
+        return result.stdout
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self(*words, "--output=json"))
+
+    def fails(self, *words: str, stdin: str = "") -> str:
+        """What it prints on stderr; it must fail."""
+        result = self.run(*words, stdin=stdin)
+        assert result.returncode != 0, f"kubectl {' '.join(words)} did not fail:\n{result.stdout}"
+        return result.stderr
+
+
+def minor(kubectl: Path) -> int | None:
+    """The minor version of a binary; None when it is not a kubectl."""
+    try:
+        result = subprocess.run(
+            [kubectl, "version", "--client", "--output=json"], capture_output=True, text=True, timeout=30, check=False
+        )
+        return int(re.sub(r"\D", "", json.loads(result.stdout)["clientVersion"]["minor"]))
+    except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
+        return None
+
+
+def installed_kubectls() -> list[Path]:
+    """Every kubectl on the PATH, and those beside the file that it leads to: some packages bring several."""
+    folders = [Path(folder) for folder in os.environ["PATH"].split(os.pathsep) if folder]
+    chosen = shutil.which("kubectl")
+    if chosen:
+        folders.append(Path(chosen).resolve().parent)
+    found = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("kubectl*"))]
+    return [path for path in dict.fromkeys(found) if re.fullmatch(r"kubectl[.\d-]*", path.name)]
+
+
+def debians_kubectl() -> Path | None:
+    """Debian's, unpacked beside the repository's other caches: where the installed one is of another origin."""
+    folder = CACHE / "kubectl"
+    binary = folder / "usr" / "bin" / "kubectl"
+    if not binary.exists() and shutil.which("apt-get"):
+        folder.mkdir(parents=True, exist_ok=True)
+        download = ["apt-get", "download", "kubernetes-client"]
+        if subprocess.run(download, cwd=folder, capture_output=True, check=False).returncode != 0:
+            subprocess.run(["apt-get", "update"], capture_output=True, check=False)
+            subprocess.run(download, cwd=folder, capture_output=True, check=False)
+        for package in folder.glob("*.deb"):
+            subprocess.run(["dpkg", "-x", package, folder], check=True)
+    return binary if binary.exists() else None
+
+
+def kubectls() -> dict[str, Path]:
+    """Generation → the oldest binary of it, for those that this machine has or can get."""
+    versions = [(version, path) for path in installed_kubectls() if (version := minor(path)) is not None]
+    if not any(version <= OLD for version, _ in versions):
+        debian = debians_kubectl()
+        version = minor(debian) if debian else None
+        if debian is not None and version is not None:
+            versions.append((version, debian))
+    chosen: dict[str, Path] = {}
+    for name, (low, high) in GENERATIONS.items():
+        fitting = sorted((version, path) for version, path in versions if low <= version <= high)
+        if fitting:
+            chosen[name] = fitting[0][1]
+    return chosen
