@@ -44,6 +44,7 @@ class Settings(NamedTuple):
 class Request(NamedTuple):
     method: str
     path: str
+    target: str  # the path with its query, as it was asked
     host: str
     client: str
     keep_alive: bool
@@ -90,7 +91,7 @@ def parse_request(head: bytes, client: str) -> Request:
     connection = headers.get("connection", "").lower()
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     keep_alive = not has_body and (connection == "keep-alive" if words[2] == "HTTP/1.0" else connection != "close")
-    return Request(words[0], words[1].partition("?")[0], headers.get("host", ""), client, keep_alive)
+    return Request(words[0], words[1].partition("?")[0], words[1], headers.get("host", ""), client, keep_alive)
 
 
 def answer(request: Request, settings: Settings) -> dict[str, object]:
@@ -170,7 +171,7 @@ class Server:
         with self.changed:
             self.under_way += 1
         try:
-            request, code = Request("-", "-", "", client, False), 200
+            request, code = Request("-", "-", "-", "", client, False), 200
             try:
                 if len(head) > MAX_REQUEST:
                     raise Refused(431, f"request line and headers are limited to {MAX_REQUEST} bytes")
@@ -181,7 +182,7 @@ class Server:
             data = response(code, document, head_only=request.method == "HEAD", keep_alive=request.keep_alive)
             connection.sendall(data)
             milliseconds = (time.monotonic() - started) * 1000
-            log(f"{code} {request.method} {request.path} ({client}) {milliseconds:.2f}ms host={request.host}")
+            log(f"{code} {request.method} {request.target} ({client}) {milliseconds:.2f}ms host={request.host}")
         finally:
             with self.changed:
                 self.under_way -= 1
