@@ -1,0 +1,109 @@
+"""Hears of changes that others make: to nftables rules (which iptables-nft writes) and to links and routes.
+
+The kernel multicasts them over netlink. After each nftables transaction comes one message (NEWGEN) that
+names the process; those of our own iptables processes are ignored. The listener only says that
+something happened: what it means is found out by looking.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import select
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+from machinery.stopping import call_on
+
+log = logging.getLogger(__name__)
+
+NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
+SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 270, 1
+GROUP_LINK, GROUP_IPV4_ROUTE, GROUP_NFTABLES = 1, 7, 7
+NEWGEN = (10 << 8) | 15  # subsystem nftables, message NFT_MSG_NEWGEN
+GENERATION_PROCESS = 2  # its attribute NFTA_GEN_PROC_PID
+LINK_DELETED, ROUTE_DELETED = 17, 25
+HEADER = struct.Struct("=IHHII")
+
+
+def watch_rules(on_change: Callable[[], None], is_own: Callable[[int], bool], stop: threading.Event) -> None:
+    """Calls ``on_change`` when another process has changed nftables rules."""
+
+    def look(data: bytes) -> bool:
+        return any(kind == NEWGEN and not is_own(_process(body)) for kind, body in messages(data))
+
+    _listen("rules", NETLINK_NETFILTER, [GROUP_NFTABLES], look, on_change, stop)
+
+
+def watch_links(on_change: Callable[[], None], stop: threading.Event) -> None:
+    """Calls ``on_change`` when a link or a route was deleted."""
+
+    def look(data: bytes) -> bool:
+        return any(kind in (LINK_DELETED, ROUTE_DELETED) for kind, _ in messages(data))
+
+    _listen("links", NETLINK_ROUTE, [GROUP_LINK, GROUP_IPV4_ROUTE], look, on_change, stop)
+
+
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The netlink messages of one datagram: type, and what follows the header."""
+    while len(data) >= HEADER.size:
+        length, kind, *_ = HEADER.unpack_from(data)
+        if length < HEADER.size:
+            return
+        yield kind, data[HEADER.size : length]
+        data = data[(length + 3) & ~3 :]
+
+
+def _process(body: bytes) -> int:
+    """The process that a NEWGEN message names; 0 if it names none."""
+    body = body[4:]  # nfgenmsg
+    while len(body) >= 4:
+        length, kind = struct.unpack_from("=HH", body)
+        if length < 4:
+            break
+        if kind & 0x3FFF == GENERATION_PROCESS:
+            return int.from_bytes(body[4:8], "big")
+        body = body[(length + 3) & ~3 :]
+    return 0
+
+
+def _listen(
+    name: str,
+    protocol: int,
+    groups: list[int],
+    look: Callable[[bytes], bool],
+    on_change: Callable[[], None],
+    stop: threading.Event,
+) -> None:
+    """Reads in a thread of its own until ``stop``."""
+    heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+    heard.bind((0, 0))
+    for group in groups:
+        heard.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+    # A netlink socket cannot be shut down to wake its reader, so the reader also waits for this pair.
+    wake, waker = socket.socketpair()
+    call_on(stop, waker.close)  # its peer becomes readable
+
+    def run() -> None:
+        with heard, wake:
+            poller = select.poll()
+            poller.register(heard, select.POLLIN)
+            poller.register(wake, select.POLLIN)
+            while not stop.is_set():
+                poller.poll()
+                if stop.is_set():
+                    return
+                try:
+                    relevant = look(heard.recv(65536, socket.MSG_DONTWAIT))
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    if error.errno != errno.ENOBUFS:
+                        raise
+                    relevant = True  # too much at once, some messages are lost
+                if relevant:
+                    on_change()
+
+    threading.Thread(target=run, name=f"monitor-{name}", daemon=True).start()

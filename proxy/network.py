@@ -1,0 +1,121 @@
+"""The network around the rules: where packets to VIPs go that no rule has caught, and two kernel switches.
+
+The Service range is routed into a sink, a device of ours that swallows what it is given: ``dummy`` where the
+kernel has it, else a bridge without ports. So a missing rule is a dropped packet, not a leak to
+the default gateway; and the OUTPUT chain is consulted at all, which happens only where a route exists.
+
+The sink's alias notes which other device's ``route_localnet`` was switched on (node ports on 127.0.0.1
+need it), so that cleaning up can undo exactly that.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+SINK = "kube-sink"
+ALIAS = "mini-minishift: swallows packets to Services without a rule"
+_NOTE = "; route_localnet="
+# 4 is RTPROT_STATIC: set by an administrator's program.
+ROUTE_PROTOCOL = 4
+
+BRIDGE_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+
+
+def ensure(service_cidr: str, cluster_cidr: str) -> None:
+    """Makes what is missing; changes nothing when all is there. Needs root."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as ip:
+        index = _ensure_sink(ip)
+        _ensure_route(ip, index, service_cidr)
+        _ensure_localnet(ip, index, cluster_cidr)
+    _ensure_bridge_netfilter()
+
+
+def cleanup() -> None:
+    """Removes the sink and with it the route, and switches back what ``ensure`` switched on."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as ip:
+        found = ip.link_lookup(ifname=SINK)
+        if not found:
+            return
+        alias = ip.get_links(found[0])[0].get_attr("IFLA_IFALIAS") or ""
+        _, _, device = alias.partition(_NOTE)
+        switch = _localnet_switch(device)
+        if device and switch.exists():
+            switch.write_text("0")
+        ip.link("del", index=found[0])
+        log.info("removed device %s and its route", SINK)
+
+
+def _ensure_sink(ip: Any) -> int:
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    found = ip.link_lookup(ifname=SINK)
+    if not found:
+        try:
+            ip.link("add", ifname=SINK, kind="dummy")
+        except NetlinkError as error:
+            if error.code != errno.EOPNOTSUPP:
+                raise
+            ip.link("add", ifname=SINK, kind="bridge")
+        found = ip.link_lookup(ifname=SINK)
+        # Without this the device would announce itself in IPv6.
+        _write_if_there(Path(f"/proc/sys/net/ipv6/conf/{SINK}/disable_ipv6"), "1")
+        ip.link("set", index=found[0], ifalias=ALIAS)
+        log.info("made device %s", SINK)
+    index = int(found[0])
+    if not ip.get_links(index)[0]["flags"] & 1:  # IFF_UP
+        ip.link("set", index=index, state="up")
+    return index
+
+
+def _ensure_route(ip: Any, index: int, service_cidr: str) -> None:
+    if not ip.get_routes(family=2, dst=service_cidr, oif=index):
+        ip.route("replace", dst=service_cidr, oif=index, scope=253, proto=ROUTE_PROTOCOL)  # 253: link
+        log.info("routed %s into %s", service_cidr, SINK)
+
+
+def _ensure_localnet(ip: Any, sink: int, cluster_cidr: str) -> None:
+    device = _device_in(ip, cluster_cidr)
+    switch = _localnet_switch(device)
+    if not device or not switch.exists() or switch.read_text().strip() == "1":
+        return
+    ip.link("set", index=sink, ifalias=f"{ALIAS}{_NOTE}{device}")
+    switch.write_text("1")
+    log.info("node ports are reachable on 127.0.0.1 (route_localnet on %s)", device)
+
+
+def _device_in(ip: Any, cluster_cidr: str) -> str:
+    """The device that has an address of the pods' network: their bridge."""
+    network = ipaddress.ip_network(cluster_cidr)
+    for address in ip.get_addr(family=2):
+        if ipaddress.ip_address(address.get_attr("IFA_ADDRESS")) in network:
+            return str(ip.get_links(address["index"])[0].get_attr("IFLA_IFNAME"))
+    return ""
+
+
+def _localnet_switch(device: str) -> Path:
+    return Path(f"/proc/sys/net/ipv4/conf/{device}/route_localnet")
+
+
+def _ensure_bridge_netfilter() -> None:
+    """Packets between pods on one bridge must pass through iptables, or a VIP's answer is not translated back."""
+    if not BRIDGE_NETFILTER.exists():
+        log.warning("the kernel module br_netfilter is missing; pods may not reach each other through Services. "
+                    "Load it with: modprobe br_netfilter")  # fmt: skip
+    elif BRIDGE_NETFILTER.read_text().strip() != "1":
+        BRIDGE_NETFILTER.write_text("1")
+        log.info("switched on net.bridge.bridge-nf-call-iptables")
+
+
+def _write_if_there(path: Path, text: str) -> None:
+    if path.exists():
+        path.write_text(text)
