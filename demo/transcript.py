@@ -41,11 +41,11 @@ def parse(text: str) -> list[Step]:
         if line.startswith("$ "):
             steps.append(_command(line[2:], "\n".join(heading)))
             heading = []
-        elif line.startswith("# "):
+        elif line == "#" or line.startswith("# "):
             continue
         elif line.startswith("##") or (line and _ended(steps, heading)):
             heading.append(line)
-        elif line and line != "#":
+        elif line:
             steps[-1].expected.append(line)
         elif steps and not heading:
             heading.append("")  # a blank line ends the output; what follows is prose
