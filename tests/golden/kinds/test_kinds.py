@@ -1,0 +1,77 @@
+"""Every kind's defaults, checks and columns against recorded ones.
+
+``NAME.input.yaml`` is what a client sends, ``NAME.old.yaml`` beside it what is there already (then it is an update).
+``NAME.output.yaml`` is what is stored, ``NAME.errors`` what is wrong, ``NAME.cells`` the row of ``kubectl get -o wide``.
+``GOLDEN_WRITE=1`` records anew what there is a file for (and the output of an input that has none).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from apiserver.kind import Kind
+from apiserver.registry import REGISTRY
+from apiserver.tables import cells
+
+HERE = Path(__file__).parent
+INPUTS = sorted(HERE.glob("**/*.input.yaml"))
+WRITE = bool(os.environ.get("GOLDEN_WRITE"))
+
+
+def kind_of(obj: dict[str, Any]) -> Kind:
+    group = obj["apiVersion"].rpartition("/")[0]
+    kind = REGISTRY.by_kind(group, obj["kind"])
+    assert kind is not None, f"{obj['kind']} is not served"
+    return kind
+
+
+def through(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """The object as the verbs prepare it, and what they would refuse it for."""
+    obj = yaml.safe_load(path.read_text())
+    kind, before = kind_of(obj), path.with_name(path.name.replace(".input.", ".old."))
+    kind.strategy.default(obj)
+    if before.exists():
+        old = yaml.safe_load(before.read_text())
+        kind.strategy.default(old)
+        kind.strategy.prepare_create(old)
+        kind.strategy.prepare_update(obj, old)
+        errors = kind.strategy.validate_update(obj, old)
+    else:
+        kind.strategy.prepare_create(obj)
+        errors = [*name_errors(kind, obj), *kind.strategy.validate(obj)]
+    return obj, [str(error) for error in errors]
+
+
+def name_errors(kind: Kind, obj: dict[str, Any]) -> list[str]:
+    return [f"metadata.name: {message}" for message in kind.strategy.validate_name(obj["metadata"]["name"])]
+
+
+def compare(path: Path, text: str) -> None:
+    if WRITE:
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("path", INPUTS, ids=lambda path: str(path.relative_to(HERE)).removesuffix(".input.yaml"))
+def test_kind(path: Path) -> None:
+    output, errors, row = (
+        path.with_name(path.name.replace(".input.yaml", suffix)) for suffix in (".output.yaml", ".errors", ".cells")
+    )
+    if row.exists():
+        obj = yaml.safe_load(path.read_text())
+        compare(row, "".join(f"{cell}\n" for cell in cells(kind_of(obj), obj)))
+        return
+    obj, found = through(path)
+    if errors.exists():
+        compare(errors, "".join(f"{error}\n" for error in found))
+        assert found, "nothing is wrong with it: make it an .output.yaml"
+        return
+    assert found == []
+    compare(output, yaml.safe_dump(obj, sort_keys=False))
+    kind_of(obj).strategy.default(again := yaml.safe_load(output.read_text()))
+    assert again == obj, "defaulting twice changes it again"
