@@ -19,7 +19,7 @@ from apiserver.registry import REGISTRY
 from apiserver.request import LOOPBACK
 from apiserver.rest import Rest, object_key
 from apiserver.store.protocol import StoreError
-from machinery.errors import AlreadyExists, ApiError, Conflict
+from machinery.errors import AlreadyExists, ApiError, Conflict, Invalid
 from machinery.objects import Object
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Bootstrap:
         failed = ""
         while not self._stop.is_set():
             try:
+                self._rest.cache.wait_for(1)
                 for kind, obj in self._wanted:
                     self._ensure(kind, obj)
             except (ApiError, StoreError) as error:
@@ -81,13 +82,17 @@ class Bootstrap:
     def _ensure(self, kind: Kind, wanted: Object) -> None:
         meta = wanted["metadata"]
         namespace, name = meta.get("namespace", ""), meta["name"]
-        found = self._rest.cache.get(kind.prefix, object_key(kind, namespace, name))
+        key = object_key(kind, namespace, name)
+        found = self._rest.cache.get(kind.prefix, key)
         if found is None:
             try:
                 self._rest.create(kind, namespace, _copy(wanted), LOOPBACK)
                 log.info("created %s %s", kind.kind, name)
-            except AlreadyExists:
-                return  # by another worker
+            except (AlreadyExists, Invalid):
+                # Another worker was faster. Which of the two it is depends on how far it has come: a Service's
+                # address is asked for before its name.
+                if self._rest.store.get(key) is None:
+                    raise
         elif not covers(found.object, wanted):
             try:
                 self._rest.modify(kind, namespace, name, lambda old: {**old, **_parts(wanted)}, LOOPBACK)
