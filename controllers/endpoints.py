@@ -65,7 +65,9 @@ def plan(service: Object, pods: Iterable[Object], current: Object | None) -> Obj
         "kind": "Endpoints",
         "metadata": {"name": service["metadata"]["name"], "namespace": service["metadata"]["namespace"]},
     }
-    return {**base, "metadata": {**base["metadata"], "labels": labels, "annotations": annotations}, "subsets": kept}
+    rest = {name: value for name, value in base["metadata"].items() if name not in ("labels", "annotations")}
+    given = {name: value for name, value in (("labels", labels), ("annotations", annotations)) if value}
+    return {**base, "metadata": {**rest, **given}, "subsets": kept}
 
 
 def repack(service: Object, pods: Iterable[Object]) -> list[Object]:
@@ -142,7 +144,6 @@ def publishes_not_ready(service: Object) -> bool:
 
 def canonical(subsets: list[Object] | None) -> list[str]:
     """Subsets in a form that does not depend on their order."""
-
 
     def ordered(entries: Iterable[Object]) -> list[str]:
         return sorted(json.dumps(entry, sort_keys=True) for entry in entries)

@@ -98,9 +98,7 @@ class GarbageCollector:
 
     def _tell_misplaced(self, node: Node, reference: Owner) -> None:
         identity = node.identity
-        message = (
-            f"ownerRef {reference.within(identity.namespace)} does not exist in namespace \"{identity.namespace}\""
-        )
+        message = f'ownerRef {reference.within(identity.namespace)} does not exist in namespace "{identity.namespace}"'
         subject = {
             "apiVersion": identity.api_version,
             "kind": identity.kind,

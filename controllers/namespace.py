@@ -192,5 +192,3 @@ class NamespaceController:
 def is_terminating(namespace: Object | None) -> bool:
     """It was deleted, and waits for its content to go."""
     return namespace is not None and bool(namespace["metadata"].get("deletionTimestamp"))
-
-

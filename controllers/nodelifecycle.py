@@ -171,9 +171,7 @@ class NodeLifecycleController:
             ready = {"type": "Ready", "status": "False", "lastTransitionTime": now()}
             patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [ready]}}
             try:
-                self.client.patch(
-                    PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status"
-                )
+                self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
             except NotFound:
                 continue
             self.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")

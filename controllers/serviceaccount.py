@@ -54,5 +54,3 @@ class ServiceAccountController:
             return
         meta = {"name": DEFAULT, "namespace": namespace}
         ensure(self.context, SERVICE_ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
-
-

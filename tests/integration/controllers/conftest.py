@@ -1,0 +1,246 @@
+"""A control plane for the controllers' tests: real etcd and API server as processes, our controllers in this one.
+
+There is no container: ``FakeKubelet`` does what the controllers can see of a kubelet.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controllers.context import Context, Options
+from controllers.manager import CONTROLLERS, Manager
+from machinery.client import Client
+from machinery.errors import ApiError, NotFound
+from machinery.informer import Informer, Informers
+from machinery.kubeconfig import Access
+from machinery.objects import Object, key, now
+from machinery.resources import NAMESPACES, NODES, PODS
+
+TOKEN = "controllers-test"
+NODE = "node-1"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class ControlPlane:
+    """etcd and an API server that a test may kill and start again on the same data and port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.token_file = folder / "tokens.csv"
+        self.token_file.write_text(f'{TOKEN},admin,admin,"system:masters"\n')
+        self.ca_file = folder / "ca.crt"
+        self.ca_file.write_text("-----BEGIN CERTIFICATE-----\n")
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def spawn(self, name: str, command: list[str], cwd: Path) -> None:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(command, cwd=cwd, stdout=log, stderr=log)
+
+    def start_etcd(self) -> None:
+        binary = shutil.which("etcd")
+        assert binary, "these tests need the etcd binary: apt-get install etcd-server"
+        flags = [
+            "--data-dir=data",
+            "--listen-client-urls=unix://etcd.sock:0",
+            "--advertise-client-urls=unix://etcd.sock:0",
+            "--listen-peer-urls=unix://peer.sock:0",
+            "--initial-advertise-peer-urls=http://localhost:2380",
+            "--initial-cluster=default=http://localhost:2380",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ]
+        self.spawn("etcd", [binary, *flags], self.folder)
+
+    def start_apiserver(self) -> None:
+        flags = [
+            f"--etcd-servers=unix:{self.folder}/etcd.sock:0",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self.port}",
+            f"--token-auth-file={self.token_file}",
+            "--workers=1",
+        ]
+        self.spawn("apiserver", [sys.executable, "-m", "apiserver", *flags], Path(__file__).parents[3])
+
+    def kill(self, name: str) -> None:
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait()
+        if name == "apiserver":
+            # gunicorn's workers notice that their parent is gone by themselves; the port must be free first.
+            wait_for(lambda: not listens(self.port), "the old API server's workers to end")
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            process.wait(20)
+
+    def client(self) -> Client:
+        return Client(Access(f"http://127.0.0.1:{self.port}", token=TOKEN), user_agent="tests")
+
+    def wait_ready(self) -> None:
+        client = self.client()
+
+        def ready() -> bool:
+            try:
+                client.get(NAMESPACES, "default")
+            except ApiError:
+                return False
+            return True
+
+        wait_for(ready, "the API server")
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:
+    """Asks until the answer is true; the state of other processes has no event to wait for."""
+    deadline = time.monotonic() + timeout
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"waited {timeout:g} s for {what}"
+        threading.Event().wait(0.005)
+    return result
+
+
+class FakeKubelet:
+    """Reports one node, sets its pods running and ready, and ends those that are being deleted."""
+
+    def __init__(self, client: Client, name: str = NODE, **allocatable: str) -> None:
+        self.client = client
+        self.name = name
+        self.allocatable = {"cpu": "4", "memory": "8Gi", "pods": "110", **allocatable}
+        self.stop = threading.Event()
+        self.running: set[str] = set()
+        self.next_ip = 1
+        self.pods = Informer(client, PODS, field_selector=f"spec.nodeName={name}")
+        self.pods.add_handler(self.changed)
+
+    def start(self) -> None:
+        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now(), "lastTransitionTime": now()}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name}}
+        made = self.client.create(NODES, node)
+        made["status"] = {"conditions": [ready], "allocatable": self.allocatable, "capacity": self.allocatable}
+        self.client.update(NODES, made, subresource="status")
+        self.pods.start(self.stop)
+
+    def changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            threading.Thread(target=self.retried, args=(new,), daemon=True).start()
+
+    def retried(self, pod: Object) -> None:
+        while not self.stop.is_set():
+            try:
+                self.serve(pod)
+                return
+            except NotFound:
+                return
+            except ApiError:
+                self.stop.wait(0.05)
+
+    def serve(self, pod: Object) -> None:
+        meta = pod["metadata"]
+        if meta.get("deletionTimestamp"):
+            self.client.delete(PODS, meta["name"], meta["namespace"], grace_period=0, uid=meta["uid"])
+        elif meta["uid"] not in self.running:
+            self.running.add(meta["uid"])
+            self.next_ip += 1
+            address = f"172.17.{self.next_ip // 250}.{self.next_ip % 250}"
+            status = {
+                "phase": "Running",
+                "podIP": address,
+                "podIPs": [{"ip": address}],
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now()}],
+            }
+            patch = {"metadata": {"uid": meta["uid"]}, "status": status}
+            self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+
+
+class Cluster:
+    """What a test works with: a client, its own namespace, and everything around it running."""
+
+    def __init__(self, plane: ControlPlane, client: Client, kubelet: FakeKubelet, namespace: str) -> None:
+        self.plane = plane
+        self.client = client
+        self.kubelet = kubelet
+        self.namespace = namespace
+
+    def pods(self, selector: str = "") -> list[Object]:
+        pods: list[Object] = self.client.list(PODS, self.namespace, label_selector=selector)["items"]
+        return pods
+
+    def names(self) -> set[str]:
+        return {key(pod) for pod in self.pods()}
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    # Not pytest's own directory: a unix socket's path may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="controllers-") as folder:
+        made = ControlPlane(Path(folder))
+        made.start_etcd()
+        made.start_apiserver()
+        try:
+            made.wait_ready()
+            yield made
+        finally:
+            made.stop()
+
+
+@pytest.fixture(scope="session")
+def manager(plane: ControlPlane) -> Iterator[Manager]:
+    """All controllers, running."""
+    stop = threading.Event()
+    client = plane.client()
+    options = Options(root_ca_file=str(plane.ca_file), node_monitor_grace_period=3600)
+    made = Manager(Context(client, Informers(client), options), CONTROLLERS)
+    made.start(stop)
+    yield made
+    stop.set()
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def kubelet(plane: ControlPlane, manager: Manager) -> Iterator[FakeKubelet]:
+    made = FakeKubelet(plane.client())
+    made.start()
+    yield made
+    made.stop.set()
+
+
+@pytest.fixture
+def cluster(plane: ControlPlane, kubelet: FakeKubelet, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    client = plane.client()
+    made = client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "test-"}})
+    cluster = Cluster(plane, client, kubelet, made["metadata"]["name"])
+    wait_for(lambda: exists(client, cluster.namespace), "the default service account")
+    yield cluster
+
+
+def exists(client: Client, namespace: str) -> bool:
+    from machinery.resources import SERVICE_ACCOUNTS
+
+    try:
+        client.get(SERVICE_ACCOUNTS, "default", namespace)
+    except NotFound:
+        return False
+    return True
