@@ -16,6 +16,7 @@ from machinery.errors import BadRequest, FieldError, conflict, invalid
 from machinery.objects import Object, format_time, parse_time
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+_TRUE = ("true", "True", "1")
 POLICIES = ("Foreground", "Background", "Orphan")
 
 
@@ -28,6 +29,8 @@ class DeleteOptions:
     resource_version: str = ""
     policy: str = ""  # Foreground, Background, Orphan; empty: the kind's own
     dry_run: bool = False
+    # The deprecated orphanDependents=false, which is answered with 202 when the object stays for a while.
+    cascading: bool = False
 
 
 def parse_options(body: Any, query: Mapping[str, str]) -> DeleteOptions:
@@ -48,7 +51,7 @@ def parse_options(body: Any, query: Mapping[str, str]) -> DeleteOptions:
         choices = FieldError.not_supported("propagationPolicy", policy, [*POLICIES, "nil"])
         raise invalid("DeleteOptions.meta.k8s.io", "", [choices])
     if orphan is not None:
-        policy = "Orphan" if orphan in (True, "true", "1") else "Background"
+        policy = "Orphan" if orphan in (True, *_TRUE) else "Background"
     dry_run = source.get("dryRun") or []
     return DeleteOptions(
         _grace(source.get("gracePeriodSeconds")),
@@ -56,6 +59,7 @@ def parse_options(body: Any, query: Mapping[str, str]) -> DeleteOptions:
         str(preconditions.get("resourceVersion") or ""),
         policy,
         "All" in ([dry_run] if isinstance(dry_run, str) else dry_run) or query.get("dryRun") == "All",
+        orphan is not None and policy == "Background",
     )
 
 

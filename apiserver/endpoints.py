@@ -147,7 +147,7 @@ class Endpoints:
         item, gone = self._rest.delete(call.kind, call.namespace, call.name, options, call.user)
         if gone and not call.kind.strategy.return_deleted:
             return respond(negotiation.encode(_deleted(call, item), form), form=form)
-        return self._respond(call, item, form, 202 if not gone and options.policy == "Background" else 200)
+        return self._respond(call, item, form, 202 if not gone and options.cascading else 200)
 
     def _delete_collection(self, call: Call) -> Response:
         form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), LIST)

@@ -71,7 +71,8 @@ class EtcdStore:
         self._deadline = deadline
         self._lock = threading.Lock()
         self._client: Any = None
-        self._calls: set[Any] = set()
+        self._closed = False
+        self._calls: set[Any] = set()  # open watches
         self._lease: tuple[int, int, float] = (0, 0, 0.0)  # id, time to live, shared until
 
     def get(self, key: str) -> Entry | None:
@@ -102,14 +103,19 @@ class EtcdStore:
         return bool(self._call(self._kv.Range, request).count)
 
     def watch(self, prefix: str, revision: int, stop: threading.Event) -> Iterator[Batch]:
+        if stop.is_set():
+            return
         requests: SimpleQueue[Any] = SimpleQueue()
         create = rpc.WatchCreateRequest(
             key=prefix.encode(), range_end=_range_end(prefix), start_revision=revision, prev_kv=True, progress_notify=True
         )
         requests.put(rpc.WatchRequest(create_request=create))
         stub = rpc.WatchStub(self._connection.channel)
-        call = stub.Watch(iter(requests.get, None))
-        self._calls.add(call)
+        with self._lock:
+            if self._closed:
+                return
+            call = stub.Watch(iter(requests.get, None))
+            self._calls.add(call)
         try:
             for answer in call:
                 if answer.canceled:
@@ -127,7 +133,8 @@ class EtcdStore:
             if not stop.is_set():
                 raise _translated(error) from error
         finally:
-            self._calls.discard(call)
+            with self._lock:
+                self._calls.discard(call)
             call.cancel()
             requests.put(None)
 
@@ -145,17 +152,19 @@ class EtcdStore:
             return  # another worker was faster
 
     def close(self) -> None:
-        for call in tuple(self._calls):
-            call.cancel()
         with self._lock:
+            self._closed = True
+            for call in self._calls:
+                call.cancel()
             if self._client is not None:
                 self._client.close()
-                self._client = None
 
     @property
     def _connection(self) -> Any:
         if self._client is None:
             with self._lock:
+                if self._closed:
+                    raise Unavailable("the API server is stopping")
                 if self._client is None:
                     self._client = etcd3.client(host=self._host, port=self._port, grpc_options=_OPTIONS)
         return self._client
@@ -167,6 +176,8 @@ class EtcdStore:
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
         try:
             return method(request, timeout=self._deadline)
+        except ValueError:  # gRPC's word for a closed channel
+            raise Unavailable("the API server is stopping") from None
         except grpc.RpcError as error:
             raised = _translated(error)
             if isinstance(raised, Compacted):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from apiserver.store.etcd import EtcdStore
+from apiserver.store.protocol import Unavailable
 
 
 class Etcd:
@@ -34,6 +38,16 @@ class Etcd:
                 "--log-level=warn",
             ]
             self._process = subprocess.Popen([binary, *arguments], cwd=self.folder, stdout=log, stderr=log)
+        store = EtcdStore(self.server)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                store.revision()
+            except Unavailable:
+                assert time.monotonic() < deadline, (self.folder / "etcd.log").read_text()
+            else:
+                break
+        store.close()
 
     def kill(self) -> None:
         if self._process is not None:
