@@ -22,7 +22,7 @@ from kubelet.server.connection import Connection
 from kubelet.server.dockerstream import DockerError, container_path, open_stream
 from kubelet.server.session import Session
 from kubelet.server.streams import SUCCESS, Channel
-from kubelet.server.upgrade import Answer, Headers, open_streams
+from kubelet.server.upgrade import Answer, Headers, finish_streams, open_streams
 from machinery.errors import BadRequest, InternalError
 from machinery.objects import Object
 
@@ -74,7 +74,7 @@ def execute(
     try:
         process = open_stream(client, "POST", f"/exec/{exec_id}/start", body={"Detach": False, "Tty": options.tty})
     except DockerError as error:
-        streams.finish(_internal(f"error executing command in container: {error}"))
+        finish_streams(conn, streams, _internal(f"error executing command in container: {error}"))
         return
     try:
         session = Session(
@@ -92,10 +92,10 @@ def execute(
     if ended:
         result = _wait_for_exit(client, exec_id)
         if session.start_error and not result["Pid"]:
-            streams.finish(_internal(f"error executing command in container: {session.start_error}"))
+            finish_streams(conn, streams, _internal(f"error executing command in container: {session.start_error}"))
         else:
             session.release()
-            streams.finish(exit_status(int(result["ExitCode"] or 0)))
+            finish_streams(conn, streams, exit_status(int(result["ExitCode"] or 0)))
 
 
 def _create(
@@ -180,7 +180,7 @@ def attach(
     try:
         process = open_stream(client, "POST", container_path(container_id, "attach"), query)
     except DockerError as error:
-        streams.finish(_internal(f"error attaching to container: {error}"))
+        finish_streams(conn, streams, _internal(f"error attaching to container: {error}"))
         return
 
     def resize(height: int, width: int) -> None:
@@ -191,7 +191,7 @@ def attach(
 
     try:
         if Session(conn, streams, process, terminal=terminal, resize=resize).run(early):
-            streams.finish(SUCCESS)
+            finish_streams(conn, streams, SUCCESS)
     finally:
         process.close()
 

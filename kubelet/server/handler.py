@@ -22,9 +22,9 @@ from kubelet.server.connection import Connection
 from kubelet.server.dockerstream import DockerError
 from kubelet.server.host import PodHost
 from kubelet.server.spdy import SpdyError
-from machinery.websocket import is_websocket
 from machinery.errors import ApiError, BadRequest, Forbidden, NotFound
 from machinery.objects import Object
+from machinery.websocket import is_websocket
 
 if TYPE_CHECKING:
     from kubelet.server.server import KubeletServer
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _IDLE_SECONDS = 90.0  # between requests on a kept-alive connection
 _HEADER_SECONDS = 10.0
-_LINGER_SECONDS = 5.0  # for the client of a stream to read the end of it
+_LINGER_SECONDS = 2.0  # for the client of a stream to close its end, too
 _ADMINISTRATORS = "system:masters"
 _VERBS = {"GET": "get", "POST": "create"}
 

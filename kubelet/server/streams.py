@@ -23,8 +23,8 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from kubelet.server import spdy
-from machinery.websocket import Piece, WebSocket
 from machinery.objects import Object
+from machinery.websocket import Piece, WebSocket
 
 V5, V4, V3, V2 = "v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io"
 WEBSOCKET_PROTOCOLS = (V5, V4, "v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io")
@@ -66,7 +66,7 @@ class Streams(Protocol):
         """Sends output."""
 
     def finish(self, status: Object) -> None:
-        """Tells how it ended, and ends the session."""
+        """Tells how it ended, and ends our half of the session: the client is to say goodbye, or just to go."""
 
 
 class WebSocketStreams:
@@ -192,14 +192,16 @@ class SpdyStreams:
             self._session.send(stream, data)
 
     def finish(self, status: Object) -> None:
-        """Ends each stream of ours, the error stream last: it is what the client waits for."""
+        """Ends each stream of ours, the error stream last: it is what the client waits for.
+
+        There is no GOAWAY: spdystream stops reading at it, and may lose what it has not handed out yet.
+        """
         for channel in (Channel.STDOUT, Channel.STDERR):
             if channel in self._streams:
                 self._session.send(self._streams[channel], b"", end=True)
         if Channel.ERROR in self._streams:
             message = error_message(status, as_json=self._json_status) or b""
             self._session.send(self._streams[Channel.ERROR], message, end=True)
-        self._session.leave()
 
 
 _CHANNEL_NAMES = {

@@ -15,10 +15,12 @@ from kubelet.server import streams
 from kubelet.server.connection import Connection
 from kubelet.server.streams import Channel, Received, SpdyStreams, Streams, WebSocketStreams
 from machinery import websocket
+from machinery.objects import Object
 
 Headers = Message
 Answer = Callable[[list[tuple[str, str]]], None]  # writes a 101 with these headers
 _STREAMS_SECONDS = 30.0  # upstream: DefaultStreamCreationTimeout
+_FAREWELL_SECONDS = 10.0
 
 
 class UpgradeError(Exception):
@@ -92,3 +94,14 @@ def open_streams(
         early += spdy_streams.receive(data)
     conn.deadline = None
     return spdy_streams, early
+
+
+def finish_streams(conn: Connection, streams: Streams, status: Object) -> None:
+    """Tells the client how its process ended, and gives it time to read all and to leave first.
+
+    Clients take the end of the connection for the end of everything, also of what has not been read yet.
+    """
+    streams.finish(status)
+    conn.deadline = time.monotonic() + _FAREWELL_SECONDS
+    while not streams.closed and (data := conn.read()):
+        streams.receive(data)
