@@ -58,8 +58,6 @@ def _size(document: Any, pointer: Any) -> int:
 
 
 def unprocessable(why: str) -> Invalid:
-    """Upstream's 422 for a well-formed patch that cannot be applied; the reason stands in its causes."""
-    return Invalid(
-        "the server rejected our request due to an error in our request",
-        details={"causes": [{"reason": "UnexpectedServerResponse", "message": why}]},
-    )
+    """Upstream's 422 for a well-formed patch that cannot be applied; upstream keeps the reason to itself."""
+    # kubectl shows the message only where there are details.
+    return Invalid(f"the server rejected our request due to an error in our request: {why}", details={})

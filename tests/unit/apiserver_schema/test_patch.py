@@ -170,8 +170,7 @@ def test_json_patch() -> None:
 def test_json_patches_that_do_not_apply(operation: Object, why: str) -> None:
     with pytest.raises(Invalid) as caught:
         json_patch(operation)
-    assert caught.value.message == "the server rejected our request due to an error in our request"
-    assert caught.value.details == {"causes": [{"reason": "UnexpectedServerResponse", "message": why}]}
+    assert caught.value.message == f"the server rejected our request due to an error in our request: {why}"
 
 
 def test_json_patches_have_limits() -> None:
@@ -181,7 +180,7 @@ def test_json_patches_have_limits() -> None:
     doubling = [{"op": "copy", "from": "/metadata", "path": f"/metadata/{number}"} for number in range(40)]
     with pytest.raises(Invalid) as caught:
         json_patch(*doubling)
-    assert "the accumulated size increase of copy is" in str(caught.value.details)
+    assert "the accumulated size increase of copy is" in caught.value.message
 
 
 @pytest.mark.parametrize(
