@@ -1,0 +1,39 @@
+"""Which UDP flows are stale."""
+
+import pytest
+
+from proxy.conntrack import Flow, destinations, stale
+from proxy.model import service_ports
+
+VIP = "172.30.1.1"
+
+
+@pytest.fixture
+def wanted(service, endpoint_slice):
+    udp = {"port": 53, "protocol": "UDP", "nodePort": 30053}
+    made = service(type="NodePort", ports=[udp, {"port": 53, "protocol": "TCP", "name": "tcp"}])
+    pods = endpoint_slice("172.17.0.2", ports=[{"port": 5353, "protocol": "UDP"}])
+    return destinations(service_ports([made], [pods], "n"))
+
+
+def test_destinations(wanted):
+    assert wanted == {(VIP, 53): {"172.17.0.2:5353"}, ("", 30053): {"172.17.0.2:5353"}}
+
+
+@pytest.mark.parametrize(
+    ("destination", "port", "answered_by", "is_stale"),
+    [
+        (VIP, 53, "172.17.0.2:5353", False),
+        (VIP, 53, "172.17.0.9:5353", True),  # the pod is gone
+        (VIP, 53, f"{VIP}:53", True),  # the flow is older than the first endpoint, and was never translated
+        ("10.0.2.15", 30053, "172.17.0.2:5353", False),
+        ("10.0.2.15", 30053, "172.17.0.9:5353", True),
+        ("192.0.2.1", 30053, "192.0.2.1:30053", False),  # somebody's own traffic to that port
+        ("192.0.2.1", 53, "192.0.2.1:53", False),
+        ("172.30.1.9", 53, "172.17.0.2:5353", True),  # the Service is gone
+    ],
+)
+def test_stale(wanted, destination, port, answered_by, is_stale):
+    flow = Flow("172.17.0.7", 40000, destination, port, answered_by)
+    gone = {("172.30.1.9", 53): frozenset({"172.17.0.2:5353"})}
+    assert stale([flow], wanted, gone) == ([flow] if is_stale else [])
