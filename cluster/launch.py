@@ -151,12 +151,11 @@ def start_supervisor(state: State) -> int:
 def _wait_well(state: State, known: record.Record, progress: Progress, deadline: float) -> None:
     api = health.client(state)
     table = components(state, known)
-    for component in table[:2]:
-        with progress.step(component.name):
-            health.wait_until(component.name, partial(health.probe, component, state, api), state, deadline)
+    waiting = [(component.name, [component]) for component in table[:2]] + [("other components", table[2:])]
+    for name, group in waiting:
+        with progress.step(name) as step:
+            for component in group:
+                health.wait_until(component.name, partial(health.probe, component, state, api), state, deadline)
+            step.note("healthy")
     with progress.step(f"node {known.node} Ready"):
         health.wait_node_ready(api, known.node, state, deadline)
-    with progress.step("all components") as step:
-        for component in table[2:]:
-            health.wait_until(component.name, partial(health.probe, component, state, api), state, deadline)
-        step.note("healthy")

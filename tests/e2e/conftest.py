@@ -15,7 +15,7 @@ from e2e import harness
 from e2e.harness import Cluster, Kubectl
 
 from cluster import lock
-from cluster.settings import State
+from cluster.settings import REPOSITORY, State
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +65,19 @@ def kubectl(cluster: Cluster, kubectl_binary: Path) -> Iterator[Kubectl]:
     yield kubectl
     if cluster.is_running():
         kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture
+def newest(cluster: Cluster, kubectls: dict[str, Path]) -> Kubectl:
+    """One kubectl, where its generation does not matter."""
+    return Kubectl(kubectls[max(kubectls)], cluster.kubeconfig)
+
+
+@pytest.fixture
+def sise(newest: Kubectl) -> Kubectl:
+    """The demo's pod and Service, answering."""
+    kubectl = newest._replace(namespace="namingthings")
+    files = ("namingthings", "sise", "simpleservice")
+    kubectl("apply", *(f"--filename={REPOSITORY}/demo/{name}.yaml" for name in files))
+    harness.eventually(harness.vip_answers)
+    return kubectl

@@ -8,8 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from cluster import lock, table
 from cluster.processes import Process
@@ -19,6 +22,29 @@ CACHE = REPOSITORY / ".cache"
 # The generations: from Debian 12's own to the newest that the cluster must serve.
 OLD = 23
 GENERATIONS = {"1.20": (0, OLD), "1.32": (32, 99)}
+
+
+T = TypeVar("T")
+VIP = "http://172.30.40.155/endpoint0"  # of the demo's Service
+
+
+def eventually(ask: Callable[[], T | None], seconds: float = 60) -> T:
+    """The first answer that is not empty; what happens in another process can only be asked for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"it did not become so within {seconds:.0f} s"
+        time.sleep(0.05)
+
+
+def vip_answers() -> bool:
+    try:
+        with urllib.request.urlopen(VIP, timeout=2) as answer:
+            return b"all is well" in answer.read()
+    except OSError:
+        return False
 
 
 class Cluster(NamedTuple):
