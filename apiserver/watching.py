@@ -83,6 +83,7 @@ class WatchStream:
                 yield _error(self._refused)
             return
         try:
+            yield b""  # the headers at once: a client waits for them before it can give up
             yield from self._initial_events()
             yield from self._events(self._watcher)
         except ApiError as error:
