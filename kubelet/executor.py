@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kubelet import env, hairpin, hooks, imagenames, pods, spec
+from kubelet import env, hairpin, hooks, imagenames, pods, signals, spec
 from kubelet import plan as actions
 from kubelet.backoff import after_retry
 from kubelet.handlers import Outcome, Target
@@ -45,6 +45,8 @@ Tell = Callable[[str, Change], None]
 
 SANDBOX_RETRY = 1.0
 CONFIG_RETRY = 10.0
+# For so long after its start a container is taken to be still on its way to a handler for its stop signal.
+YOUNG, REPEAT_AFTER = 10.0, 0.2
 # Volumes are tried again after 0.5 s, 1 s, … as upstream's operation executor does.
 FIRST_MOUNT_RETRY, LONGEST_MOUNT_RETRY = 0.5, 122.0
 
@@ -167,7 +169,7 @@ class Executor:
                 self.runtime.remove(sandbox_id)
             return
         state.sandbox_error = None
-        state.containers[sandbox_id] = found
+        self.see(state, found)
 
     # Containers
 
@@ -205,14 +207,14 @@ class Executor:
         except RuntimeFailure as error:
             self._failed(state, name, "RunContainerError", f'failed to start container "{name}": {error}', 0.0)
             if found := self.runtime.inspect(container_id):
-                state.containers[container_id] = found
+                self.see(state, found)
             return
         found = self.runtime.inspect(container_id)
         if found is None:
             return
-        state.containers[container_id] = found
         self.events.container(state.pod, name, "Normal", "Started", f"Started container {name}")
         log.info("Pod %s: started container %s", pods.path(state.pod), name)
+        self.see(state, found)
         if found.running:
             self.attend(state, container, found)
             self._post_start(state, container, found)
@@ -253,9 +255,11 @@ class Executor:
         )
         return spec.container_plan(state.pod, container, around)
 
-    def _failed(self, state: PodState, name: str, reason: str, message: str, retry: float) -> None:
+    def _failed(
+        self, state: PodState, name: str, reason: str, message: str, retry: float, shown: str = ""
+    ) -> None:
         log.warning("Pod %s, container %s: %s: %s", pods.path(state.pod), name, reason, message)
-        self.events.container(state.pod, name, "Warning", "Failed", f"Error: {message}")
+        self.events.container(state.pod, name, "Warning", "Failed", f"Error: {shown or message}")
         state.errors[name] = StartError(reason, message, time.time() + retry)
 
     # Images
@@ -265,7 +269,7 @@ class Executor:
         name, reference = container["name"], str(container["image"])
         if complaint := imagenames.complaint(reference):
             self.events.container(state.pod, name, "Warning", "InspectFailed", complaint)
-            self._failed(state, name, "InvalidImageName", complaint, CONFIG_RETRY)
+            self._failed(state, name, "InvalidImageName", complaint, CONFIG_RETRY, "InvalidImageName")
             return None
         policy, found = imagenames.policy(container), self.images.get(reference)
         pull = state.pulls.get(name)
@@ -278,7 +282,7 @@ class Executor:
         if policy == "Never":
             message = f'Container image "{reference}" is not present with pull policy of Never'
             self.events.container(state.pod, name, "Warning", "ErrImageNeverPull", message)
-            self._failed(state, name, "ErrImageNeverPull", message, CONFIG_RETRY)
+            self._failed(state, name, "ErrImageNeverPull", message, CONFIG_RETRY, "ErrImageNeverPull")
             return None
         self._begin_pull(state, name, reference)
         return None
@@ -370,8 +374,14 @@ class Executor:
         self.pool.submit(call)
 
     def _send_stop_signal(self, state: PodState, container_id: str) -> None:
-        self.runtime.signal(container_id, state.containers[container_id].stop_signal)
-        state.stops[container_id].signalled = time.time()
+        """Again, if it was so young that it had no handler for the signal yet (see signals.py)."""
+        found, stop, now = state.containers[container_id], state.stops[container_id], time.time()
+        heard = signals.is_heard(found.pid, found.stop_signal)
+        if heard or stop.signalled is None:
+            self.runtime.signal(container_id, found.stop_signal)
+        young = now - (found.started or now) < YOUNG
+        stop.repeat_at = now + REPEAT_AFTER if young and not heard else None
+        stop.signalled = stop.signalled or now
 
     def _remove(self, state: PodState, container_id: str) -> None:
         self.prober.forget(container_id)
@@ -381,8 +391,19 @@ class Executor:
     def _target(self, state: PodState, container: pods.Spec, found: Container) -> Target:
         return Target(found.id, self._address(state), container)
 
-    def last_words(self, state: PodState, found: Container) -> str:
-        """The termination message of a container that has ended."""
+    def see(self, state: PodState, found: Container) -> None:
+        """Takes in what the runtime says of a container; when it has ended, its probes stop and its last words are
+        read."""
+        if not state.see(found):
+            return
+        self.prober.forget(found.id)
+        if found.sandbox:
+            log.warning("Pod %s: its sandbox has ended", pods.path(state.pod))
+            return
+        state.messages[found.id] = self._last_words(state, found)
+        log.info("Pod %s: container %s ended with %d", pods.path(state.pod), found.name, found.exit_code)
+
+    def _last_words(self, state: PodState, found: Container) -> str:
         container = pods.container(state.pod, found.name)
         if container is None:
             return ""

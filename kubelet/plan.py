@@ -217,6 +217,10 @@ def _stop(state: PodState, container: Container, message: str, grace: float, now
         deadline = max(deadline, stop.signalled + SHORTEST_GRACE)
     if now < deadline:
         out.wake(deadline)
+        if stop.repeat_at is not None and now >= stop.repeat_at:
+            out.do(SendStopSignal(container.id))
+        elif stop.repeat_at is not None:
+            out.wake(stop.repeat_at)
     elif not stop.killed:
         out.do(Kill(container.id))
 

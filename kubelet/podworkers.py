@@ -19,7 +19,7 @@ from kubelet import pods
 from kubelet.executor import Executor
 from kubelet.plan import plan
 from kubelet.runtime.protocol import Container, RuntimeUnavailable
-from kubelet.state import Failure, PodState, Verdict, ended
+from kubelet.state import Failure, PodState, Verdict
 from kubelet.status import NodeFacts, status
 from kubelet.statuswriter import StatusWriter
 from machinery.controller import Controller
@@ -198,22 +198,12 @@ class PodWorkers:
                 record.dirty.discard(container_id)
 
     def _look(self, state: PodState, container_id: str) -> None:
-        before, found = state.containers.get(container_id), self.executor.runtime.inspect(container_id)
-        if found is None:
-            self.executor.prober.forget(container_id)
-            state.forget_container(container_id)
+        found = self.executor.runtime.inspect(container_id)
+        if found is not None:
+            self.executor.see(state, found)
             return
-        state.containers[container_id] = found
-        if ended(found) and not (before and ended(before)):
-            self._has_ended(state, found)
-
-    def _has_ended(self, state: PodState, found: Container) -> None:
-        self.executor.prober.forget(found.id)
-        if found.sandbox:
-            log.warning("Pod %s: its sandbox has ended", pods.path(state.pod))
-            return
-        state.messages[found.id] = self.executor.last_words(state, found)
-        log.info("Pod %s: container %s ended with %d", pods.path(state.pod), found.name, found.exit_code)
+        self.executor.prober.forget(container_id)
+        state.forget_container(container_id)
 
     def _adopt(self, state: PodState, containers: list[Container]) -> None:
         seen = {found.id for found in containers}
@@ -221,10 +211,7 @@ class PodWorkers:
             self.executor.prober.forget(lost)
             state.forget_container(lost)
         for found in containers:
-            before = state.containers.get(found.id)
-            state.containers[found.id] = found
-            if before is not None and ended(found) and not ended(before):
-                self._has_ended(state, found)
+            self.executor.see(state, found)
         for found in containers:
             container = pods.container(state.pod, found.name)
             if found.running and container is not None and found.id not in state.verdicts:

@@ -46,6 +46,7 @@ class Stop:
     grace: float
     hook: Literal["", "running", "done"] = ""
     signalled: float | None = None
+    repeat_at: float | None = None  # it could not hear the signal yet: see whether it can by then
     killed: bool = False
 
 
@@ -93,6 +94,7 @@ class PodState:
     crash_backoffs: dict[str, Backoff] = field(default_factory=dict)
     errors: dict[str, StartError] = field(default_factory=dict)
     sandbox_error: StartError | None = None
+    address: str = ""  # of the last sandbox; an ended pod keeps showing it
     volumes: Volumes = field(default_factory=Volumes)
 
     @property
@@ -117,6 +119,14 @@ class PodState:
 
     def apps(self) -> list[Container]:
         return [c for c in self.containers.values() if not c.sandbox]
+
+    def see(self, found: Container) -> bool:
+        """Takes in what the runtime says of a container; tells whether it has ended since it was seen last."""
+        before = self.containers.get(found.id)
+        self.containers[found.id] = found
+        if found.sandbox and found.ip:
+            self.address = found.ip
+        return ended(found) and not (before and ended(before))
 
     def forget_container(self, container_id: str) -> None:
         for table in (self.containers, self.verdicts, self.messages, self.stops, self.post_start):

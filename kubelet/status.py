@@ -34,9 +34,10 @@ def status(state: PodState, node: NodeFacts, now: float) -> Status:
     recorded: Status = pod.get("status") or {}
     init = [container_status(state, spec, now, init=True) for spec in pods.init_containers(pod)]
     apps = [container_status(state, spec, now) for spec in pods.containers(pod)]
-    over = bool(state.failure) or _all_stopped_for_good(state)
+    failed = bool(state.failure) and not any(c.running for c in state.apps())  # upstream waits for the last to stop
+    over = failed or _all_stopped_for_good(state)
     out: Status = {
-        "phase": phase.of(pod, init, apps, over=over, failed=bool(state.failure)),
+        "phase": phase.of(pod, init, apps, over=over, failed=failed),
         "conditions": [],
         "hostIP": node.ip,
         "hostIPs": [{"ip": node.ip}],
@@ -44,7 +45,7 @@ def status(state: PodState, node: NodeFacts, now: float) -> Status:
         **_addresses(state, node, recorded),
         "qosClass": recorded.get("qosClass") or pods.qos_class(pod),
     }
-    if state.failure:
+    if state.failure and failed:
         out |= {"reason": state.failure.reason, "message": state.failure.message}
     elif recorded.get("phase") == "Failed":  # the kubelet that failed it may have been an earlier one
         out |= {field: recorded[field] for field in ("reason", "message") if field in recorded}
@@ -63,12 +64,9 @@ def _all_stopped_for_good(state: PodState) -> bool:
 
 
 def _addresses(state: PodState, node: NodeFacts, recorded: Status) -> Status:
-    sandbox = state.sandbox()
-    if sandbox is None:
-        kept = {field: recorded[field] for field in ("podIP", "podIPs") if recorded.get(field)}
-        leaving = pods.is_deleting(state.pod) or state.failure or recorded.get("phase") in ("Succeeded", "Failed")
-        return kept if leaving or any(ended(c) for c in state.apps()) else {}
-    address = node.ip if pods.is_host_network(state.pod) else sandbox.ip
+    """An address once given stays in the status until another takes its place, also when the sandbox is gone."""
+    address = node.ip if pods.is_host_network(state.pod) and state.sandboxes() else state.address
+    address = address or recorded.get("podIP", "")
     return {"podIP": address, "podIPs": [{"ip": address}]} if address else {}
 
 
