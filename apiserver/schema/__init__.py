@@ -6,10 +6,13 @@ absent, a value of the wrong type is an error that names the Go field, required 
     body.py         bytes → value: JSON, YAML, malformed input, duplicate keys
     definitions.py  upstream's OpenAPI definitions, from the package kubernetes-validate
     nodes.py        a definition compiled to a tree that checks values in place
+    compiled.py     those trees, kept
+    protobuf.py     the few bodies that kubectl since 1.32 sends in no other form
     formats.py      times, quantities, base64
     decode.py       what the rest of the API server calls
 """
 
-from apiserver.schema.decode import check, decode, node_of, preload
+from apiserver.schema.compiled import node_of, preload
+from apiserver.schema.decode import check, decode
 
 __all__ = ["check", "decode", "node_of", "preload"]

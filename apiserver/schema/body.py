@@ -14,11 +14,13 @@ from typing import Any
 import orjson
 import yaml
 
+from apiserver.schema import protobuf
 from apiserver.schema.nodes import Node, Problem
 from machinery.errors import UnsupportedMediaType
 
 JSON = "application/json"
 YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 # A YAML document of aliases to aliases may be a few lines and still stand for more nodes than fit into memory.
 _MOST_YAML_NODES = 1_000_000
 
@@ -42,12 +44,24 @@ class MalformedError(ValueError):
 
 def parse(body: bytes, content_type: str) -> Any:
     """The value of a body; raises MalformedError, or UnsupportedMediaType for what is neither JSON nor YAML."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in (JSON, ""):
+    if is_json(content_type):
         return parse_json(body)
-    if media_type == YAML:
+    if _media_type(content_type) == YAML:
         return _parse_yaml(body)
+    if _media_type(content_type) == PROTOBUF:
+        value = protobuf.parse(body)
+        if value is not None:
+            return value
     raise unsupported_media_type(JSON, YAML)
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a body of this type is JSON, as it is when the client does not say."""
+    return _media_type(content_type) in (JSON, "")
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def unsupported_media_type(*accepted: str) -> UnsupportedMediaType:

@@ -6,14 +6,12 @@ else they must be the ones of the path; field validation is Strict (refuse), War
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import orjson
 
 from apiserver.kind import Kind
 from apiserver.schema import body as bodies
-from apiserver.schema import definitions
-from apiserver.schema.nodes import Compiler, MismatchError, Node, Problem, Struct
+from apiserver.schema.compiled import is_registered, node_of
+from apiserver.schema.nodes import MismatchError, Problem, Struct
 from machinery.errors import BadRequest, FieldError, Invalid, invalid, quote
 from machinery.objects import Object
 
@@ -22,31 +20,6 @@ _MOST_PROBLEMS = 100
 # How Go prints the struct that upstream first reads a body into.
 _IDENTITY = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
-
-_nodes: dict[str, Node] = {}
-# (apiVersion, kind) of everything that upstream knows: such a body is of the wrong kind, any other is of no kind.
-_registered: set[tuple[str, str]] = set()
-
-
-def preload(names: Iterable[str]) -> None:
-    """Compiles these definitions and what they refer to; done once before the workers fork, so that they share it."""
-    known = definitions.load()
-    compiler = Compiler(known, _nodes)
-    for name in names:
-        if name in known:
-            compiler.definition(name)
-    if not _registered:
-        for schema in known.values():
-            for row in schema.get("x-kubernetes-group-version-kind", ()):
-                version = f"{row['group']}/{row['version']}" if row["group"] else row["version"]
-                _registered.add((version, row["kind"]))
-
-
-def node_of(definition: str) -> Node:
-    """The compiled form of a definition; raises KeyError for an unknown name."""
-    if definition not in _nodes:
-        preload([definition])
-    return _nodes[definition]
 
 
 def decode(
@@ -68,7 +41,7 @@ def decode(
         raise _unrecognized(kind, text, body) from None
     api_version = f"{kind.group}/{version}" if kind.group and version else version or kind.api_version
     found_version, found_kind = _check_identity(kind, api_version, obj, body)
-    duplicates = field_validation != "Ignore" and _is_json(content_type) and bodies.may_have_duplicates(body, obj)
+    duplicates = field_validation != "Ignore" and bodies.is_json(content_type) and bodies.may_have_duplicates(body, obj)
     if version not in ("", kind.version) and kind.convert is not None:
         kind.convert(obj, version, True)
     try:
@@ -105,10 +78,6 @@ def check(kind: Kind, obj: Object, *, field_validation: str = "Warn") -> tuple[O
     return obj, texts
 
 
-def _is_json(content_type: str) -> bool:
-    return "yaml" not in content_type
-
-
 def _texts(problems: list[Problem]) -> list[str]:
     return [str(problem) for problem in problems[:_MOST_PROBLEMS]]
 
@@ -126,7 +95,7 @@ def _check_identity(kind: Kind, api_version: str, obj: object, body: bytes) -> t
     found_version, found_kind = obj.get("apiVersion") or api_version, obj.get("kind") or kind.kind
     if (found_version, found_kind) == (api_version, kind.kind):
         return found_version, found_kind
-    if (found_version, found_kind) not in _registered:
+    if not is_registered(found_version, found_kind):
         why = f"no kind {quote(found_kind)} is registered for version {quote(found_version)} in scheme {quote(_SCHEME)}"
         raise _cannot_be_handled(kind, found_version, found_kind, why)
     if found_kind != kind.kind:

@@ -1,0 +1,178 @@
+"""The few protobuf bodies that are understood: those of kubectl's commands since 1.32.
+
+Protobuf is not a form of this API, and other bodies in it get 415. But ``kubectl create namespace`` and its like send
+it since 1.32, whatever the server says, and Go's typed clients do so with every deletion. What a field is comes from
+the schema; only its number is needed beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from apiserver.schema.compiled import node_of
+from apiserver.schema.nodes import Array, Integer, IntOrString, Map, Node, Quantity, Scalar, Struct, Text
+from machinery.objects import Object, format_time
+
+_MAGIC = b"k8s\0"
+
+_CORE, _META = "io.k8s.api.core.v1", "io.k8s.apimachinery.pkg.apis.meta.v1"
+_KINDS = {
+    "ConfigMap": _CORE,
+    "DeleteOptions": _META,
+    "Eviction": "io.k8s.api.policy.v1",
+    "Namespace": _CORE,
+    "Secret": _CORE,
+    "SelfSubjectReview": "io.k8s.api.authentication.v1",
+    "Service": _CORE,
+    "ServiceAccount": _CORE,
+    "TokenRequest": "io.k8s.api.authentication.v1",
+}
+
+# Fields with their numbers. A star marks what Go keeps as a pointer: it is sent only when it is set, so that zero and
+# false mean something; others are always sent, and zero means that they are not set.
+_FIELDS = {
+    "v1.BoundObjectReference": "kind 1, apiVersion 2, name 3, uid 4",
+    "v1.ClientIPConfig": "timeoutSeconds* 1",
+    "v1.ConfigMap": "metadata 1, data 2, binaryData 3, immutable* 4",
+    "v1.DeleteOptions": "gracePeriodSeconds* 1, preconditions 2, orphanDependents* 3, propagationPolicy 4, dryRun 5",
+    "v1.Eviction": "metadata 1, deleteOptions 2",
+    "v1.LocalObjectReference": "name 1",
+    "v1.Namespace": "metadata 1, spec 2",
+    "v1.NamespaceSpec": "finalizers 1",
+    "v1.ObjectMeta": "name 1, generateName 2, namespace 3, selfLink 4, uid 5, resourceVersion 6, generation 7, "
+    "creationTimestamp 8, deletionTimestamp 9, deletionGracePeriodSeconds* 10, labels 11, annotations 12, "
+    "ownerReferences 13, finalizers 14",
+    "v1.ObjectReference": "kind 1, namespace 2, name 3, uid 4, apiVersion 5, resourceVersion 6, fieldPath 7",
+    "v1.OwnerReference": "kind 1, name 3, uid 4, apiVersion 5, controller* 6, blockOwnerDeletion* 7",
+    "v1.Preconditions": "uid 1, resourceVersion 2",
+    "v1.Secret": "metadata 1, data 2, type 3, stringData 4, immutable* 5",
+    "v1.SelfSubjectReview": "metadata 1",
+    "v1.Service": "metadata 1, spec 2",
+    "v1.ServiceAccount": "metadata 1, secrets 2, imagePullSecrets 3, automountServiceAccountToken* 4",
+    "v1.ServicePort": "name 1, protocol 2, port 3, targetPort 4, nodePort 5, appProtocol 6",
+    "v1.ServiceSpec": "ports 1, selector 2, clusterIP 3, type 4, externalIPs 5, sessionAffinity 7, loadBalancerIP 8, "
+    "loadBalancerSourceRanges 9, externalName 10, externalTrafficPolicy 11, healthCheckNodePort 12, "
+    "publishNotReadyAddresses 13, sessionAffinityConfig 14, ipFamilyPolicy 17, clusterIPs 18, ipFamilies 19, "
+    "allocateLoadBalancerNodePorts* 20, loadBalancerClass 21, internalTrafficPolicy 22, trafficDistribution 23",
+    "v1.SessionAffinityConfig": "clientIP 1",
+    "v1.TokenRequest": "metadata 1, spec 2",
+    "v1.TokenRequestSpec": "audiences 1, boundObjectRef 3, expirationSeconds* 4",
+}
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+class _UnknownError(Exception):
+    """Nothing that is understood here."""
+
+
+def parse(body: bytes) -> Object | None:
+    """The object in a body; None for what is not understood."""
+    if not body.startswith(_MAGIC):
+        return None
+    try:
+        envelope = dict(_parts(body[len(_MAGIC) :]))
+        identity = {number: value.decode() for number, value in _parts(envelope[1])}
+        kind = identity.get(2, "")
+        obj = _message(node_of(f"{_KINDS[kind]}.{kind}"), envelope[2])
+    except (_UnknownError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
+        return None
+    return {"apiVersion": identity.get(1, ""), "kind": kind, **obj}
+
+
+@cache
+def _numbers(go_type: str) -> dict[int, tuple[str, bool]]:
+    """Number → field, and whether its zero value counts."""
+    fields = (field.split() for field in _FIELDS[go_type].split(", ") if field)
+    return {int(number): (name.rstrip("*"), name.endswith("*")) for name, number in fields}
+
+
+def _message(node: Node, data: bytes) -> Object:
+    """A struct's fields."""
+    numbers = _numbers(node.go)
+    found: Object = {}
+    for number, raw in _parts(data):
+        if number not in numbers:
+            continue  # status and managedFields, which such a client may not set anyway
+        name, zero_counts = numbers[number]
+        child = node.child(name)
+        if isinstance(child, Array):
+            found.setdefault(name, []).append(_value(child.item, raw))
+        elif isinstance(child, Map):
+            entry = dict(_parts(raw))
+            found.setdefault(name, {})[entry.get(1, b"").decode()] = _value(child.item, entry.get(2, b""))
+        elif child is not None:
+            value = _value(child, raw)
+            if value or zero_counts or isinstance(child, Struct):
+                found[name] = value
+    return found
+
+
+def _value(node: Node, raw: Any) -> Any:
+    match node:
+        case Struct():
+            return _message(node, raw)
+        case Quantity():
+            return dict(_parts(raw)).get(1, b"").decode()
+        case IntOrString():
+            parts = dict(_parts(raw))
+            return parts.get(3, b"").decode() if parts.get(1) else _signed(parts.get(2, 0))
+        case Integer():
+            return _signed(raw)
+        case Text(go="[]uint8"):
+            return base64.b64encode(raw).decode()
+        case Text():
+            parts = dict(_parts(raw))
+            return format_time(datetime.fromtimestamp(_signed(parts.get(1, 0)), UTC)) if parts else None
+        case Scalar(wanted=wanted):
+            return raw.decode() if wanted is str else bool(raw)
+    raise _UnknownError(node.go)
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _parts(data: bytes) -> Iterator[tuple[int, Any]]:
+    """The numbers and raw values of a message's fields."""
+    at = 0
+    while at < len(data):
+        tag, at = _varint(data, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            value, at = _varint(data, at)
+            yield number, value
+        elif wire == _BYTES:
+            size, at = _varint(data, at)
+            if at + size > len(data):
+                raise _UnknownError("cut short")
+            yield number, data[at : at + size]
+            at += size
+        elif wire in (_FIXED32, _FIXED64):
+            form = "<I" if wire == _FIXED32 else "<Q"
+            try:
+                (value,) = struct.unpack_from(form, data, at)
+            except struct.error:
+                raise _UnknownError("cut short") from None
+            yield number, value
+            at += struct.calcsize(form)
+        else:
+            raise _UnknownError(f"wire type {wire}")
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise _UnknownError("cut short")
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        at += 1
+        if byte < 0x80:
+            return value, at
