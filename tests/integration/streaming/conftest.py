@@ -88,7 +88,8 @@ class Host:
         """A pod whose container runs the command; called again, the next attempt of it, or another container."""
         key = ("default", name)
         attempts = self._containers.setdefault((*key, container), [])
-        network = {"NetworkMode": f"container:{self._any_id(name)}"} if self._any_id(name) else {}
+        other = self._any_id(name) if not attempts else ""
+        network = {"NetworkMode": f"container:{other}"} if other else {}
         created = self.docker.create_container(
             self._image, command, tty=tty, stdin_open=stdin, labels={LABEL: "streaming"}, stop_signal="SIGKILL",
             environment={"PATH": "/bin"},

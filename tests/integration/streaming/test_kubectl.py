@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import pty
+import re
+import select
+import signal
+import socket
+import struct
+import termios
+import threading
 import time
+import urllib.request
 
 from collections.abc import Callable
 from typing import Any
@@ -72,3 +82,232 @@ def test_exec_of_an_echo_of_much_input(kubectl: Any, sleeper: str) -> None:
 def test_exec_of_a_process_that_does_not_read(kubectl: Any, sleeper: str) -> None:
     done = kubectl.run("exec", "-i", sleeper, "--", "sh", "-c", "exit 7", stdin=os.urandom(8 << 20))
     assert done.returncode == 7
+
+
+# --- terminals -----------------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A command behind a pseudo-terminal."""
+
+    def __init__(self, kubectl: Any, *arguments: str, rows: int = 24, columns: int = 80) -> None:
+        self.master, slave = pty.openpty()
+        self.resize(rows, columns)
+        self.process = kubectl.start(
+            *arguments, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+        os.close(slave)
+        self.output = b""
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def expect(self, text: bytes, seconds: float = 15) -> bytes:
+        deadline = time.monotonic() + seconds
+        while text not in self.output:
+            assert select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0], self.output
+            try:
+                chunk = os.read(self.master, 4096)
+            except OSError:  # the other end is closed
+                chunk = b""
+            assert chunk, self.output
+            self.output += chunk
+        before, _, self.output = self.output.partition(text)
+        return before
+
+    def close(self) -> None:
+        os.close(self.master)
+        self.process.wait(15)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe:
+                pipe.close()
+
+
+def test_exec_with_a_terminal(kubectl: Any, sleeper: str) -> None:
+    terminal = Terminal(kubectl, "exec", "-it", sleeper, "--", "sh", rows=33, columns=99)
+    terminal.type("stty size; test -t 1 && echo it is a ter''minal\n")
+    terminal.expect(b"33 99")
+    terminal.expect(b"it is a terminal")
+    terminal.resize(44, 88)
+    os.kill(terminal.process.pid, signal.SIGWINCH)
+    terminal.type("while ! stty size | grep '44 88'; do sleep 0.1; done; echo resized-o''k\n")
+    terminal.expect(b"resized-ok")
+    terminal.type("exit 5\n")
+    terminal.expect(b"command terminated with exit code 5")
+    assert terminal.process.wait(15) in (1, 5)
+    terminal.close()
+
+
+def test_interrupt_from_the_terminal(kubectl: Any, sleeper: str) -> None:
+    terminal = Terminal(kubectl, "exec", "-it", sleeper, "--", "sh")
+    terminal.type("echo rea''dy; sleep 100; echo after\n")
+    terminal.expect(b"ready")
+    terminal.type("\x03")
+    terminal.expect(b"^C")
+    terminal.expect(b"# ")
+    terminal.type("exit 6\n")
+    terminal.expect(b"exit code 6")
+    terminal.close()
+
+
+def test_a_terminal_is_hung_up_when_kubectl_is_killed(kubectl: Any, sleeper: str, wait_until: Any) -> None:
+    mark = f"mark{os.getpid()}{time.monotonic_ns()}"
+    terminal = Terminal(kubectl, "exec", "-it", sleeper, "--", "sh", "-c", f"echo star''ted; sleep 1000; : {mark}")
+    terminal.expect(b"started")
+    terminal.process.kill()
+
+    def gone() -> bool:
+        return mark.encode() not in kubectl.run("exec", sleeper, "--", "ps", "-o", "args").stdout
+
+    wait_until(gone)
+    terminal.close()
+
+
+# --- logs ----------------------------------------------------------------------------------------------------------
+
+
+def test_logs_of_an_ended_container(kubectl: Any, pod: Pod, host: Any) -> None:
+    name = pod("sh", "-c", "echo one; usleep 50000; echo two >&2; usleep 50000; printf three")
+    host.wait(name)
+    assert kubectl.run("logs", name).stdout == b"one\ntwo\nthree"
+    assert kubectl.run("logs", name, "--tail=1").stdout == b"three"
+    assert kubectl.run("logs", name, "--tail=0").stdout == b""
+    assert kubectl.run("logs", name, "--limit-bytes=5").stdout == b"one\nt"
+    assert kubectl.run("logs", name, "--since=1h").stdout == b"one\ntwo\nthree"
+    assert kubectl.run("logs", name, "--since-time=2099-01-01T00:00:00Z").stdout == b""
+    assert kubectl.run("logs", "-f", name).stdout == b"one\ntwo\nthree"
+    lines = kubectl.run("logs", name, "--timestamps").stdout.decode().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["one", "two", "three"]
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ", line) for line in lines)
+
+
+def test_logs_of_long_lines_are_whole(kubectl: Any, pod: Pod, host: Any) -> None:
+    script = "head -c 100000 /dev/zero | tr '\\0' a; echo; echo next"
+    name = pod("sh", "-c", script)
+    host.wait(name)
+    assert kubectl.run("logs", name).stdout == b"a" * 100000 + b"\nnext\n"
+    first, second = kubectl.run("logs", name, "--timestamps").stdout.splitlines()
+    assert first.split(b" ")[1:] == [b"a" * 100000]
+    assert second.split(b" ")[1:] == [b"next"]
+
+
+def test_followed_logs_arrive_as_they_are_written_and_end_with_the_container(kubectl: Any, pod: Pod, host: Any) -> None:
+    name = pod("sh", "-c", "echo first; read line; echo got $line; echo last", stdin=True)
+    follower = kubectl.start("logs", "-f", name)
+    assert follower.stdout.readline() == b"first\n"
+    writer = kubectl.run("attach", "-i", name, stdin=b"word\n")
+    assert b"got word" in writer.stdout
+    assert follower.stdout.read() == b"got word\nlast\n"
+    assert follower.wait(15) == 0
+    follower.stdout.close()
+    follower.stderr.close()
+
+
+def test_previous_logs(kubectl: Any, pod: Pod, host: Any) -> None:
+    name = pod("echo", "first attempt")
+    host.wait(name)
+    refused = kubectl.run("logs", "-p", name)
+    assert refused.returncode == 1
+    assert b'previous terminated container "main" in pod "' in refused.stderr
+    pod("echo", "second attempt", name=name)
+    host.wait(name)
+    assert kubectl.run("logs", "-p", name).stdout == b"first attempt\n"
+    assert kubectl.run("logs", name).stdout == b"second attempt\n"
+
+
+def test_refusals_of_logs_have_upstreams_words(kubectl: Any, host: Any, api: Any) -> None:
+    api.add_pod(host.set_waiting("waiting", "ContainerCreating"))
+    assert kubectl.run("logs", "waiting").stderr == (
+        b'Error from server (BadRequest): container "main" in pod "waiting" is waiting to start: ContainerCreating\n'
+    )
+    assert b'pods "nobody" not found' in kubectl.run("logs", "nobody").stderr
+    assert kubectl.run("logs", "waiting", "-c", "other").stderr in (
+        b"error: container other is not valid for pod waiting\n",
+        b"Error from server (BadRequest): container other is not valid for pod waiting\n",
+    )
+
+
+# --- attach, cp, port-forward ----------------------------------------------------------------------------------------
+
+
+def test_attach_ends_with_the_container(kubectl: Any, pod: Pod) -> None:
+    name = pod("sh", "-c", "read a; echo out $a; echo err $a >&2; exit 4", stdin=True)
+    done = kubectl.run("attach", "-i", name, stdin=b"x\n")
+    assert b"out x\n" in done.stdout
+    assert b"err x\n" in done.stderr
+
+
+def test_attach_to_a_terminal(kubectl: Any, pod: Pod) -> None:
+    name = pod("sh", tty=True, stdin=True)
+    terminal = Terminal(kubectl, "attach", "-it", name)
+    terminal.type("\necho he''re\n")
+    terminal.expect(b"here")
+    terminal.type("exit\n")
+    terminal.process.wait(15)
+    terminal.close()
+
+
+def test_cp_both_ways(kubectl: Any, sleeper: str, tmp_path: Any) -> None:
+    data = os.urandom(20 << 20)
+    (tmp_path / "up").write_bytes(data)
+    done = kubectl.run("cp", str(tmp_path / "up"), f"{sleeper}:/tmp/copy")
+    assert done.returncode == 0, done.stderr
+    done = kubectl.run("cp", f"{sleeper}:/tmp/copy", str(tmp_path / "down"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "down").read_bytes() == data
+
+
+class Forward:
+    """A running kubectl port-forward to one port."""
+
+    def __init__(self, kubectl: Any, name: str, port: int) -> None:
+        self.process = kubectl.start("port-forward", f"pod/{name}", f":{port}")
+        line = self.process.stdout.readline().decode()
+        found = re.search(r"127\.0\.0\.1:(\d+) -> ", line)
+        assert found, line
+        self.port = int(found[1])
+
+    def close(self) -> bytes:
+        self.process.terminate()
+        _, errors = self.process.communicate(timeout=15)
+        return bytes(errors)
+
+
+def test_port_forward_to_a_web_server_on_the_pods_localhost(kubectl: Any, pod: Pod) -> None:
+    name = pod("sh", "-c", "echo hello > /tmp/index.html; exec httpd -f -p 127.0.0.1:8080 -h /tmp")
+    forward = Forward(kubectl, name, 8080)
+    for _ in range(5):
+        with urllib.request.urlopen(f"http://127.0.0.1:{forward.port}/", timeout=15) as answer:
+            assert answer.read() == b"hello\n"
+    forward.close()
+
+
+def test_port_forward_carries_much_both_ways_at_once(kubectl: Any, pod: Pod) -> None:
+    name = pod("sh", "-c", "while true; do nc -l -p 7000 -e cat; done")
+    forward = Forward(kubectl, name, 7000)
+    data = os.urandom(10 << 20)
+    with socket.create_connection(("127.0.0.1", forward.port)) as connection:
+        connection.settimeout(30)
+        sender = threading.Thread(target=connection.sendall, args=(data,))
+        sender.start()
+        received = bytearray()
+        while len(received) < len(data):
+            chunk = connection.recv(1 << 20)
+            assert chunk, f"only {len(received)} bytes came back"
+            received += chunk
+        sender.join()
+    assert bytes(received) == data
+    forward.close()
+
+
+def test_port_forward_to_a_closed_port_says_so(kubectl: Any, sleeper: str) -> None:
+    forward = Forward(kubectl, sleeper, 9)
+    with socket.create_connection(("127.0.0.1", forward.port)) as connection:
+        connection.settimeout(15)
+        assert connection.recv(10) == b""
+    errors = forward.close()
+    assert b"error forwarding port 9 to pod" in errors and b"connection refused" in errors
