@@ -18,10 +18,14 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from apiserver import schema
 from apiserver.app import create_app
 from apiserver.assembly import Server, assemble
 from apiserver.config import Config
+from apiserver.registry import REGISTRY
+from apiserver.subresources import SUBRESOURCES
 from apiserver.tls import ServerTLS
+from apiserver.tunnel import TUNNELS
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +86,8 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
+        rows = SUBRESOURCES.values()
+        schema.preload([kind.definition for kind in REGISTRY.kinds()] + [row.definition for row in rows])
         return create_app(self._server)
 
     def _when_ready(self, arbiter: Any) -> None:
@@ -100,13 +106,17 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         handle_exit = worker.handle_exit
 
         def stop(number: int, frame: Any) -> None:
-            # Watches would hold their threads until the grace is over. Not in the signal handler itself: it may have
-            # interrupted someone who holds the very lock that ending them needs.
-            threading.Thread(target=self._server.cache.end_watches, name="end-watches").start()
+            # Watches and tunnels would hold their threads until the grace is over. Not in the signal handler itself: it
+            # may have interrupted someone who holds the very lock that ending them needs.
+            threading.Thread(target=self._end_streams, name="end-streams").start()
             worker._cap_keepalive(0)
             handle_exit(number, frame)
 
         signal.signal(signal.SIGTERM, stop)
+
+    def _end_streams(self) -> None:
+        self._server.cache.end_watches()
+        TUNNELS.stop()
 
     def _worker_ends(self, arbiter: Any, worker: Any) -> None:
         self._server.stop()
