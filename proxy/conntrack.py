@@ -69,8 +69,7 @@ def forget_stale(wanted: Destinations, gone: Destinations) -> int:
     from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
 
     with NFCTSocket() as conntrack:
-        only_udp = NFCTAttrTuple(proto=UDP)
-        flows = [flow for entry in conntrack.dump(tuple=only_udp) if (flow := _flow(entry))]
+        flows = [flow for entry in conntrack.dump(tuple_orig=NFCTAttrTuple(proto=UDP)) if (flow := _flow(entry))]
         found = stale(flows, wanted, gone)
         for flow in found:
             _forget(conntrack, NFCTAttrTuple, flow)

@@ -13,6 +13,9 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +24,16 @@ log = logging.getLogger(__name__)
 SINK = "kube-sink"
 ALIAS = "mini-minishift: swallows packets to Services without a rule"
 _NOTE = "; route_localnet="
-# 4 is RTPROT_STATIC: set by an administrator's program.
-ROUTE_PROTOCOL = 4
+AF_INET = int(socket.AF_INET)
+SCOPE_LINK = 253
+ROUTE_PROTOCOL = 4  # RTPROT_STATIC: set by an administrator's program
 
 BRIDGE_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 
 def ensure(service_cidr: str, cluster_cidr: str) -> None:
-    """Makes what is missing; changes nothing when all is there. Needs root."""
-    from pyroute2 import IPRoute
-
-    with IPRoute() as ip:
+    """Makes what is missing; changes nothing when all is there. Needs root; raises OSError."""
+    with _netlink() as ip:
         index = _ensure_sink(ip)
         _ensure_route(ip, index, service_cidr)
         _ensure_localnet(ip, index, cluster_cidr)
@@ -40,9 +42,7 @@ def ensure(service_cidr: str, cluster_cidr: str) -> None:
 
 def cleanup() -> None:
     """Removes the sink and with it the route, and switches back what ``ensure`` switched on."""
-    from pyroute2 import IPRoute
-
-    with IPRoute() as ip:
+    with _netlink() as ip:
         found = ip.link_lookup(ifname=SINK)
         if not found:
             return
@@ -53,6 +53,19 @@ def cleanup() -> None:
             switch.write_text("0")
         ip.link("del", index=found[0])
         log.info("removed device %s and its route", SINK)
+
+
+@contextmanager
+def _netlink() -> Iterator[Any]:
+    """A connection to the kernel. pyroute2 is imported here because that takes a tenth of a second, and memory."""
+    from pyroute2 import IPRoute
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        with IPRoute() as ip:
+            yield ip
+    except NetlinkError as error:
+        raise OSError(error.code, f"the kernel refused a device or route: {error}") from error
 
 
 def _ensure_sink(ip: Any) -> int:
@@ -78,9 +91,12 @@ def _ensure_sink(ip: Any) -> int:
 
 
 def _ensure_route(ip: Any, index: int, service_cidr: str) -> None:
-    if not ip.get_routes(family=2, dst=service_cidr, oif=index):
-        ip.route("replace", dst=service_cidr, oif=index, scope=253, proto=ROUTE_PROTOCOL)  # 253: link
-        log.info("routed %s into %s", service_cidr, SINK)
+    # Not get_routes(dst=…): that asks where packets would go, and the default route is an answer too.
+    for route in ip.route("dump", family=AF_INET):
+        if route.get_attr("RTA_OIF") == index and f"{route.get_attr('RTA_DST')}/{route['dst_len']}" == service_cidr:
+            return
+    ip.route("replace", dst=service_cidr, oif=index, scope=SCOPE_LINK, proto=ROUTE_PROTOCOL)
+    log.info("routed %s into %s", service_cidr, SINK)
 
 
 def _ensure_localnet(ip: Any, sink: int, cluster_cidr: str) -> None:
@@ -96,7 +112,7 @@ def _ensure_localnet(ip: Any, sink: int, cluster_cidr: str) -> None:
 def _device_in(ip: Any, cluster_cidr: str) -> str:
     """The device that has an address of the pods' network: their bridge."""
     network = ipaddress.ip_network(cluster_cidr)
-    for address in ip.get_addr(family=2):
+    for address in ip.get_addr(family=AF_INET):
         if ipaddress.ip_address(address.get_attr("IFA_ADDRESS")) in network:
             return str(ip.get_links(address["index"])[0].get_attr("IFLA_IFNAME"))
     return ""
