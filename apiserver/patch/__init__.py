@@ -15,7 +15,7 @@ from apiserver.patch.json import apply_json_patch
 from apiserver.patch.merge import merge
 from apiserver.patch.strategic import strategic_merge
 from apiserver.schema import node_of
-from apiserver.schema.body import MalformedError, parse_json, unsupported_media_type
+from apiserver.schema.body import MalformedError, parse_json, unsupported_media_type, written
 from machinery.errors import BadRequest, UnsupportedMediaType
 from machinery.objects import Object
 
@@ -40,11 +40,22 @@ def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Objec
         raise unsupported_media_type(*ACCEPTED)
     # The quickest deep copy there is, and ``current`` may be the watch cache's own.
     original: Object = orjson.loads(orjson.dumps(current))
+    try:
+        changed = _apply(kind, original, patch, media_type)
+        written(changed)
+    except (MalformedError, RecursionError):
+        raise BadRequest("error decoding patch: exceeded max depth") from None
+    if not isinstance(changed, dict):
+        raise BadRequest("the patch does not leave an object: its root is replaced by something else")
+    return changed
+
+
+def _apply(kind: Kind, original: Object, patch: bytes, media_type: str) -> Any:
     match media_type:
         case "application/json-patch+json":
-            return _object(apply_json_patch(original, _parse(patch, list, "error decoding patch: ")))
+            return apply_json_patch(original, _parse(patch, list, "error decoding patch: "))
         case "application/merge-patch+json":
-            return _object(merge(original, _parse(patch, dict, "error decoding patch: ")))
+            return merge(original, _parse(patch, dict, "error decoding patch: "))
     return strategic_merge(original, _parse(patch, dict, ""), node_of(kind.definition))
 
 
@@ -59,11 +70,4 @@ def _parse(patch: bytes, wanted: type, prefix: str) -> Any:
             type(value), "number"
         )
         raise BadRequest(f"{prefix}json: cannot unmarshal {word} into Go value of type {go_type}")
-    return value
-
-
-def _object(value: object) -> Object:
-    """A JSON patch may replace the whole document by something that is no object."""
-    if not isinstance(value, dict):
-        raise BadRequest("the patch does not leave an object: its root is replaced by something else")
     return value

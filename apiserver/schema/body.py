@@ -46,7 +46,7 @@ def parse(body: bytes, content_type: str) -> Any:
     """The value of a body; raises MalformedError, or UnsupportedMediaType for what is neither JSON nor YAML."""
     if is_json(content_type):
         return parse_json(body)
-    if _media_type(content_type) == YAML:
+    if is_yaml(content_type):
         return _parse_yaml(body)
     if _media_type(content_type) == PROTOBUF:
         value = protobuf.parse(body)
@@ -58,6 +58,11 @@ def parse(body: bytes, content_type: str) -> Any:
 def is_json(content_type: str) -> bool:
     """Whether a body of this type is JSON, as it is when the client does not say."""
     return _media_type(content_type) in (JSON, "")
+
+
+def is_yaml(content_type: str) -> bool:
+    """Whether a body of this type is YAML."""
+    return _media_type(content_type) == YAML
 
 
 def _media_type(content_type: str) -> str:
@@ -118,7 +123,21 @@ def _innermost(text: str) -> str:
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C one where it was built
-    """Times stay strings, as upstream's YAML reader leaves them."""
+    """Times stay strings, as upstream's YAML reader leaves them; keys that occur twice are noted."""
+
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self.duplicates: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    self.duplicates.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+                seen.add(key.value)
+        constructed: dict[Any, Any] = super().construct_mapping(node, deep)
+        return constructed
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -128,6 +147,16 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _parse_yaml(body: bytes) -> Any:
+    return _as_json(_load_yaml(body)[0], [_MOST_YAML_NODES])
+
+
+def yaml_duplicates(body: bytes) -> list[str]:
+    """Keys that occur twice in a YAML body, in the words of upstream's strict reader."""
+    found = _load_yaml(body)[1]
+    return ["yaml: unmarshal errors:\n  " + "\n  ".join(found)] if found else []
+
+
+def _load_yaml(body: bytes) -> tuple[Any, list[str]]:
     try:
         loader = _Loader(body)
         try:
@@ -135,9 +164,7 @@ def _parse_yaml(body: bytes) -> Any:
             document = loader.get_data() if loader.check_data() else None
         finally:
             loader.dispose()
-        return _as_json(document, [_MOST_YAML_NODES])
-    except MalformedError:
-        raise
+        return document, loader.duplicates
     except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise MalformedError(f"error converting YAML to JSON: {_yaml_words(error)}") from None
 
@@ -174,9 +201,21 @@ def _key(key: Any) -> str:
     raise MalformedError(f"error converting YAML to JSON: yaml: {key!r} cannot be a key")
 
 
-def may_have_duplicates(body: bytes, value: Any) -> bool:
-    """False when no key occurs twice; true when one does, or when only a second reading can tell."""
-    return body.count(b'"') != orjson.dumps(value).count(b'"') or b"\\u0022" in body
+def written(value: Any) -> bytes:
+    """The value as JSON; raises MalformedError for one that could be read but never be written again."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # Nested deeper than 254 levels; or, from YAML, half of a surrogate pair.
+        raise MalformedError("exceeded max depth") from None
+
+
+def may_have_duplicates(body: bytes, again: bytes) -> bool:
+    """False when no key occurs twice in a JSON body; true when one does, or when only a second reading can tell.
+
+    ``again`` is the body's value, written again.
+    """
+    return body.count(b'"') != again.count(b'"') or b"\\u0022" in body
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -185,11 +224,8 @@ class _Pairs(list[tuple[str, Any]]):
 
 def strict_problems(body: bytes, node: Node) -> list[Problem]:
     """Unknown and duplicate fields of a JSON body in the order of the document, as upstream lists them."""
-    try:
-        value = json.loads(body, object_pairs_hook=_Pairs)
-    except RecursionError:
-        raise MalformedError("exceeded max depth") from None
     found: dict[Problem, None] = {}
+    value = json.loads(body, object_pairs_hook=_Pairs)
     _collect(value, node, "", lambda problem: found.setdefault(problem))
     return list(found)
 

@@ -11,7 +11,7 @@ import orjson
 from apiserver.kind import Kind
 from apiserver.schema import body as bodies
 from apiserver.schema.compiled import is_registered, node_of
-from apiserver.schema.nodes import MismatchError, Problem, Struct
+from apiserver.schema.nodes import MismatchError, Struct
 from machinery.errors import BadRequest, FieldError, Invalid, invalid, quote
 from machinery.objects import Object
 
@@ -34,6 +34,7 @@ def decode(
     try:
         obj = bodies.parse(body, content_type)
         obj = {} if obj is None else obj
+        written = bodies.written(obj)
     except bodies.MalformedError as error:
         text = str(error)
         if not text.startswith("error converting YAML"):
@@ -41,21 +42,25 @@ def decode(
         raise _unrecognized(kind, text, body) from None
     api_version = f"{kind.group}/{version}" if kind.group and version else version or kind.api_version
     found_version, found_kind = _check_identity(kind, api_version, obj, body)
-    duplicates = field_validation != "Ignore" and bodies.is_json(content_type) and bodies.may_have_duplicates(body, obj)
     if version not in ("", kind.version) and kind.convert is not None:
         kind.convert(obj, version, True)
     try:
         problems = node.walk(obj) if node.walk else None
-        if duplicates:
-            problems = bodies.strict_problems(body, node)
-    except (MismatchError, bodies.MalformedError) as error:
-        raise _cannot_be_handled(kind, found_version, found_kind, str(error)) from None
+    except MismatchError as mismatch:
+        raise _cannot_be_handled(kind, found_version, found_kind, str(mismatch)) from None
+    texts = [str(problem) for problem in problems or ()]
+    if field_validation != "Ignore":
+        if bodies.is_json(content_type):
+            if bodies.may_have_duplicates(body, written):
+                texts = [str(problem) for problem in bodies.strict_problems(body, node)]
+        elif bodies.is_yaml(content_type):
+            texts = bodies.yaml_duplicates(body) + texts
     obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
     if "metadata" not in obj and node.child("metadata") is not None:
         obj["metadata"] = {}
-    if not problems or field_validation == "Ignore":
+    if not texts or field_validation == "Ignore":
         return obj, []
-    texts = _texts(problems)
+    del texts[_MOST_PROBLEMS:]
     if field_validation == "Strict":
         raise _cannot_be_handled(kind, found_version, found_kind, f"strict decoding error: {', '.join(texts)}")
     return obj, texts
@@ -72,14 +77,10 @@ def check(kind: Kind, obj: Object, *, field_validation: str = "Warn") -> tuple[O
         obj.setdefault("metadata", {})
     if not problems or field_validation == "Ignore":
         return obj, []
-    texts = _texts(problems)
+    texts = [str(problem) for problem in problems[:_MOST_PROBLEMS]]
     if field_validation == "Strict":
         raise _invalid_patch(obj, f"strict decoding error: {', '.join(texts)}")
     return obj, texts
-
-
-def _texts(problems: list[Problem]) -> list[str]:
-    return [str(problem) for problem in problems[:_MOST_PROBLEMS]]
 
 
 def _check_identity(kind: Kind, api_version: str, obj: object, body: bytes) -> tuple[str, str]:

@@ -120,7 +120,14 @@ def test_malformed_json(pods: Kind, body: bytes, why: str) -> None:
     assert refused(pods, body) == start + why
 
 
-@pytest.mark.parametrize("body", [b'{"a": NaN}', b"\xff\xfe", b'{"a":"\xff"}', b"[" * 5000, b'{"a":' * 5000])
+DEEP = b'{"metadata":{"managedFields":[{"fieldsV1":' + b'{"a":' * 400 + b"1" + b"}" * 400 + b"}]}}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a": NaN}', b"\xff\xfe", b'{"a":"\xff"}', b'{"a":"\\ud800"}', b"[" * 5000, b'{"a":' * 5000, DEEP],
+    ids=str,
+)
 def test_hostile_json_is_a_bad_request(pods: Kind, body: bytes) -> None:
     assert refused(pods, body).startswith("the object provided is unrecognized (must be of type Pod)")
 
@@ -246,6 +253,24 @@ second: document
     }
     assert obj["metadata"]["labels"] is not obj["metadata"]["annotations"]
     assert warnings == ['unknown field "x"']
+
+
+def test_duplicates_in_yaml(pods: Kind) -> None:
+    body = b"metadata:\n  name: a\n  name: b\nx: 1"
+    duplicate = 'yaml: unmarshal errors:\n  line 3: key "name" already set in map'
+    obj, warnings = schema.decode(pods, body, "application/yaml")
+    assert obj["metadata"] == {"name": "b"}
+    assert warnings == [duplicate, 'unknown field "x"']
+    assert schema.decode(pods, body, "application/yaml", field_validation="Ignore")[1] == []
+    with pytest.raises(BadRequest, match="strict decoding error: yaml: unmarshal errors"):
+        schema.decode(pods, body, "application/yaml", field_validation="Strict")
+
+
+def test_merge_keys_of_yaml_are_no_duplicates(pods: Kind) -> None:
+    body = b"metadata: {labels: &a {x: y}, annotations: {<<: *a, x: z}}"
+    obj, warnings = schema.decode(pods, body, "application/yaml")
+    assert obj["metadata"]["annotations"] == {"x": "z"}
+    assert warnings == []
 
 
 LAUGHS = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(

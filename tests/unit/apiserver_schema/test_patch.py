@@ -183,6 +183,15 @@ def test_json_patches_have_limits() -> None:
     assert "the accumulated size increase of copy is" in caught.value.message
 
 
+@pytest.mark.parametrize("content_type", [patch.MERGE_PATCH, patch.STRATEGIC_MERGE_PATCH, patch.JSON_PATCH])
+def test_patches_nested_too_deep(content_type: str) -> None:
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+    if content_type == patch.JSON_PATCH:
+        deep = b'[{"op":"add","path":"/a","value":' + deep + b"}]"
+    with pytest.raises(BadRequest, match="exceeded max depth"):
+        patch.apply(row("Pod"), {}, deep, content_type)
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "message"),
     [
