@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from machinery.errors import ApiError, NotFound
 from machinery.informer import Informer, Informers
 from machinery.kubeconfig import Access
 from machinery.objects import Object, key, now
-from machinery.resources import NAMESPACES, NODES, PODS
+from machinery.resources import NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 
 TOKEN = "controllers-test"
 NODE = "node-1"
@@ -162,7 +163,6 @@ class FakeKubelet:
         if meta.get("deletionTimestamp"):
             self.client.delete(PODS, meta["name"], meta["namespace"], grace_period=0, uid=meta["uid"])
         elif meta["uid"] not in self.running:
-            self.running.add(meta["uid"])
             self.next_ip += 1
             address = f"172.17.{self.next_ip // 250}.{self.next_ip % 250}"
             status = {
@@ -173,6 +173,7 @@ class FakeKubelet:
             }
             patch = {"metadata": {"uid": meta["uid"]}, "status": status}
             self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+            self.running.add(meta["uid"])
 
 
 class Cluster:
@@ -192,8 +193,8 @@ class Cluster:
         return {key(pod) for pod in self.pods()}
 
 
-@pytest.fixture(scope="session")
-def plane() -> Iterator[ControlPlane]:
+@contextmanager
+def control_plane() -> Iterator[ControlPlane]:
     # Not pytest's own directory: a unix socket's path may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="controllers-") as folder:
         made = ControlPlane(Path(folder))
@@ -204,6 +205,27 @@ def plane() -> Iterator[ControlPlane]:
             yield made
         finally:
             made.stop()
+
+
+@pytest.fixture(scope="session")
+def plane() -> Iterator[ControlPlane]:
+    with control_plane() as made:
+        yield made
+
+
+@pytest.fixture
+def own_plane() -> Iterator[ControlPlane]:
+    """One that a test may break, with a node and without controllers."""
+    with control_plane() as made:
+        kubelet = FakeKubelet(made.client())
+        kubelet.start()
+        yield made
+        kubelet.stop.set()
+
+
+@pytest.fixture
+def wait() -> Callable[..., Any]:
+    return wait_for
 
 
 @pytest.fixture(scope="session")
@@ -228,17 +250,15 @@ def kubelet(plane: ControlPlane, manager: Manager) -> Iterator[FakeKubelet]:
 
 
 @pytest.fixture
-def cluster(plane: ControlPlane, kubelet: FakeKubelet, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def cluster(plane: ControlPlane, kubelet: FakeKubelet) -> Iterator[Cluster]:
     client = plane.client()
     made = client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "test-"}})
     cluster = Cluster(plane, client, kubelet, made["metadata"]["name"])
-    wait_for(lambda: exists(client, cluster.namespace), "the default service account")
+    wait_for(lambda: has_account(client, cluster.namespace), "the default service account")
     yield cluster
 
 
-def exists(client: Client, namespace: str) -> bool:
-    from machinery.resources import SERVICE_ACCOUNTS
-
+def has_account(client: Client, namespace: str) -> bool:
     try:
         client.get(SERVICE_ACCOUNTS, "default", namespace)
     except NotFound:

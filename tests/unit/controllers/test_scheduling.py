@@ -87,7 +87,8 @@ def test_each_node_counts_with_its_own_reason(pod: Any, node: Any) -> None:
     nodes = [node("a", unschedulable=True), node("b"), node("c")]
     assert message(pod(containers=[container(cpu="3")]), nodes) == (
         "0/3 nodes are available: 1 node(s) were unschedulable, 2 Insufficient cpu. "
-        "preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, 2 No preemption victims found for incoming pod."
+        "preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, "
+        "2 No preemption victims found for incoming pod."
     )
 
 
