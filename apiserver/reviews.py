@@ -1,4 +1,4 @@
-"""Kinds that are asked and answered, never stored: who am I, and whose token is this?"""
+"""Kinds that are asked and answered, or done, and never stored: who am I, whose token is this, put that pod there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from apiserver.authn import TokenAuthenticator
 from apiserver.request import Call, User
+from apiserver.subresources.binding import bind_by_name
 from machinery.errors import BadRequest
 from machinery.objects import Object
 
@@ -15,6 +16,7 @@ Review = Callable[[Call, Object], Object]
 def reviews(authenticators: tuple[TokenAuthenticator, ...]) -> Mapping[str, Review]:
     """Resource → what answers it."""
     return {
+        "bindings": bind_by_name,
         "selfsubjectreviews.authentication.k8s.io": _self_subject_review,
         "tokenreviews.authentication.k8s.io": lambda call, obj: _token_review(authenticators, obj),
     }

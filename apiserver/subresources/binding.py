@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apiserver.kinds.pods import PODS
+from apiserver.request import Call
 from apiserver.subresources.row import Actions, success
 from machinery.errors import BadRequest, FieldError, conflict, invalid
 from machinery.objects import Object, set_condition
@@ -11,19 +12,37 @@ RESOURCE = "pods/binding"
 
 
 def bind(actions: Actions, pod: Object, binding: Object) -> Object:
-    """Writes the node's name into the pod."""
-    name, wanted, target = pod["metadata"]["name"], binding.get("metadata") or {}, binding.get("target") or {}
-    if wanted.get("name", name) != name:
+    """POST to the pod's own ``binding``."""
+    name = pod["metadata"]["name"]
+    if (binding.get("metadata") or {}).get("name", name) != name:
         raise BadRequest("name in URL does not match name in Binding object")
-    errors = []
+    check(name, binding)
+    actions.update(PODS, pod["metadata"]["namespace"], name, lambda newest: assign(newest, binding))
+    return success()
+
+
+def bind_by_name(call: Call, binding: Object) -> Object:
+    """POST to the older top-level ``bindings``, where the Binding's name says which pod."""
+    name = (binding.get("metadata") or {}).get("name", "")
+    check(name, binding)
+
+    def change(pod: Object) -> Object:
+        assign(pod, binding)
+        return pod
+
+    call.rest.modify(PODS, call.namespace, name, change, call.user, dry_run=call.dry_run, hooks=False)
+    return success()
+
+
+def check(name: str, binding: Object) -> None:
+    """Raises Invalid unless the Binding names a node."""
+    target, errors = binding.get("target") or {}, []
     if target.get("kind") and target["kind"] != "Node":
         errors.append(FieldError.not_supported("target.kind", target["kind"], ("Node", "<empty>")))
     if not target.get("name"):
         errors.append(FieldError.required("target.name"))
     if errors:
         raise invalid("Binding", name, errors)
-    actions.update(PODS, pod["metadata"]["namespace"], name, lambda newest: assign(newest, binding))
-    return success()
 
 
 def assign(pod: Object, binding: Object) -> None:
