@@ -1,7 +1,8 @@
 """Every kind's defaults, checks and columns against recorded ones.
 
 ``NAME.input.yaml`` is what a client sends, ``NAME.old.yaml`` beside it what is there already (then it is an update).
-``NAME.output.yaml`` is what is stored, ``NAME.errors`` what is wrong, ``NAME.cells`` the row of ``kubectl get -o wide``.
+``NAME.output.yaml`` is what is stored, ``NAME.errors`` what is wrong, and
+``NAME.cells`` the row of ``kubectl get -o wide``.
 ``GOLDEN_WRITE=1`` records anew what there is a file for (and the output of an input that has none).
 """
 

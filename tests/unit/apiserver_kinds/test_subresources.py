@@ -1,0 +1,132 @@
+"""Views and actions below an object: scale, binding, finalize, eviction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from apiserver.kind import Kind
+from apiserver.registry import REGISTRY
+from apiserver.request import User
+from apiserver.subresources import find_subresource, scale
+from apiserver.subresources.binding import assign, bind
+from apiserver.subresources.eviction import evict
+from apiserver.subresources.finalize import finalize
+from machinery.errors import ApiError, Conflict, Invalid
+
+Object = dict[str, Any]
+
+
+class World:
+    """Remembers what an action did."""
+
+    dry_run = False
+    user = User("u")
+
+    def __init__(self, obj: Object) -> None:
+        self.object, self.deleted = obj, None
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        return self.object
+
+    def update(self, kind: Kind, namespace: str, name: str, change: Callable[[Object], Any]) -> Object:
+        change(self.object)
+        return self.object
+
+    def delete(self, kind: Kind, namespace: str, name: str, options: Object) -> Object:
+        self.deleted = options
+        return self.object
+
+
+def pod(**fields: Any) -> Object:
+    metadata = {"name": "web", "namespace": "t", "uid": "u1", "resourceVersion": "7"}
+    return {"metadata": {**metadata, **fields.pop("metadata", {})}, "spec": {}, "status": {}, **fields}
+
+
+def binding(**metadata: Any) -> Object:
+    return {"metadata": {"name": "web", **metadata}, "target": {"kind": "Node", "name": "node-1"}}
+
+
+def test_every_subresource_of_every_kind_has_a_row() -> None:
+    for kind in REGISTRY.kinds():
+        for name in kind.subresources:
+            row = find_subresource(kind, name)
+            assert row is not None and row.name == name
+
+
+def test_a_binding_puts_a_pod_on_a_node() -> None:
+    world = World(pod())
+    assert bind(world, pod(), binding(annotations={"a": "b"}))["status"] == "Success"
+    assert world.object["spec"]["nodeName"] == "node-1"
+    assert world.object["metadata"]["annotations"] == {"a": "b"}
+    [condition] = world.object["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("PodScheduled", "True")
+
+
+@pytest.mark.parametrize(
+    "there, why",
+    [
+        (pod(spec={"nodeName": "node-2"}), 'pod web is already assigned to node "node-2"'),
+        (pod(metadata={"deletionTimestamp": "x"}), "pod web is being deleted, cannot be assigned to a host"),
+        (pod(spec={"schedulingGates": [{"name": "a"}]}), "pod web has non-empty .spec.schedulingGates"),
+    ],
+)
+def test_a_pod_is_bound_once(there: Object, why: str) -> None:
+    with pytest.raises(Conflict) as error:
+        assign(there, binding())
+    assert error.value.message == f'Operation cannot be fulfilled on pods/binding "web": {why}'
+
+
+def test_a_binding_may_mean_one_pod_only() -> None:
+    with pytest.raises(Conflict, match="UID in precondition: other"):
+        assign(pod(), binding(uid="other"))
+
+
+def test_a_binding_must_name_a_node() -> None:
+    with pytest.raises(Invalid) as error:
+        bind(World(pod()), pod(), {"metadata": {}, "target": {"kind": "Pod"}})
+    assert error.value.message == (
+        'Binding "web" is invalid: [target.kind: Unsupported value: "Pod": supported values: "Node", "<empty>", '
+        "target.name: Required value]"
+    )
+
+
+def test_a_scale_shows_and_takes_replicas() -> None:
+    controller = {
+        "metadata": {"name": "sise", "namespace": "t", "uid": "u", "resourceVersion": "3", "labels": {"a": "b"}},
+        "spec": {"replicas": 2, "selector": {"b": "c", "a": "b"}},
+        "status": {"replicas": 1},
+    }
+    shown = scale.show(controller)
+    assert shown["spec"] == {"replicas": 2}
+    assert shown["status"] == {"replicas": 1, "selector": "a=b,b=c"}
+    assert shown["metadata"] == {"name": "sise", "namespace": "t", "uid": "u", "resourceVersion": "3"}
+    scale.resize(controller, {"spec": {"replicas": 5}})
+    assert controller["spec"]["replicas"] == 5
+    scale.resize(controller, {"spec": {}})
+    assert controller["spec"]["replicas"] == 0, "an absent number is zero, as upstream has it"
+    with pytest.raises(ApiError) as error:
+        scale.resize(controller, {"spec": {"replicas": -1}})
+    assert error.value.message == (
+        'Scale.autoscaling "sise" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0'
+    )
+
+
+def test_finalize_changes_finalizers_alone() -> None:
+    namespace = {"metadata": {"name": "t"}, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Terminating"}}
+    finalize(namespace, {"metadata": {"labels": {"a": "b"}}, "spec": {"finalizers": ["example.com/x"]}, "status": {}})
+    assert namespace["spec"] == {"finalizers": ["example.com/x"]}
+    finalize(namespace, {"spec": {}})
+    assert namespace == {"metadata": {"name": "t"}, "spec": {}, "status": {"phase": "Terminating"}}
+    with pytest.raises(Invalid):
+        finalize(namespace, {"spec": {"finalizers": ["mine"]}})
+
+
+def test_an_eviction_deletes() -> None:
+    world = World(pod())
+    evict(world, pod(), {"metadata": {"name": "web"}, "deleteOptions": {"gracePeriodSeconds": 3}})
+    assert world.deleted == {"gracePeriodSeconds": 3}
+    with pytest.raises(ApiError, match="does not match"):
+        evict(world, pod(), {"metadata": {"name": "other"}})
