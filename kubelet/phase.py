@@ -25,7 +25,7 @@ def of(pod: Object, init: list[Status], apps: list[Status], *, over: bool, faile
         return "Pending"
     if any(_never_ran(row) for row in apps):
         return "Pending"
-    if any("running" in row["state"] for row in apps):
+    if any("running" in row["state"] for row in apps + init):  # a sidecar keeps its pod running until it has stopped
         return "Running"
     return _stopped(pod, apps)
 

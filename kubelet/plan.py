@@ -276,7 +276,7 @@ def _new_sandbox(state: PodState, now: float, out: Plan) -> None:
     running = [c for c in state.apps() if c.running]
     for container in running:
         message = "Pod sandbox changed, it will be killed and re-created."
-        _stop(state, container, message, pods.grace_period(state.pod), now, out)
+        _stop(state, container, message, float(pods.grace_period(state.pod)), now, out)
     if running:
         return
     error = state.sandbox_error
@@ -291,7 +291,7 @@ def _stop_strangers(state: PodState, sandbox: Container, now: float, out: Plan) 
     strangers = [c for c in state.apps() if c.running and c.sandbox_id != sandbox.id]
     for container in strangers:
         message = "Pod sandbox changed, it will be killed and re-created."
-        _stop(state, container, message, pods.grace_period(state.pod), now, out)
+        _stop(state, container, message, float(pods.grace_period(state.pod)), now, out)
     return bool(strangers)
 
 

@@ -93,7 +93,8 @@ def container_status(state: PodState, spec: pods.Spec, now: float, *, init: bool
         out["state"] = {"running": {"startedAt": time_text(newest.started)}}
         out["lastState"] = _last_state(state, attempts[1:], recorded, newest)
         out["started"] = _started(state, spec, newest)
-        out["ready"] = out["started"] and _ready(state, spec, newest)
+        # An init container is ready when it has done its work; a sidecar's work is to run.
+        out["ready"] = out["started"] and _ready(state, spec, newest) and (not init or pods.is_sidecar(spec))
     elif not ended(newest):
         out["state"] = held or _waiting_for_start(state)
         out["lastState"] = _last_state(state, attempts[1:], recorded, newest)
@@ -103,7 +104,7 @@ def container_status(state: PodState, spec: pods.Spec, now: float, *, init: bool
         out["state"] = {"terminated": terminated(state, newest)}
         out["lastState"] = _last_state(state, attempts[1:], recorded, newest)
         if init and not pods.is_sidecar(spec):
-            out["ready"] = newest.exit_code == 0  # an init container that succeeded counts as ready
+            out["ready"] = newest.exit_code == 0
     return out
 
 
