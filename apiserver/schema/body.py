@@ -147,7 +147,10 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _parse_yaml(body: bytes) -> Any:
-    return _as_json(_load_yaml(body)[0], [_MOST_YAML_NODES])
+    try:
+        return _as_json(_load_yaml(body)[0], [_MOST_YAML_NODES])
+    except RecursionError:
+        raise MalformedError("error converting YAML to JSON: yaml: exceeded max depth") from None
 
 
 def yaml_duplicates(body: bytes) -> list[str]:

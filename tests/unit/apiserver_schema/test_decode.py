@@ -278,7 +278,9 @@ LAUGHS = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
 )
 
 
-@pytest.mark.parametrize("body", [b"a: b: c", b"{", b"a: [1", b"? [a]\n: b", b"a: .nan", b"\xff\xff\xff", LAUGHS])
+@pytest.mark.parametrize(
+    "body", [b"a: b: c", b"{", b"a: [1", b"? [a]\n: b", b"a: .nan", b"\xff\xff\xff", b"a: &a [*a]", LAUGHS]
+)
 def test_malformed_yaml(pods: Kind, body: bytes) -> None:
     with pytest.raises(BadRequest, match="error converting YAML to JSON"):
         schema.decode(pods, body, "application/yaml")
