@@ -29,6 +29,8 @@ from machinery.objects import Object
 
 Handler = Callable[[Call], Response]
 
+_BODIES = ("create", "update", "patch")
+
 
 class Endpoints:
     """Serves one resource request; errors are raised and answered by the app."""
@@ -62,7 +64,7 @@ class Endpoints:
         kind = call.kind
         if call.subresource:
             return self._serve_subresource(call)
-        if call.verb not in kind.verbs or (call.verb == "create" and call.name):
+        if call.verb not in kind.verbs or (call.verb == "create") == bool(call.name) and call.verb in _BODIES:
             raise method_not_allowed(call)
         if kind.namespaced and not call.namespace and call.verb not in ("list", "watch"):
             raise method_not_allowed(call)

@@ -17,6 +17,7 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.workers import gthread
 
 from apiserver import schema
 from apiserver.app import create_app
@@ -38,6 +39,7 @@ KEEPALIVE = 100
 STALLED = 60
 # What requests in flight get when the server stops; watches are ended at once.
 GRACE = 2
+LINGER = 0.2
 HEADER_LIMIT = 64 * 1024
 
 
@@ -109,10 +111,11 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             # Watches and tunnels would hold their threads until the grace is over. Not in the signal handler itself: it
             # may have interrupted someone who holds the very lock that ending them needs.
             threading.Thread(target=self._end_streams, name="end-streams").start()
-            worker._cap_keepalive(0)
             handle_exit(number, frame)
 
         signal.signal(signal.SIGTERM, stop)
+        # A connection that was kept for a next request gets this long to send it, and not gunicorn's two seconds.
+        gthread.STOP_KEEPALIVE_LINGER = LINGER
 
     def _end_streams(self) -> None:
         self._server.cache.end_watches()

@@ -143,7 +143,7 @@ class Verifier:
         return claims
 
     def _exists(self, what: str, namespace: str, ref: Object) -> bool:
-        found = self._reader.get(self._kinds[what], namespace, ref["name"])
+        found = self._reader.get(self._kinds[what], namespace, ref["name"], fresh=True)
         if found is None or found["metadata"].get("uid") != ref["uid"]:
             return False
         deleted = found["metadata"].get("deletionTimestamp")
