@@ -54,10 +54,10 @@ def main() -> int:
             arguments.error("--kubeconfig is needed (or --cleanup)")
         return run(options.kubeconfig, options.cluster_cidr, options.service_cidr, options.hostname_override,
                    options.healthz_bind_address)  # fmt: skip
-    except RuleError as error:
-        component.fatal(str(error))
     except PermissionError as error:
         component.fatal(f"{error}. The proxy needs root.")
+    except (RuleError, OSError) as error:
+        component.fatal(str(error))
 
 
 def run(kubeconfig: str, cluster_cidr: str, service_cidr: str, node: str, healthz: str) -> int:
@@ -80,13 +80,14 @@ def run(kubeconfig: str, cluster_cidr: str, service_cidr: str, node: str, health
     iptables = Iptables()
     told = iptables.announces_changes
     rules = RuleSync(services, slices, iptables, Config(cluster_cidr, service_cidr), node)
-    ensure_network = functools.partial(network.ensure, service_cidr, cluster_cidr)
+    ensure_network = functools.partial(network.ensure_apart, service_cidr, cluster_cidr)
+    ensuring = network.start_ensuring(service_cidr, cluster_cidr)
     loop = Loop(rules, ensure_network, check_seconds=CHECK_SECONDS if told else CHECK_SECONDS_UNTOLD)
     loop.watch(services, slices)
     component.serve_health(healthz, lambda: loop.problem)
     informers.start(stop)
     # Before the first rule, so that no packet to a VIP ever leaves this machine.
-    ensure_network()
+    network.finish_ensuring(ensuring)
     log.info("node %s, %s, pods %s, Services %s", node, iptables.version, cluster_cidr, service_cidr)
     while not informers.wait_synced(1.0):
         if stop.is_set():

@@ -8,15 +8,21 @@ change of UDP endpoints the flows to Services are compared with the endpoints of
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from proxy.model import ServicePort
+from proxy.netlink import ACK, DUMP, NESTED, ask_netfilter, attribute, attributes
 
 log = logging.getLogger(__name__)
 
-UDP = 17
+# linux/netfilter/nfnetlink_conntrack.h: messages of subsystem 1, and the attributes of an entry.
+GET, DELETE = (1 << 8) | 1, (1 << 8) | 2
+TUPLE_ORIGINAL, TUPLE_REPLY = 1, 2
+TUPLE_IP, TUPLE_PROTOCOL = 1, 2
+IP_SOURCE, IP_DESTINATION = 1, 2
+PROTOCOL_NUMBER, PORT_SOURCE, PORT_DESTINATION = 1, 2, 3
 
 # Where clients send to (address or "" for any of this host's, port) → the "ip:port" that may answer.
 Destinations = Mapping[tuple[str, int], frozenset[str]]
@@ -65,47 +71,31 @@ def stale(flows: Iterable[Flow], wanted: Destinations, gone: Destinations) -> li
 
 
 def forget_stale(wanted: Destinations, gone: Destinations) -> int:
-    """Deletes the stale flows from the kernel; tells how many there were."""
-    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTAttrTuple, NFCTSocket
-
-    with NFCTSocket() as conntrack:
-        flows = [flow for entry in conntrack.dump(tuple_orig=NFCTAttrTuple(proto=UDP)) if (flow := _flow(entry))]
-        found = stale(flows, wanted, gone)
-        for flow in found:
-            _forget(conntrack, NFCTAttrTuple, flow)
-    return len(found)
-
-
-def _forget(conntrack: Any, make_tuple: Any, flow: Flow) -> None:
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    original = make_tuple(
-        saddr=flow.source,
-        daddr=flow.destination,
-        proto=UDP,
-        sport=flow.source_port,
-        dport=flow.destination_port,
-    )
-    try:
-        conntrack.entry("del", tuple_orig=original)
-    except NetlinkError as error:
-        # It may have expired by itself meanwhile.
-        log.debug("flow %s: %s", flow, error)
+    """Deletes the stale flows from the kernel; tells how many there were. Raises OSError."""
+    found = {flow: raw for raw in ask_netfilter(GET, DUMP) if (flow := _flow(raw))}
+    forgotten = stale(found, wanted, gone)
+    for flow in forgotten:
+        original = attribute(TUPLE_ORIGINAL | NESTED, attributes(found[flow])[TUPLE_ORIGINAL])
+        try:
+            list(ask_netfilter(DELETE, ACK, original))
+        except FileNotFoundError:
+            log.debug("%s has ended by itself", flow)
+    return len(forgotten)
 
 
-def _flow(entry: Any) -> Flow | None:
-    original, reply = entry.get_attr("CTA_TUPLE_ORIG"), entry.get_attr("CTA_TUPLE_REPLY")
-    protocol = original.get_attr("CTA_TUPLE_PROTO") if original else None
-    if not protocol or not reply or protocol.get_attr("CTA_PROTO_NUM") != UDP:
+def _flow(raw: bytes) -> Flow | None:
+    """The flow that an entry of conntrack is about, if it is UDP."""
+    entry = attributes(raw)
+    original, reply = attributes(entry[TUPLE_ORIGINAL]), attributes(entry[TUPLE_REPLY])
+    if attributes(original[TUPLE_PROTOCOL])[PROTOCOL_NUMBER][0] != socket.IPPROTO_UDP:
         return None
-    addresses, answer = original.get_attr("CTA_TUPLE_IP"), reply.get_attr("CTA_TUPLE_IP")
-    if addresses.get_attr("CTA_IP_V4_SRC") is None:
-        return None
-    answer_port = reply.get_attr("CTA_TUPLE_PROTO").get_attr("CTA_PROTO_SRC_PORT")
-    return Flow(
-        source=addresses.get_attr("CTA_IP_V4_SRC"),
-        source_port=protocol.get_attr("CTA_PROTO_SRC_PORT"),
-        destination=addresses.get_attr("CTA_IP_V4_DST"),
-        destination_port=protocol.get_attr("CTA_PROTO_DST_PORT"),
-        answered_by=f"{answer.get_attr('CTA_IP_V4_SRC')}:{answer_port}",
-    )
+    source, source_port = _end(original, IP_SOURCE, PORT_SOURCE)
+    destination, destination_port = _end(original, IP_DESTINATION, PORT_DESTINATION)
+    answered_by, answer_port = _end(reply, IP_SOURCE, PORT_SOURCE)
+    return Flow(source, source_port, destination, destination_port, f"{answered_by}:{answer_port}")
+
+
+def _end(flow: dict[int, bytes], ip: int, port: int) -> tuple[str, int]:
+    """One end of one direction of a flow."""
+    address = attributes(flow[TUPLE_IP])[ip]
+    return socket.inet_ntoa(address), int.from_bytes(attributes(flow[TUPLE_PROTOCOL])[port], "big")

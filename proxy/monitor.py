@@ -11,28 +11,26 @@ import errno
 import logging
 import select
 import socket
-import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from machinery.stopping import call_on
+from proxy.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NFGEN, attributes, messages
 
 log = logging.getLogger(__name__)
 
-NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 270, 1
 GROUP_LINK, GROUP_IPV4_ROUTE, GROUP_NFTABLES = 1, 7, 7
 NEWGEN = (10 << 8) | 15  # subsystem nftables, message NFT_MSG_NEWGEN
 GENERATION_PROCESS = 2  # its attribute NFTA_GEN_PROC_PID
 LINK_DELETED, ROUTE_DELETED = 17, 25
-HEADER = struct.Struct("=IHHII")
 
 
 def watch_rules(on_change: Callable[[], None], is_own: Callable[[int], bool], stop: threading.Event) -> None:
     """Calls ``on_change`` when another process has changed nftables rules."""
 
     def look(data: bytes) -> bool:
-        return any(kind == NEWGEN and not is_own(_process(body)) for kind, body in messages(data))
+        return any(kind == NEWGEN and not is_own(generation_process(body)) for kind, body in messages(data))
 
     _listen("rules", NETLINK_NETFILTER, [GROUP_NFTABLES], look, on_change, stop)
 
@@ -46,27 +44,9 @@ def watch_links(on_change: Callable[[], None], stop: threading.Event) -> None:
     _listen("links", NETLINK_ROUTE, [GROUP_LINK, GROUP_IPV4_ROUTE], look, on_change, stop)
 
 
-def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The netlink messages of one datagram: type, and what follows the header."""
-    while len(data) >= HEADER.size:
-        length, kind, *_ = HEADER.unpack_from(data)
-        if length < HEADER.size:
-            return
-        yield kind, data[HEADER.size : length]
-        data = data[(length + 3) & ~3 :]
-
-
-def _process(body: bytes) -> int:
+def generation_process(body: bytes) -> int:
     """The process that a NEWGEN message names; 0 if it names none."""
-    body = body[4:]  # nfgenmsg
-    while len(body) >= 4:
-        length, kind = struct.unpack_from("=HH", body)
-        if length < 4:
-            break
-        if kind & 0x3FFF == GENERATION_PROCESS:
-            return int.from_bytes(body[4:8], "big")
-        body = body[(length + 3) & ~3 :]
-    return 0
+    return int.from_bytes(attributes(body[NFGEN.size :]).get(GENERATION_PROCESS, b""), "big")
 
 
 def _listen(

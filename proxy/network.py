@@ -4,6 +4,9 @@ The Service range is routed into a sink, a device of ours that swallows what it 
 kernel has it, else a bridge without ports. So a missing rule is a dropped packet, not a leak to
 the default gateway; and the OUTPUT chain is consulted at all, which happens only where a route exists.
 
+``python -m proxy.network`` makes them and ends: pyroute2 would be a third of the proxy's memory, and is needed
+once. The proxy itself only looks (``in_place``), which takes no more than reading /proc.
+
 The sink's alias notes which other device's ``route_localnet`` was switched on (node ports on 127.0.0.1
 need it), so that cleaning up can undo exactly that.
 """
@@ -14,12 +17,16 @@ import errno
 import ipaddress
 import logging
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-log = logging.getLogger(__name__)
+from machinery import component
+
+log = logging.getLogger("proxy.network")
 
 SINK = "kube-sink"
 ALIAS = "mini-minishift: swallows packets to Services without a rule"
@@ -29,6 +36,50 @@ SCOPE_LINK = 253
 ROUTE_PROTOCOL = 4  # RTPROT_STATIC: set by an administrator's program
 
 BRIDGE_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+ROUTES = Path("/proc/thread-self/net/route")
+HELPER_SECONDS = 30
+
+
+def in_place(service_cidr: str, cluster_cidr: str) -> bool:
+    """Is everything as ``ensure`` leaves it?"""
+    routes = _routes(ROUTES.read_text())
+    if routes.get(service_cidr) != SINK:
+        return False
+    localnet = _localnet_switch(routes.get(cluster_cidr, ""))
+    return all(switch.read_text().strip() == "1" for switch in (localnet, BRIDGE_NETFILTER) if switch.exists())
+
+
+def start_ensuring(service_cidr: str, cluster_cidr: str) -> subprocess.Popen[bytes]:
+    """Starts the process that runs ``ensure``; for ``finish_ensuring``."""
+    return subprocess.Popen([sys.executable, "-m", "proxy.network", service_cidr, cluster_cidr])
+
+
+def finish_ensuring(process: subprocess.Popen[bytes]) -> None:
+    """Waits for it; raises OSError if it failed. It has then said why."""
+    try:
+        failed = process.wait(HELPER_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        failed = 1
+    if failed:
+        raise OSError(f"cannot make device {SINK} and its route; the log says why")
+
+
+def ensure_apart(service_cidr: str, cluster_cidr: str) -> None:
+    """``ensure`` in a process of its own, if there is anything to do."""
+    if not in_place(service_cidr, cluster_cidr):
+        finish_ensuring(start_ensuring(service_cidr, cluster_cidr))
+
+
+def _routes(text: str) -> dict[str, str]:
+    """/proc/net/route: destination → device, the metric lowest first."""
+    found: dict[str, str] = {}
+    rows = sorted((line.split() for line in text.splitlines()[1:]), key=lambda row: int(row[6]))
+    for device, destination, *_, mask, _mtu, _window, _rtt in rows:
+        address, ones = bytes.fromhex(destination)[::-1], int(mask, 16).bit_count()
+        found.setdefault(f"{socket.inet_ntoa(address)}/{ones}", device)
+    return found
 
 
 def ensure(service_cidr: str, cluster_cidr: str) -> None:
@@ -135,3 +186,18 @@ def _ensure_bridge_netfilter() -> None:
 def _write_if_there(path: Path, text: str) -> None:
     if path.exists():
         path.write_text(text)
+
+
+def main() -> int:
+    """``python -m proxy.network SERVICE_CIDR CLUSTER_CIDR``"""
+    component.setup_logging()
+    try:
+        ensure(*sys.argv[1:3])
+    except OSError as error:
+        log.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

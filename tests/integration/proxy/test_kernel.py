@@ -227,15 +227,18 @@ def test_the_sink_comes_and_goes(net, config):
     switch = Path("/proc/sys/net/ipv4/conf/docker0/route_localnet")
     for _ in range(2):
         network.ensure(config.service_cidr, config.cluster_cidr)
+        assert network.in_place(config.service_cidr, config.cluster_cidr)
         assert "172.30.0.0/16 dev kube-sink" in shown("ip route")
         assert switch.read_text().strip() == "1"
     subprocess.run(["ip", "route", "del", "172.30.0.0/16"], check=True)
-    network.ensure(config.service_cidr, config.cluster_cidr)
+    assert not network.in_place(config.service_cidr, config.cluster_cidr)
+    network.ensure_apart(config.service_cidr, config.cluster_cidr)
     assert "dev kube-sink" in shown("ip route get 172.30.1.2")
     for _ in range(2):
         network.cleanup()
         assert (shown("ip -o link"), shown("ip route")) == before
         assert switch.read_text().strip() == "0"
+        assert not network.in_place(config.service_cidr, config.cluster_cidr)
 
 
 def test_a_localnet_switch_that_was_on_stays_on(net, config):
