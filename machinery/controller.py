@@ -22,6 +22,9 @@ from machinery.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
+# Seconds between tries while the API server cannot be reached, at most.
+UNREACHABLE_RETRY = 2.0
+
 Reconcile = Callable[[str], float | None]
 KeyFunction = Callable[[Object], str | Iterable[str] | None]
 
@@ -80,6 +83,10 @@ class Controller:
             # Somebody was faster; the change is on its way through the watch.
             log.debug("%s %s: %s", self.name, key, error)
             self.queue.add_rate_limited(key)
+        except (errors.ServiceUnavailable, errors.Timeout) as error:
+            # Nothing is wrong with the key, and no event will tell that the API server is back.
+            log.warning("%s %s: %s (try %d)", self.name, key, error, self.queue.failures(key) + 1)
+            self.queue.add_rate_limited(key, most=UNREACHABLE_RETRY)
         except errors.ApiError as error:
             log.warning("%s %s: %s (try %d)", self.name, key, error, self.queue.failures(key) + 1)
             self.queue.add_rate_limited(key)

@@ -69,12 +69,13 @@ class WorkQueue:
                 self._changed.notify()  # a waiting get must sleep less long
         return None
 
-    def add_rate_limited(self, key: str) -> None:
-        """Adds the key after its backoff, which doubles with each call until ``forget``."""
+    def add_rate_limited(self, key: str, *, most: float | None = None) -> None:
+        """Adds the key after its backoff, which doubles with each call until ``forget``; after ``most`` at the latest."""
         with self._changed:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
-        self.add_after(key, min(self._base_delay * 2.0 ** min(failures, 60), self._max_delay))
+        longest = self._max_delay if most is None else most
+        self.add_after(key, min(self._base_delay * 2.0 ** min(failures, 60), longest))
 
     def failures(self, key: str) -> int:
         """How often the key was rate-limited since it was last forgotten."""

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from machinery import errors
-from machinery.controller import Controller
+from machinery.controller import UNREACHABLE_RETRY, Controller
 from machinery.workqueue import WorkQueue
 
 
@@ -41,6 +41,18 @@ def test_an_error_is_tried_again_later(clock, error):
     assert controller.queue.get(0) == "a"
     controller.process("a")
     assert controller.queue.failures("a") == 0
+
+
+def test_an_outage_of_the_api_server_does_not_lengthen_the_backoff_for_ever(clock):
+    def unreachable(key):
+        raise errors.ServiceUnavailable("cannot reach the API server")
+
+    controller = controller_of(unreachable, clock)
+    for _ in range(20):
+        controller.process("a")
+        clock.now += UNREACHABLE_RETRY
+        assert controller.queue.get(0) == "a"
+        controller.queue.done("a")
 
 
 def test_the_returned_seconds_are_when_to_look_again(clock):
