@@ -15,7 +15,9 @@ from machinery.errors import FieldError
 from machinery.objects import Object
 
 SUBJECT_FIELDS = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-CLUSTER_NAMESPACES = ("", "default")
+# Where events about cluster-wide objects lie.
+CLUSTER_NAMESPACES = ("default", "kube-system")
+MAX_WORD, MAX_MESSAGE = 128, 1024
 
 
 class EventStrategy(Strategy):
@@ -47,10 +49,26 @@ def _validate(event: Object) -> checks.Errors:
         if subject["namespace"] != namespace:
             path = "involvedObject.namespace"
             yield FieldError.invalid(path, subject["namespace"], "does not match event.namespace")
-    elif namespace not in (*CLUSTER_NAMESPACES, "kube-system"):
+    elif namespace not in CLUSTER_NAMESPACES:
         yield FieldError.invalid("involvedObject.namespace", "", "does not match event.namespace")
-    for field in ("count",):
-        yield from checks.not_negative(field, event.get(field))
+    if event.get("eventTime"):
+        yield from _validate_new_form(event)
+
+
+def _validate_new_form(event: Object) -> checks.Errors:
+    """An event with ``eventTime`` comes from a recorder of the newer API, which says more."""
+    controller = event.get("reportingComponent") or ""
+    if not controller:
+        yield FieldError.required("reportingController")
+    yield from checks.qualified_name("reportingController", controller)
+    for field in ("reportingInstance", "action", "reason"):
+        text = event.get(field) or ""
+        if not text:
+            yield FieldError.required(field)
+        elif len(text) > MAX_WORD:
+            yield FieldError.invalid(field, "", f"can have at most {MAX_WORD} characters")
+    if len((event.get("message") or "").encode()) > MAX_MESSAGE:
+        yield FieldError.invalid("message", "", f"can have at most {MAX_MESSAGE} bytes")
 
 
 def _subject(event: Object) -> str:

@@ -10,6 +10,7 @@ from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.pod_defaults import default_pod
 from apiserver.kinds.pod_qos import qos_class
 from apiserver.kinds.pod_update import validate_pod, validate_pod_change, validate_pod_status_change
+from apiserver.kinds.pod_warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy, put
 from machinery.errors import FieldError
 from machinery.objects import Object, is_pod_terminal, now
@@ -61,6 +62,10 @@ class PodStrategy(StatusStrategy):
 
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
         return list(validate_pod_status_change(new, old))
+
+    def warnings(self, obj: Object) -> list[str]:
+        name = obj["metadata"].get("name", "")
+        return [*name_warnings(name, "the Pod's hostname"), *pod_warnings("spec", obj["spec"])]
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         spec, status = obj.get("spec") or {}, obj.get("status") or {}

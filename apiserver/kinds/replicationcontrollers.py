@@ -10,6 +10,7 @@ from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, label_map, names
 from apiserver.kinds.pod_defaults import default_pod_template
 from apiserver.kinds.pod_template import validate_pod_template
+from apiserver.kinds.pod_warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy
 from machinery.errors import FieldError
 from machinery.objects import Object
@@ -46,6 +47,13 @@ class ReplicationControllerStrategy(StatusStrategy):
 
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
         return list(_validate_status(new.get("status") or {}))
+
+    def warnings(self, obj: Object) -> list[str]:
+        template = obj["spec"].get("template") or {}
+        return [
+            *name_warnings(obj["metadata"].get("name", ""), "Pod names and hostnames"),
+            *pod_warnings("spec.template.spec", template.get("spec") or {}),
+        ]
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"status.replicas": str((obj.get("status") or {}).get("replicas", 0))}

@@ -204,3 +204,25 @@ def test_a_further_kind_is_one_row() -> None:
     registry = Registry([*REGISTRY.kinds(), row])
     assert registry.find("example.com", "v1", "things") is row
     assert row in registry.stored()
+
+
+def test_warnings_tell_of_likely_mistakes() -> None:
+    container = {
+        "name": "a",
+        "env": [{"name": "A"}, {"name": "A"}],
+        "ports": [{"containerPort": 80}, {"containerPort": 80, "protocol": "TCP"}],
+        "resources": {"limits": {"memory": "100m", "cpu": "100m"}},
+    }
+    spec = {"containers": [container], "terminationGracePeriodSeconds": -1, "imagePullSecrets": [{}, {"name": "s"}]}
+    obj = {"metadata": {"name": "a.b"}, "spec": spec}
+    assert PODS.strategy.warnings(obj) == [
+        "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
+        "a DNS label is recommended: [must not contain dots]",
+        "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
+        'spec.imagePullSecrets[0].name: invalid empty name ""',
+        'spec.containers[0].resources.limits[memory]: fractional byte value "100m" is invalid, must be an integer',
+        'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+        "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
+    ]
+    controller = {"metadata": {"name": "sise"}, "spec": {"template": {"spec": {"containers": [{"name": "a"}]}}}}
+    assert REPLICATION_CONTROLLERS.strategy.warnings(controller) == []
