@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ Indexer = Callable[[Object], Iterable[str]]
 
 FIRST_BACKOFF = 0.05
 MAX_BACKOFF = 5.0
+SHORT_WATCH = 1.0
 WATCH_SECONDS = (300, 600)  # between these the server ends a watch, so that not all end at once
 
 
@@ -83,6 +85,7 @@ class Informer:
         self._started = False
         self._version = ""
         self._backoff = FIRST_BACKOFF
+        self._outage = ""
         self.add_indexers(indexers or {})
 
     # Reading
@@ -154,8 +157,10 @@ class Informer:
                 self._version = ""
                 self._pause(stop)
             except errors.ApiError as error:
-                if not stop.is_set():
-                    log.warning("%s: %s; trying again", self.resource.plural, error)
+                # An outage is told once, however long it lasts.
+                if not stop.is_set() and str(error) != self._outage:
+                    self._outage = str(error)
+                    log.warning("%s: %s; trying again until it works", self.resource.plural, error)
                 self._pause(stop)
             except Exception:
                 log.exception("%s: unexpected error, listing again", self.resource.plural)
@@ -175,20 +180,33 @@ class Informer:
             for obj in fresh.values():
                 self._put(obj)
         self._version = result["metadata"]["resourceVersion"]
+        self._works()
         self._synced.set()
 
     def _follow(self, stop: threading.Event) -> None:
         """One watch, to its end."""
         seconds = random.randint(*WATCH_SECONDS)
+        began = time.monotonic()
         events = self._client.watch(
             self.resource, resource_version=self._version, timeout=seconds, stop=stop, **self._where
         )
         for event in events:
             self._backoff = FIRST_BACKOFF
+            self._works()
             if event.type != "BOOKMARK":
                 with self._delivery:
                     self._apply(event)
             self._version = event.object["metadata"]["resourceVersion"]
+        if time.monotonic() - began < SHORT_WATCH:
+            self._pause(stop)  # a server that ends watches at once must not be asked in a tight loop
+        else:
+            self._backoff = FIRST_BACKOFF
+
+    def _works(self) -> None:
+        """The server has answered."""
+        if self._outage:
+            self._outage = ""
+            log.info("%s: up to date again", self.resource.plural)
 
     def _apply(self, event: WatchEvent) -> None:
         if event.type == "DELETED":

@@ -105,6 +105,16 @@ def test_pods_see_each_other_and_hairpin_is_masqueraded(net, served):
     assert seen == {("pod2", POD1), ("pod1", "172.17.0.1")}
 
 
+def test_an_endpoint_on_the_host_itself(net, cluster, sink):
+    """As the API server is behind ``kubernetes``, and every pod on the host's network."""
+    net.serve("node", 6443)
+    cluster.service(port=443)
+    cluster.endpoints("172.17.0.1", port=6443)
+    cluster.rules.sync()
+    for role in ("node", "pod1", "client"):
+        assert net.ask(role, VIP, 443)[0] == "node"
+
+
 def test_node_port_from_everywhere(net, served):
     served.service(type="NodePort", ports=[{"port": 80, "nodePort": 30080, "protocol": "TCP"}])
     served.rules.sync()
