@@ -70,7 +70,7 @@ class WorkQueue:
         return None
 
     def add_rate_limited(self, key: str, *, most: float | None = None) -> None:
-        """Adds the key after its backoff, which doubles with each call until ``forget``; after ``most`` at the latest."""
+        """Adds the key after its backoff, which doubles with each call until ``forget``; ``most`` seconds at most."""
         with self._changed:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
