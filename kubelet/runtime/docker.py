@@ -388,7 +388,7 @@ def timestamp(text: str) -> float | None:
     """Docker's RFC 3339 with up to nine decimals; its year 1 stands for never."""
     if not text or text.startswith("0001-"):
         return None
-    head, _, fraction = text.rstrip("Z").partition(".")
-    if "+" in fraction or "-" in fraction[1:]:
+    if not text.endswith("Z"):  # Docker writes UTC, but nothing makes it
         return datetime.fromisoformat(text).timestamp()
+    head, _, fraction = text[:-1].partition(".")
     return datetime.fromisoformat(head).replace(tzinfo=UTC).timestamp() + float(f"0.{fraction or 0}")

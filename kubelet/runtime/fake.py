@@ -1,0 +1,165 @@
+"""A container runtime in memory: containers start at once, and end when a test or a signal says so."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from kubelet import labels
+from kubelet.runtime.protocol import (
+    Container,
+    ContainerPlan,
+    ExecResult,
+    Image,
+    RuntimeEvent,
+    RuntimeFailure,
+    RuntimeUnavailable,
+    SandboxPlan,
+)
+
+
+class FakeRuntime:
+    """Single-process and thread-safe. ``heeds`` says which signals end a container; SIGKILL always does."""
+
+    def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
+        self.clock = clock
+        self.known: dict[str, Container] = {}
+        self.plans: dict[str, ContainerPlan | SandboxPlan] = {}
+        self.present: dict[str, Image] = {}
+        self.calls: list[str] = []
+        self.heeds = {"SIGTERM"}
+        self.away = False
+        self.on_execute: Callable[[str, list[str]], ExecResult] = lambda id, command: ExecResult(0, "")
+        self.on_pull: Callable[[str], None] = self._refuse_pull
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._events: queue.Queue[RuntimeEvent | None] = queue.Queue()
+
+    # What a test does
+
+    def end(self, container_id: str, exit_code: int = 0) -> None:
+        """The container's process ends."""
+        with self._lock:
+            found = self.known[container_id]
+            if not found.running:
+                return
+            now = self.clock()
+            self.known[container_id] = replace(found, state="exited", exit_code=exit_code, finished=now, pid=0)
+        self._tell("die", found)
+
+    def go_away(self) -> None:
+        self.away = True
+        self._events.put(None)
+
+    def called(self, container_id: str) -> str:
+        return self.known[container_id].name
+
+    # ContainerRuntime
+
+    def version(self) -> dict[str, str]:
+        self._check()
+        return {"version": "0", "os": "linux", "arch": "amd64"}
+
+    def containers(self) -> list[Container]:
+        self._check()
+        return list(self.known.values())
+
+    def inspect(self, container_id: str) -> Container | None:
+        self._check()
+        return self.known.get(container_id)
+
+    def create_sandbox(self, plan: SandboxPlan) -> str:
+        return self._create(plan, sandbox=True)
+
+    def create_container(self, plan: ContainerPlan) -> str:
+        return self._create(plan, sandbox=False)
+
+    def _create(self, plan: ContainerPlan | SandboxPlan, *, sandbox: bool) -> str:
+        self._check()
+        with self._lock:
+            number = next(self._numbers)
+            container_id = f"id{number}"
+            label = plan.labels
+            self.calls.append(f"create {label[labels.CONTAINER_NAME]}")
+            self.plans[container_id] = plan
+            self.known[container_id] = Container(
+                id=container_id,
+                pod_uid=label[labels.POD_UID],
+                pod_name=label[labels.POD_NAME],
+                namespace=label[labels.POD_NAMESPACE],
+                name=label[labels.CONTAINER_NAME],
+                sandbox=sandbox,
+                attempt=int(label[labels.RESTART_COUNT]),
+                created=self.clock(),
+                image=plan.image,
+                image_id=f"sha256:{plan.image}",
+                ip=f"172.17.0.{number + 1}" if sandbox else "",
+                sandbox_id=label.get(labels.SANDBOX_ID, ""),
+                grace=int(label[labels.GRACE]),
+            )
+        return container_id
+
+    def start(self, container_id: str) -> None:
+        self._check()
+        with self._lock:
+            found = self.known[container_id]
+            self.calls.append(f"start {found.name}")
+            self.known[container_id] = replace(found, state="running", started=self.clock(), pid=1)
+
+    def signal(self, container_id: str, signal: str) -> None:
+        self._check()
+        self.calls.append(f"{signal} {self.called(container_id)}")
+        if signal == "SIGKILL":
+            self.end(container_id, 137)
+        elif signal in self.heeds:
+            self.end(container_id, 0)
+
+    def remove(self, container_id: str) -> None:
+        self._check()
+        with self._lock:
+            found = self.known.pop(container_id, None)
+        if found:
+            self.calls.append(f"remove {found.name}")
+            self._tell("destroy", found)
+
+    def image(self, reference: str) -> Image | None:
+        self._check()
+        return self.present.get(reference)
+
+    def images(self) -> list[Image]:
+        self._check()
+        return list(self.present.values())
+
+    def pull(self, reference: str, auth: dict[str, str] | None) -> None:
+        self._check()
+        self.on_pull(reference)
+
+    def _refuse_pull(self, reference: str) -> None:
+        raise RuntimeFailure(f"no registry has {reference}")
+
+    def execute(self, container_id: str, command: list[str], timeout: float) -> ExecResult:
+        return self.on_execute(container_id, command)
+
+    def log_tail(self, container_id: str, lines: int, limit: int) -> str:
+        return "the last lines"
+
+    def events(self, stop: threading.Event) -> Iterator[RuntimeEvent]:
+        self._check()
+        return self._stream(stop)
+
+    def _stream(self, stop: threading.Event) -> Iterator[RuntimeEvent]:
+        while not stop.is_set():
+            event = self._events.get()
+            if event is None:
+                raise RuntimeUnavailable("the stream ended")
+            yield event
+
+    def _tell(self, action: str, found: Container) -> None:
+        self._events.put(RuntimeEvent("container", action, found.id, found.pod_uid, self.clock()))
+
+    def _check(self) -> None:
+        if self.away:
+            raise RuntimeUnavailable("the fake is away")

@@ -1,0 +1,171 @@
+"""Payloads, the atomic writer, hostPath checks: on a temporary directory, without root."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubelet.sources import references
+from kubelet.volumes import atomic, hostpath
+from kubelet.volumes.errors import VolumeError
+from kubelet.volumes.payload import File, Inputs, payload
+from machinery.objects import Object
+
+OBJECTS = {
+    ("configmap", "cm"): {"data": {"a": "1", "b": "2"}, "binaryData": {"c": base64.b64encode(b"\x00").decode()}},
+    ("secret", "s"): {"data": {"user": base64.b64encode(b"bob").decode()}},
+}
+
+
+def made(pod: Object, volume: Object) -> dict[str, tuple[bytes, int]]:
+    inputs = Inputs(
+        pod,
+        lambda kind, namespace, name: OBJECTS.get((kind, name)),
+        lambda pod, source: f"token for {source.get('audience', 'all')}",
+        (),
+        "172.17.0.1",
+        {"cpu": "2"},
+    )
+    return {path: (file.contents, file.mode) for path, file in payload(inputs, volume).items()}
+
+
+def test_config_map(make_pod: Any) -> None:
+    assert made(make_pod(), {"configMap": {"name": "cm"}}) == {
+        "a": (b"1", 0o644),
+        "b": (b"2", 0o644),
+        "c": (b"\x00", 0o644),
+    }
+
+
+def test_items_and_modes(make_pod: Any) -> None:
+    items = [{"key": "a", "path": "x/y", "mode": 0o400}, {"key": "b", "path": "b"}]
+    volume = {"configMap": {"name": "cm", "items": items, "defaultMode": 0o600}}
+    assert made(make_pod(), volume) == {"x/y": (b"1", 0o400), "b": (b"2", 0o600)}
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [
+        ({"configMap": {"name": "no"}}, 'configmap "no" not found'),
+        ({"secret": {"secretName": "no"}}, 'secret "no" not found'),
+        (
+            {"configMap": {"name": "cm", "items": [{"key": "no", "path": "x"}]}},
+            "configmap references non-existent config key: no",
+        ),
+        (
+            {"secret": {"secretName": "s", "items": [{"key": "no", "path": "x"}]}},
+            "references non-existent secret key: no",
+        ),
+        ({"configMap": {"name": "cm", "items": [{"key": "a", "path": "../x"}]}}, 'invalid path "../x"'),
+    ],
+)
+def test_refusals(make_pod: Any, volume: Object, message: str) -> None:
+    with pytest.raises(VolumeError, match="^" + message.replace("(", r"\(")):
+        made(make_pod(), volume)
+
+
+def test_optional(make_pod: Any) -> None:
+    assert made(make_pod(), {"configMap": {"name": "no", "optional": True}}) == {}
+    items = [{"key": "no", "path": "x"}, {"key": "a", "path": "a"}]
+    assert made(make_pod(), {"configMap": {"name": "cm", "items": items, "optional": True}}) == {"a": (b"1", 0o644)}
+
+
+def test_projected(make_pod: Any) -> None:
+    sources = [
+        {"configMap": {"name": "cm", "items": [{"key": "a", "path": "a"}]}},
+        {"secret": {"name": "s"}},
+        {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+        {"serviceAccountToken": {"path": "token", "audience": "vault"}},
+    ]
+    pod = make_pod({"labels": {"b": 'say "hi"', "a": "1"}})
+    assert made(pod, {"projected": {"sources": sources, "defaultMode": 0o440}}) == {
+        "a": (b"1", 0o440),
+        "user": (b"bob", 0o440),
+        "labels": (b'a="1"\nb="say \\"hi\\""', 0o440),
+        "token": (b"token for vault", 0o440),
+    }
+
+
+def test_token_is_for_the_user_of_the_pod_alone(make_pod: Any) -> None:
+    pod = make_pod(securityContext={"runAsUser": 7})
+    assert made(pod, {"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}})["token"][1] == 0o600
+
+
+def visible(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.relative_to(folder).parts[0].startswith("..")
+    }
+
+
+def test_atomic_writer(tmp_path: Path) -> None:
+    assert atomic.write(tmp_path, {"a": File(b"1", 0o640), "d/e": File(b"2", 0o400)})
+    assert (tmp_path / "a").read_bytes() == b"1"
+    assert (tmp_path / "d" / "e").read_bytes() == b"2"
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "a").readlink() == Path("..data/a")
+
+
+def test_atomic_writer_changes_all_at_once(tmp_path: Path) -> None:
+    atomic.write(tmp_path, {"a": File(b"1", 0o644), "old": File(b"x", 0o644)})
+    before = (tmp_path / "..data").readlink()
+    assert not atomic.write(tmp_path, {"a": File(b"1", 0o644), "old": File(b"x", 0o644)})
+    assert (tmp_path / "..data").readlink() == before
+    assert atomic.write(tmp_path, {"a": File(b"2", 0o644), "new": File(b"y", 0o644)})
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("..")) == ["a", "new"]
+    assert (tmp_path / "a").read_bytes() == b"2"
+    assert not (tmp_path / before).exists()
+
+
+def test_empty_payload(tmp_path: Path) -> None:
+    assert not atomic.is_written(tmp_path)
+    atomic.write(tmp_path, {})
+    assert atomic.is_written(tmp_path)
+    assert visible(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "noun"),
+    [("Directory", "file", "directory"), ("File", "folder", "file"), ("Socket", "file", "socket file")],
+)
+def test_host_path_types(tmp_path: Path, kind: str, name: str, noun: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(VolumeError, match=f"hostPath type check failed: .*/{name} is not a {noun}"):
+        hostpath.prepare(tmp_path / name, kind)
+
+
+def test_host_path_is_made(tmp_path: Path) -> None:
+    hostpath.prepare(tmp_path / "a" / "b", "DirectoryOrCreate")
+    hostpath.prepare(tmp_path / "f", "FileOrCreate")
+    hostpath.prepare(tmp_path / "n", "")
+    assert ((tmp_path / "a" / "b").is_dir(), (tmp_path / "f").is_file(), (tmp_path / "n").is_dir()) == (True,) * 3
+
+
+def test_references(make_pod: Any) -> None:
+    pod = make_pod(
+        containers=[
+            {
+                "name": "c",
+                "image": "i",
+                "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s1", "key": "k"}}}],
+                "envFrom": [{"configMapRef": {"name": "c1"}}],
+            }
+        ],
+        volumes=[
+            {"name": "v", "secret": {"secretName": "s2"}},
+            {"name": "w", "projected": {"sources": [{"configMap": {"name": "c2"}}, {"secret": {"name": "s3"}}]}},
+            {"name": "e", "emptyDir": {}},
+        ],
+    )
+    assert references(pod) == {
+        ("secret", "s1"),
+        ("configmap", "c1"),
+        ("secret", "s2"),
+        ("configmap", "c2"),
+        ("secret", "s3"),
+    }
