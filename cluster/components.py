@@ -30,7 +30,8 @@ class Component(NamedTuple):
     name: str
     argv: list[str]
     folder: str  # where it runs
-    health: str  # URL; empty for etcd, which listens on no port and is well when the API server's readyz says so
+    health: str  # URL; empty for etcd, which listens on unix sockets only
+    sockets: tuple[str, ...] = ()  # files that a killed one leaves behind, and that the next one cannot bind to
 
 
 def components(state: State, record: Record) -> list[Component]:
@@ -69,7 +70,7 @@ def etcd(state: State) -> Component:
         "--log-level=warn",
         "--log-outputs=stderr",
     ]
-    return Component("etcd", argv, str(state.etcd), "")
+    return Component("etcd", argv, str(state.etcd), "", sockets=("etcd.sock:0", "peer.sock:0"))
 
 
 def apiserver(state: State, record: Record) -> Component:

@@ -93,6 +93,8 @@ class Supervisor:
 
     def start(self, child: Child) -> None:
         log_path = self.state.logs / f"{child.component.name}.log"
+        for socket in child.component.sockets:
+            Path(child.component.folder, socket).unlink(missing_ok=True)
         pid = os.fork()
         if pid == 0:
             _become(child.component, log_path)
