@@ -1,7 +1,8 @@
 """A pod and what is known of it → the kubelet's next actions and the pod's status.
 
 ``NAME.input.yaml`` gives ``NAME.output.yaml``. Times are written ``<Now>``, ``<Now-30s>``, ``<Now+5s>``; a case says
-only what matters to it. Run with REWRITE_GOLDEN=1 to write the outputs anew, and read the difference before you commit it.
+only what matters to it. Run with REWRITE_GOLDEN=1 to write the outputs anew, and read the difference before you
+commit it.
 """
 
 from __future__ import annotations
