@@ -13,13 +13,14 @@ from machinery.objects import Object
 from machinery.validation import is_dns1123_label
 
 BYTES = ("memory", "ephemeral-storage")
+NEGATIVE_GRACE = "must be >= 0; negative values are invalid and will be treated as 1"
 DNS_LABEL = "which can result in surprising behavior; a DNS label is recommended"
 
 
 def pod_warnings(path: str, spec: Object) -> Iterator[str]:
     """About a pod's spec."""
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
-        yield f"{path}.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"
+        yield f"{path}.terminationGracePeriodSeconds: {NEGATIVE_GRACE}"
     yield from _pull_secrets(f"{path}.imagePullSecrets", spec.get("imagePullSecrets") or ())
     for field in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(field) or ()):
@@ -53,7 +54,8 @@ def _fractions(path: str, resources: Object) -> Iterator[str]:
         for name, amount in (resources.get(field) or {}).items():
             value = quantity.parse(amount)
             if name in BYTES and value != value.to_integral_value():
-                yield f"{path}.{field}[{name}]: fractional byte value {quote(str(amount))} is invalid, must be an integer"
+                at = f"{path}.{field}[{name}]"
+                yield f"{at}: fractional byte value {quote(str(amount))} is invalid, must be an integer"
 
 
 def _hidden_variables(path: str, variables: Iterable[Object]) -> Iterator[str]:
