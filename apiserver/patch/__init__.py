@@ -25,19 +25,12 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
 
-__all__ = ["ACCEPTED", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "apply"]
+__all__ = ["ACCEPTED", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "accepted_type", "apply"]
 
 
 def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Object:
     """A changed copy of ``current``; raises BadRequest, Invalid or UnsupportedMediaType as upstream does."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == APPLY_PATCH:
-        raise UnsupportedMediaType(
-            "server-side apply is not supported here; use kubectl apply without --server-side, "
-            f"or one of the accepted media types: {', '.join(ACCEPTED)}"
-        )
-    if media_type not in ACCEPTED:
-        raise unsupported_media_type(*ACCEPTED)
+    media_type = accepted_type(content_type)
     # The quickest deep copy there is, and ``current`` may be the watch cache's own.
     original: Object = orjson.loads(orjson.dumps(current))
     try:
@@ -48,6 +41,19 @@ def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Objec
     if not isinstance(changed, dict):
         raise BadRequest("the patch does not leave an object: its root is replaced by something else")
     return changed
+
+
+def accepted_type(content_type: str) -> str:
+    """The media type of a patch, before the object is even looked for; raises UnsupportedMediaType."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type == APPLY_PATCH:
+        raise UnsupportedMediaType(
+            "server-side apply is not supported here; use kubectl apply without --server-side, "
+            f"or one of the accepted media types: {', '.join(ACCEPTED)}"
+        )
+    if media_type not in ACCEPTED:
+        raise unsupported_media_type(*ACCEPTED)
+    return media_type
 
 
 def _apply(kind: Kind, original: Object, patch: bytes, media_type: str) -> Any:

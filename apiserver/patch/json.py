@@ -58,6 +58,8 @@ def _size(document: Any, pointer: Any) -> int:
 
 
 def unprocessable(why: str) -> Invalid:
-    """Upstream's 422 for a well-formed patch that cannot be applied; upstream keeps the reason to itself."""
-    # kubectl shows the message only where there are details.
-    return Invalid(f"the server rejected our request due to an error in our request: {why}", details={})
+    """Upstream's 422 for a well-formed patch that cannot be applied, with the reason that upstream keeps to itself."""
+    return Invalid(
+        f"the server rejected our request due to an error in our request: {why}",
+        details={"causes": [{"reason": "UnexpectedServerResponse", "message": why, "field": "patch"}]},
+    )
