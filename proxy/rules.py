@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from proxy.model import Endpoint, ServicePort
 
@@ -141,6 +142,10 @@ class _Chains:
     def add(self, chain: str, *rules: Rule) -> None:
         self.rules.setdefault(chain, []).extend(rules)
 
+    def merge(self, chains: Chains) -> None:
+        for chain, rules in chains.items():
+            self.add(chain, *rules)
+
     def finished(self) -> Chains:
         return {chain: tuple(rules) for chain, rules in sorted(self.rules.items())}
 
@@ -151,10 +156,20 @@ def build(ports: Iterable[ServicePort], config: Config) -> tuple[Table, Table]:
     _fixed_nat(nat, config)
     _fixed_filter(filter, config)
     for port in ports:
-        _translate(nat, port, config)
-        _refuse(filter, port)
+        in_nat, in_filter = _of_port(port, config)
+        nat.merge(in_nat)
+        filter.merge(in_filter)
     nat.add(SERVICES, _to_node_ports())
     return Table("nat", nat.finished(), NAT_HOOKS), Table("filter", filter.finished(), FILTER_HOOKS)
+
+
+@lru_cache(maxsize=4096)
+def _of_port(port: ServicePort, config: Config) -> tuple[Chains, Chains]:
+    """What one port adds to the tables; kept, because from one sync to the next few ports change."""
+    nat, filter = _Chains(), _Chains()
+    _translate(nat, port, config)
+    _refuse(filter, port)
+    return nat.finished(), filter.finished()
 
 
 # What does not depend on Services
