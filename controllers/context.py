@@ -42,6 +42,7 @@ class Options:
     node_monitor_grace_period: float = 40.0
     terminated_pod_gc_threshold: int = 12500
     concurrent_gc_syncs: int = 4
+    orphaned_pod_quarantine: float = 40.0
 
 
 def by_namespace(obj: Object) -> Iterable[str]:

@@ -6,12 +6,16 @@ import importlib
 import logging
 import threading
 from collections.abc import Iterable
+from functools import partial
 from typing import Protocol
 
 from controllers.context import Context
+from controllers.parallel import in_parallel
 
 log = logging.getLogger(__name__)
 
+# Seconds for events that still wait when the process ends.
+CLOSING = 0.5
 # Upstream's names, and where each is; imported only if it runs.
 CONTROLLERS = {
     "serviceaccount-controller": "serviceaccount:ServiceAccountController",
@@ -80,9 +84,8 @@ class Manager:
         return f"waiting for the first list of {', '.join(waiting)}" if waiting else None
 
     def close(self) -> None:
-        """Writes the events that still wait."""
-        for recorder in self.context.recorders.values():
-            recorder.close(0.5)
+        """Writes the events that still wait, as far as a moment suffices."""
+        in_parallel([partial(recorder.close, CLOSING) for recorder in self.context.recorders.values()], 16)
 
     def _possible(self, name: str) -> bool:
         if name == "root-ca-certificate-publisher-controller" and not self.context.options.root_ca_file:

@@ -8,12 +8,12 @@ of the pods' watch, or is looked at again soon.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from controllers.context import Context
 from controllers.discovery import resources_with
+from controllers.parallel import in_parallel
 from machinery.controller import Controller
 from machinery.errors import ApiError, MethodNotAllowed, NotFound
 from machinery.objects import Object, now
@@ -101,7 +101,6 @@ class NamespaceController:
     def __init__(self, context: Context) -> None:
         self.client = context.client
         self.namespaces, self.pods = context.namespaces, context.pods
-        self.pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="namespace-content")
         self.rounds: Counter[str] = Counter()
         self.controller = Controller("namespace", self.reconcile, workers=2)
         self.controller.watch(self.namespaces)
@@ -145,15 +144,19 @@ class NamespaceController:
             remains.discovery = str(error)
             return remains
 
-        def empty(resource: Resource) -> tuple[Resource, list[Object], str]:
-            try:
-                return resource, self.delete_kind(resource, name), ""
-            except (NotFound, MethodNotAllowed):
-                return resource, [], ""
-            except ApiError as error:
-                return resource, [], str(error)
+        def emptying(resource: Resource) -> Callable[[], tuple[list[Object], str]]:
+            def attempt() -> tuple[list[Object], str]:
+                try:
+                    return self.delete_kind(resource, name), ""
+                except (NotFound, MethodNotAllowed):
+                    return [], ""
+                except ApiError as error:
+                    return [], str(error)
 
-        for resource, items, failure in self.pool.map(empty, resources):
+            return attempt
+
+        outcomes = in_parallel([emptying(resource) for resource in resources], PARALLEL)
+        for resource, (items, failure) in zip(resources, outcomes, strict=True):
             remains.add(resource, items)
             if failure:
                 remains.failures.append(failure)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from controllers.failures import namespace_terminating, outcome_unknown
 from controllers.ownership import adoption_patch, release_patch
+from controllers.parallel import in_parallel
 from machinery.client import Client
 from machinery.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
 from machinery.events import EventRecorder
@@ -72,7 +72,6 @@ class PodControl:
         self.client = client
         self.recorder = recorder
         self.expectations = Expectations()
-        self.pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="podcontrol")
         self._lock = threading.Lock()
         self._unknown: defaultdict[str, dict[str, Call]] = defaultdict(dict)
 
@@ -211,14 +210,17 @@ class PodControl:
                 self._unknown[owner_key].pop(what, None)
 
     def _run(self, calls: Sequence[Call]) -> list[ApiError]:
-        """Makes the calls in parallel (a single one right here) and gives their errors."""
+        """Makes the calls in parallel and gives their errors."""
 
-        def outcome(call: Call) -> ApiError | None:
-            try:
-                call()
-            except ApiError as error:
-                return error
-            return None
+        def caught(call: Call) -> Callable[[], ApiError | None]:
+            def attempt() -> ApiError | None:
+                try:
+                    call()
+                except ApiError as error:
+                    return error
+                return None
 
-        results = map(outcome, calls) if len(calls) == 1 else self.pool.map(outcome, calls)
-        return [error for error in results if error is not None]
+            return attempt
+
+        outcomes = in_parallel([caught(call) for call in calls], PARALLEL)
+        return [error for error in outcomes if error is not None]

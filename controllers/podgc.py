@@ -17,8 +17,6 @@ from machinery.resources import NODES, PODS
 
 log = logging.getLogger(__name__)
 
-# Seconds for a node to come back (upstream's quarantineTime).
-QUARANTINE = 40.0
 TERMINATED = "terminated"
 # Keys of the queue: a node's name, a pod's key, or the pods that have ended.
 NODE_KEY, POD_KEY, TERMINATED_KEY = "node/", "pod/", "terminated"
@@ -35,6 +33,8 @@ class PodGarbageCollector:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
+        # Seconds for a node to come back.
+        self.quarantine = context.options.orphaned_pod_quarantine
         self.threshold = context.options.terminated_pod_gc_threshold
         self.pods, self.nodes = context.pods, context.nodes
         self.pods.add_indexers({TERMINATED: lambda pod: ("",) if is_pod_terminal(pod) else ()})
@@ -52,14 +52,14 @@ class PodGarbageCollector:
         if not node and new["metadata"].get("deletionTimestamp"):
             self.controller.enqueue(POD_KEY + key(new))
         if node and (old is None or old["spec"].get("nodeName") != node) and self.nodes.get(node) is None:
-            self.controller.enqueue_after(NODE_KEY + node, QUARANTINE)
+            self.controller.enqueue_after(NODE_KEY + node, self.quarantine)
         if is_pod_terminal(new) and (old is None or not is_pod_terminal(old)):
             self.controller.enqueue(TERMINATED_KEY)
 
     def node_changed(self, old: Object | None, new: Object | None) -> None:
         """The pods of a node that is gone have some time left."""
         if new is None and old is not None:
-            self.controller.enqueue_after(NODE_KEY + old["metadata"]["name"], QUARANTINE)
+            self.controller.enqueue_after(NODE_KEY + old["metadata"]["name"], self.quarantine)
 
     def reconcile(self, item: str) -> None:
         """Looks at a node, a pod or the pods that have ended."""

@@ -45,9 +45,10 @@ class SliceWriter:
         for each in changes.update:
             try:
                 self.latest.wrote(self.client.update(ENDPOINT_SLICES, each))
-            except (Conflict, NotFound):
+            except (Conflict, NotFound) as error:
+                # Somebody changed or deleted it: look again, at what the watch shows.
                 self.latest.forget(key(each))
-                raise
+                raise Conflict(error.message) from error
         for each in changes.delete:
             self.delete(each)
 

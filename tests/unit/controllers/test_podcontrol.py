@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -62,10 +62,8 @@ def api() -> FakeApi:
 
 
 @pytest.fixture
-def control(api: FakeApi, recorder: Any) -> Iterator[PodControl]:
-    made = PodControl(api, recorder)  # type: ignore[arg-type]
-    yield made
-    made.pool.shutdown()
+def control(api: FakeApi, recorder: Any) -> PodControl:
+    return PodControl(api, recorder)  # type: ignore[arg-type]
 
 
 @pytest.fixture
