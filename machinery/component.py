@@ -60,6 +60,8 @@ def setup_logging(verbose: bool = False) -> None:
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
     for chatty in ("urllib3", "docker", "asyncio", "pyroute2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # It warns when more connections are open than are kept idle, which is how watches are meant to be.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def stop_on_signals() -> threading.Event:

@@ -293,7 +293,9 @@ def authority(tmp_path_factory):
 
 
 def test_client_certificate_and_authority(server, authority):
-    assert authority.secure(server).get(PODS, "p", "ns") == {"ok": True}
+    client = authority.secure(server)
+    assert [client.get(PODS, "p", "ns") for _ in range(3)] == [{"ok": True}] * 3
+    assert len(set(server.peers)) == 1  # one connection, one handshake
 
 
 def test_a_server_of_another_authority_is_refused(server, authority, tmp_path):
