@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from apiserver.schema import formats
 from apiserver.schema.definitions import Definition, Definitions, target
+from apiserver.schema.gotypes import NAMED
 
 
 class Problem(NamedTuple):
@@ -340,7 +341,7 @@ class Compiler:
         return Struct(name) if schema.get("type") == ["object", "null"] and name not in _OPEN else Node("interface {}")
 
     def _fill(self, struct: Struct, schema: Definition) -> None:
-        nodes = {key: self._schema(child) for key, child in schema["properties"].items()}
+        nodes = {key: self._schema(child, f"{struct.name}.{key}") for key, child in schema["properties"].items()}
         struct.specs = {key: node.spec() for key, node in nodes.items()}
         struct.zeros = tuple(
             (key, nodes[key].zero) for key in schema.get("required", ()) if isinstance(nodes[key].zero, str | int)
@@ -349,12 +350,15 @@ class Compiler:
             key for key, child in schema["properties"].items() if child.get("x-kubernetes-patch-strategy") == "replace"
         )
 
-    def _schema(self, schema: Definition) -> Node:
+    def _schema(self, schema: Definition, field: str = "") -> Node:
+        """The node of a schema; ``field`` says what it is the schema of, as ``Struct.field``."""
         if name := target(schema):
             return self.definition(name)
         kinds = schema.get("type", "")
         kind = kinds if isinstance(kinds, str) else kinds[0]
         match kind:
+            case "string" if field in NAMED:
+                return Scalar(NAMED[field], str)
             case "string":
                 return _STRINGS[schema.get("format", "")]
             case "boolean":
@@ -365,7 +369,7 @@ class Compiler:
                 return _FLOAT
             case "array":
                 return Array(
-                    self._schema(schema["items"]),
+                    self._schema(schema["items"], f"{field}[]"),
                     merge="merge" in schema.get("x-kubernetes-patch-strategy", "").split(","),
                     merge_key=schema.get("x-kubernetes-patch-merge-key", ""),
                 )

@@ -81,6 +81,11 @@ def test_required_scalars_get_their_zero_value_as_in_go(pods: Kind) -> None:
         ({"spec": {"containers": {}}},
          "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container"),
         ({"spec": "x"}, "json: cannot unmarshal string into Go struct field Pod.spec of type v1.PodSpec"),
+        ({"spec": {"restartPolicy": 1}},
+         "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy"),
+        ({"spec": {"containers": [{"securityContext": {"capabilities": {"add": "x"}}}]}},
+         "json: cannot unmarshal string into Go struct field "
+         "Capabilities.spec.containers.securityContext.capabilities.add of type []v1.Capability"),
         ({"metadata": {"labels": {"a": 1}}},
          "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"),
         ({"metadata": {"labels": ["a"]}},

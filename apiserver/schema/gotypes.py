@@ -1,0 +1,43 @@
+"""Go's names for the string types that have one: an error about a value's type names them, and OpenAPI does not.
+
+Only fields that people write are here; every other string is called ``string``.
+"""
+
+from __future__ import annotations
+
+# Type → the fields that have it; brackets mark a list of it.
+_TYPES = {
+    "types.UID": "ObjectMeta.uid ObjectReference.uid OwnerReference.uid Preconditions.uid",
+    "v1.Capability": "Capabilities.add[] Capabilities.drop[]",
+    "v1.ConditionStatus": "NodeCondition.status PodCondition.status ReplicationControllerCondition.status",
+    "v1.ContainerRestartPolicy": "Container.restartPolicy EphemeralContainer.restartPolicy",
+    "v1.DNSPolicy": "PodSpec.dnsPolicy",
+    "v1.DeletionPropagation": "DeleteOptions.propagationPolicy",
+    "v1.FinalizerName": "NamespaceSpec.finalizers[]",
+    "v1.HostPathType": "HostPathVolumeSource.type",
+    "v1.IPFamily": "ServiceSpec.ipFamilies[]",
+    "v1.IPFamilyPolicy": "ServiceSpec.ipFamilyPolicy",
+    "v1.LabelSelectorOperator": "LabelSelectorRequirement.operator",
+    "v1.NamespacePhase": "NamespaceStatus.phase",
+    "v1.NodeSelectorOperator": "NodeSelectorRequirement.operator",
+    "v1.PodPhase": "PodStatus.phase",
+    "v1.PreemptionPolicy": "PodSpec.preemptionPolicy",
+    "v1.Protocol": "ContainerPort.protocol EndpointPort.protocol ServicePort.protocol",
+    "v1.PullPolicy": "Container.imagePullPolicy EphemeralContainer.imagePullPolicy",
+    "v1.RestartPolicy": "PodSpec.restartPolicy",
+    "v1.SeccompProfileType": "SeccompProfile.type",
+    "v1.SecretType": "Secret.type",
+    "v1.ServiceAffinity": "ServiceSpec.sessionAffinity",
+    "v1.ServiceExternalTrafficPolicy": "ServiceSpec.externalTrafficPolicy",
+    "v1.ServiceInternalTrafficPolicy": "ServiceSpec.internalTrafficPolicy",
+    "v1.ServiceType": "ServiceSpec.type",
+    "v1.StorageMedium": "EmptyDirVolumeSource.medium",
+    "v1.TaintEffect": "Taint.effect Toleration.effect",
+    "v1.TerminationMessagePolicy": "Container.terminationMessagePolicy EphemeralContainer.terminationMessagePolicy",
+    "v1.TolerationOperator": "Toleration.operator",
+    "v1.URIScheme": "HTTPGetAction.scheme",
+    "v1.UnsatisfiableConstraintAction": "TopologySpreadConstraint.whenUnsatisfiable",
+}
+
+# ``Struct.field`` → its type; ``Struct.field[]`` → the type of its elements.
+NAMED = {field: name for name, fields in _TYPES.items() for field in fields.split()}
