@@ -158,9 +158,7 @@ class Executor:
             found = self.runtime.inspect(sandbox_id)
             if found is None or not found.running:
                 raise RuntimeFailure("the sandbox container ended at once; look at the image given as sandbox")
-            if not plan.host_network:
-                hairpin.enable(found.pid)
-            self.mounts.write_names(pod, found.ip)
+            self._complete_sandbox(pod, found)
         except (RuntimeFailure, OSError) as error:
             log.warning("Sandbox of pod %s: %s", pods.path(pod), error)
             self.events.pod(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
@@ -170,6 +168,12 @@ class Executor:
             return
         state.sandbox_error = None
         self.see(state, found)
+
+    def _complete_sandbox(self, pod: Object, sandbox: Container) -> None:
+        """What a running sandbox needs before its pod's containers start; the names are written last."""
+        if not pods.is_host_network(pod):
+            hairpin.enable(sandbox.pid)
+        self.mounts.write_names(pod, sandbox.ip)
 
     # Containers
 
@@ -181,6 +185,8 @@ class Executor:
         if image is None:
             return
         try:
+            if not self.mounts.has_names(state.pod):  # an earlier kubelet was killed before it came to them
+                self._complete_sandbox(state.pod, sandbox)
             plan = self._plan(state, container, sandbox, attempt, image)
         except (env.ConfigError, ApiError) as error:
             self._failed(state, name, "CreateContainerConfigError", str(error), CONFIG_RETRY)

@@ -36,6 +36,9 @@ class Mounts:
         (folder / "etc-hosts").write_text(names.hosts_file(pod, address, self.dns, host_hosts))
         (folder / "resolv.conf").write_text(names.resolv_conf(pod, self.dns, host_resolv_conf()))
 
+    def has_names(self, pod: Object) -> bool:
+        return (self.volumes.pod_folder(pods.uid(pod)) / "resolv.conf").exists()
+
     def of(self, pod: Object, spec: pods.Spec, attempt: int, variables: dict[str, str]) -> tuple[Mount, ...]:
         """Raises ConfigError when a volume cannot be mounted as asked."""
         mounts = [self._volume(pod, spec, index, variables) for index in range(len(spec.get("volumeMounts") or []))]
