@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from proxy import monitor, network
-from proxy.cleanup import remove_rules
+from proxy.cleanup import cleanup, remove_rules
 from proxy.kernel import Seen
 from proxy.model import service_ports
 from proxy.render import chain_lines, transaction
@@ -227,6 +227,15 @@ def test_cleanup_leaves_only_what_was_there(served, config):
         assert (_rules(served.iptables.save("nat")), _rules(served.iptables.save("filter"))) == before
         for table in ("nat", "filter"):
             assert not Seen.read(served.iptables.save(table)).chains
+
+
+def test_cleanup_finds_the_rules_of_either_backend(served):
+    """Whichever ``iptables`` is the machine's now."""
+    for _ in range(2):
+        cleanup()
+        assert not Seen.read(served.iptables.save("nat")).chains
+        assert not Seen.read(served.iptables.save("filter")).hook_lines()
+        assert network.SINK not in [name for _, name in socket.if_nameindex()]
 
 
 def test_the_sink_comes_and_goes(net, config):
