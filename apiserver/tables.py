@@ -142,5 +142,5 @@ def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
 
 
 def cells(kind: Kind, obj: Object) -> list[Any]:
-    """The cells of one object, for tests and logs."""
+    """The cells of one object."""
     return [column.value(obj) for column in columns_of(kind)]

@@ -5,9 +5,9 @@ absent, a value of the wrong type is an error that names the Go field, required 
 
     body.py         bytes → value: JSON, YAML, malformed input, duplicate keys
     definitions.py  upstream's OpenAPI definitions, from the package kubernetes-validate
-    nodes.py        a definition compiled to a tree that checks values in place
+    compiled.py     a definition compiled to a tree of nodes
+    nodes.py        the nodes, which check values in place
     gotypes.py      the names of Go's types that OpenAPI does not tell
-    compiled.py     those trees, kept
     protobuf.py     the few bodies that kubectl since 1.32 sends in no other form
     formats.py      times, quantities, base64
     decode.py       what the rest of the API server calls

@@ -1,11 +1,13 @@
-"""The compiled definitions, each compiled when it is first needed or ahead of it, and kept."""
+"""Definitions compiled to trees of nodes, each when it is first needed or ahead of it, and then kept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from apiserver.schema import definitions
-from apiserver.schema.nodes import Compiler, Node
+from apiserver.schema import definitions, formats
+from apiserver.schema.definitions import Definition, Definitions, target
+from apiserver.schema.gotypes import NAMED
+from apiserver.schema.nodes import Array, Integer, IntOrString, Map, Node, Number, Quantity, Scalar, Struct, Text
 
 _nodes: dict[str, Node] = {}
 # (apiVersion, kind) of everything that upstream knows.
@@ -15,7 +17,7 @@ _registered: set[tuple[str, str]] = set()
 def preload(names: Iterable[str]) -> None:
     """Compiles these definitions and what they refer to; done once before the workers fork, so that they share it."""
     known = definitions.load()
-    compiler = Compiler(known, _nodes)
+    compiler = _Compiler(known, _nodes)
     for name in names:
         if name in known:
             compiler.definition(name)
@@ -38,3 +40,88 @@ def is_registered(api_version: str, kind: str) -> bool:
     if not _registered:
         preload(())
     return (api_version, kind) in _registered
+
+
+class _Compiler:
+    """Compiles definitions, each once; those that refer to themselves too."""
+
+    def __init__(self, definitions: Definitions, known: dict[str, Node]) -> None:
+        self._definitions = definitions
+        self._known = known
+
+    def definition(self, name: str) -> Node:
+        """The node of a named definition."""
+        node = self._known.get(name)
+        if node is None:
+            schema = self._definitions[name]
+            special = _SPECIAL.get(name)
+            if special is not None or "properties" not in schema:
+                node = self._known[name] = special() if special else self._plain(name, schema)
+            else:
+                # Known before its fields are compiled, for definitions that contain themselves.
+                struct = node = self._known[name] = Struct(name)
+                self._fill(struct, schema)
+        return node
+
+    def _plain(self, name: str, schema: Definition) -> Node:
+        # An object without properties is an empty struct, such as a subresource's marker.
+        return Struct(name) if schema.get("type") == ["object", "null"] and name not in _OPEN else Node("interface {}")
+
+    def _fill(self, struct: Struct, schema: Definition) -> None:
+        nodes = {key: self._schema(child, f"{struct.name}.{key}") for key, child in schema["properties"].items()}
+        struct.specs = {key: node.spec() for key, node in nodes.items()}
+        struct.zeros = tuple(
+            (key, nodes[key].zero) for key in schema.get("required", ()) if isinstance(nodes[key].zero, str | int)
+        )
+        struct.replaced = frozenset(
+            key for key, child in schema["properties"].items() if child.get("x-kubernetes-patch-strategy") == "replace"
+        )
+
+    def _schema(self, schema: Definition, field: str = "") -> Node:
+        """The node of a schema; ``field`` says what it is the schema of, as ``Struct.field``."""
+        if name := target(schema):
+            return self.definition(name)
+        kinds = schema.get("type", "")
+        kind = kinds if isinstance(kinds, str) else kinds[0]
+        match kind:
+            case "string" if field in NAMED:
+                return Scalar(NAMED[field], str)
+            case "string":
+                return _STRINGS[schema.get("format", "")]
+            case "boolean":
+                return _BOOLEAN
+            case "integer":
+                return _INT32 if schema.get("format") == "int32" else _INT64
+            case "number":
+                return _FLOAT
+            case "array":
+                return Array(
+                    self._schema(schema["items"], f"{field}[]"),
+                    merge="merge" in schema.get("x-kubernetes-patch-strategy", "").split(","),
+                    merge_key=schema.get("x-kubernetes-patch-merge-key", ""),
+                )
+            case "object" if "additionalProperties" in schema:
+                item = self._schema(schema["additionalProperties"])
+                return Map(item, "v1.ResourceList" if isinstance(item, Quantity) else "")
+        return Node("interface {}")
+
+
+_STRINGS: dict[str, Node] = {
+    "": Scalar("string", str),
+    "byte": Text("[]uint8", formats.base64_bytes, ""),
+    "date-time": Text("string", formats.time),
+}
+_BOOLEAN = Scalar("bool", bool)
+_INT32 = Integer("int32")
+_INT64 = Integer("int64")
+_FLOAT = Number("float64")
+
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_SPECIAL: dict[str, Callable[[], Node]] = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": Quantity,
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": IntOrString,
+    f"{_META}.Time": lambda: Text("string", formats.time),
+    f"{_META}.MicroTime": lambda: Text("string", formats.micro_time),
+}
+# Objects whose members are not described, and are kept as they come.
+_OPEN = frozenset({f"{_META}.FieldsV1", f"{_META}.Patch", "io.k8s.apimachinery.pkg.runtime.RawExtension"})

@@ -1,4 +1,4 @@
-"""A definition compiled to a tree of nodes that check a decoded JSON value in place, in one walk.
+"""The nodes that a definition is compiled to: a tree that checks a decoded JSON value in place, in one walk.
 
 This is the hot path of every write, so a parent does its children's commonest check itself: each field's spec says
 which exact Python type needs no conversion (``wanted``) and what more is to be looked at (``walk``); only what is
@@ -13,8 +13,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from apiserver.schema import formats
-from apiserver.schema.definitions import Definition, Definitions, target
-from apiserver.schema.gotypes import NAMED
 
 
 class Problem(NamedTuple):
@@ -51,7 +49,7 @@ class MismatchError(Exception):
         return f"json: cannot unmarshal {self.word} into Go struct field {where} of type {self.go_type}"
 
 
-class _Never:
+class Never:
     """The type of no value: what wants it always goes through ``convert``."""
 
 
@@ -63,7 +61,7 @@ class Node:
     """Anything: a value whose form the API server does not know (RawExtension, FieldsV1)."""
 
     __slots__ = ("go",)
-    wanted: type = _Never
+    wanted: type = Never
     walk: _Walk | None = None
     zero: Any = None  # what Go makes of null where a value must stand, and of a required scalar that is absent
 
@@ -172,7 +170,7 @@ class IntOrString(Integer):
     """A port's number or name, a count or percentage."""
 
     __slots__ = ()
-    wanted: type = _Never
+    wanted: type = Never
 
     def __init__(self) -> None:
         super().__init__("int32")
@@ -313,88 +311,3 @@ def _word(value: object) -> str:
         return "bool"
     words = {str: "string", int: "number", float: "number", list: "array", dict: "object"}
     return words.get(type(value), "null")
-
-
-class Compiler:
-    """Compiles definitions, each once; those that refer to themselves too."""
-
-    def __init__(self, definitions: Definitions, known: dict[str, Node]) -> None:
-        self._definitions = definitions
-        self._known = known
-
-    def definition(self, name: str) -> Node:
-        """The node of a named definition."""
-        node = self._known.get(name)
-        if node is None:
-            schema = self._definitions[name]
-            special = _SPECIAL.get(name)
-            if special is not None or "properties" not in schema:
-                node = self._known[name] = special() if special else self._plain(name, schema)
-            else:
-                # Known before its fields are compiled, for definitions that contain themselves.
-                struct = node = self._known[name] = Struct(name)
-                self._fill(struct, schema)
-        return node
-
-    def _plain(self, name: str, schema: Definition) -> Node:
-        # An object without properties is an empty struct, such as a subresource's marker.
-        return Struct(name) if schema.get("type") == ["object", "null"] and name not in _OPEN else Node("interface {}")
-
-    def _fill(self, struct: Struct, schema: Definition) -> None:
-        nodes = {key: self._schema(child, f"{struct.name}.{key}") for key, child in schema["properties"].items()}
-        struct.specs = {key: node.spec() for key, node in nodes.items()}
-        struct.zeros = tuple(
-            (key, nodes[key].zero) for key in schema.get("required", ()) if isinstance(nodes[key].zero, str | int)
-        )
-        struct.replaced = frozenset(
-            key for key, child in schema["properties"].items() if child.get("x-kubernetes-patch-strategy") == "replace"
-        )
-
-    def _schema(self, schema: Definition, field: str = "") -> Node:
-        """The node of a schema; ``field`` says what it is the schema of, as ``Struct.field``."""
-        if name := target(schema):
-            return self.definition(name)
-        kinds = schema.get("type", "")
-        kind = kinds if isinstance(kinds, str) else kinds[0]
-        match kind:
-            case "string" if field in NAMED:
-                return Scalar(NAMED[field], str)
-            case "string":
-                return _STRINGS[schema.get("format", "")]
-            case "boolean":
-                return _BOOLEAN
-            case "integer":
-                return _INT32 if schema.get("format") == "int32" else _INT64
-            case "number":
-                return _FLOAT
-            case "array":
-                return Array(
-                    self._schema(schema["items"], f"{field}[]"),
-                    merge="merge" in schema.get("x-kubernetes-patch-strategy", "").split(","),
-                    merge_key=schema.get("x-kubernetes-patch-merge-key", ""),
-                )
-            case "object" if "additionalProperties" in schema:
-                item = self._schema(schema["additionalProperties"])
-                return Map(item, "v1.ResourceList" if isinstance(item, Quantity) else "")
-        return Node("interface {}")
-
-
-_STRINGS: dict[str, Node] = {
-    "": Scalar("string", str),
-    "byte": Text("[]uint8", formats.base64_bytes, ""),
-    "date-time": Text("string", formats.time),
-}
-_BOOLEAN = Scalar("bool", bool)
-_INT32 = Integer("int32")
-_INT64 = Integer("int64")
-_FLOAT = Number("float64")
-
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-_SPECIAL: dict[str, Callable[[], Node]] = {
-    "io.k8s.apimachinery.pkg.api.resource.Quantity": Quantity,
-    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": IntOrString,
-    f"{_META}.Time": lambda: Text("string", formats.time),
-    f"{_META}.MicroTime": lambda: Text("string", formats.micro_time),
-}
-# Objects whose members are not described, and are kept as they come.
-_OPEN = frozenset({f"{_META}.FieldsV1", f"{_META}.Patch", "io.k8s.apimachinery.pkg.runtime.RawExtension"})

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from apiserver import patch
 from apiserver.kind import Kind
-from apiserver.patch.merge import diff, merge
+from apiserver.patch.merge import merge
 from apiserver.patch.strategic import strategic_merge
 from apiserver.schema import node_of
 from machinery.errors import BadRequest, Invalid, RequestEntityTooLarge, UnsupportedMediaType
@@ -94,6 +94,19 @@ OBJECTS = st.dictionaries(st.text("abc", max_size=2), JSON, max_size=4)
 def same(left: Any, right: Any) -> bool:
     """Equal as JSON: Python holds true and 1 for the same."""
     return orjson.dumps(left, option=orjson.OPT_SORT_KEYS) == orjson.dumps(right, option=orjson.OPT_SORT_KEYS)
+
+
+def diff(original: Object, wanted: Object) -> Object:
+    """The merge patch that turns ``original`` into ``wanted`` (which must not hold nulls: they cannot be said)."""
+    patch: Object = {key: None for key in original if key not in wanted}
+    for key, value in wanted.items():
+        old = original.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            if changed := diff(old, value):
+                patch[key] = changed
+        elif key not in original or not same(old, value):
+            patch[key] = value
+    return patch
 
 
 @given(OBJECTS, OBJECTS)
