@@ -35,6 +35,7 @@ class Monitors:
         self.source = MetadataSource(context.client)
         self.running: dict[Resource, tuple[Informer, threading.Event | None]] = {}
         self.kinds: dict[tuple[str, str], Resource] = {}
+        self.failing = False
 
     def resource(self, api_version: str, kind: str) -> Resource | None:
         """The resource of a kind."""
@@ -61,8 +62,11 @@ class Monitors:
         try:
             rows = all_resources(self.context.client)
         except ApiError as error:
-            log.info("discovery failed, trying again: %s", error)
+            if not self.failing:
+                log.warning("discovery: %s; trying again until it works", error)
+            self.failing = True
             return False
+        self.failing = False
         self.kinds = {(resource.api_version, resource.kind): resource for resource, _, _ in rows}
         wanted = {
             resource
