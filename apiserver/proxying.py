@@ -63,7 +63,7 @@ class Proxy:
     def _forward(self, call: Call, target: Target, name: str, *, kubelet: bool = False) -> Response:
         environ = call.environ
         call.rest.connect(call.kind, call.namespace, name, call.subresource, call.user, None)
-        prefix, rest = split_path(environ)
+        prefix, rest = split_path(environ, namespaced=call.kind.namespaced)
         if not rest and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return _add_slash(environ)
         query = environ.get("QUERY_STRING", "")
@@ -73,7 +73,7 @@ class Proxy:
         except BackendError as error:
             raise ServiceUnavailable(f"error trying to reach service: {error}") from error
         if environ.get("HTTP_UPGRADE") and "upgrade" in environ.get("HTTP_CONNECTION", "").lower():
-            return upgrade(environ, connection.sock, path, _forwarded(environ, prefix, rest))
+            return upgrade(environ, connection.sock, path, forwarded_headers(environ, prefix, rest))
         try:
             response = _exchange(connection, environ, path, prefix, rest)
         except (OSError, http.client.HTTPException) as error:
@@ -86,13 +86,13 @@ class Proxy:
 _PATH_SAFE = "/:@!$&'()*+,;=~-._"
 
 
-def split_path(environ: dict[str, Any]) -> tuple[str, str]:
-    """The path up to ``/proxy``, and what follows it."""
+def split_path(environ: dict[str, Any], *, namespaced: bool) -> tuple[str, str]:
+    """The path up to ``/proxy``, and what follows it exactly as it was sent."""
     path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
-    before, proxy, rest = path.partition("/proxy/")
-    if not proxy:
-        return path, ""
-    return before + "/proxy", "/" + rest
+    # /api/v1/namespaces/NS/pods/NAME/proxy or /api/v1/nodes/NAME/proxy
+    words = 8 if namespaced else 6
+    parts = path.split("/", words)
+    return "/".join(parts[:words]), "".join("/" + rest for rest in parts[words:])
 
 
 def _exchange(
@@ -100,7 +100,7 @@ def _exchange(
 ) -> http.client.HTTPResponse:
     """Sends the request with its body as it arrives, and reads the answer's head."""
     connection.putrequest(environ["REQUEST_METHOD"], path, skip_host=True, skip_accept_encoding=True)
-    for name, value in _forwarded(environ, prefix, rest):
+    for name, value in forwarded_headers(environ, prefix, rest):
         connection.putheader(name, value)
     length, chunked = environ.get("CONTENT_LENGTH", ""), "HTTP_TRANSFER_ENCODING" in environ
     if environ.get("CONTENT_TYPE"):
@@ -119,7 +119,7 @@ def _exchange(
     return connection.getresponse()
 
 
-def _forwarded(environ: dict[str, Any], prefix: str, rest: str) -> Iterator[tuple[str, str]]:
+def forwarded_headers(environ: dict[str, Any], prefix: str, rest: str) -> Iterator[tuple[str, str]]:
     """The client's headers, and who asked for what."""
     hops = {name.strip().lower() for name in environ.get("HTTP_CONNECTION", "").split(",")}
     for key, value in environ.items():

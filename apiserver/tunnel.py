@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 
 _ROOM = 256 * 1024
 _CHUNK = 65536
-# How long the second direction may stay silent after the first has ended.
+# How long nothing may move after one end has sent its last.
 _LAST_WORDS_SECONDS = 10.0
 
 Sock = socket.socket
@@ -28,24 +28,24 @@ class Direction:
     def __init__(self, source: Sock, target: Sock, ahead: bytes = b"") -> None:
         self.source, self.target = source, target
         self._buffer = bytearray(ahead)
-        self._ended = False  # the source sends no more
+        self.ended = False  # the source sends no more
         self.done = False  # and the target has been told
         self.wants: dict[Sock, int] = {}  # what must happen before the next move
 
     @property
     def full(self) -> bool:
         """The source is not read before the target has taken something."""
-        return not self._ended and len(self._buffer) >= _ROOM
+        return not self.ended and len(self._buffer) >= _ROOM
 
     def move(self) -> bool:
         """Moves what can be moved without waiting; tells whether anything did."""
         self.wants = {}
         moved = False
-        if not self._ended and not self.full:
+        if not self.ended and not self.full:
             moved = self._read()
         if self._buffer:
             moved = self._write() or moved
-        if self._ended and not self._buffer and not self.done:
+        if self.ended and not self._buffer and not self.done:
             self.done = moved = True
             end_sending(self.target)
         return moved
@@ -61,7 +61,7 @@ class Direction:
             return False
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             data = b""
-        self._ended = not data
+        self.ended = not data
         self._buffer += data
         return True
 
@@ -84,7 +84,8 @@ class Direction:
 class Tunnels:
     """The open tunnels of this process, so that a stopping server can end them."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_words_seconds: float = _LAST_WORDS_SECONDS) -> None:
+        self._last_words = last_words_seconds
         self._lock = threading.Lock()
         self._open: set[Sock] = set()
         self._stopped = False
@@ -97,7 +98,7 @@ class Tunnels:
         with self.registered(client, backend), suppress(OSError):  # one end is gone, which is how most tunnels end
             client.setblocking(False)
             backend.setblocking(False)
-            _pump(Direction(client, backend, from_client), Direction(backend, client, from_backend))
+            _pump(Direction(client, backend, from_client), Direction(backend, client, from_backend), self._last_words)
 
     @contextmanager
     def registered(self, client: Sock, backend: Sock) -> Iterator[None]:
@@ -128,14 +129,13 @@ def _cut(sock: Sock) -> None:
         Sock.shutdown(sock, socket.SHUT_RDWR)
 
 
-def _pump(outward: Direction, inward: Direction) -> None:
+def _pump(outward: Direction, inward: Direction, last_words: float) -> None:
     """``outward`` is the client's direction: a client may be taken to be gone before all that it sent was delivered."""
     while not (outward.done and inward.done):
         # Both are tried before waiting: TLS may hold bytes that poll does not see.
         if outward.move() | inward.move():
             continue
-        half_closed = outward.done or inward.done
-        if not _wait(outward, inward, _LAST_WORDS_SECONDS if half_closed else None):
+        if not _wait(outward, inward, last_words if outward.ended or inward.ended else None):
             return
 
 

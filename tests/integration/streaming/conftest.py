@@ -241,7 +241,9 @@ def api(state: State, kubelet: KubeletServer) -> Iterator[Api]:
     api = Api(state, port)
     try:
         _wait_until(lambda: _is_ready(api, process, log))
-        code, text = api.request("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+        code, text = api.request(
+            "POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}}
+        )
         assert code in (201, 409), text
         node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "status": _node_status(kubelet)}
         code, text = api.request("POST", "/api/v1/nodes", node)

@@ -15,7 +15,6 @@ import termios
 import threading
 import time
 import urllib.request
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,0 +1,172 @@
+"""Where connections may lead, and upstream's words for where they may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apiserver.locations import (
+    SchemeNamePort,
+    Target,
+    choose_container,
+    kubelet_of,
+    node_target,
+    pod_target,
+    service_target,
+    split_scheme_name_port,
+)
+from machinery.errors import ApiError, BadRequest, ServiceUnavailable
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("web", SchemeNamePort("", "web", "")),
+        ("web:80", SchemeNamePort("", "web", "80")),
+        ("https:web:admin", SchemeNamePort("https", "web", "admin")),
+        ("http:web:", SchemeNamePort("http", "web", "")),
+    ],
+)
+def test_names_with_scheme_and_port(text: str, expected: SchemeNamePort) -> None:
+    assert split_scheme_name_port(text, "service") == expected
+
+
+@pytest.mark.parametrize("text", ["a:b:c:d", "ftp:web:21", ":80", "https::443"])
+def test_names_that_are_none(text: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        split_scheme_name_port(text, "service")
+    assert refused.value.message == f'invalid service request "{text}"'
+
+
+def pod(*containers: str, init: tuple[str, ...] = (), default: str = "", ip: str = "172.17.0.9") -> dict[str, Any]:
+    return {
+        "metadata": {"name": "p", "annotations": {"kubectl.kubernetes.io/default-container": default}},
+        "spec": {
+            "containers": [{"name": name, "ports": [{"containerPort": 8080}]} for name in containers],
+            "initContainers": [{"name": name} for name in init],
+        },
+        "status": {"podIP": ip},
+    }
+
+
+def test_the_container_that_is_meant() -> None:
+    assert choose_container(pod("a"), "") == "a"
+    assert choose_container(pod("a", "b"), "b") == "b"
+    assert choose_container(pod("a", init=("i",)), "i") == "i"
+    assert choose_container(pod("a", "b", default="b"), "") == "b"
+
+
+def test_no_container_or_a_wrong_one() -> None:
+    for found, wanted, message in (
+        (pod("a", "b"), "", "a container name must be specified for pod p, choose one of: [a b]"),
+        (
+            pod("a", "b", init=("i", "j"), default="gone"),
+            "",
+            "a container name must be specified for pod p, choose one of: [a b] or one of the init containers: [i j]",
+        ),
+        (pod("a"), "b", "container b is not valid for pod p"),
+    ):
+        with pytest.raises(BadRequest) as refused:
+            choose_container(found, wanted)
+        assert refused.value.message == message
+
+
+NODE: dict[str, Any] = {
+    "metadata": {"name": "n"},
+    "status": {
+        "addresses": [{"type": "Hostname", "address": "n"}, {"type": "InternalIP", "address": "172.17.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10251}},
+    },
+}
+
+
+def test_a_nodes_kubelet_and_other_servers() -> None:
+    assert kubelet_of(NODE) == Target("https", "172.17.0.1", 10251)
+    assert node_target(NODE, "", "") is node_target(NODE, "https", "10251") is None
+    assert node_target(NODE, "", "9100") == Target("http", "172.17.0.1", 9100)
+    with pytest.raises(ApiError, match="no preferred addresses found"):
+        kubelet_of({"metadata": {"name": "n"}, "status": {}})
+
+
+def test_a_pods_address_and_port() -> None:
+    assert pod_target(pod("a"), "", "") == Target("http", "172.17.0.9", 8080)
+    assert pod_target(pod("a"), "https", "443") == Target("https", "172.17.0.9", 443)
+    assert pod_target(pod(), "", "").port == 80
+    with pytest.raises(BadRequest, match="invalid port"):
+        pod_target(pod("a"), "", "70000")
+
+
+@pytest.mark.parametrize("ip", ["", "127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "::1", "fe80::1", "etcd"])
+def test_addresses_that_lead_back_to_this_machine(ip: str) -> None:
+    with pytest.raises(BadRequest, match="address not allowed"):
+        pod_target(pod("a", ip=ip), "", "80")
+
+
+def service(*ports: tuple[str, int]) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "s", "namespace": "ns"},
+        "spec": {"ports": [{"name": name, "port": number} for name, number in ports]},
+    }
+
+
+def endpoints(*subsets: tuple[list[str], list[tuple[str, int]]]) -> dict[str, Any]:
+    return {
+        "subsets": [
+            {
+                "addresses": [{"ip": ip, "targetRef": {"kind": "Pod", "name": f"pod-{ip}"}} for ip in addresses],
+                "ports": [{"name": name, "port": number} for name, number in ports],
+            }
+            for addresses, ports in subsets
+        ]
+    }
+
+
+def real(name: str) -> dict[str, Any]:
+    return {"status": {"podIP": name.removeprefix("pod-")}}
+
+
+WEB = endpoints((["172.17.0.2"], [("http", 8080), ("admin", 9090)]), (["172.17.0.3"], [("http", 8081)]))
+
+
+@pytest.mark.parametrize(
+    ("ports", "port", "found"),
+    [
+        ([("http", 80)], "", [8080, 8081]),
+        ([("http", 80), ("admin", 81)], "http", [8080, 8081]),
+        ([("http", 80), ("admin", 81)], "81", [9090]),
+    ],
+)
+def test_a_services_endpoints(ports: list[tuple[str, int]], port: str, found: list[int]) -> None:
+    chosen: list[int] = []
+
+    def last(choices: Any) -> Any:
+        chosen.extend(number for _, number in choices)
+        return choices[-1]
+
+    target = service_target(service(*ports), WEB, "", port, real, last)
+    assert chosen == found
+    assert target.port == found[-1]
+
+
+@pytest.mark.parametrize(
+    ("found", "port", "message"),
+    [
+        (None, "", 'no endpoints available for service "s"'),
+        (WEB, "82", 'no service port 82 found for service "s"'),
+        (WEB, "other", 'no endpoints available for service "s"'),
+    ],
+)
+def test_a_service_that_leads_nowhere(found: Any, port: str, message: str) -> None:
+    with pytest.raises(ServiceUnavailable) as refused:
+        service_target(service(("http", 80)), found, "", port, real)
+    assert refused.value.message == message
+
+
+def test_only_an_address_that_its_pod_really_has_is_believed() -> None:
+    forged = endpoints((["169.254.169.254"], [("http", 80)]))
+    with pytest.raises(ServiceUnavailable):
+        service_target(service(("http", 80)), forged, "", "", lambda name: {"status": {"podIP": "172.17.0.2"}})
+    without_pod = {"subsets": [{"addresses": [{"ip": "10.0.0.1"}], "ports": [{"name": "http", "port": 80}]}]}
+    with pytest.raises(ServiceUnavailable):
+        service_target(service(("http", 80)), without_pod, "", "", real)

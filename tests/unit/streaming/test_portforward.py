@@ -1,0 +1,231 @@
+"""Port-forward: the three carriers as their clients see them, and the loop that joins them to sockets."""
+
+from __future__ import annotations
+
+import base64
+import queue
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from wsproto.connection import Connection as Framing
+from wsproto.connection import ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, TextMessage
+
+from kubelet.server import spdy
+from kubelet.server.connection import Connection
+from kubelet.server.portforward import (
+    ChannelCarrier,
+    Data,
+    Dropped,
+    Forwarding,
+    Opened,
+    SpdyCarrier,
+    TunnelCarrier,
+)
+
+
+class Kubectl:
+    """A SPDY client joined to a carrier."""
+
+    def __init__(self) -> None:
+        self.written, self.answers = bytearray(), bytearray()
+        self.session = spdy.Session(self.written.extend, server=False)
+        self.carrier = SpdyCarrier(self.answers.extend)
+
+    def open(self, kind: str, port: str, request: str = "0") -> int:
+        headers = {"streamtype": kind, "port": port}
+        return self.session.open(headers | ({"requestid": request} if request else {}))
+
+    def sent(self) -> list[Any]:
+        data = bytes(self.written)
+        self.written.clear()
+        return self.carrier.receive(data)
+
+    def received(self) -> list[spdy.Event]:
+        data = bytes(self.answers)
+        self.answers.clear()
+        return self.session.receive(data)
+
+
+@pytest.mark.parametrize("request_id", ["7", ""])
+def test_a_connection_is_a_pair_of_streams(request_id: str) -> None:
+    kubectl = Kubectl()
+    error = kubectl.open("error", "80", request_id)
+    assert kubectl.sent() == []
+    data = kubectl.open("data", "80", request_id)
+    kubectl.session.send(data, b"GET", end=True)
+    assert kubectl.sent() == [Opened(data, 80), Data(data, b"GET", True)]
+    kubectl.received()
+    kubectl.carrier.send(data, b"200")
+    kubectl.carrier.finish(data)
+    assert kubectl.received() == [
+        spdy.Data(data, b"200", False), spdy.Data(data, b"", True), spdy.Data(error, b"", True),
+    ]  # fmt: skip
+
+
+def test_an_error_is_told_on_the_error_stream() -> None:
+    kubectl = Kubectl()
+    error, data = kubectl.open("error", "80"), kubectl.open("data", "80")
+    kubectl.sent()
+    kubectl.received()
+    kubectl.carrier.finish(data, "refused")
+    assert kubectl.received() == [spdy.Data(data, b"", True), spdy.Data(error, b"refused", True)]
+    kubectl.carrier.finish(data, "again")
+    assert kubectl.received() == []
+
+
+def test_a_reset_drops_the_connection() -> None:
+    kubectl = Kubectl()
+    kubectl.open("error", "80")
+    data = kubectl.open("data", "80")
+    kubectl.session.reset(data)
+    assert kubectl.sent() == [Opened(data, 80), Dropped(data)]
+
+
+@pytest.mark.parametrize(("kind", "port"), [("data", "0"), ("data", "65536"), ("data", "http"), ("stdin", "80")])
+def test_streams_that_make_no_sense_are_refused(kind: str, port: str) -> None:
+    kubectl = Kubectl()
+    stream = kubectl.open(kind, port)
+    assert kubectl.sent() == []
+    assert kubectl.received() == [spdy.Reset(stream, spdy.REFUSED_STREAM)]
+
+
+def test_the_tunnel_is_spdy_in_binary_messages() -> None:
+    client, inner = Framing(ConnectionType.CLIENT), bytearray()
+    session = spdy.Session(inner.extend, server=False)
+    carrier = TunnelCarrier(client.receive_data)
+    session.open({"streamtype": "error", "port": "80", "requestid": "0"})
+    data = session.open({"streamtype": "data", "port": "80", "requestid": "0"})
+    # Messages need not be whole frames.
+    first, second = client.send(BytesMessage(bytes(inner[:30]))), client.send(BytesMessage(bytes(inner[30:])))
+    assert carrier.receive(first + second) == [Opened(data, 80)]
+    carrier.send(data, b"hello")
+    answers = b"".join(bytes(event.data) for event in client.events() if isinstance(event, BytesMessage))
+    assert spdy.Data(data, b"hello", False) in session.receive(answers)
+    assert carrier.receive(client.send(CloseConnection(1000))) == []
+    assert carrier.closed
+
+
+class Channels:
+    """A WebSocket client joined to a carrier of channels."""
+
+    def __init__(self, protocol: str, *ports: int) -> None:
+        self.client = Framing(ConnectionType.CLIENT)
+        self.carrier = ChannelCarrier(self.client.receive_data, protocol, ports)
+
+    def received(self) -> list[Any]:
+        events = [event for event in self.client.events() if isinstance(event, BytesMessage | TextMessage)]
+        return [event.data if isinstance(event.data, str) else bytes(event.data) for event in events]
+
+
+def test_channels_begin_with_their_port() -> None:
+    channels = Channels("v4.channel.k8s.io", 80, 8080)
+    assert channels.received() == [b"\x00\x50\x00", b"\x01\x50\x00", b"\x02\x90\x1f", b"\x03\x90\x1f"]
+    assert channels.carrier.receive(b"") == [Opened(0, 80), Opened(1, 8080)]
+    message = channels.client.send(BytesMessage(b"\x02to 8080")) + channels.client.send(BytesMessage(b"\x01error?"))
+    assert channels.carrier.receive(message) == [Data(1, b"to 8080", False)]
+    channels.carrier.send(0, b"from 80")
+    channels.carrier.finish(1, "refused")
+    assert channels.received() == [b"\x00from 80", b"\x03refused"]
+    assert not channels.carrier.closed
+    channels.carrier.finish(0)
+    assert channels.carrier.closed
+
+
+def test_base64_channels() -> None:
+    channels = Channels("v4.base64.channel.k8s.io", 80)
+    assert channels.received() == ["0UAA=", "1UAA="]
+    channels.carrier.receive(b"")
+    message = channels.client.send(TextMessage("0" + base64.b64encode(b"hi").decode()))
+    assert channels.carrier.receive(message + channels.client.send(TextMessage("0?"))) == [Data(0, b"hi", False)]
+
+
+class Stage:
+    """A session with kubectl's side as a socket; ports are sockets of the test's own, or errors."""
+
+    def __init__(self, pair: Any, run: Callable[..., Any]) -> None:
+        self.client, inner = pair()
+        self.pair = pair
+        self._pods: dict[int, queue.Queue[socket.socket]] = {port: queue.Queue() for port in (80, 81)}
+        self.session = spdy.Session(self.client.sendall, server=False)
+        self.events: list[spdy.Event] = []
+        connection = Connection(inner)
+        self.forwarding = Forwarding(connection, SpdyCarrier(connection.send), self.dial, "pod default/p, uid u")
+        self.running = run(self.forwarding.run)
+
+    def dial(self, port: int, done: Callable[[socket.socket | OSError], None]) -> None:
+        if port == 9:
+            return done(OSError("connection refused"))
+        inner, pod = self.pair()
+        inner.setblocking(False)
+        self._pods[port].put(pod)
+        return done(inner)
+
+    def pod(self, port: int) -> socket.socket:
+        """The pod's end of the next connection to the port."""
+        return self._pods[port].get(timeout=10)
+
+    def leave(self) -> None:
+        self.client.close()
+        with suppress(OSError):  # it may have noticed when it wrote
+            self.running.result()
+
+    def open(self, port: int, request: str) -> tuple[int, int]:
+        headers = {"port": str(port), "requestid": request}
+        streams = [self.session.open({"streamtype": kind} | headers) for kind in ("error", "data")]
+        self.until(lambda event: event == spdy.Replied(streams[1], {}, False))
+        return streams[0], streams[1]
+
+    def until(self, wanted: Callable[[spdy.Event], bool]) -> None:
+        while not any(wanted(event) for event in self.events):
+            data = self.client.recv(65536)
+            assert data, self.events
+            self.events += self.session.receive(data)
+
+    def data(self, stream: int) -> bytes:
+        return b"".join(event.data for event in self.events if isinstance(event, spdy.Data) and event.stream == stream)
+
+
+def test_two_connections_at_once(pair: Any, run: Callable[..., Any], read_all: Any) -> None:
+    stage = Stage(pair, run)
+    streams = [stage.open(80, str(number))[1] for number in range(2)]
+    for number, stream in enumerate(streams):
+        stage.session.send(stream, b"question %d" % number, end=True)
+    for number, stream in enumerate(streams):
+        pod = stage.pod(80)
+        assert read_all(pod) == b"question %d" % number
+        pod.sendall(b"answer %d" % number)
+        pod.close()
+        stage.until(lambda event, stream=stream: isinstance(event, spdy.Data) and event[0] == stream and event.end)
+        assert stage.data(stream) == b"answer %d" % number
+    stage.leave()
+
+
+def test_a_refused_connection_leaves_the_others_alone(pair: Any, run: Callable[..., Any]) -> None:
+    stage = Stage(pair, run)
+    _, good = stage.open(80, "0")
+    error, _ = stage.open(9, "1")
+    stage.until(lambda event: isinstance(event, spdy.Data) and event.stream == error and event.end)
+    assert stage.data(error) == b"error forwarding port 9 to pod default/p, uid u: connection refused"
+    stage.session.send(good, b"still here")
+    assert stage.pod(80).recv(100) == b"still here"
+    stage.leave()
+
+
+def test_a_connection_that_the_client_gives_up_is_closed(pair: Any, run: Callable[..., Any], read_all: Any) -> None:
+    stage = Stage(pair, run)
+    _, data = stage.open(80, "0")
+    stage.session.reset(data)
+    assert read_all(stage.pod(80)) == b""
+    stage.leave()
+
+
+def test_when_the_client_leaves_everything_is_closed(pair: Any, run: Callable[..., Any], read_all: Any) -> None:
+    stage = Stage(pair, run)
+    stage.open(80, "0")
+    stage.open(81, "1")
+    stage.leave()
+    assert [read_all(stage.pod(port)) for port in (80, 81)] == [b"", b""]

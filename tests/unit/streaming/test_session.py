@@ -1,0 +1,164 @@
+"""Exec's loop between a client and a process, both played by sockets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kubelet.server.connection import Connection
+from kubelet.server.dockerstream import DockerStream
+from kubelet.server.session import Session
+from kubelet.server.streams import Channel, Received
+from machinery.objects import Object
+
+
+class RawStreams:
+    """What the client sends is stdin, what it gets is every channel's output; ``!`` ends stdin, ``@`` resizes."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self.closed = False
+        self.output: list[tuple[Channel, bytes]] = []
+
+    def receive(self, data: bytes) -> list[Received]:
+        if data == b"@":
+            return [Received(Channel.RESIZE, b'{"Width":80,"Height":24}')]
+        return [Received(Channel.STDIN, data.rstrip(b"!"), data.endswith(b"!"))]
+
+    def send(self, channel: Channel, data: bytes) -> None:
+        self.output.append((channel, data))
+        self._conn.send(data)
+
+    def finish(self, status: Object) -> None:
+        raise AssertionError("the session does not know how the process ended")
+
+
+class Stage:
+    def __init__(self, pair: Any, *, terminal: bool = True, hold: bool = False, small: bool = False) -> None:
+        self.client, inner = pair()
+        docker, self.process = pair(small=small)
+        self.connection = Connection(inner)
+        self.streams = RawStreams(self.connection)
+        self.sizes: list[tuple[int, int]] = []
+        self.session = Session(
+            self.connection, self.streams, DockerStream(docker, b""), terminal=terminal,
+            resize=lambda height, width: self.sizes.append((height, width)), hold_start_error=hold,
+        )  # fmt: skip
+
+
+def test_input_its_end_and_output(pair: Any, run: Callable[..., Any], read_all: Any) -> None:
+    stage = Stage(pair)
+    running = run(stage.session.run)
+    stage.client.sendall(b"in!")
+    assert read_all(stage.process) == b"in"
+    stage.process.sendall(b"out")
+    stage.process.close()
+    assert running.result() is True
+    assert stage.client.recv(10) == b"out"
+
+
+def test_early_input_comes_first(pair: Any, run: Callable[..., Any], read_all: Any) -> None:
+    stage = Stage(pair)
+    running = run(stage.session.run, [Received(Channel.STDIN, b"early "), Received(Channel.RESIZE, b"nonsense")])
+    stage.client.sendall(b"late!")
+    assert read_all(stage.process) == b"early late"
+    stage.process.close()
+    assert running.result() is True
+
+
+def test_multiplexed_output(pair: Any, run: Callable[..., Any]) -> None:
+    stage = Stage(pair, terminal=False)
+    running = run(stage.session.run)
+    stage.process.sendall(b"\x01\0\0\0\0\0\0\x03out" + b"\x02\0\0\0\0\0\0\x03err")
+    stage.process.close()
+    assert running.result() is True
+    assert stage.streams.output == [(Channel.STDOUT, b"out"), (Channel.STDERR, b"err")]
+
+
+def test_a_change_of_size(pair: Any, run: Callable[..., Any]) -> None:
+    stage = Stage(pair)
+    running = run(stage.session.run)
+    stage.client.sendall(b"@")
+    stage.client.close()
+    assert running.result() is False
+    assert stage.sizes == [(24, 80)]
+
+
+def test_a_client_that_leaves(pair: Any, run: Callable[..., Any]) -> None:
+    stage = Stage(pair)
+    running = run(stage.session.run)
+    stage.client.close()
+    assert running.result() is False
+
+
+def test_a_client_that_leaves_while_the_process_does_not_read(pair: Any, run: Callable[..., Any]) -> None:
+    stage = Stage(pair, small=True)
+    running = run(stage.session.run)
+    # More than the session and the process take, less than would keep the client's farewell from arriving.
+    stage.client.sendall(b"x" * 280_000)
+    assert running.goes_on
+    stage.client.close()
+    assert running.result() is False
+
+
+def test_a_process_that_stops_reading_is_heard_to_its_end(pair: Any, run: Callable[..., Any], read_all: Any) -> None:
+    stage = Stage(pair)
+    running = run(stage.session.run)
+    stage.client.sendall(b"x" * 100)
+    stage.process.recv(100)
+    stage.process.sendall(b"last words")
+    stage.process.close()
+    assert running.result() is True
+    assert stage.client.recv(100) == b"last words"
+
+
+def test_much_in_both_directions(pair: Any, run: Callable[..., Any]) -> None:
+    stage, data = Stage(pair), b"x" * (4 << 20)
+
+    def cat() -> None:
+        while chunk := stage.process.recv(65536):
+            stage.process.sendall(chunk)
+        stage.process.close()
+
+    running, echo = run(stage.session.run), run(cat)
+    writing = run(lambda: stage.client.sendall(data + b"!"))
+    received = bytearray()
+    while len(received) < len(data):
+        received += stage.client.recv(1 << 20)
+    writing.result()
+    echo.result()
+    assert running.result() is True
+    assert len(received) == len(data)
+
+
+@pytest.mark.parametrize("words", [b"OCI runtime exec failed: exec: no such file", b"ordinary output"])
+def test_words_of_a_process_that_could_not_start_are_held_back(
+    pair: Any, run: Callable[..., Any], words: bytes
+) -> None:
+    stage = Stage(pair, hold=True)
+    running = run(stage.session.run)
+    stage.process.sendall(words)
+    stage.process.close()
+    assert running.result() is True
+    held = words.startswith(b"OCI")
+    assert stage.session.start_error == (words.decode() if held else "")
+    assert stage.streams.output == ([] if held else [(Channel.STDOUT, words)])
+    stage.session.release()
+    assert stage.streams.output == [(Channel.STDOUT, words)]
+
+
+def test_such_words_are_output_when_more_follows(pair: Any, run: Callable[..., Any]) -> None:
+    stage = Stage(pair, hold=True)
+    running = run(stage.session.run)
+    stage.process.sendall(b"OCI runtime exec failed: says my test")
+    # Whatever the sockets do, the second is a message of its own.
+    while not stage.session.start_error:
+        os.sched_yield()
+    stage.process.sendall(b" and more")
+    stage.process.close()
+    assert running.result() is True
+    assert stage.session.start_error == ""
+    assert b"".join(data for _, data in stage.streams.output) == b"OCI runtime exec failed: says my test and more"
