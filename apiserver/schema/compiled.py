@@ -17,15 +17,16 @@ _registered: set[tuple[str, str]] = set()
 def preload(names: Iterable[str]) -> None:
     """Compiles these definitions and what they refer to; done once before the workers fork, so that they share it."""
     known = definitions.load()
-    compiler = _Compiler(known, _nodes)
+    # On the side: another thread must not find a struct whose fields are still to come.
+    nodes = dict(_nodes)
+    compiler = _Compiler(known, nodes)
     for name in names:
         if name in known:
             compiler.definition(name)
+    _nodes.update(nodes)
     if not _registered:
-        for schema in known.values():
-            for row in schema.get("x-kubernetes-group-version-kind", ()):
-                version = f"{row['group']}/{row['version']}" if row["group"] else row["version"]
-                _registered.add((version, row["kind"]))
+        rows = [row for schema in known.values() for row in schema.get("x-kubernetes-group-version-kind", ())]
+        _registered.update((f"{row['group']}/{row['version']}".lstrip("/"), row["kind"]) for row in rows)
 
 
 def node_of(definition: str) -> Node:
