@@ -1,0 +1,169 @@
+"""The kubelet's server as its own clients meet it: certificates, mute connections, refusals and shutdown."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from kubelet.server.server import KubeletServer, server_context
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def ask(state: Any, kubelet: KubeletServer) -> Callable[..., tuple[int, bytes]]:
+    """A request with a client certificate of the cluster's."""
+
+    def ask(method: str, path: str, *, who: str = "apiserver-kubelet-client", **headers: str) -> tuple[int, bytes]:
+        context = client_context(state, who)
+        connection = http.client.HTTPSConnection(*kubelet.addresses[0], context=context, timeout=30)
+        try:
+            connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    return ask
+
+
+def client_context(state: Any, who: str = "") -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=state.pki / "ca.crt")
+    if who:
+        context.load_cert_chain(state.pki / f"{who}.crt", state.pki / f"{who}.key")
+    return context
+
+
+@pytest.fixture(scope="module")
+def web(host: Any) -> Iterator[str]:
+    host.start("served", ["sleep", "infinity"])
+    host.set_waiting("unborn", "ContainerCreating")
+    yield "served"
+
+
+def test_health_pods_and_statistics(ask: Any, web: str) -> None:
+    assert ask("GET", "/healthz") == (200, b"ok")
+    code, text = ask("GET", "/pods")
+    assert code == 200
+    assert web in [pod["metadata"]["name"] for pod in json.loads(text)["items"]]
+    code, text = ask("GET", "/stats/summary")
+    found = next(pod for pod in json.loads(text)["pods"] if pod["podRef"]["name"] == web)
+    assert found["memory"]["usageBytes"] > 0
+    assert found["containers"][0]["name"] == "main"
+
+
+def test_who_may_ask(ask: Any, state: Any, kubelet: KubeletServer) -> None:
+    code, text = ask("GET", "/pods", who="proxy")
+    assert (code, text) == (403, b"Forbidden (user=system:kube-proxy, verb=get, resource=nodes, subresource=proxy)\n")
+    connection = http.client.HTTPSConnection(*kubelet.addresses[0], context=client_context(state), timeout=30)
+    # TLS 1.3 tells a client that its certificate is missing when it reads.
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        connection.request("GET", "/pods")
+        connection.getresponse()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "words"),
+    [
+        ("/nothing", 404, b"404 page not found\n"),
+        ("/containerLogs/default/nobody/main", 404, b'pod "nobody" does not exist\n'),
+        ("/containerLogs/default/served/side", 404, b'container "side" not found in pod "served"\n'),
+        (
+            "/containerLogs/default/unborn/main",
+            400,
+            b'container "main" in pod "unborn" is waiting to start: ContainerCreating\n',
+        ),
+        ("/exec/default/nobody/main?command=ls&output=1", 404, b"pod does not exist\n"),
+        ("/exec/default/served/side?command=ls&output=1", 500, b'container not found ("side")\n'),
+        ("/exec/default/served/main?command=ls", 400, b"you must specify at least 1 of stdin, stdout, stderr\n"),
+        ("/attach/default/served/main", 400, b"you must specify at least 1 of stdin, stdout, stderr\n"),
+        ("/portForward/default/nobody", 404, b"pod does not exist\n"),
+    ],
+)
+def test_refusals(ask: Any, web: str, path: str, code: int, words: bytes) -> None:
+    assert ask("GET", path) == (code, words)
+
+
+def test_an_exec_without_upgrade_is_refused(ask: Any, web: str) -> None:
+    code, words = ask("POST", "/exec/default/served/main?command=ls&output=1")
+    assert code == 400 and words.startswith(b"unable to upgrade")
+
+
+def test_a_protocol_that_nobody_speaks_is_refused(ask: Any, web: str) -> None:
+    path = "/exec/default/served/main?command=ls&output=1"
+    spdy = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X_Stream_Protocol_Version": "v9.channel.k8s.io"}
+    code, words = ask("POST", path, **spdy)
+    assert code == 403
+    assert words == (
+        b"unable to upgrade: unable to negotiate protocol: client supports [v9.channel.k8s.io], "
+        b"server accepts [v4.channel.k8s.io v3.channel.k8s.io v2.channel.k8s.io channel.k8s.io]\n"
+    )
+
+
+def test_requests_share_a_connection(state: Any, kubelet: KubeletServer, web: str) -> None:
+    context = client_context(state, "admin")
+    connection = http.client.HTTPSConnection(*kubelet.addresses[0], context=context, timeout=30)
+    for path in ("/healthz", "/containerLogs/default/served/main", "/nothing", "/healthz"):
+        connection.request("GET", path)
+        sock = connection.sock
+        answer = connection.getresponse()
+        answer.read()
+        assert connection.sock is sock
+    assert answer.status == 200
+    connection.close()
+
+
+def test_mute_and_garbled_connections_disturb_nobody(ask: Any, kubelet: KubeletServer) -> None:
+    mute = [socket.create_connection(kubelet.addresses[0]) for _ in range(20)]
+    garbled = socket.create_connection(kubelet.addresses[0])
+    garbled.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    started = time.monotonic()
+    assert ask("GET", "/healthz") == (200, b"ok")
+    assert time.monotonic() - started < 5
+    for sock in [*mute, garbled]:
+        sock.close()
+
+
+def test_stop_is_prompt_with_mute_idle_and_streaming_clients(state: Any, host: Any) -> None:
+    context = server_context(state.pki / "kubelet.crt", state.pki / "kubelet.key", state.pki / "ca.crt")
+    before = set(threading.enumerate())
+    server = KubeletServer(host, context, [("127.0.0.1", 0)])
+    server.start()
+    host.start("quiet", ["sleep", "infinity"])
+    mute = socket.create_connection(server.addresses[0])
+    clients = []
+    for path in ("/healthz", "/containerLogs/default/quiet/main?follow=true"):
+        clients.append(http.client.HTTPSConnection(*server.addresses[0], context=client_context(state, "admin")))
+        clients[-1].request("GET", path)
+        answer = clients[-1].getresponse()
+        assert answer.status == 200
+        if path == "/healthz":
+            answer.read()
+    started = time.monotonic()
+    server.stop()
+    assert time.monotonic() - started < 1
+    assert {thread for thread in set(threading.enumerate()) - before if "kubelet" in thread.name} == set()
+    mute.close()
+    for client in clients:
+        client.close()
+
+
+def test_a_follower_that_leaves_ends_its_thread(state: Any, kubelet: KubeletServer, web: str, wait_until: Any) -> None:
+    context = client_context(state, "admin")
+    client = http.client.HTTPSConnection(*kubelet.addresses[0], context=context, timeout=30)
+    client.request("GET", "/containerLogs/default/served/main?follow=true")
+    sock = client.sock
+    client.getresponse()
+    with_it = len(kubelet._connections)
+    sock.shutdown(socket.SHUT_RDWR)
+    wait_until(lambda: len(kubelet._connections) == with_it - 1)
+    client.close()
