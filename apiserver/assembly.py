@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from apiserver.allocation import RANGES
 from apiserver import connect
+from apiserver.allocation import RANGES
 from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
 from apiserver.bootstrap import Bootstrap
 from apiserver.cache import WatchCache

@@ -1,7 +1,7 @@
 """Who is asking: client certificate, bearer token, or nobody (upstream: apiserver/pkg/authentication).
 
-A certificate speaks for itself: its CN is the user, its O are the groups. A bearer token is looked up in the token file,
-or is a ServiceAccount's signed one. A token that is wrong is refused, never taken for anonymous.
+A certificate speaks for itself: its CN is the user, its O are the groups. A bearer token is looked up in the token
+file, or is a ServiceAccount's signed one. A token that is wrong is refused, never taken for anonymous.
 """
 
 from __future__ import annotations

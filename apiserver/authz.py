@@ -11,7 +11,9 @@ from apiserver.requestinfo import RequestInfo
 from machinery.errors import Forbidden, quote
 
 _ALL_POWERFUL_GROUPS = frozenset({"system:masters", "system:nodes"})
-_COMPONENTS = frozenset({"system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy", "system:apiserver"})
+_COMPONENTS = frozenset(
+    {"system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy", "system:apiserver"}
+)
 # Upstream: system:public-info-viewer.
 _PUBLIC = ("/healthz", "/livez", "/readyz", "/version")
 # Upstream: system:discovery.

@@ -1,8 +1,8 @@
 """What the API server itself keeps in existence: the system namespaces and the Service through which pods reach it.
 
-Upstream's controllers ``systemnamespaces`` and ``kubernetesservice`` (pkg/controlplane/controller). Every worker runs this and
-all may run it at once: whoever comes second finds the work done. It looks again when one of its objects changes,
-and once in a while for safety.
+Upstream's controllers ``systemnamespaces`` and ``kubernetesservice`` (pkg/controlplane/controller). Every worker runs
+this and all may run it at once: whoever comes second finds the work done. It looks again when one of its objects
+changes, and once in a while for safety.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Bootstrap:
         self._wanted = list(wanted_objects(config))
         self._done = done
         self._keys = frozenset(
-            object_key(kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]) for kind, obj in self._wanted
+            object_key(kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+            for kind, obj in self._wanted
         )
         self._changed = threading.Event()
         self._stop = threading.Event()
@@ -109,35 +110,50 @@ def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
     vip = str(ipaddress.ip_network(config.service_cluster_ip_range)[1])
     labels = {"component": "apiserver", "provider": "kubernetes"}
     port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.secure_port}
-    yield REGISTRY.find("", "v1", "services"), {
-        "kind": "Service",
-        "apiVersion": "v1",
-        "metadata": {"name": SERVICE, "namespace": "default", "labels": labels},
-        "spec": {"type": "ClusterIP", "clusterIP": vip, "clusterIPs": [vip], "sessionAffinity": "None", "ports": [port]},
-    }
+    yield (
+        REGISTRY.find("", "v1", "services"),
+        {
+            "kind": "Service",
+            "apiVersion": "v1",
+            "metadata": {"name": SERVICE, "namespace": "default", "labels": labels},
+            "spec": {
+                "type": "ClusterIP",
+                "clusterIP": vip,
+                "clusterIPs": [vip],
+                "sessionAffinity": "None",
+                "ports": [port],
+            },
+        },
+    )
     address = config.advertise_address
     if ipaddress.ip_address(address).is_loopback:
         return  # as upstream, no endpoint may be one: a pod would reach itself
     endpoint = {"name": "https", "port": config.secure_port, "protocol": "TCP"}
-    yield REGISTRY.find("", "v1", "endpoints"), {
-        "kind": "Endpoints",
-        "apiVersion": "v1",
-        # The mirroring controller leaves it alone: its slice is the next one.
-        "metadata": {
-            "name": SERVICE,
-            "namespace": "default",
-            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+    yield (
+        REGISTRY.find("", "v1", "endpoints"),
+        {
+            "kind": "Endpoints",
+            "apiVersion": "v1",
+            # The mirroring controller leaves it alone: its slice is the next one.
+            "metadata": {
+                "name": SERVICE,
+                "namespace": "default",
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+            },
+            "subsets": [{"addresses": [{"ip": address}], "ports": [endpoint]}],
         },
-        "subsets": [{"addresses": [{"ip": address}], "ports": [endpoint]}],
-    }
-    yield REGISTRY.find("discovery.k8s.io", "v1", "endpointslices"), {
-        "kind": "EndpointSlice",
-        "apiVersion": "discovery.k8s.io/v1",
-        "metadata": {"name": SERVICE, "namespace": "default", "labels": {"kubernetes.io/service-name": SERVICE}},
-        "addressType": "IPv6" if ":" in address else "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-        "ports": [endpoint],
-    }
+    )
+    yield (
+        REGISTRY.find("discovery.k8s.io", "v1", "endpointslices"),
+        {
+            "kind": "EndpointSlice",
+            "apiVersion": "discovery.k8s.io/v1",
+            "metadata": {"name": SERVICE, "namespace": "default", "labels": {"kubernetes.io/service-name": SERVICE}},
+            "addressType": "IPv6" if ":" in address else "IPv4",
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+            "ports": [endpoint],
+        },
+    )
 
 
 def covers(found: object, wanted: object) -> bool:
@@ -145,9 +161,7 @@ def covers(found: object, wanted: object) -> bool:
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(key in found and covers(found[key], wanted[key]) for key in wanted)
     if isinstance(wanted, list):
-        return (
-            isinstance(found, list) and len(found) == len(wanted) and all(map(covers, found, wanted))
-        )
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(covers, found, wanted))
     return found == wanted
 
 

@@ -265,8 +265,8 @@ class WatchCache:
         """One object as far as the cache is; call ``catch_up`` first for what must not be old."""
         return self._kinds[prefix].items.get(key)
 
-    def list(self, prefix: str, below: str = "", start: str = "", limit: int = 0) -> tuple[list[Item], int, int]:
-        """Objects whose keys begin with ``below`` from ``start`` on, the revision, and how many there are from there."""
+    def select(self, prefix: str, below: str = "", start: str = "", limit: int = 0) -> tuple[list[Item], int, int]:
+        """Objects whose keys begin with ``below``, from ``start`` on; the revision; how many there are from there."""
         kind = self._kinds[prefix]
         with self.lock:
             begin, end = 0, len(kind.keys)

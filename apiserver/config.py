@@ -43,11 +43,13 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     """Reads the command line; exits with a message when it is wrong."""
     parser = argparse.ArgumentParser(
         "apiserver",
-        description="The Kubernetes API on etcd. Speaks HTTPS; who connects shows a client certificate or a bearer token.",
+        description="The Kubernetes API on etcd, over HTTPS. Clients show a certificate or a bearer token.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--etcd-servers", default=MEMORY, help="http://host:port, unix:/path/etcd.sock:0, or memory: forget all on exit")
+    add(
+        "--etcd-servers", default=MEMORY, help="http://host:port, unix:/path/etcd.sock:0, or memory: forget all on exit"
+    )
     add("--bind-address", action="append", help="an address to listen on; may be repeated (127.0.0.1)")
     add("--secure-port", type=int, default=6443, help="0 takes a free one")
     add("--advertise-address", default="127.0.0.1", help="what the Service kubernetes leads to; pods must reach it")
@@ -60,7 +62,9 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     add("--service-account-issuer", default=Config.service_account_issuer, help="the issuer named in them")
     add("--api-audiences", default="", help="comma-separated audiences of tokens for this server; the issuer if empty")
     add("--service-cluster-ip-range", default=Config.service_cluster_ip_range, help="where Services' VIPs are from")
-    add("--service-node-port-range", default=Config.service_node_port_range, help="first-last port of NodePort Services")
+    add(
+        "--service-node-port-range", default=Config.service_node_port_range, help="first-last port of NodePort Services"
+    )
     add("--kubelet-client-certificate", type=Path, help="what this server shows to kubelets (logs, exec)")
     add("--kubelet-client-key", type=Path, help="its key")
     add("--kubelet-certificate-authority", type=Path, help="who signs kubelets' serving certificates")

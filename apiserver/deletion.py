@@ -1,7 +1,7 @@
 """What a deletion does: nothing is removed while somebody has still to be asked or given time.
 
-Pure decisions, after upstream's ``rest.BeforeDelete`` and ``registry/generic/registry/store.go``: preconditions first, then the
-finalizers that the propagation policy wants, then the grace period of the kind's strategy.
+Pure decisions, after upstream's ``rest.BeforeDelete`` and ``registry/generic/registry/store.go``: preconditions first,
+then the finalizers that the propagation policy wants, then the grace period of the kind's strategy.
 """
 
 from __future__ import annotations
@@ -145,5 +145,3 @@ def may_go(kind: Kind, obj: Object) -> bool:
         and not metadata.get("deletionGracePeriodSeconds")
         and kind.strategy.may_remove(obj)
     )
-
-

@@ -64,7 +64,7 @@ class Endpoints:
         kind = call.kind
         if call.subresource:
             return self._serve_subresource(call)
-        if call.verb not in kind.verbs or (call.verb == "create") == bool(call.name) and call.verb in _BODIES:
+        if call.verb not in kind.verbs or ((call.verb == "create") == bool(call.name) and call.verb in _BODIES):
             raise method_not_allowed(call)
         if kind.namespaced and not call.namespace and call.verb not in ("list", "watch"):
             raise method_not_allowed(call)
@@ -120,7 +120,8 @@ class Endpoints:
 
     def _patch(self, call: Call, subresource: str = "") -> Response:
         form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
-        kind, body, content_type = call.kind, call.body, call.content_type
+        # A patch of a form that is not accepted is refused even where there is nothing to patch.
+        kind, body, content_type = call.kind, call.body, patch.accepted_type(call.content_type)
         validation = call.field_validation
 
         def change(old: Object) -> Object:
@@ -198,11 +199,12 @@ class Endpoints:
             item = self._read.get(call.kind, call.namespace, call.name)
         else:
             wanted = self._decoded(call, view) if call.verb == "update" else None
+            body = b"" if wanted else call.body  # read once: a change may be made several times
 
             def change(old: Object) -> Object:
                 changed = wanted
                 if changed is None:
-                    patched = patch.apply(view, show(old), call.body, call.content_type)
+                    patched = patch.apply(view, show(old), body, call.content_type)
                     changed, _ = schema.check(view, patched, field_validation=call.field_validation)
                 sent = changed["metadata"]
                 if sent.setdefault("name", call.name) != call.name:
@@ -263,7 +265,12 @@ class Endpoints:
         kind, objects = call.kind, [self._outward(call, item.object) for item in result.items]
         if form.transform is None:
             api_version = f"{kind.group}/{call.version}" if kind.group else call.version
-            return {"kind": f"{kind.kind}List", "apiVersion": api_version, "metadata": result.metadata, "items": objects}
+            return {
+                "kind": f"{kind.kind}List",
+                "apiVersion": api_version,
+                "metadata": result.metadata,
+                "items": objects,
+            }
         version = form.transform.version
         if form.is_table:
             return tables.render(kind, objects, result.metadata, version, _included(call))
@@ -320,9 +327,7 @@ class RestActions:
             change(old)
             return old
 
-        return self._rest.modify(
-            kind, namespace, name, apply, self.user, dry_run=self.dry_run, hooks=False
-        ).object
+        return self._rest.modify(kind, namespace, name, apply, self.user, dry_run=self.dry_run, hooks=False).object
 
     def delete(self, kind: Kind, namespace: str, name: str, options: Object) -> Object:
         parsed = deletion.parse_options(options, {"dryRun": "All"} if self.dry_run else {})

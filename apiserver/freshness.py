@@ -18,7 +18,10 @@ _WIDTH = 8
 
 
 class Acknowledged:
-    """Numbers in shared memory; made before the workers are forked. A slot may serve two kinds, which only waits longer."""
+    """Numbers in shared memory; made before the workers are forked.
+
+    A slot may serve two kinds, whose readers then wait for each other's writes.
+    """
 
     def __init__(self) -> None:
         self._file = os.memfd_create("acknowledged-revisions")

@@ -40,7 +40,9 @@ class Health:
         if all(results.values()):
             text = "\n".join([*lines, f"{endpoint} check passed", ""]) if "verbose" in query else "ok"
             return Response(text, 200, content_type="text/plain; charset=utf-8")
-        return Response("\n".join([*lines, f"{endpoint} check failed", ""]), 500, content_type="text/plain; charset=utf-8")
+        return Response(
+            "\n".join([*lines, f"{endpoint} check failed", ""]), 500, content_type="text/plain; charset=utf-8"
+        )
 
     def _store_answers(self) -> bool:
         try:

@@ -1,6 +1,6 @@
 """The part that all objects have in common: stamped on creation, kept on updates, checked on both.
 
-Upstream's rules and messages: apimachinery ``api/validation/objectmeta.go`` and apiserver ``registry/rest/{create,update}.go``.
+Upstream's rules and messages: apimachinery ``api/validation/objectmeta.go``, apiserver ``registry/rest/update.go``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def generate_name(kind: Kind, base: str) -> str:
 
 
 def keep(new: Object, old: Object) -> None:
-    """Restores on an update what only the server may set. ``uid`` and names are compared, not overwritten, when sent."""
+    """Restores on an update what only the server may set; a uid or name that was sent is compared elsewhere."""
     metadata, before = new["metadata"], old["metadata"]
     for field in ("selfLink", "managedFields", "generation"):
         metadata.pop(field, None)
@@ -81,8 +81,8 @@ def validate_update(kind: Kind, new: Object, old: Object) -> list[FieldError]:
         added = [name for name in metadata.get("finalizers") or () if name not in (before.get("finalizers") or ())]
         if added:
             listed = ", ".join(f'"{name}"' for name in added)
-            why = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
-            found.append(FieldError.forbidden("metadata.finalizers", why))
+            why = "no new finalizers can be added if the object is being deleted, found new finalizers"
+            found.append(FieldError.forbidden("metadata.finalizers", f"{why} []string{{{listed}}}"))
     for field in _IMMUTABLE:
         if (metadata.get(field) or None) != (before.get(field) or None):
             found.append(FieldError.invalid(f"metadata.{field}", metadata.get(field), "field is immutable"))

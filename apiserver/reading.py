@@ -1,8 +1,8 @@
-"""Get and list, with upstream's resourceVersion semantics and chunks (apiserver/pkg/storage: cacher.go, etcd3/store.go).
+"""Get and list, with upstream's resourceVersion semantics and chunks (apiserver/pkg/storage/cacher).
 
-Without a resourceVersion a read shows every acknowledged write; ``0`` takes what the cache has; ``N`` waits until the cache is
-at N; an exact N is read from the store's history. A continue token names the revision of its first chunk, so that all chunks
-together are one consistent list, as long as the store remembers.
+Without a resourceVersion a read shows every acknowledged write; ``0`` takes what the cache has; ``N`` waits until the
+cache is at N; an exact N is read from the store's history. A continue token names the revision of its first chunk, so
+that all chunks together are one consistent list, as long as the store remembers.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class Reading:
 
     def _of_the_present(self, kind: Kind, below: str, options: ListOptions, start: str) -> ListResult:
         selection, limit = options.selection, options.limit
-        items, revision, total = self._cache.list(kind.prefix, below, start, limit if selection.everything else 0)
+        items, revision, total = self._cache.select(kind.prefix, below, start, limit if selection.everything else 0)
         if not selection.everything:
             items = [item for item in items if selection.matches(item)]
             total = len(items)

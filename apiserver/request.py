@@ -45,7 +45,7 @@ class Reader(Protocol):
     """Other objects, from the watch cache; what it returns is shared and must not be modified."""
 
     def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
-        """One object or None. ``fresh`` waits until the cache has every acknowledged write, else it may lag by milliseconds."""
+        """One object or None; it may lag by milliseconds unless ``fresh`` waits for every acknowledged write."""
 
     def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
         """All objects of a kind, of one namespace when given."""

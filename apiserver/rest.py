@@ -1,8 +1,8 @@
 """The verbs that write, once for all kinds (upstream: apiserver/pkg/registry/generic/registry/store.go).
 
-A write reads the object from the cache, lets the change, the strategy and admission run on a copy, and swaps it in by its
-revision. When the cache was behind, or another writer faster, the store says so with the newest object, and all is done again
-on that. Only an error about a newest object is believed.
+A write reads the object from the cache, lets the change, the strategy and admission run on a copy, and swaps it in by
+its revision. When the cache was behind, or another writer faster, the store says so with the newest object, and all is
+done again on that. Only an error about a newest object is believed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class CacheReader:
     def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
         if fresh:
             self._cache.catch_up(kind.prefix)
-        items, _, _ = self._cache.list(kind.prefix, f"{kind.prefix}{namespace}/" if namespace else "")
+        items, _, _ = self._cache.select(kind.prefix, f"{kind.prefix}{namespace}/" if namespace else "")
         return [item.object for item in items]
 
 
@@ -71,7 +71,14 @@ class Rest:
         self.reader = CacheReader(cache)
 
     def create(
-        self, kind: Kind, namespace: str, obj: Object, user: User, *, dry_run: bool = False, warnings: list[str] | None = None
+        self,
+        kind: Kind,
+        namespace: str,
+        obj: Object,
+        user: User,
+        *,
+        dry_run: bool = False,
+        warnings: list[str] | None = None,
     ) -> Item:
         """Stores a new object; raises AlreadyExists, Invalid, Forbidden …"""
         metadata.place(kind, namespace, obj)
@@ -137,7 +144,7 @@ class Rest:
         dry_run: bool = False,
         warnings: list[str] | None = None,
     ) -> tuple[Item, bool]:
-        """Replaces an object, or its status; the flag tells whether it was created. The body's resourceVersion counts."""
+        """Replaces an object, or its status, if a resourceVersion in the body allows; the flag: it was created."""
         metadata.place(kind, namespace, obj)
         sent = obj["metadata"]
         if sent.setdefault("name", name) != name:
@@ -270,16 +277,16 @@ class Rest:
                 continue
             self.cache.acknowledge(kind.prefix, revision)
             return Item(item.key, value, revision)
-        raise conflict(kind.resource, item.object["metadata"]["name"], "too many others were allocating at the same time")
+        raise conflict(
+            kind.resource, item.object["metadata"]["name"], "too many others were allocating at the same time"
+        )
 
     def _allocate(self, kind: Kind, obj: Object, old: Object | None, lost: set[str]) -> None:
         """Lets the strategy choose claims; ``lost`` are those that another writer got since the last choice."""
         errors = kind.strategy.allocate(obj, old, lambda claim: claim in lost or self.store.claimed(claim))
         _refuse(kind, obj["metadata"]["name"], errors)
 
-    def delete(
-        self, kind: Kind, namespace: str, name: str, options: DeleteOptions, user: User
-    ) -> tuple[Item, bool]:
+    def delete(self, kind: Kind, namespace: str, name: str, options: DeleteOptions, user: User) -> tuple[Item, bool]:
         """Deletes, or begins to; the flag tells whether the object is gone."""
         key = object_key(kind, namespace, name)
         item = self.cache.get(kind.prefix, key)
@@ -336,9 +343,7 @@ class Rest:
 
     def connect(self, kind: Kind, namespace: str, name: str, subresource: str, user: User, options: Any) -> None:
         """Asks admission about a connection to an object."""
-        request = AdmissionRequest(
-            "CONNECT", kind, namespace, name, subresource, user, options, None, self.reader
-        )
+        request = AdmissionRequest("CONNECT", kind, namespace, name, subresource, user, options, None, self.reader)
         self._admit(request)
         self._validate(request)
 

@@ -24,7 +24,9 @@ MOST_SECONDS = 1 << 32
 class TokenRequests:
     """Issues tokens for ServiceAccounts, on the request of kubelets and administrators."""
 
-    def __init__(self, signer: Signer | None, audiences: Sequence[str], reading: Reading, kinds: dict[str, Kind]) -> None:
+    def __init__(
+        self, signer: Signer | None, audiences: Sequence[str], reading: Reading, kinds: dict[str, Kind]
+    ) -> None:
         self._signer = signer
         self._audiences = audiences
         self._reading = reading
@@ -66,7 +68,9 @@ class TokenRequests:
         kind, name = self._kinds[what], str(ref.get("name", ""))
         obj = self._reading.get(kind, call.namespace if kind.namespaced else "", name).object
         if what == "pod" and obj.get("spec", {}).get("serviceAccountName") != call.name:
-            why = f'cannot bind token for serviceaccount "{call.name}" to pod running with different serviceaccount name.'
+            why = (
+                f'cannot bind token for serviceaccount "{call.name}" to pod running with different serviceaccount name.'
+            )
             raise BadRequest(why)
         uid = ref.get("uid")
         if uid and uid != obj["metadata"]["uid"]:

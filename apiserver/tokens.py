@@ -46,7 +46,7 @@ class Signer:
     def __init__(self, key_file: Path, issuer: str) -> None:
         self._key: Any = load_pem_private_key(key_file.read_bytes(), None)
         self._issuer = issuer
-        public = self._key.public_key()
+        public: Any = self._key.public_key()
         self._algorithm, self._id = algorithm_of(public), key_id(public)
 
     def sign(

@@ -44,7 +44,13 @@ class WatchStream:
     """One watch request. ``start`` finds its place, which may fail; iterating gives the lines."""
 
     def __init__(
-        self, cache: WatchCache, kind: Kind, namespace: str, options: ListOptions, connection: Connection | None, render: Render | None
+        self,
+        cache: WatchCache,
+        kind: Kind,
+        namespace: str,
+        options: ListOptions,
+        connection: Connection | None,
+        render: Render | None,
     ) -> None:
         self._cache = cache
         self._kind = kind
@@ -120,7 +126,11 @@ class WatchStream:
             if now >= bookmark_at:
                 yield self._bookmark(revision, {})
                 bookmark_at = min(now + BOOKMARK_PERIOD, end - LAST_BOOKMARK) if now < end - LAST_BOOKMARK else end
-            if watcher.wait(min(bookmark_at, end) - now, descriptor) and self._connection and self._connection.has_left():
+            if (
+                watcher.wait(min(bookmark_at, end) - now, descriptor)
+                and self._connection
+                and self._connection.has_left()
+            ):
                 return
 
     def _seen(self, change: Change) -> bytes:
@@ -150,5 +160,3 @@ class WatchStream:
 
 def _error(error: ApiError) -> bytes:
     return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
-
-

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,7 +55,9 @@ def parse_server(server: str) -> tuple[str, int]:
     if server.startswith("unix:"):
         path, colon, port = server.removeprefix("unix://").removeprefix("unix:").rpartition(":")
         if not colon or not port.isdecimal():
-            raise ValueError(f"--etcd-servers: {server!r} must end in ':0' as etcd names its sockets, unix:/path/etcd.sock:0")
+            raise ValueError(
+                f"--etcd-servers: {server!r} must end in ':0' as etcd names its sockets, unix:/path/etcd.sock:0"
+            )
         return f"unix:{path}", int(port)
     url = urlsplit(server if "//" in server else f"//{server}")
     if url.scheme not in ("", "http") or not url.hostname:
@@ -90,7 +92,14 @@ class EtcdStore:
         return self._put(key, value, 0, claims, (), ttl)
 
     def update(
-        self, key: str, value: bytes, revision: int, *, claims: Iterable[str] = (), released: Iterable[str] = (), ttl: int = 0
+        self,
+        key: str,
+        value: bytes,
+        revision: int,
+        *,
+        claims: Iterable[str] = (),
+        released: Iterable[str] = (),
+        ttl: int = 0,
     ) -> int:
         return self._put(key, value, revision, claims, released, ttl)
 
@@ -107,7 +116,11 @@ class EtcdStore:
             return
         requests: SimpleQueue[Any] = SimpleQueue()
         create = rpc.WatchCreateRequest(
-            key=prefix.encode(), range_end=_range_end(prefix), start_revision=revision, prev_kv=True, progress_notify=True
+            key=prefix.encode(),
+            range_end=_range_end(prefix),
+            start_revision=revision,
+            prev_kv=True,
+            progress_notify=True,
         )
         requests.put(rpc.WatchRequest(create_request=create))
         stub = rpc.WatchStub(self._connection.channel)
@@ -194,12 +207,10 @@ class EtcdStore:
         claims = tuple(dict.fromkeys(claims))
         lease = self._lease_for(ttl) if ttl else 0
         put = rpc.RequestOp(request_put=rpc.PutRequest(key=key.encode(), value=value, lease=lease))
-        taken = [
-            rpc.RequestOp(request_put=rpc.PutRequest(key=claim.encode(), value=key.encode())) for claim in claims
-        ]
+        taken = [rpc.RequestOp(request_put=rpc.PutRequest(key=claim.encode(), value=key.encode())) for claim in claims]
         return self._transact(key, revision, claims, [put, *taken, *map(_deletion, released)])
 
-    def _transact(self, key: str, revision: int, claims: tuple[str, ...], writes: list[Any]) -> int:
+    def _transact(self, key: str, revision: int, claims: tuple[str, ...], writes: Sequence[Any]) -> int:
         """One compare-and-swap. When it fails, its other branch has read the key and the claims."""
         compare = [_unchanged(key, revision), *(_unchanged(claim, 0) for claim in claims)]
         reads = [_reading(key), *map(_reading, claims)]

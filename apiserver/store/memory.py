@@ -53,7 +53,14 @@ class MemoryStore:
         return self._put(key, value, 0, claims, (), ttl)
 
     def update(
-        self, key: str, value: bytes, revision: int, *, claims: Iterable[str] = (), released: Iterable[str] = (), ttl: int = 0
+        self,
+        key: str,
+        value: bytes,
+        revision: int,
+        *,
+        claims: Iterable[str] = (),
+        released: Iterable[str] = (),
+        ttl: int = 0,
     ) -> int:
         return self._put(key, value, revision, claims, released, ttl)
 
@@ -75,8 +82,6 @@ class MemoryStore:
         position = revision
         while not stop.is_set():
             with self._changed:
-                if position < self._oldest:
-                    raise Compacted(self._oldest)
                 while self._revision < position and not self._closed:
                     # Expiry is the only change that no caller brings about.
                     wait = self._expiries[0][0] - time.monotonic() if self._expiries else None
@@ -84,8 +89,12 @@ class MemoryStore:
                     self._expire()
                 if self._closed:
                     return
+                if position < self._oldest:  # perhaps since a moment ago: it slept
+                    raise Compacted(self._oldest)
                 begin = bisect_left(self._history, position, key=_revision)
-                batch = Batch(self._revision, [event for event, _ in self._history[begin:] if event.key.startswith(prefix)])
+                batch = Batch(
+                    self._revision, [event for event, _ in self._history[begin:] if event.key.startswith(prefix)]
+                )
             position = batch.revision + 1
             yield batch
 

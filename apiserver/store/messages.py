@@ -1,11 +1,12 @@
 """Makes etcd3's message modules usable with a current protobuf, at the speed of its C implementation.
 
 etcd3 0.12 ships modules that protoc generated years ago. Importing them fails with protobuf >= 3.21, unless
-PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python is set for the whole process, which costs: see ``bench/`` (encoding and
-parsing takes 20 to 40 times as long) and binds every other user of protobuf. What those modules describe has not aged,
-though: each holds the serialized descriptor of its .proto file. So the descriptors are read out of the files as text, given to
-a descriptor pool of their own (their names, such as "rpc.proto", are nobody's else), and the message classes that
-protobuf makes of them take the places of the modules before etcd3 imports them.
+PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python is set, which slows every user of protobuf in the process down: 500
+entries of 1.5 KB are parsed in 0.27 ms here and in 12 ms there, a transaction is made in 6 µs and in 180 µs. What those
+modules describe has not aged, though: each holds the serialized descriptor of its .proto file. So the descriptors are
+read out of the files as text and given to a descriptor pool of their own (names such as "rpc.proto" would clash in the
+common one), and the message classes that protobuf makes of them take the places of the modules before etcd3 imports
+them.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Store(Protocol):
         """The newest value."""
 
     def list(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Page:
-        """Entries below ``prefix`` from key ``start`` on, as of ``revision`` (0: newest). Raises Compacted, FutureRevision."""
+        """Entries below ``prefix`` from ``start`` on, as of a revision (0: now). Raises Compacted, FutureRevision."""
 
     def create(self, key: str, value: bytes, *, claims: Iterable[str] = (), ttl: int = 0) -> int:
         """Writes a key that must not exist and returns the revision. Raises Changed, Claimed.
@@ -96,9 +96,16 @@ class Store(Protocol):
         """
 
     def update(
-        self, key: str, value: bytes, revision: int, *, claims: Iterable[str] = (), released: Iterable[str] = (), ttl: int = 0
+        self,
+        key: str,
+        value: bytes,
+        revision: int,
+        *,
+        claims: Iterable[str] = (),
+        released: Iterable[str] = (),
+        ttl: int = 0,
     ) -> int:
-        """Replaces the value last changed at ``revision``; takes new claims, gives others back. Raises Changed, Claimed."""
+        """Replaces what was last changed at ``revision``; takes and gives back claims. Raises Changed, Claimed."""
 
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
         """Removes the key last changed at ``revision`` with its claims. Raises Changed."""

@@ -61,8 +61,16 @@ def test_generate_name(api: Any, namespace: str) -> None:
 @pytest.mark.parametrize(
     ("body", "code", "message"),
     [
-        ({"metadata": {}}, 422, 'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required'),
-        ({"metadata": {"name": "A"}}, 422, 'ConfigMap "A" is invalid: metadata.name: Invalid value: "A": a lowercase RFC'),
+        (
+            {"metadata": {}},
+            422,
+            'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required',
+        ),
+        (
+            {"metadata": {"name": "A"}},
+            422,
+            'ConfigMap "A" is invalid: metadata.name: Invalid value: "A": a lowercase RFC',
+        ),
         (
             {"metadata": {"name": "a", "namespace": "other"}},
             400,

@@ -52,7 +52,10 @@ def test_of_one_object(api: Any, namespace: str) -> None:
     first = create(api, namespace, "a")
     create(api, namespace, "ab")
     api("DELETE", CMS.format(namespace) + "/a")
-    for path in (f"{CMS.format(namespace)}/a?watch=1&", f"{CMS.format(namespace)}?watch=1&fieldSelector=metadata.name%3Da&"):
+    for path in (
+        f"{CMS.format(namespace)}/a?watch=1&",
+        f"{CMS.format(namespace)}?watch=1&fieldSelector=metadata.name%3Da&",
+    ):
         assert seen(api.events(f"{path}resourceVersion={first}", 1)) == [("DELETED", "a")]
 
 
