@@ -20,7 +20,7 @@ CLOSING = 0.5
 CONTROLLERS = {
     "serviceaccount-controller": "serviceaccount:ServiceAccountController",
     "root-ca-certificate-publisher-controller": "rootca:RootCAController",
-    "replicationcontroller-controller": "replicationcontroller:ReplicationControllers",
+    "replicationcontroller-controller": "replicationcontroller:ReplicationManager",
     "scheduler": "scheduler:Scheduler",
     "endpointslice-controller": "endpointslice:EndpointSliceController",
     "endpoints-controller": "endpoints:EndpointsController",

@@ -6,31 +6,15 @@ FailedScheduling event, so they are upstream's.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
+from controllers.misfit import Misfit
 from controllers.nodeaffinity import matches_node_affinity, preferred_weight
 from controllers.nodeusage import Usage
 from controllers.podrequests import Requests, amounts_of, ports_collide
 from controllers.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint, tolerates, untolerated
 from machinery.objects import Object, get_condition
 from machinery.quantity import value
-
-NO_HELP = "Preemption is not helpful for scheduling"
-NO_VICTIMS = "No preemption victims found for incoming pod"
-
-
-@dataclass(frozen=True)
-class Misfit:
-    """Why a node will not do.
-
-    ``helpless``: evicting other pods would not change it (upstream: UnschedulableAndUnresolvable).
-    """
-
-    reasons: tuple[str, ...]
-    helpless: bool = True
-
 
 Filter = Callable[[Object, Requests, Object, Usage], "Misfit | None"]
 
@@ -115,20 +99,3 @@ def score(pod: Object, requests: Requests, node: Object, usage: Usage) -> tuple[
         if room[name]
     ]
     return preferred_weight(pod, node), -intolerable, sum(free) / len(free) if free else 0.0
-
-
-def explain(pod: Object, misfits: Mapping[str, Misfit]) -> str:
-    """Upstream's FitError: how many nodes object for which reason, and that evicting pods would not help."""
-    total = len(misfits)
-    if not total:
-        return "no nodes available to schedule pods"
-    message = _histogram(total, (reason for misfit in misfits.values() for reason in misfit.reasons))
-    if pod["spec"].get("preemptionPolicy") == "Never":
-        return f"{message} preemption: not eligible due to preemptionPolicy=Never."
-    hopes = (NO_HELP if misfit.helpless else NO_VICTIMS for misfit in misfits.values())
-    return f"{message} preemption: {_histogram(total, hopes)}"
-
-
-def _histogram(total: int, reasons: Iterable[str]) -> str:
-    counted = sorted(f"{count} {reason}" for reason, count in Counter(reasons).items())
-    return f"0/{total} nodes are available: {', '.join(counted)}."

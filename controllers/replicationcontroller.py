@@ -104,7 +104,7 @@ def available_in(pod: Object, min_ready: int, at: datetime) -> float:
     return max(remaining.total_seconds(), 0)
 
 
-class ReplicationControllers:
+class ReplicationManager:
     """Runs the reconciler: watches replicationcontrollers and pods, enqueues the ones concerned."""
 
     def __init__(self, context: Context) -> None:

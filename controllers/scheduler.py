@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from controllers.context import Context
 from controllers.failures import outcome_unknown
-from controllers.nodefit import Misfit, explain, score, unfit
+from controllers.misfit import Misfit, explain
+from controllers.nodefit import score, unfit
 from controllers.nodeusage import NodeUsage
+from controllers.podaffinity import NamespaceLabels, has_affinity, pod_affinity
 from controllers.podrequests import requests_of
 from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
@@ -31,21 +33,24 @@ BACKOFF = (0.1, 10.0)
 RETRY_ANYWAY = 300.0
 
 
-def plan(pod: Object, nodes: Iterable[Object], usage: NodeUsage) -> tuple[str, dict[str, Misfit]]:
+def plan(
+    pod: Object, nodes: Iterable[Object], usage: NodeUsage, namespace_labels: NamespaceLabels = lambda _: {}
+) -> tuple[str, dict[str, Misfit]]:
     """The best node for the pod (the first by name among equals), or none and what each node objects."""
+    candidates = {str(node["metadata"]["name"]): node for node in nodes}
+    placed = [(other, node) for name, node in candidates.items() for other in usage.of(name).pods]
+    affinity = pod_affinity(pod, placed, namespace_labels)
     requests = requests_of(pod)
     misfits: dict[str, Misfit] = {}
-    fitting: list[Object] = []
-    for node in sorted(nodes, key=lambda each: str(each["metadata"]["name"])):
-        misfit = unfit(pod, requests, node, usage.of(node["metadata"]["name"]))
+    fitting: list[str] = []
+    for name in sorted(candidates):
+        misfit = unfit(pod, requests, candidates[name], usage.of(name)) or affinity.unfit(candidates[name])
         if misfit is None:
-            fitting.append(node)
+            fitting.append(name)
         else:
-            misfits[node["metadata"]["name"]] = misfit
-    if not fitting:
-        return "", misfits
-    best = max(fitting, key=lambda each: score(pod, requests, each, usage.of(each["metadata"]["name"])))
-    return str(best["metadata"]["name"]), misfits
+            misfits[name] = misfit
+    best = max(fitting, key=lambda name: score(pod, requests, candidates[name], usage.of(name)), default="")
+    return best, misfits
 
 
 def is_waiting(pod: Object) -> bool:
@@ -65,13 +70,13 @@ class Scheduler:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.pods, self.nodes = context.pods, context.nodes
+        self.pods, self.nodes, self.namespaces = context.pods, context.nodes, context.namespaces
         self.recorder = context.recorder(NAME)
         self.usage = NodeUsage()
         self.deciding = threading.Lock()
         self.waiting = Unschedulable()
         self.controller = Controller("scheduler", self.reconcile, workers=4)
-        self.controller.requires(self.pods, self.nodes)
+        self.controller.requires(self.pods, self.nodes, self.namespaces)
         self.pods.add_handler(self.usage.observe)
         self.pods.add_handler(self.pod_changed)
         self.nodes.add_handler(self.node_changed)
@@ -85,20 +90,27 @@ class Scheduler:
                 self.controller.enqueue(key(new))
             return
         pod = new if new is not None else old
-        if pod is not None and (new is None or is_pod_terminal(new)):
+        if pod is None:
+            return
+        if new is None or is_pod_terminal(new):
             self.waiting.forget(key(pod))
             if pod["spec"].get("nodeName"):
                 self.retry_waiting()
+        elif old is None or demands(old) != demands(new):
+            # Bound now, or with other labels: of interest to pods that want to be near it, or far from it.
+            self.retry_waiting(has_affinity)
 
     def node_changed(self, old: Object | None, new: Object | None) -> None:
         """A new node, or a change of what filters look at."""
         if new is not None and (old is None or offer(old) != offer(new)):
             self.retry_waiting()
 
-    def retry_waiting(self) -> None:
-        """Another try for each pod that fits nowhere, as soon as its backoff allows."""
+    def retry_waiting(self, concerned: Callable[[Object], bool] = lambda _: True) -> None:
+        """Another try for each pod that fits nowhere and is concerned, as soon as its backoff allows."""
         for pod_key, delay in self.waiting.delays():
-            self.controller.enqueue_after(pod_key, delay)
+            pod = self.pods.get(pod_key)
+            if pod is not None and concerned(pod):
+                self.controller.enqueue_after(pod_key, delay)
 
     def reconcile(self, pod_key: str) -> float | None:
         """Finds a node for one pod and binds it, or tells why there is none."""
@@ -109,7 +121,7 @@ class Scheduler:
         if self.usage.assumed_on(pod["metadata"]["uid"]):
             return self.check_assumed(pod)
         with self.deciding:
-            node, misfits = plan(pod, self.nodes.list(), self.usage)
+            node, misfits = plan(pod, self.nodes.list(), self.usage, self.namespace_labels)
             if node:
                 self.usage.assume(pod, node)
         if not node:
@@ -119,6 +131,11 @@ class Scheduler:
         self.waiting.forget(pod_key)
         self.bind(pod, node)
         return None
+
+    def namespace_labels(self, name: str) -> Mapping[str, str]:
+        """The labels of a namespace, for affinity terms that select some."""
+        namespace = self.namespaces.get(name)
+        return (namespace or {"metadata": {}})["metadata"].get("labels") or {}
 
     def bind(self, pod: Object, node: str) -> None:
         """One POST. If nobody knows whether it was carried out, the room stays taken until ``check_assumed`` knows."""

@@ -138,7 +138,8 @@ class FakeKubelet:
 
     def start(self) -> None:
         ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now(), "lastTransitionTime": now()}
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name}}
+        meta = {"name": self.name, "labels": {"kubernetes.io/hostname": self.name}}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": meta}
         made = self.client.create(NODES, node)
         made["status"] = {"conditions": [ready], "allocatable": self.allocatable, "capacity": self.allocatable}
         self.client.update(NODES, made, subresource="status")

@@ -219,6 +219,50 @@ def test_one_owner_of_two_is_enough(cluster: Any, wait: Wait) -> None:
     wait(lambda: gone(cluster, CONFIG_MAPS, "child"), "the child to go")
 
 
+def reference_to(owner: Object, *, blocks: bool = False) -> Object:
+    meta = owner["metadata"]
+    reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": meta["name"], "uid": meta["uid"]}
+    return {**reference, "blockOwnerDeletion": True} if blocks else reference
+
+
+def test_a_dependent_with_another_owner_survives_foreground_deletion(cluster: Any, wait: Wait) -> None:
+    ending, staying = make(cluster, CONFIG_MAPS, "ending"), make(cluster, CONFIG_MAPS, "staying")
+    ours = [reference_to(ending, blocks=True)]
+    make(cluster, CONFIG_MAPS, "child", metadata={"ownerReferences": ours})
+    make(cluster, CONFIG_MAPS, "shared", metadata={"ownerReferences": [*ours, reference_to(staying)]})
+    cluster.client.delete(CONFIG_MAPS, "ending", cluster.namespace, propagation="Foreground")
+    wait(lambda: gone(cluster, CONFIG_MAPS, "ending"), "the owner to go")
+    assert gone(cluster, CONFIG_MAPS, "child")
+    shared = cluster.client.get(CONFIG_MAPS, "shared", cluster.namespace)
+    assert [each["name"] for each in shared["metadata"]["ownerReferences"]] == ["staying"]
+
+
+def test_a_circle_of_owners_does_not_wait_for_itself(cluster: Any, wait: Wait) -> None:
+    names = ("a", "b", "c")
+    made = [make(cluster, CONFIG_MAPS, name) for name in names]
+    for name, owner in zip(names, [made[-1], *made], strict=False):
+        patch = {"metadata": {"ownerReferences": [reference_to(owner, blocks=True)]}}
+        cluster.client.patch(CONFIG_MAPS, name, cluster.namespace, patch)
+    cluster.client.delete(CONFIG_MAPS, "a", cluster.namespace, propagation="Foreground")
+    wait(lambda: all(gone(cluster, CONFIG_MAPS, name) for name in names), "all three to go")
+
+
+def test_foreground_deletion_goes_down_the_whole_tree(cluster: Any, wait: Wait) -> None:
+    root = make(cluster, CONFIG_MAPS, "root")
+    child = make(cluster, CONFIG_MAPS, "child", metadata={"ownerReferences": [reference_to(root, blocks=True)]})
+    hold = {"ownerReferences": [reference_to(child, blocks=True)], "finalizers": ["example.com/hold"]}
+    make(cluster, CONFIG_MAPS, "leaf", metadata=hold)
+    cluster.client.delete(CONFIG_MAPS, "root", cluster.namespace, propagation="Foreground")
+    leaf_ends = "deletionTimestamp"
+    wait(
+        lambda: leaf_ends in cluster.client.get(CONFIG_MAPS, "leaf", cluster.namespace)["metadata"],
+        "the leaf to be deleted",
+    )
+    assert not gone(cluster, CONFIG_MAPS, "root")
+    cluster.client.patch(CONFIG_MAPS, "leaf", cluster.namespace, {"metadata": {"finalizers": None}})
+    wait(lambda: all(gone(cluster, CONFIG_MAPS, name) for name in ("leaf", "child", "root")), "the tree to go")
+
+
 def test_endpoints_by_hand_are_mirrored(cluster: Any, wait: Wait) -> None:
     make_service(cluster, "external")
     subsets = [{"addresses": [{"ip": "10.1.2.3"}], "ports": [{"port": 443}]}]
@@ -270,6 +314,15 @@ def test_a_node_is_not_overcommitted_by_pods_that_come_at_once(cluster: Any, wai
     assert sum(bool(pod["spec"].get("nodeName")) for pod in cluster.pods()) == 2
     scale(cluster, 0)
     wait(lambda: cluster.pods() == [], "the room to be given back")
+
+
+def test_a_pod_waits_for_the_one_that_it_wants_to_be_near(cluster: Any, wait: Wait) -> None:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "db"}}}
+    near = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
+    make_pod(cluster, "web", affinity=near)
+    wait(lambda: events(cluster, "FailedScheduling"), "it to be told to wait")
+    make_pod(cluster, "db", metadata={"labels": {"app": "db"}})
+    wait(lambda: is_pod_ready(cluster.client.get(PODS, "web", cluster.namespace)), "both to be bound")
 
 
 def test_every_namespace_has_its_account_and_root_certificate(cluster: Any, wait: Wait) -> None:

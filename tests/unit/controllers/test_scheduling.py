@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from controllers.misfit import explain
 from controllers.nodeaffinity import holds, matches_term
-from controllers.nodefit import explain
 from controllers.nodeusage import NodeUsage
 from controllers.podrequests import ports_collide, requests_of
 from controllers.scheduler import is_waiting, plan
