@@ -43,9 +43,11 @@ def create_app(server: Server) -> Flask:
     """The WSGI application around the assembled parts."""
     app = Flask("apiserver", static_folder=None)
     front = _Front(server)
-    options: dict[str, Any] = {"methods": _METHODS, "strict_slashes": False, "merge_slashes": False}
-    app.add_url_rule("/", "root", front.answer, **options)
-    app.add_url_rule("/<path:path>", "any", front.answer, **options)
+    options: dict[str, Any] = {"strict_slashes": False, "merge_slashes": False}
+    app.add_url_rule("/", "root", front.answer, methods=_METHODS, **options)
+    app.add_url_rule("/<path:path>", "any", front.answer, methods=_METHODS, **options)
+    # Werkzeug wants a rule of its own for a request that asks for a WebSocket.
+    app.add_url_rule("/<path:path>", "websocket", front.answer, websocket=True, **options)
     app.register_error_handler(Exception, _unexpected)
     return app
 

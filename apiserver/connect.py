@@ -9,7 +9,7 @@ Upstream: registry/core/pod/rest/{log,subresources}.go and apimachinery/pkg/util
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import parse_qs, quote, urlencode
 
 from flask import Response
@@ -64,7 +64,7 @@ class Connect:
         node = (pod.get("spec") or {}).get("nodeName")
         if not node:  # not an error upstream: there is no log yet
             return Response(b"", 200, content_type="text/plain")
-        path = f"/containerLogs/{_path(call.namespace, call.name, container)}?{urlencode(log_parameters(query))}"
+        path = _path("containerLogs", (call.namespace, call.name, container), log_parameters(query))
         target = self._kubelet(call, node)
         if is_websocket(_headers(call)):
             return weblog.serve(call.environ, lambda: self._open_log(target, path, version="1.0"))
@@ -119,15 +119,15 @@ class Connect:
         for name, kubelets in _STREAM_PARAMETERS.items():
             if _flag(query, name):
                 parameters.append((kubelets, "1"))
-        path = f"/{call.subresource}/{_path(call.namespace, call.name, container)}?{urlencode(parameters)}"
+        path = _path(call.subresource, (call.namespace, call.name, container), parameters)
         return self._upgrade(call, node, path)
 
     def port_forward(self, call: Call) -> Response:
         """TCP connections into a pod."""
         node = _node_name(self._pod(call))
         ports = ",".join(port for value in _query(call).get("ports", []) for port in value.split(","))
-        path = f"/portForward/{_path(call.namespace, call.name)}"
-        return self._upgrade(call, node, f"{path}?{urlencode({'port': ports})}" if ports else path)
+        path = _path("portForward", (call.namespace, call.name), [("port", ports)] if ports else [])
+        return self._upgrade(call, node, path)
 
     def _upgrade(self, call: Call, node: str, path: str) -> Response:
         if not call.environ.get("HTTP_UPGRADE"):
@@ -206,8 +206,10 @@ def _headers(call: Call) -> dict[str, str]:
     return {"Upgrade": call.environ.get("HTTP_UPGRADE", ""), "Connection": call.environ.get("HTTP_CONNECTION", "")}
 
 
-def _path(*parts: str) -> str:
-    return "/".join(quote(part, safe="") for part in parts)
+def _path(endpoint: str, names: Iterable[str], parameters: list[tuple[str, str]]) -> str:
+    """A path of the kubelet's."""
+    path = "/" + "/".join([endpoint, *(quote(name, safe="") for name in names)])
+    return f"{path}?{urlencode(parameters)}" if parameters else path
 
 
 def _node_name(pod: Object) -> str:

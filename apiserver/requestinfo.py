@@ -39,6 +39,8 @@ def parse_request(method: str, path: str, *, watch: bool = False) -> RequestInfo
     else:
         return other
     verb = _VERBS.get(method)
+    if method == "OPTIONS" and "proxy" in rest:  # a method like any other for the server behind a proxy
+        verb = "get"
     if verb is None:
         return other
     if rest[0] == "watch" and len(rest) > 1:  # deprecated upstream, and still served
