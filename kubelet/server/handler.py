@@ -220,6 +220,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _switch(self, headers: list[tuple[str, str]]) -> None:
         """Answers 101: from here on the connection is a stream."""
+        self.log_request(101)
         self.send_response_only(101)
         for name, value in headers:
             self.send_header(name, value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker
@@ -16,6 +16,8 @@ from docker.errors import APIError
 from kubelet.server.host import PodHost
 from machinery.errors import ApiError
 from machinery.objects import Object, now
+
+_AT_ONCE = 16  # questions to Docker
 
 
 class Statistics:
@@ -27,25 +29,27 @@ class Statistics:
 
     def summary(self, host: PodHost) -> Object:
         """The node's Summary: running containers with processor time and memory."""
-        pods, seen = [], set()
-        for pod in host.pods():
-            meta, containers = pod["metadata"], []
-            for status in (pod.get("status") or {}).get("containerStatuses") or ():
-                if "running" not in (status.get("state") or {}):
-                    continue
-                found = self._container(host, meta["namespace"], meta["name"], status)
-                if found is not None:
-                    containers.append(found)
-                    seen.add(found["id"])
-            reference = {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]}
-            pods.append(_pod_stats(reference, (pod.get("status") or {}).get("startTime"), containers))
-        with self._lock:
-            self._last = {container: last for container, last in self._last.items() if container in seen}
-        return {"node": _total({"nodeName": host.node_name}, pods), "pods": pods}
+        pods = host.pods()
+        running = [(pod, status) for pod in pods for status in _running(pod)]
+        # Docker lets whoever asks a second time wait for its next sample, a second at most.
+        with ThreadPoolExecutor(_AT_ONCE, "stats") as pool:
+            found = list(pool.map(lambda pair: (pair[0], self._container(host, *pair)), running))
+        containers: dict[str, list[Object]] = {pod["metadata"]["uid"]: [] for pod in pods}
+        for pod, container in found:
+            if container is not None:
+                containers[pod["metadata"]["uid"]].append(container)
+        self._forget_all_but({container["id"] for _, container in found if container is not None})
+        stats = [_pod_stats(pod, containers[pod["metadata"]["uid"]]) for pod in pods]
+        return {"node": _total({"nodeName": host.node_name}, stats), "pods": stats}
 
-    def _container(self, host: PodHost, namespace: str, pod: str, status: Mapping[str, Any]) -> Object | None:
+    def _forget_all_but(self, containers: set[str]) -> None:
+        with self._lock:
+            self._last = {container: last for container, last in self._last.items() if container in containers}
+
+    def _container(self, host: PodHost, pod: Object, status: Object) -> Object | None:
+        meta = pod["metadata"]
         try:
-            container_id = host.container_id(namespace, pod, status["name"])
+            container_id = host.container_id(meta["namespace"], meta["name"], status["name"])
             used = _usage(host.docker, container_id)
         except (ApiError, APIError):
             return None  # it has just ended
@@ -80,10 +84,16 @@ def _usage(client: docker.APIClient, container_id: str) -> tuple[int, int, int] 
     return int(found["cpu_stats"]["cpu_usage"]["total_usage"]), usage, max(0, usage - inactive)
 
 
-def _pod_stats(reference: Object, started: str | None, containers: list[Object]) -> Object:
-    for container in containers:
-        del container["id"]
-    return _total({"podRef": reference, "startTime": started, "containers": containers}, containers)
+def _running(pod: Object) -> list[Object]:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return [status for status in statuses if "running" in (status.get("state") or {})]
+
+
+def _pod_stats(pod: Object, containers: list[Object]) -> Object:
+    reference = {name: pod["metadata"][name] for name in ("name", "namespace", "uid")}
+    shown = [{name: value for name, value in container.items() if name != "id"} for container in containers]
+    started = (pod.get("status") or {}).get("startTime")
+    return _total({"podRef": reference, "startTime": started, "containers": shown}, shown)
 
 
 _SUMMED = {"cpu": ("usageCoreNanoSeconds", "usageNanoCores"), "memory": ("usageBytes", "workingSetBytes")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import pty
 import re
@@ -33,6 +34,14 @@ def sleeper(host: Any, api: Any) -> str:
 def test_exec_gives_output_and_success(kubectl: Any, sleeper: str) -> None:
     done = kubectl.run("exec", sleeper, "--", "echo", "hello", "world")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"hello world\n", b"")
+
+
+def test_each_kubectl_speaks_its_own_protocol(kubectl: Any, sleeper: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What the other tests rely on: kubectl 1.32 would fall back to SPDY quietly."""
+    with caplog.at_level(logging.DEBUG, "kubelet.server.handler"):
+        assert kubectl.run("exec", sleeper, "--", "true").returncode == 0
+    method = "POST" if "kubectl120" in kubectl.base[0] else "GET"
+    assert f'"{method} /exec/default/{sleeper}/main' in caplog.text
 
 
 def test_exec_keeps_stdout_and_stderr_apart_and_tells_the_exit_code(kubectl: Any, sleeper: str) -> None:
