@@ -15,6 +15,7 @@ from controllers.context import NAMESPACE, ORPHANS, OWNER, Context
 from controllers.ownership import claim
 from controllers.podcontrol import PodControl
 from controllers.podranking import pods_to_delete
+from controllers.writecache import WriteCache
 from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
 from machinery.objects import (
@@ -110,6 +111,7 @@ class ReplicationManager:
     def __init__(self, context: Context) -> None:
         self.client = context.client
         self.rcs = context.replication_controllers
+        self.latest = WriteCache(self.rcs)
         self.pods = context.pods
         self.control = PodControl(context.client, context.recorder("replication-controller"))
         self.controller = Controller("replicationcontroller", self.reconcile, workers=2)
@@ -144,7 +146,7 @@ class ReplicationManager:
 
     def reconcile(self, rc_key: str) -> float | None:
         """Brings one ReplicationController's pods and status to what its spec says."""
-        rc = self.rcs.get(rc_key)
+        rc = self.latest.get(rc_key)
         if rc is None:
             self.control.forget(rc_key)
             return None
@@ -192,13 +194,18 @@ class ReplicationManager:
         if status == rc.get("status", {}):
             return
         try:
-            self.client.update(REPLICATION_CONTROLLERS, {**rc, "status": status}, subresource="status")
+            self.update_status({**rc, "status": status})
         except NotFound:
-            return
+            self.latest.forget(key(rc))
         except Conflict:
+            self.latest.forget(key(rc))
             live = self.client.get(REPLICATION_CONTROLLERS, rc["metadata"]["name"], rc["metadata"]["namespace"])
             if live["metadata"]["uid"] == rc["metadata"]["uid"]:
-                self.client.update(REPLICATION_CONTROLLERS, {**live, "status": status}, subresource="status")
+                self.update_status({**live, "status": status})
+
+    def update_status(self, rc: Object) -> None:
+        """One PUT of the status."""
+        self.latest.wrote(self.client.update(REPLICATION_CONTROLLERS, rc, subresource="status"))
 
 
 def selects(rc: Object, pod: Object) -> bool:

@@ -36,7 +36,10 @@ class WriteCache:
         """Remembers that we deleted this object; another of the same name is not meant."""
         with self._lock:
             self._written.pop(key(obj), None)
-            self._deleted[key(obj)] = obj["metadata"]["uid"]
+            cached = self._informer.get(key(obj))
+            # If the watch was faster there is nothing to remember, and nothing would make us forget.
+            if cached is not None and cached["metadata"]["uid"] == obj["metadata"]["uid"]:
+                self._deleted[key(obj)] = obj["metadata"]["uid"]
 
     def forget(self, obj_key: str) -> None:
         """The server contradicts what we remember (a conflict, not found): believe the informer."""

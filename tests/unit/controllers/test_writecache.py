@@ -63,6 +63,14 @@ def test_a_deleted_object_is_gone_at_once_but_not_its_successor(cache: WriteCach
     assert cache.get("ns/a") == obj(8, uid="successor")
 
 
+def test_a_deletion_that_the_watch_has_shown_is_not_remembered(cache: WriteCache, informer: Any) -> None:
+    informer.change(None, obj(5))
+    informer.change(obj(5), None)
+    cache.deleted(obj(5))
+    informer.objects["ns/a"] = obj(5)
+    assert cache.get("ns/a") == obj(5)
+
+
 def test_forget(cache: WriteCache, informer: Any) -> None:
     informer.change(None, obj(5))
     cache.wrote(obj(6))
