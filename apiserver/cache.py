@@ -332,6 +332,7 @@ class WatchCache:
                 items[prefix].append(Item(entry.key, entry.value, entry.revision))
         with self._moved:
             for prefix, kind in self._kinds.items():
+                self._acknowledged.raise_to(prefix, page.revision)
                 kind.replace(items[prefix], page.revision)
                 for watcher in kind.watchers:
                     watcher.wake()
@@ -346,6 +347,8 @@ class WatchCache:
                 if not prefix:
                     continue
                 if event.revision > self._loaded:
+                    # Whoever sees this event here may ask another worker next.
+                    self._acknowledged.raise_to(prefix, event.revision)
                     self._kinds[prefix].apply(event)
                     for listener in self._listeners:
                         listener(event.key)

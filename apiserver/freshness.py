@@ -1,8 +1,8 @@
 """The highest acknowledged revision of each kind, shared by all worker processes.
 
-A worker that has written tells the others here, before its client hears of it; a read in any worker first waits until
-its cache has come that far. So a read is never older than a write that somebody could know of. Each kind has its own
-number: a reader of Nodes need not wait for Events.
+A worker that has written, or heard of a write through its watch, tells the others here before any client hears of it; a
+read in any worker first waits until its cache has come that far. So a read is never older than a write that somebody
+could know of. Each kind has its own number: a reader of Nodes need not wait for Events.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ class Acknowledged:
         return self._revisions[_slot(prefix)]
 
     def raise_to(self, prefix: str, revision: int) -> None:
-        """Records a write before it is acknowledged."""
+        """Records a write before it is acknowledged, or shown to a watcher."""
         slot = _slot(prefix)
+        if revision <= self._revisions[slot]:
+            return
         with self._lock:
             # The kernel frees this lock when its owner is killed, which a lock in shared memory would not survive.
             fcntl.lockf(self._file, fcntl.LOCK_EX, _WIDTH, slot * _WIDTH)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from controllers.context import Context
 from controllers.failures import namespace_terminating
 from machinery.controller import Controller
-from machinery.errors import AlreadyExists, Forbidden, NotFound
+from machinery.errors import AlreadyExists, Forbidden
 from machinery.objects import Object
 from machinery.resources import SERVICE_ACCOUNTS, Resource
 
@@ -21,10 +21,13 @@ def is_active(namespace: Object | None) -> bool:
 
 
 def ensure(context: Context, resource: Resource, obj: Object) -> None:
-    """Creates an object unless it exists, or its namespace has gone or takes no more."""
+    """Creates an object unless it exists, or its namespace takes no more.
+
+    A namespace that has gone raises NotFound: the next try knows of it, and of one that came back meanwhile.
+    """
     try:
         context.client.create(resource, obj)
-    except (AlreadyExists, NotFound):
+    except AlreadyExists:
         return
     except Forbidden as error:
         if not namespace_terminating(error):

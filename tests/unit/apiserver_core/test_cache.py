@@ -248,3 +248,21 @@ def wait_for_history(cache: WatchCache, revision: int) -> None:
             return
         done.wait(0.01)
     raise AssertionError("the history did not come")
+
+
+def test_what_one_worker_shows_its_watchers_another_worker_waits_for(store: MemoryStore) -> None:
+    shared = Acknowledged()
+    quick = start(store, shared)
+    slow = WatchCache(store, [PODS, NODES], shared)  # its feed has not begun
+    try:
+        watcher = quick.watch(PODS, PODS, quick.revision)
+        store.create(f"{PODS}default/a", value("a"))  # its writer has not acknowledged it yet
+        assert collect(watcher, 1) == [("ADDED", "a")]
+        starter = threading.Timer(0.05, slow.start)
+        starter.start()
+        slow.catch_up(PODS)
+        assert slow.get(PODS, f"{PODS}default/a") is not None
+        starter.join()
+    finally:
+        quick.stop()
+        slow.stop()
