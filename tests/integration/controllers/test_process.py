@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from machinery.client import Client
 from machinery.errors import NotFound
-from machinery.resources import CONFIG_MAPS
+from machinery.resources import CONFIG_MAPS, PODS, REPLICATION_CONTROLLERS
 
 pytestmark = pytest.mark.etcd
 
@@ -89,6 +90,38 @@ def test_stops_promptly_while_the_api_server_is_away(own_plane: Any, process: Pr
     own_plane.kill("apiserver")
     process.process.terminate()
     assert process.process.wait(3) == 0
+
+
+def test_a_successor_finishes_what_a_killed_process_began(
+    own_plane: Any, process: Process, tmp_path: Path, wait: Wait
+) -> None:
+    client = own_plane.client()
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 30, "selector": {"app": "x"}, "template": template}
+    rc = {"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "rc"}, "spec": spec}
+
+    def pods() -> int:
+        return len(client.list(PODS, "default")["items"])
+
+    wait(process.healthy, "the health endpoint")
+    client.create(REPLICATION_CONTROLLERS, rc, "default")
+    wait(lambda: pods() > 3, "the first pods")
+    process.process.kill()
+    process.process.wait()
+    assert pods() < 30, "there must be something left to do"
+    (tmp_path / "successor").mkdir()
+    successor = Process(own_plane, tmp_path / "successor")
+    try:
+        wait(lambda: ready(client) == 30, "the rest")
+        assert pods() == 30
+    finally:
+        successor.process.terminate()
+        assert successor.process.wait(5) == 0
+
+
+def ready(client: Client) -> int:
+    status = client.get(REPLICATION_CONTROLLERS, "rc", "default").get("status", {})
+    return int(status.get("readyReplicas", 0))
 
 
 @pytest.mark.parametrize(
