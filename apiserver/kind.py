@@ -25,7 +25,7 @@ from machinery.objects import Object
 class Column:
     """One column of the server-side Table; ``value`` returns a str, int or None for one object.
 
-    ``priority`` 0 is always shown, 1 only with ``-o wide``. Type and format as in OpenAPI ("string", "integer", "date").
+    ``priority`` 0 is always shown, 1 only with ``-o wide``. Type and format as in OpenAPI ("string", "date" …).
     """
 
     name: str
@@ -102,7 +102,7 @@ class Strategy:
     def claims(self, obj: Object) -> Sequence[str]:
         """Cluster-unique store keys that this object owns (a VIP, a node port).
 
-        They are taken and given back in the very transaction that writes the object, so that nothing is handed out twice.
+        They are taken and given back in the very transaction that writes the object: nothing is handed out twice.
         """
         return ()
 
@@ -121,7 +121,7 @@ class Strategy:
         """Changes what a deletion changes beside the metadata, on the copy that gets its deletionTimestamp."""
 
     def may_remove(self, obj: Object) -> bool:
-        """Whether a deleted object whose ``metadata.finalizers`` are empty may go (namespaces have a list of their own)."""
+        """Whether a deleted object without ``metadata.finalizers`` may go (namespaces have a list of their own)."""
         return True
 
 
@@ -140,12 +140,12 @@ class Kind:
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
     subresources: tuple[str, ...] = ()  # "status", "scale", "log" …
-    columns: tuple[Column, ...] = ()  # after the generic Name and before the generic Age, unless the row brings its own
+    columns: tuple[Column, ...] = ()  # between the generic Name and Age, unless the row brings its own
     strategy: Strategy = field(default_factory=Strategy)
-    # Other versions of the same objects, e.g. discovery.k8s.io/v1beta1 beside v1: version → definition ("" = same schema).
+    # Other versions of the same objects, e.g. discovery.k8s.io/v1beta1 beside v1.
     also_served: tuple[str, ...] = ()
     # Converts an object on its way in/out of an also_served version, in place: (object, version, inward).
-    # Inward it runs before the schema's decoding, outward as the last step, so that it may deal with fields of the other schema.
+    # Inward it runs before the schema's decoding, outward as the last step: it may use fields of the other schema.
     convert: Callable[[Object, str, bool], None] | None = None
 
     @property

@@ -89,7 +89,11 @@ def test_who_may_what(user: User, method: str, path: str, allowed: bool) -> None
     ("method", "path", "message"),
     [
         ("GET", "/x", 'forbidden: User "u" cannot get path "/x"'),
-        ("GET", "/api/v1/nodes", 'nodes is forbidden: User "u" cannot list resource "nodes" in API group "" at the cluster scope'),
+        (
+            "GET",
+            "/api/v1/nodes",
+            'nodes is forbidden: User "u" cannot list resource "nodes" in API group "" at the cluster scope',
+        ),
         (
             "GET",
             "/api/v1/namespaces/n/pods/p/log",
