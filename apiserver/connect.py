@@ -76,7 +76,7 @@ class Connect:
     def _get_log(self, target: Target, path: str) -> http.client.HTTPResponse:
         try:
             connection = self._dialer.kubelet(target)
-            connection.request("GET", path)
+            connection.request("GET", path, headers={"Connection": "close"})
             response = connection.getresponse()
         except (BackendError, OSError, http.client.HTTPException) as error:
             raise unreachable(f'Get "https://{target.host}:{target.port}{path}": {error}') from error

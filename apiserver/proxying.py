@@ -27,7 +27,7 @@ from machinery.objects import Object
 _CHUNK = 65536
 _HTML_LIMIT = 16 << 20
 # The client's credentials are for the API server, not for a pod.
-_NOT_FORWARDED = HOP_BY_HOP | {"authorization", "content-length", "content-type", "accept-encoding"}
+_NOT_FORWARDED = HOP_BY_HOP | {"authorization", "content-length", "content-type", "accept-encoding", "expect"}
 
 
 class Proxy:
@@ -65,9 +65,9 @@ class Proxy:
         call.rest.connect(call.kind, call.namespace, name, call.subresource, call.user, None)
         prefix, rest = split_path(environ, namespaced=call.kind.namespaced)
         if not rest and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            return _add_slash(environ)
+            return _add_slash(environ, prefix)
         query = environ.get("QUERY_STRING", "")
-        path = quote(rest or "/", safe=_PATH_SAFE) + (f"?{query}" if query else "")
+        path = (rest or "/") + (f"?{query}" if query else "")
         try:
             connection = self._dialer.kubelet(target) if kubelet else self._dialer.server(target)
         except BackendError as error:
@@ -82,13 +82,11 @@ class Proxy:
         return _rewritten(response, Rewriter(prefix, target))
 
 
-# Everything that may stand in a path unescaped, so that the backend sees what the client sent.
-_PATH_SAFE = "/:@!$&'()*+,;=~-._"
-
-
 def split_path(environ: dict[str, Any], *, namespaced: bool) -> tuple[str, str]:
-    """The path up to ``/proxy``, and what follows it exactly as it was sent."""
-    path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
+    """The path up to ``/proxy``, and what follows it, escaped exactly as it was sent."""
+    path = str(environ.get("RAW_URI", "")).partition("?")[0]
+    if not path.startswith("/"):
+        path = quote(environ["PATH_INFO"].encode("latin-1"), safe="/:@!$&'()*+,;=~-._")
     # /api/v1/namespaces/NS/pods/NAME/proxy or /api/v1/nodes/NAME/proxy
     words = 8 if namespaced else 6
     parts = path.split("/", words)
@@ -109,6 +107,7 @@ def _exchange(
         connection.putheader("Transfer-Encoding", "chunked")
     elif length:
         connection.putheader("Content-Length", length)
+    connection.putheader("Connection", "close")
     connection.endheaders()
     if chunked or length not in ("", "0"):
         body = environ["wsgi.input"]
@@ -186,11 +185,10 @@ _LINK = re.compile(
 )
 
 
-def _add_slash(environ: dict[str, Any]) -> Response:
+def _add_slash(environ: dict[str, Any], prefix: str) -> Response:
     """Relative links work only below a path that ends with a slash."""
     query = environ.get("QUERY_STRING", "")
-    path = quote(environ["PATH_INFO"].encode("latin-1"), safe=_PATH_SAFE)
-    return Response(b"", 301, {"Location": f"{path}/" + (f"?{query}" if query else "")})
+    return Response(b"", 301, {"Location": f"{prefix}/" + (f"?{query}" if query else "")})
 
 
 def _find(call: Call, plural: str, namespace: str, name: str) -> Object:

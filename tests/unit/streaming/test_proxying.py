@@ -56,6 +56,11 @@ def test_paths_of_nodes() -> None:
     assert split_path({"PATH_INFO": f"{prefix}/logs//a"}, namespaced=False) == (prefix, "/logs//a")
 
 
+def test_escapes_in_a_path_stay() -> None:
+    environ = {"RAW_URI": PREFIX + "/a%2Fb%20c?d=%2F", "PATH_INFO": PREFIX + "/a/b c"}
+    assert split_path(environ, namespaced=True) == (PREFIX, "/a%2Fb%20c")
+
+
 def test_headers_that_go_on() -> None:
     environ = {
         "HTTP_HOST": "api:6443", "HTTP_AUTHORIZATION": "Bearer secret", "HTTP_CONNECTION": "keep-alive, X-Hop",
