@@ -65,8 +65,7 @@ def _all_stopped_for_good(state: PodState) -> bool:
 
 def _addresses(state: PodState, node: NodeFacts, recorded: Status) -> Status:
     """An address once given stays in the status until another takes its place, also when the sandbox is gone."""
-    address = node.ip if pods.is_host_network(state.pod) and state.sandboxes() else state.address
-    address = address or recorded.get("podIP", "")
+    address = node.ip if pods.is_host_network(state.pod) else state.address or recorded.get("podIP", "")
     return {"podIP": address, "podIPs": [{"ip": address}]} if address else {}
 
 

@@ -36,6 +36,7 @@ from kubelet.runtime.protocol import (
     Security,
     State,
 )
+from machinery.stopping import call_on
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +193,7 @@ class DockerRuntime:
             self._kill_execution(execution)
             raise ExecTimeout(f"command {' '.join(command)!r} timed out after {timeout:g}s") from None
         finally:
+            raw_socket(stream).close()
             stream.close()
         return ExecResult(int(self.client.exec_inspect(execution)["ExitCode"] or 0), output)
 
@@ -218,7 +220,15 @@ class DockerRuntime:
         stream = self.client.events(decode=True, filters=EVENTS)
         return self._follow(stream, stop)
 
+    def close(self) -> None:
+        """Gives the kept connections back."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
     def _follow(self, stream: Any, stop: threading.Event) -> Iterator[RuntimeEvent]:
+        cancel = call_on(stop, stream.close)
         try:
             for event in stream:
                 if stop.is_set():
@@ -227,6 +237,9 @@ class DockerRuntime:
                     yield found
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, DockerException, OSError) as error:
             raise RuntimeUnavailable(f"Docker's event stream broke: {error}") from error
+        finally:
+            cancel()
+            stream.close()
         raise RuntimeUnavailable("Docker's event stream ended")
 
     def _event(self, event: dict[str, Any]) -> RuntimeEvent | None:
@@ -245,9 +258,14 @@ def reason(error: APIError) -> str:
     return str(error.explanation or error)
 
 
+def raw_socket(stream: Any) -> Any:
+    """The SDK hands out a file around the socket, whose closing leaves the socket itself open."""
+    return getattr(stream, "_sock", stream)
+
+
 def read_frames(stream: Any, deadline: float) -> str:
     """The output of an exec: Docker's multiplexed frames, both streams in the order of their arrival."""
-    raw = getattr(stream, "_sock", stream)
+    raw = raw_socket(stream)
     buffer, text = bytearray(), bytearray()
     while True:
         raw.settimeout(max(deadline - time.monotonic(), 0.001))

@@ -36,7 +36,7 @@ class FakeRuntime:
         self.on_pull: Callable[[str], None] = self._refuse_pull
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
-        self._events: queue.Queue[RuntimeEvent | None] = queue.Queue()
+        self._streams: list[queue.SimpleQueue[RuntimeEvent | None]] = []
 
     # What a test does
 
@@ -52,7 +52,8 @@ class FakeRuntime:
 
     def go_away(self) -> None:
         self.away = True
-        self._events.put(None)
+        for stream in self._streams:
+            stream.put(None)
 
     def called(self, container_id: str) -> str:
         return self.known[container_id].name
@@ -148,17 +149,22 @@ class FakeRuntime:
 
     def events(self, stop: threading.Event) -> Iterator[RuntimeEvent]:
         self._check()
-        return self._stream(stop)
+        stream: queue.SimpleQueue[RuntimeEvent | None] = queue.SimpleQueue()
+        self._streams.append(stream)
+        return self._follow(stream, stop)
 
-    def _stream(self, stop: threading.Event) -> Iterator[RuntimeEvent]:
+    def _follow(
+        self, stream: queue.SimpleQueue[RuntimeEvent | None], stop: threading.Event
+    ) -> Iterator[RuntimeEvent]:
         while not stop.is_set():
-            event = self._events.get()
+            event = stream.get()
             if event is None:
                 raise RuntimeUnavailable("the stream ended")
             yield event
 
     def _tell(self, action: str, found: Container) -> None:
-        self._events.put(RuntimeEvent("container", action, found.id, found.pod_uid, self.clock()))
+        for stream in self._streams:
+            stream.put(RuntimeEvent("container", action, found.id, found.pod_uid, self.clock()))
 
     def _check(self) -> None:
         if self.away:
