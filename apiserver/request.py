@@ -47,6 +47,9 @@ class Reader(Protocol):
     def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
         """One object or None; it may lag by milliseconds unless ``fresh`` waits for every acknowledged write."""
 
+    def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
+        """One object, as soon as it is there; None when that takes longer."""
+
     def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
         """All objects of a kind, of one namespace when given."""
 

@@ -55,6 +55,10 @@ class CacheReader:
             item = self._cache.get(kind.prefix, key)
         return item.object if item else None
 
+    def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
+        item = self._cache.await_item(kind.prefix, object_key(kind, namespace, name), seconds)
+        return item.object if item else None
+
     def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
         if fresh:
             self._cache.catch_up(kind.prefix)
