@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import orjson
@@ -32,6 +32,9 @@ from machinery.errors import (
     ServiceUnavailable,
 )
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 log = logging.getLogger(__name__)
 
 BODY_LIMIT = 3 * 1024 * 1024
@@ -39,10 +42,27 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _TRUE = ("true", "1")
 
 
+class Application(Flask):
+    """Flask, with a short way for paths of resources.
+
+    Its routing and contexts cost 65 µs a request, most of what a GET takes otherwise, and give these paths nothing:
+    ``RequestInfo`` parses them by upstream's rules. All others take Flask's way.
+    """
+
+    def __init__(self, front: _Front) -> None:
+        super().__init__("apiserver", static_folder=None)
+        self._front = front
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"].startswith(("/api/", "/apis/")):
+            return self._front.answer_to(environ)(environ, start_response)
+        return super().wsgi_app(environ, start_response)
+
+
 def create_app(server: Server) -> Flask:
     """The WSGI application around the assembled parts."""
-    app = Flask("apiserver", static_folder=None)
     front = _Front(server)
+    app = Application(front)
     options: dict[str, Any] = {"strict_slashes": False, "merge_slashes": False}
     app.add_url_rule("/", "root", front.answer, methods=_METHODS, **options)
     app.add_url_rule("/<path:path>", "any", front.answer, methods=_METHODS, **options)
@@ -60,8 +80,11 @@ class _Front:
         self._documents = Documents(server)
 
     def answer(self, path: str = "") -> Response:
-        """The view: never raises."""
-        environ = request.environ
+        """The view of every route."""
+        return self.answer_to(request.environ)
+
+    def answer_to(self, environ: dict[str, Any]) -> Response:
+        """Never raises."""
         started = time.perf_counter()
         warnings: list[str] = []
         try:

@@ -26,6 +26,7 @@ from apiserver.config import Config
 from apiserver.registry import REGISTRY
 from apiserver.subresources import SUBRESOURCES
 from apiserver.tls import ServerTLS
+from apiserver.worker import Worker
 from apiserver.tunnel import TUNNELS
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         config = self._config
         settings: dict[str, Any] = {
             "bind": [_bound(address, config.secure_port) for address in config.bind_addresses],
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "workers": config.workers,
             "threads": THREADS,
             "worker_connections": CONNECTIONS,

@@ -1,0 +1,105 @@
+"""gunicorn's threaded worker, with two habits that suit clients who send one request after the other.
+
+A thread stays with its connection for a moment after an answer instead of handing it back to the worker's main thread:
+the next request then costs no change of threads, which under Python's global lock is the dearest part of a small
+request. And head and body of an answer leave in one TLS record. Measured: see docs on performance in the README.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http import wsgi
+from gunicorn.workers.gthread import ThreadWorker
+
+# Long enough for a client that works through a list, short enough not to hold up a stop.
+STAY_MILLISECONDS = 200
+# Above this, joining head and body costs more than sending them one by one.
+_JOIN_LIMIT = 64 * 1024
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """See the module's words."""
+
+    def handle(self, conn: Any) -> Any:
+        """Serves the requests of a connection until it pauses or ends; what is returned decides about its future."""
+        while True:
+            keep = super().handle(conn)
+            if keep is not True or conn.is_http2 or not self.alive or not _has_more(conn):
+                return keep
+
+    def handle_request(self, request: Any, conn: Any) -> bool:
+        """Runs the application for one request and tells whether the connection may serve another."""
+        response, environ = wsgi.create(
+            request, conn.sock, conn.client, conn.server, self.cfg, response_class=Response
+        )
+        environ["wsgi.multithread"] = True
+        if not self.alive:
+            response.force_close()
+        body: Any = ()
+        try:
+            body = self.wsgi(environ, response.start_response)
+            for part in body:
+                response.write(part)
+            response.close()
+        except Exception as error:
+            if isinstance(error, OSError) or not response.headers_sent:
+                raise
+            # An error page would be taken for a part of the answer that has begun.
+            self.log.exception("an answer broke off in the middle")
+            raise StopIteration from error
+        finally:
+            if hasattr(body, "close"):
+                body.close()
+        return not response.should_close()
+
+
+class Response(wsgi.Response):  # type: ignore[misc]
+    """Keeps the head until there is something of the body, or until it is clear that there is none for now."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._head = b""
+        self.headers_sent: bool = False
+
+    def send_headers(self) -> None:
+        if self.headers_sent:
+            return
+        lines = self.default_headers() + [f"{name}: {value}\r\n" for name, value in self.headers]
+        self._head = "".join([*lines, "\r\n"]).encode("latin-1")
+        self.headers_sent = True
+
+    def write(self, part: bytes) -> None:
+        """An empty part sends the head at once: a watch has begun, though nothing has happened yet."""
+        super().write(part)
+        if not part:
+            self._flush()
+
+    def close(self) -> None:
+        self.send_headers()
+        self._flush()
+        super().close()
+
+    def _emit_body(self, data: bytes) -> None:
+        if self.chunked:
+            data = b"%X\r\n%b\r\n" % (len(data), data)
+        if self._head and len(data) <= _JOIN_LIMIT:
+            data, self._head = self._head + data, b""
+        self._flush()
+        util.write(self.sock, data)
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            util.write(self.sock, head)
+
+
+def _has_more(conn: Any) -> bool:
+    """Waits a moment for the client's next request, which may be here already."""
+    if conn.parser.unreader.buf.tell() or getattr(conn.sock, "pending", int)():
+        return True
+    poll = select.poll()
+    poll.register(conn.sock, select.POLLIN)
+    return bool(poll.poll(STAY_MILLISECONDS))
