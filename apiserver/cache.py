@@ -265,6 +265,13 @@ class WatchCache:
         """One object as far as the cache is; call ``catch_up`` first for what must not be old."""
         return self._kinds[prefix].items.get(key)
 
+    def await_item(self, prefix: str, key: str, seconds: float) -> Item | None:
+        """One object as soon as it is there; None when it does not come in time."""
+        items = self._kinds[prefix].items
+        with self._moved:
+            self._moved.wait_for(lambda: key in items or self._stop.is_set(), seconds)
+            return items.get(key)
+
     def select(self, prefix: str, below: str = "", start: str = "", limit: int = 0) -> tuple[list[Item], int, int]:
         """Objects whose keys begin with ``below``, from ``start`` on; the revision; how many there are from there."""
         kind = self._kinds[prefix]

@@ -6,8 +6,6 @@ and renews it; nothing secret stands in the pod.
 
 from __future__ import annotations
 
-import time
-
 from apiserver.admission.plugin import Plugin, is_pod, refuse
 from apiserver.kinds.pod_defaults import DEFAULT_MODE, set_service_account
 from apiserver.kinds.pod_update import MIRROR
@@ -22,7 +20,7 @@ ROOT_CA = "kube-root-ca.crt"
 # An hour and a few seconds: upstream's mark of a token that it has asked for itself.
 TOKEN_SECONDS = 60 * 60 + 7
 # A controller makes ``default`` just after the namespace: the pod that is created in the same breath waits for it.
-DEFAULT_ATTEMPTS, DEFAULT_INTERVAL = 40, 0.05
+DEFAULT_SECONDS = 2.0
 
 
 class ServiceAccount(Plugin):
@@ -48,13 +46,11 @@ class ServiceAccount(Plugin):
 
 def _find(request: AdmissionRequest, name: str) -> Object:
     """The account; raises Forbidden when there is none, for ``default`` only after a while."""
-    attempts = DEFAULT_ATTEMPTS if name == DEFAULT else 1
-    for attempt in range(attempts):
-        if attempt:
-            time.sleep(DEFAULT_INTERVAL)
-        account = request.reader.get(SERVICE_ACCOUNTS, request.namespace, name)
-        if account is not None:
-            return account
+    account = request.reader.get(SERVICE_ACCOUNTS, request.namespace, name)
+    if account is None and name == DEFAULT:
+        account = request.reader.await_object(SERVICE_ACCOUNTS, request.namespace, name, DEFAULT_SECONDS)
+    if account is not None:
+        return account
     why = f'error looking up service account {request.namespace}/{name}: serviceaccount "{name}" not found'
     raise refuse(request, why)
 

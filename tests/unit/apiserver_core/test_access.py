@@ -122,6 +122,9 @@ class Objects:
     def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
         return self.objects.get((kind.kind, name))
 
+    def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
+        return self.get(kind, namespace, name)
+
     def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> list[Object]:
         return []
 

@@ -266,3 +266,13 @@ def test_what_one_worker_shows_its_watchers_another_worker_waits_for(store: Memo
     finally:
         quick.stop()
         slow.stop()
+
+
+def test_an_awaited_object_is_there_as_soon_as_it_is_written(store: MemoryStore, cache: WatchCache) -> None:
+    key = f"{PODS}default/a"
+    assert cache.await_item(PODS, key, 0) is None
+    writer = threading.Timer(0.05, lambda: store.create(key, value("a")))
+    writer.start()
+    found = cache.await_item(PODS, key, 5)
+    assert found is not None and found.key == key
+    writer.join()

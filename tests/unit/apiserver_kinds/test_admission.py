@@ -23,9 +23,13 @@ class Objects:
 
     def __init__(self, *objects: Object) -> None:
         self.objects = {(o["kind"], o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for o in objects}
+        self.coming: Object | None = None
 
     def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
         return self.objects.get((kind.kind, namespace, name))
+
+    def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
+        return self.coming
 
     def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
         return [obj for (known, _, _), obj in self.objects.items() if known == kind.kind]
@@ -111,6 +115,18 @@ def test_the_pod_says_whether_it_wants_a_token_and_else_the_account(
     obj = pod(**({} if of_pod is None else {field: of_pod}))
     run("CREATE", PODS, "", obj, namespace("t"), account(**({} if of_account is None else {field: of_account})))
     assert ("volumes" in obj["spec"]) is mounts
+
+
+def test_a_pod_waits_for_the_default_account_of_a_namespace_that_has_just_been_made() -> None:
+    there = Objects(namespace("t"))
+    there.coming = account()
+    request = AdmissionRequest("CREATE", PODS, "t", "web", "", User("u"), pod(), None, there)
+    serviceaccount.ServiceAccount().admit(request)
+    assert request.object is not None and request.object["spec"]["serviceAccountName"] == "default"
+    there.coming = None
+    request.object = pod()
+    with pytest.raises(ApiError, match='serviceaccount "default" not found'):
+        serviceaccount.ServiceAccount().admit(request)
 
 
 def test_a_pod_of_an_unknown_account_is_refused() -> None:
