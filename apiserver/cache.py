@@ -267,10 +267,10 @@ class WatchCache:
 
     def await_item(self, prefix: str, key: str, seconds: float) -> Item | None:
         """One object as soon as it is there; None when it does not come in time."""
-        items = self._kinds[prefix].items
+        kind = self._kinds[prefix]
         with self._moved:
-            self._moved.wait_for(lambda: key in items or self._stop.is_set(), seconds)
-            return items.get(key)
+            self._moved.wait_for(lambda: key in kind.items or self._stop.is_set(), seconds)
+            return kind.items.get(key)
 
     def select(self, prefix: str, below: str = "", start: str = "", limit: int = 0) -> tuple[list[Item], int, int]:
         """Objects whose keys begin with ``below``, from ``start`` on; the revision; how many there are from there."""
