@@ -17,6 +17,7 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from gunicorn.workers import gthread
 
 from apiserver import schema
@@ -26,8 +27,8 @@ from apiserver.config import Config
 from apiserver.registry import REGISTRY
 from apiserver.subresources import SUBRESOURCES
 from apiserver.tls import ServerTLS
-from apiserver.worker import Worker
 from apiserver.tunnel import TUNNELS
+from apiserver.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         settings: dict[str, Any] = {
             "bind": [_bound(address, config.secure_port) for address in config.bind_addresses],
             "worker_class": Worker,
+            "logger_class": _Logger,
             "workers": config.workers,
             "threads": THREADS,
             "worker_connections": CONNECTIONS,
@@ -124,6 +126,16 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def _worker_ends(self, arbiter: Any, worker: Any) -> None:
         self._server.stop()
+
+
+class _Logger(Logger):  # type: ignore[misc]
+    """Lets gunicorn's own messages go the way of all others."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self._access_log_enabled = False
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.WARNING)
 
 
 def serve(config: Config) -> None:

@@ -7,7 +7,9 @@ request. And head and body of an answer leave in one TLS record. Measured: see d
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 from typing import Any
 
 from gunicorn import util
@@ -29,6 +31,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             keep = super().handle(conn)
             if keep is not True or conn.is_http2 or not self.alive or not _has_more(conn):
                 return keep
+
+    def is_parent_alive(self) -> bool:
+        """A worker whose parent was killed stops as if it had been told to, and leaves the port to its successor."""
+        alive = bool(super().is_parent_alive())
+        if not alive:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return alive
 
     def handle_request(self, request: Any, conn: Any) -> bool:
         """Runs the application for one request and tells whether the connection may serve another."""
