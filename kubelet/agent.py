@@ -203,11 +203,11 @@ class Agent:
         return client
 
     def pods(self) -> list[Object]:
-        return [self._statuses.newest(pod) for pod in self._pods.list()]
+        return [self._statuses.shown(pod) for pod in self._pods.list()]
 
     def pod(self, namespace: str, name: str) -> Object | None:
         found = self._pods.get(f"{namespace}/{name}")
-        return self._statuses.newest(found) if found else None
+        return self._statuses.shown(found) if found else None
 
     def container_id(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> str:
         attempts = sorted(

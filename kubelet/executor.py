@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 Change = Callable[[PodState], None]
 Tell = Callable[[str, Change], None]
 
-SANDBOX_RETRY = 1.0
+# A host port may still be taken by a pod that is about to go, so the first tries come quickly.
+FIRST_SANDBOX_RETRY, LONGEST_SANDBOX_RETRY = 0.5, 10.0
 CONFIG_RETRY = 10.0
 # For so long after its start a container is taken to be still on its way to a handler for its stop signal.
 YOUNG, REPEAT_AFTER = 10.0, 0.2
@@ -162,11 +163,13 @@ class Executor:
         except (RuntimeFailure, OSError) as error:
             log.warning("Sandbox of pod %s: %s", pods.path(pod), error)
             self.events.pod(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-            state.sandbox_error = StartError("FailedCreatePodSandBox", str(error), time.time() + SANDBOX_RETRY)
+            delay = min(FIRST_SANDBOX_RETRY * 2.0**state.sandbox_failures, LONGEST_SANDBOX_RETRY)
+            state.sandbox_failures += 1
+            state.sandbox_error = StartError("FailedCreatePodSandBox", str(error), time.time() + delay)
             if sandbox_id:
                 self.runtime.remove(sandbox_id)
             return
-        state.sandbox_error = None
+        state.sandbox_error, state.sandbox_failures = None, 0
         self.see(state, found)
 
     def _complete_sandbox(self, pod: Object, sandbox: Container) -> None:

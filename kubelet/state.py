@@ -94,6 +94,7 @@ class PodState:
     crash_backoffs: dict[str, Backoff] = field(default_factory=dict)
     errors: dict[str, StartError] = field(default_factory=dict)
     sandbox_error: StartError | None = None
+    sandbox_failures: int = 0
     address: str = ""  # of the last sandbox; an ended pod keeps showing it
     volumes: Volumes = field(default_factory=Volumes)
 

@@ -95,6 +95,12 @@ class StatusWriter:
             entry.pod = pod
             return _newest(entry)
 
+    def shown(self, pod: Object) -> Object:
+        """The same, for a reader: nothing is remembered."""
+        with self._lock:
+            entry = self._entries.get(pods.uid(pod))
+            return _newest(_Entry(pod, written=entry.written)) if entry else pod
+
     def publish(self, uid: str, status: Status) -> None:
         with self._lock:
             entry = self._entries.get(uid)
