@@ -1,4 +1,4 @@
-"""Docker's raw streams: a container's log, an attached container, an exec's input and output.
+"""Docker's raw streams: an attached container, an exec's input and output.
 
 The Docker SDK hands out such a stream's socket only after an HTTP library has read the response's head through a
 buffer, and what an eager container wrote meanwhile stays in that buffer. So the few lines of HTTP are spoken here: the
@@ -32,11 +32,10 @@ class DockerError(Exception):
 
 
 class Piece(NamedTuple):
-    """Some output: ``last`` ends Docker's frame, which in a log is one entry."""
+    """Some output."""
 
     stream: int
     data: bytes
-    last: bool = True
 
 
 class Demultiplexer:
@@ -64,7 +63,7 @@ class Demultiplexer:
             chunk = bytes(view[: self._left])
             view = view[len(chunk) :]
             self._left -= len(chunk)
-            pieces.append(Piece(self._stream, chunk, not self._left))
+            pieces.append(Piece(self._stream, chunk))
         return pieces
 
 
@@ -114,12 +113,9 @@ class DockerStream:
 
 
 def open_stream(
-    client: docker.APIClient, method: str, path: str, query: dict[str, Any] | None = None, body: Any = None
+    client: docker.APIClient, path: str, query: dict[str, Any] | None = None, body: Any = None
 ) -> DockerStream:
-    """Asks Docker for a raw stream. A POST is upgraded to a stream in both directions.
-
-    A GET speaks HTTP/1.0, whose body is simply everything until the end.
-    """
+    """POSTs to Docker and asks for the connection itself as a raw stream in both directions."""
     try:
         sock = _connect(client)
     except OSError as error:
@@ -127,9 +123,8 @@ def open_stream(
     try:
         target = f"/v{client.api_version}{path}" + (f"?{urlencode(query)}" if query else "")
         content = b"" if body is None else json.dumps(body).encode()
-        version, extra = ("1.0", "") if method == "GET" else ("1.1", "Connection: Upgrade\r\nUpgrade: tcp\r\n")
         head = (
-            f"{method} {target} HTTP/{version}\r\nHost: docker\r\n{extra}"
+            f"POST {target} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
         sock.sendall(head.encode() + content)

@@ -72,7 +72,7 @@ def execute(
     exec_id = _create(client, container, command, options)
     streams, early = open_streams(conn, headers, options.channels, answer)
     try:
-        process = open_stream(client, "POST", f"/exec/{exec_id}/start", body={"Detach": False, "Tty": options.tty})
+        process = open_stream(client, f"/exec/{exec_id}/start", body={"Detach": False, "Tty": options.tty})
     except DockerError as error:
         finish_streams(conn, streams, _internal(f"error executing command in container: {error}"))
         return
@@ -178,7 +178,7 @@ def attach(
     query = {"stream": 1, "logs": 0, "stdin": int(options.stdin), "stdout": int(options.stdout)}
     query["stderr"] = int(options.stderr and not terminal)
     try:
-        process = open_stream(client, "POST", container_path(container_id, "attach"), query)
+        process = open_stream(client, container_path(container_id, "attach"), query)
     except DockerError as error:
         finish_streams(conn, streams, _internal(f"error attaching to container: {error}"))
         return

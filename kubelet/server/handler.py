@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -21,6 +22,7 @@ from kubelet.server import execute, logs, podnetwork, portforward, upgrade
 from kubelet.server.connection import Connection
 from kubelet.server.dockerstream import DockerError
 from kubelet.server.host import PodHost
+from kubelet.server.logfile import FolderWatch, LogFile
 from kubelet.server.spdy import SpdyError
 from machinery.errors import ApiError, BadRequest, Forbidden, NotFound
 from machinery.objects import Object
@@ -127,25 +129,39 @@ class Handler(BaseHTTPRequestHandler):
         container_id = logs.find_log(self._host.pod(namespace, pod), pod, container, options)
         if not container_id:
             container_id = self._host.container_id(namespace, pod, container, previous=options.previous)
-        try:
-            log, entries = logs.open_log(self._host.docker, container_id, options)
-        except DockerNotFound as error:
-            message = f'failed to try resolving symlinks in path of "{container}": the log of its container is gone'
-            raise BadRequest(message) from error
-        try:
-            chunked = self.request_version != "HTTP/1.0"
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain")
-            if chunked:
-                self.send_header("Transfer-Encoding", "chunked")
-            self._end_headers()
-            write = self._write_chunk if chunked else self.conn.send
-            whole = logs.copy_log(self.conn, log, entries, write)
-            if chunked and whole:
-                self.conn.send(b"0\r\n\r\n")
-            self.close_connection = self.close_connection or not (chunked and whole)
-        finally:
-            log.close()
+        client = self._host.docker
+        with ExitStack() as stack:
+            try:
+                path = logs.log_path(client, container_id)
+                # Watched before it is read, so that no change falls between.
+                folder = stack.enter_context(FolderWatch(path.parent)) if options.follow else None
+                log = stack.enter_context(LogFile(path, options.tail))
+            except (DockerNotFound, FileNotFoundError) as error:
+                raise BadRequest(f'the log of container "{container}" in pod "{pod}" is gone') from error
+            entries, write = logs.Entries(options), self._begin_stream("text/plain")
+            whole = True
+            if folder:
+                ended = stack.enter_context(closing(logs.open_end(client, container_id)))
+                whole = logs.follow_log(self.conn, log, folder, ended, entries, write)
+            else:
+                logs.copy_log(log, entries, write)
+            self._end_stream(whole=whole)
+
+    def _begin_stream(self, content_type: str) -> Callable[[bytes], None]:
+        """Begins an answer of unknown length; gives what writes a part of it."""
+        self._chunked = self.request_version != "HTTP/1.0"
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        if self._chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        self._end_headers()
+        return self._write_chunk if self._chunked else self.conn.send
+
+    def _end_stream(self, *, whole: bool) -> None:
+        if self._chunked and whole:
+            self.conn.send(b"0\r\n\r\n")
+        else:
+            self.close_connection = True
 
     def _exec(self, namespace: str, pod: str, container: str) -> None:
         options = execute.StreamOptions.from_query(self._query)

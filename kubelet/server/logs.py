@@ -1,23 +1,24 @@
 """Container logs: which container's, and Docker's log entries as upstream's ``kubectl logs`` shows them.
 
-Docker reads its own json-file logs for us: it knows about rotation, ends a followed log with its container, and gives
-the entries of stdout and stderr in the order in which they were written. A line that was longer than its 16 KB buffer
-is several entries, of which only the last ends with a newline; upstream counts entries for tailLines, as Docker does.
+The entries of stdout and stderr are in the file in the order in which Docker got them. A line that was longer than its
+16 KB buffer is several entries, of which only the last ends with a newline; upstream counts entries for tailLines, too.
 """
 
 from __future__ import annotations
 
+import json
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from pathlib import Path
 
 import docker
 
 from kubelet.server.connection import Connection, client_left
-from kubelet.server.dockerstream import Demultiplexer, DockerStream, container_path, open_stream
+from kubelet.server.dockerstream import DockerStream, container_path, open_stream
+from kubelet.server.logfile import FolderWatch, LogFile
 from machinery.errors import BadRequest, NotFound
 from machinery.objects import Object
 
@@ -118,14 +119,13 @@ def _docker_id(container_id: str | None) -> str:
     return (container_id or "").partition("://")[2]
 
 
-class EntryFilter:
-    """Docker's entries as they shall be shown: timestamps only at the start of lines, and not too many bytes."""
+class Entries:
+    """Docker's entries as they shall be shown: times at the start of lines, nothing too old, not too many bytes."""
 
-    def __init__(self, options: LogOptions, *, terminal: bool) -> None:
-        self._demultiplexer = None if terminal else Demultiplexer()
+    def __init__(self, options: LogOptions) -> None:
         self._timestamps = options.timestamps
+        self._since = _time_text(options.since) if options.since else ""
         self._left = options.limit
-        self._entry = b""
         self._in_line = False
 
     @property
@@ -133,55 +133,84 @@ class EntryFilter:
         """limitBytes have been given out."""
         return self._left == 0
 
-    def feed(self, data: bytes) -> bytes:
-        """What these bytes of Docker's stream show."""
-        shown = data if self._demultiplexer is None else self._entries(self._demultiplexer, data)
+    def show(self, entries: Iterable[bytes]) -> bytes:
+        """What some lines of the log file show."""
+        shown = b"".join(self._show(entry) for entry in entries)
         if self._left is not None:
             shown = shown[: self._left]
             self._left -= len(shown)
         return shown
 
-    def _entries(self, demultiplexer: Demultiplexer, data: bytes) -> bytes:
-        if not self._timestamps:
-            return b"".join(piece.data for piece in demultiplexer.feed(data))
-        shown = []
-        for piece in demultiplexer.feed(data):
-            self._entry += piece.data
-            if piece.last:
-                entry, self._entry = self._entry, b""
-                # The rest of a long line: Docker has put its time in the middle of it.
-                shown.append(entry.partition(b" ")[2] if self._in_line else entry)
-                self._in_line = not entry.endswith(b"\n")
-        return b"".join(shown)
+    def _show(self, entry: bytes) -> bytes:
+        try:
+            found = json.loads(entry)
+            text, moment = str(found["log"]), full_time(found["time"])
+        except (ValueError, KeyError, TypeError):
+            return b""  # the machine went down while it was written
+        if moment < self._since:
+            return b""
+        stamp = f"{moment} " if self._timestamps and not self._in_line else ""
+        self._in_line = not text.endswith("\n")
+        return (stamp + text).encode("utf-8", "surrogatepass")
 
 
-def open_log(client: docker.APIClient, container_id: str, options: LogOptions) -> tuple[DockerStream, EntryFilter]:
-    """Opens the log; raises docker.errors.NotFound when the container is gone."""
-    terminal = bool(client.inspect_container(container_id)["Config"]["Tty"])
-    query: dict[str, Any] = {"stdout": 1, "stderr": 1, "follow": int(options.follow)}
-    query["timestamps"] = int(options.timestamps)
-    query["tail"] = "all" if options.tail is None else options.tail
-    if options.since:
-        query["since"] = f"{options.since:.9f}"
-    stream = open_stream(client, "GET", container_path(container_id, "logs"), query)
-    return stream, EntryFilter(options, terminal=terminal)
+def full_time(text: str) -> str:
+    """Docker's RFC 3339 time with all nine digits of its fraction, as upstream shows it; such texts sort by time."""
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    return f"{whole}.{fraction:0<9}Z"
 
 
-def copy_log(conn: Connection, log: DockerStream, entries: EntryFilter, write: Callable[[bytes], None]) -> bool:
-    """Writes the log until it ends, or is long enough; False when the client left before."""
-    poll = select.poll()
-    poll.register(conn, select.POLLRDHUP)
-    poll.register(log, select.POLLIN)
-    while not entries.full:
-        data = log.receive()
-        if data == b"":
-            break
-        if data is None:
-            if any(fd == conn.fileno() and client_left(events) for fd, events in poll.poll()):
-                return False
-        elif shown := entries.feed(data):
+def _time_text(unix: float) -> str:
+    moment = datetime.fromtimestamp(unix, UTC)
+    return full_time(moment.strftime("%Y-%m-%dT%H:%M:%S.%f"))
+
+
+def log_path(client: docker.APIClient, container_id: str) -> Path:
+    """Where Docker writes the container's log; raises docker.errors.NotFound when the container is gone."""
+    path = client.inspect_container(container_id).get("LogPath")
+    if not path:
+        raise BadRequest("this container has no log: its Docker log driver is not json-file")
+    return Path(path)
+
+
+def copy_log(log: LogFile, entries: Entries, write: Callable[[bytes], None]) -> None:
+    """Writes what there is of the log now, or as much of it as was asked for."""
+    while not entries.full and (lines := log.read()):
+        if shown := entries.show(lines):
             write(shown)
-    return True
+
+
+def follow_log(
+    conn: Connection,
+    log: LogFile,
+    folder: FolderWatch,
+    ended: DockerStream,
+    entries: Entries,
+    write: Callable[[bytes], None],
+) -> bool:
+    """Writes the log until its container has ended, or it is long enough; False when the client left before.
+
+    ``folder`` has been watched since before the log was first read, so that no change is missed; ``ended`` is Docker's
+    answer to "wait", which comes when the container has ended and its log is complete.
+    """
+    while True:
+        copy_log(log, entries, write)
+        if entries.full:
+            return True
+        poll = select.poll()
+        poll.register(conn, select.POLLRDHUP)
+        poll.register(ended, select.POLLIN)
+        ready = {} if ended.pending() else dict(folder.wait(poll))
+        if client_left(ready.get(conn.fileno(), 0)):
+            return False
+        if ended.pending() or ended.fileno() in ready:
+            copy_log(log, entries, write)
+            return True
+
+
+def open_end(client: docker.APIClient, container_id: str) -> DockerStream:
+    """A stream that can be read once the container has ended; at once when it has."""
+    return open_stream(client, container_path(container_id, "wait"))
 
 
 def find_log(pod: Object | None, name: str, container: str, options: LogOptions) -> str:

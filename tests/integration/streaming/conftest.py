@@ -83,7 +83,14 @@ class Host:
         self._containers: dict[tuple[str, str, str], list[str]] = {}
 
     def start(
-        self, name: str, command: list[str], *, container: str = "main", tty: bool = False, stdin: bool = False
+        self,
+        name: str,
+        command: list[str],
+        *,
+        container: str = "main",
+        tty: bool = False,
+        stdin: bool = False,
+        log: dict[str, str] | None = None,
     ) -> Object:
         """A pod whose container runs the command; called again, the next attempt of it, or another container."""
         key = ("default", name)
@@ -93,7 +100,7 @@ class Host:
         created = self.docker.create_container(
             self._image, command, tty=tty, stdin_open=stdin, labels={LABEL: "streaming"}, stop_signal="SIGKILL",
             environment={"PATH": "/bin"},
-            host_config=self.docker.create_host_config(log_config={"Type": "json-file"}) | network,
+            host_config=self.docker.create_host_config(log_config={"Type": "json-file", "Config": log or {}}) | network,
         )  # fmt: skip
         self.docker.start(created["Id"])
         previous = attempts[-1] if attempts else None

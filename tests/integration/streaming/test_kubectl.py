@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import termios
 import threading
 import time
@@ -215,6 +216,16 @@ def test_followed_logs_arrive_as_they_are_written_and_end_with_the_container(kub
     follower.stderr.close()
 
 
+@pytest.mark.parametrize("pause", ["usleep 5000", ":"])
+def test_followed_logs_are_whole_while_docker_rotates_them(kubectl: Any, pod: Pod, pause: str) -> None:
+    script = f"i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); [ $((i%50)) = 0 ] && {pause}; done; echo done"
+    name = pod("sh", "-c", f"read go; {script}", stdin=True, log={"max-size": "50k", "max-file": "10"})
+    follower = kubectl.start("logs", "-f", name)
+    kubectl.start("attach", "-i", name, stdin=subprocess.PIPE).communicate(b"go\n", timeout=30)
+    lines, _ = follower.communicate(timeout=30)
+    assert lines.decode().splitlines() == [*(f"line {number}" for number in range(3000)), "done"]
+
+
 def test_previous_logs(kubectl: Any, pod: Pod, host: Any) -> None:
     name = pod("echo", "first attempt")
     host.wait(name)
@@ -319,3 +330,26 @@ def test_port_forward_to_a_closed_port_says_so(kubectl: Any, sleeper: str) -> No
         assert connection.recv(10) == b""
     errors = forward.close()
     assert b"error forwarding port 9 to pod" in errors and b"connection refused" in errors
+
+
+# --- who leaves ------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_loses_its_stdin_when_kubectl_is_killed(kubectl: Any, sleeper: str, wait_until: Any) -> None:
+    mark = f"mark{time.monotonic_ns()}"
+    client = kubectl.start("exec", "-i", sleeper, "--", "sh", "-c", f"cat; : {mark}", stdin=subprocess.PIPE)
+    client.stdin.write(b"hello\n")
+    client.stdin.flush()
+    assert client.stdout.readline() == b"hello\n"
+    client.kill()
+    client.communicate()
+    wait_until(lambda: mark.encode() not in kubectl.run("exec", sleeper, "--", "ps", "-o", "args").stdout)
+
+
+def test_a_killed_follower_leaves_nothing_behind(kubectl: Any, sleeper: str, kubelet: Any, wait_until: Any) -> None:
+    before = len(kubelet._connections)
+    follower = kubectl.start("logs", "-f", sleeper)
+    wait_until(lambda: len(kubelet._connections) == before + 1)
+    follower.kill()
+    follower.communicate()
+    wait_until(lambda: len(kubelet._connections) == before)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from kubelet.server.logs import EntryFilter, LogOptions, find_log, log_container_id
+from kubelet.server.logs import Entries, LogOptions, find_log, log_container_id
 from machinery.errors import BadRequest, NotFound
 
 
@@ -88,23 +90,30 @@ def test_bad_options(query: dict[str, list[str]]) -> None:
         LogOptions.from_query(query, now=0)
 
 
-def entries(*contents: bytes) -> bytes:
-    return b"".join(b"\x01\0\0\0" + len(content).to_bytes(4, "big") + content for content in contents)
+def entry(text: str, time: str = "2026-01-01T00:00:00.5Z") -> bytes:
+    return json.dumps({"log": text, "stream": "stdout", "time": time}).encode()
 
 
-def test_a_long_line_has_one_timestamp() -> None:
-    shown = EntryFilter(LogOptions(timestamps=True), terminal=False)
-    data = entries(b"T1 aaa", b"T2 bbb", b"T3 c\n", b"T4 next\n")
-    assert shown.feed(data[:20]) + shown.feed(data[20:]) == b"T1 aaabbbc\nT4 next\n"
+def test_a_long_line_has_one_time_and_nine_digits_of_it() -> None:
+    shown = Entries(LogOptions(timestamps=True))
+    times = ["2026-01-01T00:00:01Z", "2026-01-01T00:00:02.25Z", "2026-01-01T00:00:03.123456789Z"]
+    assert shown.show([entry("aaa", times[0]), entry("bbb\n", times[1])]) == b"2026-01-01T00:00:01.000000000Z aaabbb\n"
+    assert shown.show([entry("next\n", times[2])]) == b"2026-01-01T00:00:03.123456789Z next\n"
 
 
 def test_limit_bytes_cuts_within_a_line() -> None:
-    shown = EntryFilter(LogOptions(limit=6), terminal=False)
-    assert shown.feed(entries(b"abc\n")) == b"abc\n"
+    shown = Entries(LogOptions(limit=6))
+    assert shown.show([entry("abc\n")]) == b"abc\n"
     assert not shown.full
-    assert shown.feed(entries(b"def\n")) == b"de"
+    assert shown.show([entry("def\n"), entry("ghi\n")]) == b"de"
     assert shown.full
 
 
-def test_a_terminals_log_is_shown_as_it_is() -> None:
-    assert EntryFilter(LogOptions(timestamps=True), terminal=True).feed(b"T1 raw\r\n") == b"T1 raw\r\n"
+def test_what_is_too_old_is_not_shown() -> None:
+    shown = Entries(LogOptions(since=datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC).timestamp()))
+    times = ["2026-01-01T00:00:01.999999999Z", "2026-01-01T00:00:02Z", "2026-01-01T00:00:02.000000001Z"]
+    assert shown.show([entry(f"{index}\n", time) for index, time in enumerate(times)]) == b"1\n2\n"
+
+
+def test_a_damaged_entry_is_passed_over() -> None:
+    assert Entries(LogOptions()).show([b"\0\0\0", entry("a\n"), b'{"log":1}', b"", entry("b\n")]) == b"a\nb\n"
