@@ -31,7 +31,7 @@ def main(context: click.Context, state_dir: Path | None) -> None:
     mini-minishift stop     stop it and keep its objects
     mini-minishift down     remove everything that it put on this machine
     """
-    context.obj = State(state_dir.resolve() if state_dir else default_state())
+    context.obj = State(state_dir.resolve()) if state_dir else default_state()
 
 
 def _need_root() -> None:

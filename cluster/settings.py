@@ -88,6 +88,6 @@ class State:
         return self.root / "processes.json"
 
 
-def default_state() -> Path:
+def default_state() -> State:
     chosen = os.environ.get(HOME_VARIABLE)
-    return Path(chosen).resolve() if chosen else REPOSITORY / ".cluster"
+    return State(Path(chosen).resolve() if chosen else REPOSITORY / ".cluster")
