@@ -100,10 +100,12 @@ def test_leftovers_of_a_killed_cluster_in_another_clone_are_cleared(
     eventually(vip_answers)
 
 
-def test_down_leaves_nothing(cluster: Cluster, sise: Kubectl, tmp_path: Path) -> None:
+def test_down_leaves_nothing(cluster: Cluster, sise: Kubectl) -> None:
+    known = record.load(cluster.state)
+    assert known is not None
     cluster.must("down")
     assert "KUBE-" not in output("iptables-save")
-    assert Engine().containers(CLUSTER_LABEL) == []
+    assert Engine().containers(f"{CLUSTER_LABEL}={known.id}") == []
     assert "172.30." not in output("ip", "route")
     assert "kube-" not in output("ip", "link")
     assert str(cluster.state.root) not in processes.marked().values()
