@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubelet import machine, pods
-from kubelet.executor import Executor, NodeLimits
+from kubelet.executor import Executor
 from kubelet.images import Images
 from kubelet.mounts import Mounts
 from kubelet.names import ClusterDns
@@ -29,6 +29,7 @@ from kubelet.sources import Sources, references
 from kubelet.status import NodeFacts
 from kubelet.statuswriter import StatusWriter
 from kubelet.timers import Timers
+from kubelet.tools import NodeLimits, Tools
 from kubelet.volumes.manager import VolumeManager
 from kubelet.volumes.tokens import Tokens
 from machinery.client import Client
@@ -89,7 +90,7 @@ class Agent:
     def _executor(self, client: Client) -> Executor:
         config, events, pool = self._config, PodEvents(self._recorder), Pool("call", MOST_CALLS)
         services = self._informers.of(SERVICES)
-        return Executor(
+        tools = Tools(
             runtime=self._runtime,
             images=self._images,
             volumes=self._volumes,
@@ -102,6 +103,7 @@ class Agent:
             node=NodeLimits(config.node_ip, machine.memory(), machine.allocatable(config.root)),
             sandbox_image=config.sandbox_image,
         )
+        return Executor(tools)
 
     def start(self, stop: threading.Event) -> None:
         """Returns at once; everything runs until ``stop``."""

@@ -12,102 +12,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubelet import backoff, pods
+from kubelet.actions import (
+    Action,
+    AnnounceBackOff,
+    AnnounceCrashLoop,
+    BeginStop,
+    CleanVolumes,
+    CreateSandbox,
+    FailPod,
+    Finish,
+    Forget,
+    Kill,
+    MountVolumes,
+    Remove,
+    SendStopSignal,
+    StartContainer,
+)
 from kubelet.runtime.protocol import Container
 from kubelet.state import PodState, ended, ended_at
 
 # Upstream gives every container a moment to end, however long its preStop hook took.
 SHORTEST_GRACE = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class MountVolumes:
-    """Begins to set the volumes up, or to bring them up to date, in the background."""
-
-
-@dataclass(frozen=True, slots=True)
-class CleanVolumes:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class CreateSandbox:
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class StartContainer:
-    name: str
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class BeginStop:
-    """Runs the preStop hook in the background, or sends the stop signal when there is none."""
-
-    id: str
-    name: str
-    message: str
-    grace: float
-
-
-@dataclass(frozen=True, slots=True)
-class SendStopSignal:
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnnounceBackOff:
-    """The BackOff event of an image that could not be pulled."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnnounceCrashLoop:
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailPod:
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Writes the last status and lets the API object go."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Nothing is left of the pod."""
-
-
-Action = (
-    MountVolumes
-    | CleanVolumes
-    | CreateSandbox
-    | StartContainer
-    | BeginStop
-    | SendStopSignal
-    | Kill
-    | Remove
-    | AnnounceBackOff
-    | AnnounceCrashLoop
-    | FailPod
-    | Finish
-    | Forget
-)
 
 
 @dataclass(slots=True)
@@ -358,7 +283,8 @@ def _advance(
             return
         until = backoff.waits_until(state.crash_backoffs.get(name), ended_at(newest))
         if until is not None and now < until:
-            out.do(AnnounceCrashLoop(name)) if not crash_loop_told(state, name) else None
+            if not crash_loop_told(state, name):
+                out.do(AnnounceCrashLoop(name))
             out.wake(until)
             return
     if _held_back(state, name, now, out):
@@ -437,8 +363,8 @@ def _announce_back_off(state: PodState, name: str, now: float, out: Plan) -> Non
 
 
 def _collect_garbage(state: PodState, out: Plan) -> None:
-    """Keeps the newest ended container of each name, for ``kubectl logs --previous``."""
+    """Keeps the newest container of each name and the one before it, for its last state and its logs."""
     for name in sorted({c.name for c in state.apps()}):
-        dead = [c for c in state.attempts(name) if ended(c)]
-        for container in dead[1:]:
-            out.do(Remove(container.id))
+        for container in state.attempts(name)[2:]:
+            if ended(container):
+                out.do(Remove(container.id))

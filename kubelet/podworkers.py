@@ -14,8 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kubelet import plan as actions
-from kubelet import pods
+from kubelet import actions, pods
 from kubelet.executor import Executor
 from kubelet.plan import plan
 from kubelet.runtime.protocol import Container, RuntimeUnavailable
@@ -193,29 +192,19 @@ class PodWorkers:
         with self._lock:
             dirty = list(record.dirty)
         for container_id in dirty:
-            self._look(record.state, container_id)
+            self.executor.look(record.state, container_id)
             with self._lock:
                 record.dirty.discard(container_id)
-
-    def _look(self, state: PodState, container_id: str) -> None:
-        found = self.executor.runtime.inspect(container_id)
-        if found is not None:
-            self.executor.see(state, found)
-            return
-        self.executor.prober.forget(container_id)
-        state.forget_container(container_id)
 
     def _adopt(self, state: PodState, containers: list[Container]) -> None:
         seen = {found.id for found in containers}
         for lost in [container_id for container_id in state.containers if container_id not in seen]:
-            self.executor.prober.forget(lost)
-            state.forget_container(lost)
+            self.executor.lose(state, lost)
         for found in containers:
             self.executor.see(state, found)
         for found in containers:
-            container = pods.container(state.pod, found.name)
-            if found.running and container is not None and found.id not in state.verdicts:
-                self.executor.attend(state, container, found, _recorded_verdict(state.pod, found))
+            if found.running and not found.sandbox and found.id not in state.verdicts:
+                self.executor.attend(state, found, _recorded_verdict(state.pod, found))
 
     def _publish(self, state: PodState) -> None:
         if not state.gone and not state.released:

@@ -7,10 +7,11 @@ documented fields), takes no decision, and turns every error into one of three: 
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -21,20 +22,19 @@ import urllib3.exceptions
 from docker.errors import APIError, DockerException, NotFound
 
 from kubelet import labels
+from kubelet.runtime.dockerconfig import container_config, sandbox_config
+from kubelet.runtime.dockerstate import container_of, image_of
 from kubelet.runtime.protocol import (
     Container,
     ContainerPlan,
     ExecResult,
     ExecTimeout,
     Image,
-    Mount,
     RuntimeEvent,
     RuntimeFailure,
     RuntimeNotFound,
     RuntimeUnavailable,
     SandboxPlan,
-    Security,
-    State,
 )
 from machinery.stopping import call_on
 
@@ -43,22 +43,10 @@ log = logging.getLogger(__name__)
 # Calls that run at the same time: pod workers, probes and hooks. The pool only keeps them open, it does not limit them.
 CONNECTIONS = 32
 CALL_TIMEOUT = 120
-# Docker's json-file driver keeps the logs; the same bounds as upstream's containerLogMaxSize and -MaxFiles.
-LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
 EVENTS = {
     "type": ["container", "image"],
     "event": ["start", "die", "oom", "destroy", "pull", "tag", "untag", "delete", "load", "import"],
 }
-STATES: dict[str, State] = {
-    "created": "created",
-    "running": "running",
-    "paused": "running",
-    "restarting": "running",
-    "removing": "exited",
-    "exited": "exited",
-    "dead": "exited",
-}
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -199,9 +187,6 @@ class DockerRuntime:
 
     def _kill_execution(self, execution: str) -> None:
         """Docker offers no call for it, but tells the process id on the host."""
-        import os
-        import signal
-
         pid = self.client.exec_inspect(execution).get("Pid", 0)
         if pid:
             try:
@@ -280,133 +265,3 @@ def read_frames(stream: Any, deadline: float) -> str:
             end = 8 + int.from_bytes(buffer[4:8], "big")
             text += buffer[8:end]
             del buffer[:end]
-
-
-def sandbox_config(plan: SandboxPlan, cluster: str) -> dict[str, Any]:
-    host: dict[str, Any] = {
-        "NetworkMode": "host" if plan.host_network else "default",
-        "IpcMode": "host" if plan.host_ipc else "shareable",
-        "PidMode": "host" if plan.host_pid else "",
-        "UTSMode": "host" if plan.host_network else "",
-        "Sysctls": plan.sysctls,
-        "LogConfig": {"Type": "none", "Config": {}},
-        "PortBindings": {},
-        "SecurityOpt": ["no-new-privileges"],
-        "CpuShares": 2,
-    }
-    for port in plan.ports:
-        binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
-        host["PortBindings"].setdefault(f"{port.container_port}/{port.protocol}", []).append(binding)
-    config: dict[str, Any] = {
-        "Image": plan.image,
-        "Labels": {**plan.labels, labels.CLUSTER: cluster},
-        "ExposedPorts": {port: {} for port in host["PortBindings"]},
-        "HostConfig": host,
-    }
-    if not plan.host_network:
-        config["Hostname"] = plan.hostname
-    return config
-
-
-def container_config(plan: ContainerPlan, cluster: str) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        "Image": plan.image,
-        "Labels": {**plan.labels, labels.CLUSTER: cluster},
-        "Env": list(plan.environment),
-        "WorkingDir": plan.working_dir,
-        "User": plan.security.user,
-        "Tty": plan.tty,
-        "OpenStdin": plan.stdin,
-        "StdinOnce": plan.stdin_once,
-        "Healthcheck": {"Test": ["NONE"]},  # a pod's probes are the kubelet's
-        "HostConfig": host_config(plan),
-    }
-    if plan.command is not None:
-        config["Entrypoint"] = list(plan.command)
-    if plan.args is not None:
-        config["Cmd"] = list(plan.args)
-    return config
-
-
-def host_config(plan: ContainerPlan) -> dict[str, Any]:
-    sandbox = f"container:{plan.sandbox_id}"
-    limits = plan.limits
-    return {
-        "NetworkMode": sandbox,
-        "IpcMode": "host" if plan.host_ipc else sandbox,
-        "PidMode": "host" if plan.host_pid else sandbox if plan.share_pid else "",
-        "UTSMode": "host" if plan.host_network else "",
-        "Mounts": [mount_config(mount) for mount in plan.mounts],
-        "LogConfig": LOGS,
-        "CpuShares": limits.cpu_shares,
-        **({"CpuPeriod": 100_000, "CpuQuota": limits.cpu_quota} if limits.cpu_quota else {}),
-        **({"Memory": limits.memory, "MemorySwap": limits.memory} if limits.memory else {}),
-        "OomScoreAdj": limits.oom_score_adj,
-        **security_config(plan.security),
-    }
-
-
-def security_config(security: Security) -> dict[str, Any]:
-    return {
-        "Privileged": security.privileged,
-        "CapAdd": list(security.capabilities_add),
-        "CapDrop": list(security.capabilities_drop),
-        "GroupAdd": list(security.groups),
-        "ReadonlyRootfs": security.read_only_root,
-        "SecurityOpt": list(security.options),
-        **({"MaskedPaths": [], "ReadonlyPaths": []} if security.unmasked_proc else {}),
-    }
-
-
-def mount_config(mount: Mount) -> dict[str, Any]:
-    return {
-        "Type": "bind",
-        "Source": mount.host_path,
-        "Target": mount.container_path,
-        "ReadOnly": mount.read_only,
-        "BindOptions": {"Propagation": mount.propagation},
-    }
-
-
-def container_of(found: dict[str, Any]) -> Container:
-    state, config = found["State"], found["Config"]
-    label: dict[str, str] = config["Labels"] or {}
-    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
-    return Container(
-        id=found["Id"],
-        pod_uid=label.get(labels.POD_UID, ""),
-        pod_name=label.get(labels.POD_NAME, ""),
-        namespace=label.get(labels.POD_NAMESPACE, ""),
-        name=label.get(labels.CONTAINER_NAME, ""),
-        sandbox=label.get(labels.TYPE) == labels.SANDBOX,
-        attempt=int(label.get(labels.RESTART_COUNT, "0")),
-        state=STATES[state["Status"]],
-        created=timestamp(found["Created"]) or 0.0,
-        started=timestamp(state["StartedAt"]),
-        finished=timestamp(state["FinishedAt"]),
-        exit_code=int(state["ExitCode"]),
-        oom_killed=bool(state.get("OOMKilled")),
-        error=state.get("Error", ""),
-        image=config["Image"],
-        image_id=found["Image"],
-        ip=next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), ""),
-        pid=int(state.get("Pid", 0)),
-        sandbox_id=label.get(labels.SANDBOX_ID, ""),
-        stop_signal=config.get("StopSignal") or "SIGTERM",
-        grace=int(label.get(labels.GRACE, "30")),
-    )
-
-
-def image_of(found: dict[str, Any]) -> Image:
-    names = (found.get("RepoDigests") or []) + (found.get("RepoTags") or [])
-    return Image(found["Id"], (found.get("Config") or {}).get("User") or "", found.get("Size", 0), tuple(names))
-
-
-def timestamp(text: str) -> float | None:
-    """Docker's RFC 3339 with up to nine decimals; its year 1 stands for never."""
-    if not text or text.startswith("0001-"):
-        return None
-    if not text.endswith("Z"):  # Docker writes UTC, but nothing makes it
-        return datetime.fromisoformat(text).timestamp()
-    head, _, fraction = text[:-1].partition(".")
-    return datetime.fromisoformat(head).replace(tzinfo=UTC).timestamp() + float(f"0.{fraction or 0}")

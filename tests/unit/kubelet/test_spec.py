@@ -9,7 +9,8 @@ import pytest
 from kubelet import imagenames, limits, names, pods, spec
 from kubelet.env import ConfigError
 from kubelet.names import ClusterDns
-from kubelet.runtime.docker import container_config, sandbox_config, timestamp
+from kubelet.runtime.dockerconfig import container_config, sandbox_config
+from kubelet.runtime.dockerstate import timestamp
 from kubelet.runtime.protocol import Image, PortBinding
 from kubelet.security import security
 from machinery.objects import Object
