@@ -132,7 +132,8 @@ class FakeKubelet:
         self.allocatable = {"cpu": "4", "memory": "8Gi", "pods": "110", **allocatable}
         self.stop = threading.Event()
         self.running: set[str] = set()
-        self.next_ip = 1
+        self.lock = threading.Lock()
+        self.addresses: dict[str, str] = {}
         self.pods = Informer(client, PODS, field_selector=f"spec.nodeName={name}")
         self.pods.add_handler(self.changed)
 
@@ -159,13 +160,17 @@ class FakeKubelet:
             except ApiError:
                 self.stop.wait(0.05)
 
+    def address_of(self, uid: str) -> str:
+        with self.lock:
+            number = len(self.addresses) + 2
+            return self.addresses.setdefault(uid, f"172.17.{number // 250}.{number % 250}")
+
     def serve(self, pod: Object) -> None:
         meta = pod["metadata"]
         if meta.get("deletionTimestamp"):
             self.client.delete(PODS, meta["name"], meta["namespace"], grace_period=0, uid=meta["uid"])
         elif meta["uid"] not in self.running:
-            self.next_ip += 1
-            address = f"172.17.{self.next_ip // 250}.{self.next_ip % 250}"
+            address = self.address_of(meta["uid"])
             status = {
                 "phase": "Running",
                 "podIP": address,
