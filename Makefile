@@ -61,7 +61,7 @@ venv: .venv/made ## The virtual environment, from pyproject.toml
 	@touch $@
 
 .venv/dev: .venv/made
-	@$(BIN)/python -m pip install --quiet --editable '.[dev,notebook]'
+	@$(BIN)/python -m pip install --quiet --use-pep517 --editable '.[dev,notebook]'
 	@touch $@
 
 .PHONY: help up stop down status logs walkthrough notebook test lint unit golden integration e2e bench tools venv

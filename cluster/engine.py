@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cluster.docker import DockerError, Engine
 from cluster.processes import Process, end, start_ticks
+from cluster.progress import last_words
 from cluster.settings import STATE_VARIABLE
 
 START_SECONDS = 60.0
@@ -40,7 +41,9 @@ def start(engine: Engine, log: Path) -> int:
     deadline = time.monotonic() + START_SECONDS
     while engine.version() is None:
         if pid and process.poll() is not None:
-            raise DockerError(f"dockerd exited with {process.returncode}: see {log}")
+            raise DockerError(
+                f"dockerd exited with {process.returncode}; its last words, from {log}:\n{last_words(log)}"
+            )
         if time.monotonic() > deadline:
             raise DockerError(f"dockerd does not answer on {engine.path} after {START_SECONDS:.0f} s: see {log}")
         time.sleep(0.05)  # its socket appears before it serves: there is no event to wait for

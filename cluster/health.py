@@ -8,13 +8,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from cluster import lock, table
 from cluster.components import Component
 from cluster.docker import UnixConnection
 from cluster.errors import ClusterError
+from cluster.progress import last_words
 from cluster.settings import State
 from machinery import errors
 from machinery.client import Client
@@ -87,13 +87,6 @@ def give_up_early(state: State) -> None:
 
 def _dying(state: State) -> str:
     return next((row.name for row in table.read(state) if row.restarts >= GIVE_UP_RESTARTS and not row.runs), "")
-
-
-def last_words(log: Path, lines: int = 8) -> str:
-    try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-    except FileNotFoundError:
-        return ""
 
 
 def node_ready(node: Object) -> bool:

@@ -1,4 +1,4 @@
-"""What the user sees while a command works: a line a step, with its seconds."""
+"""What the user sees while a command works: a line a step, with its seconds, and a log's end when one fails."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 WIDTH = 26
@@ -46,3 +47,11 @@ class Step:
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+def last_words(log: Path, lines: int = 8) -> str:
+    """The end of a log, empty when there is none."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
