@@ -21,6 +21,8 @@ def sleeper(tmp_path: Path) -> Iterator[Process]:
     child = subprocess.Popen(["sleep", "100"], env={**os.environ, STATE_VARIABLE: str(tmp_path)})
     ticks = processes.start_ticks(child.pid)
     assert ticks is not None
+    while not Path(f"/proc/{child.pid}/environ").read_bytes():
+        pass  # the kernel fills it in last of all, after Popen has returned
     yield Process(child.pid, ticks)
     child.kill()
     child.wait()
