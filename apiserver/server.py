@@ -11,7 +11,6 @@ import logging
 import resource
 import signal
 import socket
-import struct
 import threading
 from typing import Any
 
@@ -37,8 +36,6 @@ THREADS = 1000
 CONNECTIONS = 4000
 # Idle connections are kept longer than clients keep them, so that it is the client who closes.
 KEEPALIVE = 100
-# A client that stops in the middle of a request, or does not take what it is sent, is given up after so many seconds.
-STALLED = 60
 # What requests in flight get when the server stops; watches are ended at once.
 GRACE = 2
 LINGER = 0.2
@@ -84,7 +81,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             settings |= {
                 "certfile": str(config.tls_cert_file),
                 "keyfile": str(config.tls_private_key_file),
-                "do_handshake_on_connect": True,
+                "do_handshake_on_connect": False,  # the socket's own time-out is set only after wrapping
                 "ssl_context": lambda _config, _default: self._tls.context() if self._tls else None,
             }
         for name, value in settings.items():
@@ -153,6 +150,3 @@ def _tune(listener: socket.socket) -> None:
     """Sets what accepted connections inherit."""
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    stalled = struct.pack("ll", STALLED, 0)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, stalled)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, stalled)

@@ -1,0 +1,57 @@
+"""Connections whose client stops in the middle."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from apiserver import tls
+
+pytestmark = pytest.mark.etcd
+
+
+@pytest.fixture
+def pair(pki: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:
+    """A server's and a client's end of one TLS connection; the server has the patience of a moment."""
+    monkeypatch.setattr(tls, "STALLED", 0.1)
+    context = tls.ServerTLS(pki.folder / "server.crt", pki.folder / "server.key", pki.ca).context()
+    ours, theirs = socket.socketpair()
+    server = context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False)
+    client = pki.client_context().wrap_socket(theirs, server_hostname="127.0.0.1", do_handshake_on_connect=False)
+    yield server, client
+    server.close()
+    client.close()
+
+
+def test_half_a_handshake(pair: tuple[ssl.SSLSocket, ssl.SSLSocket]) -> None:
+    server, _ = pair
+    server.setblocking(True)
+    with pytest.raises(ConnectionResetError):
+        server.do_handshake()
+
+
+def test_half_a_request_and_an_answer_that_nobody_takes(pair: tuple[ssl.SSLSocket, ssl.SSLSocket]) -> None:
+    server, client = pair
+    shaking = threading.Thread(target=client.do_handshake)
+    shaking.start()
+    server.setblocking(True)
+    server.do_handshake()
+    shaking.join(10)
+    client.sendall(b"GET ")
+    assert server.recv(100) == b"GET "
+    with pytest.raises(ConnectionResetError):
+        server.recv(100)
+    with pytest.raises(ConnectionResetError):
+        server.sendall(b"x" * (8 << 20))
+
+
+def test_without_blocking_nothing_changes(pair: tuple[ssl.SSLSocket, ssl.SSLSocket]) -> None:
+    server, _ = pair
+    server.setblocking(False)
+    with pytest.raises(ssl.SSLWantReadError):
+        server.do_handshake()
