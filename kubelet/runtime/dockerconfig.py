@@ -20,7 +20,8 @@ def sandbox_config(plan: SandboxPlan, cluster: str) -> dict[str, Any]:
         "Sysctls": plan.sysctls,
         "LogConfig": {"Type": "none", "Config": {}},
         "PortBindings": {},
-        "SecurityOpt": ["no-new-privileges"],
+        # As upstream's: it runs one sleeping process of ours, and a seccomp filter costs a tenth of a second to load.
+        "SecurityOpt": ["no-new-privileges", "seccomp=unconfined"],
         "CpuShares": 2,
     }
     for port in plan.ports:
