@@ -195,15 +195,15 @@ def stop(signal_number: int, _frame: object) -> None:
 
 
 def main() -> None:
+    # Process 1 of a container ignores a signal that it has no handler for, and Docker would have to kill it.
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     try:
         settings = read_settings(dict(os.environ))
         server = Server(settings)
     except (ValueError, OSError) as error:
         sys.exit(f"sise: {error}")
     print(f"This is a simple service in version v{settings.version} listening on port {settings.port}", flush=True)
-    # Process 1 of a container ignores a signal that it has no handler for, and Docker would have to kill it.
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     try:
         server.serve()
     finally:
