@@ -16,12 +16,12 @@ import orjson
 from flask import Flask, Response, request
 
 from apiserver.assembly import Server
-from apiserver.authz import authorize
+from apiserver.authz import authorize, impersonated
 from apiserver.documents import Documents
 from apiserver.registry import REGISTRY
 from apiserver.request import Call, User
 from apiserver.requestinfo import RequestInfo, parse_request
-from apiserver.store.protocol import StoreError, Unavailable
+from apiserver.store.protocol import StoreError, TooLarge, Unavailable
 from machinery.errors import (
     ApiError,
     BadRequest,
@@ -104,7 +104,7 @@ class _Front:
         query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
         info = parse_request(environ["REQUEST_METHOD"], path, watch=query.get("watch", "") in _TRUE)
-        user = self._server.authenticator.authenticate(environ)
+        user = impersonated(self._server.authenticator.authenticate(environ), environ)
         authorize(user, info)
         if not info.is_resource:
             return self._documents.answer(info, environ, query)
@@ -141,6 +141,8 @@ def error_response(error: Exception) -> Response:
     """The Status for an error; one that nobody foresaw is logged with its trace and answered with 500."""
     if isinstance(error, Unavailable):
         error = ServiceUnavailable(str(error))
+    elif isinstance(error, TooLarge):
+        error = RequestEntityTooLarge(str(error))
     elif isinstance(error, StoreError):
         error = InternalError(str(error))
     elif not isinstance(error, ApiError):

@@ -6,9 +6,14 @@ and ask about herself; nobody in particular may see health and version. All else
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from apiserver.authn import ANONYMOUS, AUTHENTICATED
 from apiserver.request import User
 from apiserver.requestinfo import RequestInfo
-from machinery.errors import Forbidden, quote
+from apiserver.tokens import PREFIX
+from machinery.errors import BadRequest, Forbidden, quote
 
 _ALL_POWERFUL_GROUPS = frozenset({"system:masters", "system:nodes"})
 _COMPONENTS = frozenset(
@@ -24,16 +29,40 @@ _SELF = frozenset({"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfs
 
 def authorize(user: User, request: RequestInfo) -> None:
     """Raises Forbidden unless the user may do this."""
-    if not _ALL_POWERFUL_GROUPS.isdisjoint(user.groups) or user.name in _COMPONENTS:
+    if _is_all_powerful(user):
         return
     if not request.is_resource and _is_below(request.path, _PUBLIC) and request.verb in ("get", "head"):
         return
-    if "system:authenticated" in user.groups:
+    if AUTHENTICATED in user.groups:
         if not request.is_resource and _is_below(request.path, _DISCOVERY) and request.verb in ("get", "head"):
             return
         if request.verb == "create" and request.resource in _SELF:
             return
     raise refusal(user, request)
+
+
+def impersonated(user: User, environ: Mapping[str, Any]) -> User:
+    """Whom to serve the request as, for ``kubectl --as`` of one who may do everything (upstream: impersonation.go)."""
+    name = environ.get("HTTP_IMPERSONATE_USER", "")
+    groups = tuple(group.strip() for group in environ.get("HTTP_IMPERSONATE_GROUP", "").split(",") if group.strip())
+    if not name:
+        if groups:
+            raise BadRequest("requested groups without impersonating a user")
+        return user
+    if not _is_all_powerful(user):
+        details = {"name": name, "kind": "users"}
+        why = 'cannot impersonate resource "users" in API group "" at the cluster scope'
+        raise Forbidden(f"users {quote(name)} is forbidden: User {quote(user.name)} {why}", details=details)
+    if name == ANONYMOUS.name:
+        return User(name, groups or ANONYMOUS.groups)
+    if not groups and name.startswith(PREFIX):
+        namespace = name.removeprefix(PREFIX).partition(":")[0]
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+    return User(name, groups if AUTHENTICATED in groups else (*groups, AUTHENTICATED))
+
+
+def _is_all_powerful(user: User) -> bool:
+    return not _ALL_POWERFUL_GROUPS.isdisjoint(user.groups) or user.name in _COMPONENTS
 
 
 def refusal(user: User, request: RequestInfo) -> Forbidden:

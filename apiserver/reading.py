@@ -184,7 +184,7 @@ class Reading:
         if options.continue_:
             return self._continued(kind, below, options)
         exact = options.match == "Exact" or (options.limit and options.revision and not options.match)
-        if exact and self._cache.revision != options.revision:
+        if exact:
             return self._of_the_past(kind, below, options, options.revision, "")
         self._wait(kind, options.resource_version)
         if not namespace and (name := options.selection.fields.exact("metadata.name")) and not kind.namespaced:

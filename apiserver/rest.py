@@ -218,16 +218,14 @@ class Rest:
                 if current is None or current.revision != item.revision:
                     item, newest = current, True
                     continue
-            if warnings is not None:
-                warnings += [*request.warnings, *kind.strategy.warnings(new)]
-            if new == old:
-                return item
             try:
-                return self._replace(kind, item, new, old, dry_run)
+                written = item if new == old else self._replace(kind, item, new, old, dry_run)
             except Changed as error:
                 item, newest = _item(error.current), True
-                if warnings is not None:
-                    warnings.clear()
+                continue
+            if warnings is not None:
+                warnings += [*request.warnings, *kind.strategy.warnings(new)]
+            return written
         raise conflict(kind.resource, name)
 
     def _check_update(self, kind: Kind, new: Object, old: Object, request: AdmissionRequest, hooks: bool) -> None:

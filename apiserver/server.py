@@ -70,6 +70,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "limit_request_line": 8190,
             "limit_request_field_size": HEADER_LIMIT,
             "control_socket_disable": True,
+            "forwarded_allow_ips": "",  # no proxy stands before this server that could be believed
             "worker_tmp_dir": "/dev/shm",
             "loglevel": "warning",
             "proc_name": "apiserver",

@@ -41,9 +41,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_request(self, request: Any, conn: Any) -> bool:
         """Runs the application for one request and tells whether the connection may serve another."""
-        response, environ = wsgi.create(
-            request, conn.sock, conn.client, conn.server, self.cfg, response_class=Response
-        )
+        response, environ = wsgi.create(request, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
         environ["wsgi.multithread"] = True
         if not self.alive:
             response.force_close()

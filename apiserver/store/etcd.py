@@ -25,6 +25,7 @@ from apiserver.store.protocol import (
     Event,
     FutureRevision,
     Page,
+    TooLarge,
     Unavailable,
 )
 
@@ -270,6 +271,8 @@ def _translated(error: Any) -> Exception:
     code, details = error.code(), error.details() or ""
     if code == grpc.StatusCode.OUT_OF_RANGE:
         return FutureRevision(details) if "future revision" in details else Compacted(0)
+    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED) and "large" in details:
+        return TooLarge(details)
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return Unavailable("etcdserver: request timed out")
     if code == grpc.StatusCode.UNAVAILABLE:

@@ -52,6 +52,10 @@ class Unavailable(StoreError):
     """No answer in time. A write may have happened or not."""
 
 
+class TooLarge(StoreError):
+    """The store does not take values of this size."""
+
+
 class Compacted(StoreError):
     """The revision asked for is gone; ``oldest`` is the first that is still there."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from apiserver.store.etcd import EtcdStore
 from apiserver.store.memory import MemoryStore
-from apiserver.store.protocol import Batch, Changed, Claimed, Compacted, Event, FutureRevision, Store
+from apiserver.store.protocol import Batch, Changed, Claimed, Compacted, Event, FutureRevision, Store, TooLarge
 
 pytestmark = pytest.mark.etcd
 
@@ -226,6 +227,13 @@ def test_what_has_a_time_to_live_goes_by_itself(store: Store, prefix: str, monke
     last = events_of(store, prefix, start, 2)[-1]
     assert (last.value, last.previous) == (None, b"1")
     assert store.get(prefix + "a") is None
+
+
+def test_etcd_says_what_is_too_large(etcd: Any, prefix: str) -> None:
+    store = EtcdStore(etcd.server)
+    with pytest.raises(TooLarge):
+        store.create(prefix + "a", b"x" * (2 << 20))
+    store.close()
 
 
 def test_close_ends_a_watch(store: Store, prefix: str) -> None:

@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from apiserver.authn import ANONYMOUS, Authenticator, TokenFile, certified_user
-from apiserver.authz import authorize
+from apiserver.authz import authorize, impersonated
 from apiserver.kind import Kind
 from apiserver.request import User
 from apiserver.requestinfo import parse_request
 from apiserver.tokens import Signer, Verifier, read_public_keys
-from machinery.errors import Forbidden, Unauthorized
+from machinery.errors import BadRequest, Forbidden, Unauthorized
 from machinery.objects import Object
 
 AUTHENTICATED = "system:authenticated"
@@ -111,6 +111,24 @@ def test_the_words_of_a_refusal(method: str, path: str, message: str) -> None:
     with pytest.raises(Forbidden) as caught:
         authorize(User("u"), parse_request(method, path))
     assert caught.value.message == message
+
+
+def test_impersonation() -> None:
+    assert impersonated(ADMIN, {}) == ADMIN
+    assert impersonated(ADMIN, {"HTTP_IMPERSONATE_USER": "jane"}) == User("jane", (AUTHENTICATED,))
+    asked = {"HTTP_IMPERSONATE_USER": "jane", "HTTP_IMPERSONATE_GROUP": "devs,ops"}
+    assert impersonated(ADMIN, asked) == User("jane", ("devs", "ops", AUTHENTICATED))
+    robot = impersonated(ADMIN, {"HTTP_IMPERSONATE_USER": "system:serviceaccount:ns:robot"})
+    assert robot.groups == ("system:serviceaccounts", "system:serviceaccounts:ns", AUTHENTICATED)
+    assert impersonated(ADMIN, {"HTTP_IMPERSONATE_USER": "system:anonymous"}) == ANONYMOUS
+    with pytest.raises(Forbidden) as caught:
+        impersonated(ROBOT, {"HTTP_IMPERSONATE_USER": "admin"})
+    assert caught.value.message == (
+        'users "admin" is forbidden: User "system:serviceaccount:ns:robot" cannot impersonate resource "users" '
+        'in API group "" at the cluster scope'
+    )
+    with pytest.raises(BadRequest):
+        impersonated(ADMIN, {"HTTP_IMPERSONATE_GROUP": "devs"})
 
 
 class Objects:
