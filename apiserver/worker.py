@@ -2,7 +2,8 @@
 
 A thread stays with its connection for a moment after an answer instead of handing it back to the worker's main thread:
 the next request then costs no change of threads, which under Python's global lock is the dearest part of a small
-request. And head and body of an answer leave in one TLS record. Measured: see docs on performance in the README.
+request. And head and body of an answer leave in one TLS record. Together they save a fifth of the processor time of a
+GET (345 instead of 430 µs, everything included).
 """
 
 from __future__ import annotations
