@@ -9,12 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from wsproto.connection import Connection as Framing
-from wsproto.connection import ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
-from wsproto.utilities import LocalProtocolError
+if TYPE_CHECKING:  # imported with the first WebSocket: it would cost every start of a component 25 ms
+    from wsproto.events import Event
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 NORMAL = 1000
@@ -67,13 +65,17 @@ class WebSocket:
     """An established WebSocket."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
+        from wsproto.connection import Connection, ConnectionType
+
         self._write = write
-        self._framing = Framing(ConnectionType.SERVER)
+        self._framing = Connection(ConnectionType.SERVER)
         self._first = True
         self.closed = False  # the client said goodbye, or spoke nonsense
 
     def receive(self, data: bytes) -> list[Piece]:
         """The pieces of messages in these bytes."""
+        from wsproto.utilities import LocalProtocolError
+
         pieces: list[Piece] = []
         if self.closed:
             return pieces
@@ -86,6 +88,9 @@ class WebSocket:
         return pieces
 
     def _handle(self, event: Event, pieces: list[Piece]) -> None:
+        from wsproto.connection import ConnectionState
+        from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+
         if isinstance(event, Ping):
             self._send(event.response())
         elif isinstance(event, CloseConnection):
@@ -102,13 +107,21 @@ class WebSocket:
 
     def send(self, data: bytes, *, text: bool = False) -> None:
         """Sends one message; nothing once the WebSocket is closing."""
-        if self._framing.state is ConnectionState.OPEN:
+        from wsproto.events import BytesMessage, TextMessage
+
+        if self._is_open:
             self._send(TextMessage(data.decode()) if text else BytesMessage(data))
 
     def close(self, code: int = NORMAL) -> None:
         """Begins the closing handshake."""
-        if self._framing.state is ConnectionState.OPEN:
+        from wsproto.events import CloseConnection
+
+        if self._is_open:
             self._send(CloseConnection(code=code))
+
+    @property
+    def _is_open(self) -> bool:
+        return self._framing.state.name == "OPEN"
 
     def _send(self, event: Event) -> None:
         self._write(self._framing.send(event))

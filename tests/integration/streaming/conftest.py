@@ -21,10 +21,12 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import docker
+import docker.errors
 import pytest
 
 from cluster import pki
@@ -135,8 +137,8 @@ class Host:
         return pod
 
     def remove_all(self) -> None:
-        for attempts in self._containers.values():
-            for container in attempts:
+        for container in [container for attempts in self._containers.values() for container in attempts]:
+            with suppress(docker.errors.APIError):  # the others are to be removed all the same
                 self.docker.remove_container(container, force=True)
 
     # --- PodHost
