@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +228,19 @@ class Api:
 
 @pytest.fixture(scope="session")
 def api(state: State, kubelet: KubeletServer) -> Iterator[Api]:
+    with run_api(state, kubelet) as (api, _):
+        yield api
+
+
+@pytest.fixture
+def own_api(state: State, kubelet: KubeletServer) -> Iterator[tuple[Api, subprocess.Popen[bytes]]]:
+    """An API server that the test may end."""
+    with run_api(state, kubelet) as started:
+        yield started
+
+
+@contextmanager
+def run_api(state: State, kubelet: KubeletServer) -> Iterator[tuple[Api, subprocess.Popen[bytes]]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -259,7 +272,7 @@ def api(state: State, kubelet: KubeletServer) -> Iterator[Api]:
         assert code == 201, text
         code, text = api.request("PUT", f"/api/v1/nodes/{NODE}/status", json.loads(text) | {"status": node["status"]})
         assert code == 200, text
-        yield api
+        yield api, process
     finally:
         process.terminate()
         process.wait(15)

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -318,3 +319,22 @@ def test_tokens_stay_here(api: Any, web: str, host: Any) -> None:
         while chunk := sock.recv(65536):
             answer += chunk
     assert b"X_MINE=kept" in answer.upper().replace(b"KEPT", b"kept") and b"secret" not in answer
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_server_stops_promptly_with_open_streams(own_api: Any, host: Any) -> None:
+    api, process = own_api
+    api.add_pod(host.start("patient", ["sleep", "infinity"]))
+    clients = [
+        WebSocket(api, exec_path("patient", "sleep", "100"), "v4.channel.k8s.io"),
+        WebSocket(api, f"{POD}/patient/log?follow=true", "binary.k8s.io"),
+    ]
+    assert [client.status for client in clients] == [101, 101]
+    started = time.monotonic()
+    process.terminate()
+    assert process.wait(15) == 0
+    assert time.monotonic() - started < 1.9  # less than the grace for requests that do not end
+    for client in clients:
+        client.sock.close()
