@@ -91,8 +91,8 @@ class Engine:
     def remove_image(self, name: str) -> None:
         self.call("DELETE", f"/images/{name}", force="1")
 
-    def containers(self, label: str, *, running_only: bool = False) -> list[dict[str, Any]]:
-        filters = json.dumps({"label": [label]})
+    def containers(self, label: str = "", *, running_only: bool = False) -> list[dict[str, Any]]:
+        filters = json.dumps({"label": [label]} if label else {})
         found: list[dict[str, Any]] = self.call("GET", "/containers/json", all=str(not running_only), filters=filters)
         return found
 

@@ -20,11 +20,11 @@ def running_systemd() -> bool:
     return Path("/run/systemd/system").is_dir()
 
 
-def start(engine: Engine, log: Path) -> int:
-    """Starts dockerd and waits until it answers; returns its process id if it is ours to stop, else 0."""
+def start(engine: Engine, log: Path) -> Process | None:
+    """Starts dockerd and waits until it answers; returns its process if it is ours to stop."""
     if running_systemd():
         subprocess.run(["systemctl", "start", "docker.service"], check=True, capture_output=True)
-        pid = 0
+        process = None
     else:
         log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if name != STATE_VARIABLE}
@@ -37,20 +37,21 @@ def start(engine: Engine, log: Path) -> int:
                 env=environment,
                 start_new_session=True,
             )
-        pid = process.pid
     deadline = time.monotonic() + START_SECONDS
     while engine.version() is None:
-        if pid and process.poll() is not None:
+        if process is not None and process.poll() is not None:
             raise DockerError(
                 f"dockerd exited with {process.returncode}; its last words, from {log}:\n{last_words(log)}"
             )
         if time.monotonic() > deadline:
             raise DockerError(f"dockerd does not answer on {engine.path} after {START_SECONDS:.0f} s: see {log}")
         time.sleep(0.05)  # its socket appears before it serves: there is no event to wait for
-    return pid
+    return Process(process.pid, start_ticks(process.pid) or 0) if process else None
 
 
-def stop(pid: int) -> None:
-    ticks = start_ticks(pid)
-    if ticks is not None and (Path("/proc") / str(pid) / "comm").read_text().strip() == "dockerd":
-        end([Process(pid, ticks)], seconds=30)
+def stop(engine: Engine, process: Process) -> str:
+    """Stops the engine that we started, unless somebody else's containers run on it; says what it did."""
+    if engine.containers(running_only=True):
+        return "goes on: containers that are not ours run on it"
+    end([process], seconds=30)
+    return "the engine that we started is stopped"

@@ -20,6 +20,7 @@ from cluster import health, images, kubeconfigs, leftovers, lock, packages, pki,
 from cluster.components import components
 from cluster.docker import Engine
 from cluster.errors import ClusterError
+from cluster.processes import Process
 from cluster.progress import Progress
 from cluster.settings import REPOSITORY, State
 from cluster.supervisor import environment
@@ -33,8 +34,8 @@ def up(state: State, progress: Progress, *, seconds: float = 120) -> None:
     packages.search_path()
     runs = _check_lock(state)
     engine = Engine()
-    docker_pid = _prepare_machine(state, engine, progress, ours_runs=runs)
-    known = _remember(state, engine, docker_pid)
+    started = _prepare_machine(state, engine, progress, ours_runs=runs)
+    known = _remember(state, engine, started)
     if not runs:
         with progress.step("leftovers") as step:
             for text in leftovers.clear(state, known.id, engine) or ["none"]:
@@ -76,8 +77,8 @@ def _check_lock(state: State) -> bool:
     return True
 
 
-def _prepare_machine(state: State, engine: Engine, progress: Progress, *, ours_runs: bool) -> int:
-    """Preflight, and what it found lacking; returns the process id of an engine that we started, else 0."""
+def _prepare_machine(state: State, engine: Engine, progress: Progress, *, ours_runs: bool) -> Process | None:
+    """Preflight, and what it found lacking; returns the engine that we started, if we did."""
     with progress.step("preflight") as step:
         if not ours_runs and os.geteuid() == 0:
             leftovers.end_processes()  # whose ports would else look taken
@@ -91,17 +92,17 @@ def _prepare_machine(state: State, engine: Engine, progress: Progress, *, ours_r
         with progress.step("packages") as step:
             packages.install(facts.missing_packages, state.logs / "packages.log")
             step.note(f"installed {' '.join(facts.missing_packages)}")
-    docker_pid = 0
+    started = None
     if engine.version() is None:
         with progress.step("Docker") as step:
-            docker_pid = engines.start(engine, state.logs / "dockerd.log")
+            started = engines.start(engine, state.logs / "dockerd.log")
             step.note(f"engine {engine.version()} started")
     for problem in preflight.repair(facts):
         progress.line(f"    warning: {problem}")
     if facts.missing_packages:
         # What could not be looked at before: the kernel through iptables, above all.
         _show(preflight.judge(preflight.gather(engine, ours_runs=ours_runs)), progress)
-    return docker_pid
+    return started
 
 
 def _show(findings: list[preflight.Finding], progress: Progress) -> None:
@@ -115,18 +116,15 @@ def _show(findings: list[preflight.Finding], progress: Progress) -> None:
         raise CannotStart("\n".join(failures))
 
 
-def _remember(state: State, engine: Engine, docker_pid: int) -> record.Record:
+def _remember(state: State, engine: Engine, started: Process | None) -> record.Record:
     """The record of this cluster, made now if there is none, with what the engine says today."""
     known = record.load(state) or record.Record(record.new_id(), socket.gethostname().lower(), "", "")
     for folder in (state.root, state.logs, state.etcd, state.kubeconfigs, state.kubelet):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return record.update(
-        state,
-        known,
-        node_ip=engine.bridge_gateway(),
-        pod_cidr=engine.bridge_subnet(),
-        docker_pid=docker_pid or known.docker_pid,
-    )
+    changes: dict[str, str | int] = {"node_ip": engine.bridge_gateway(), "pod_cidr": engine.bridge_subnet()}
+    if started is not None:
+        changes |= {"docker_pid": started.pid, "docker_start": started.start}
+    return record.update(state, known, **changes)
 
 
 def start_supervisor(state: State) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cluster import engine as engines
 from cluster import images, kubeconfigs, leftovers, lock, packages, record, table
 from cluster.docker import Engine
-from cluster.processes import send, wait_gone
+from cluster.processes import Process, send, wait_gone
 from cluster.progress import Progress
 from cluster.settings import CLUSTER_LABEL, State
 
@@ -27,11 +27,6 @@ def stop(state: State, progress: Progress) -> None:
     if known is not None and engine.version() is not None:
         with progress.step("containers") as step:
             step.note(f"{_stop_containers(engine, known.id)} stopped")
-        if known.docker_pid:
-            with progress.step("Docker") as step:
-                engines.stop(known.docker_pid)
-                record.update(state, known, docker_pid=0)
-                step.note("the engine that we started is stopped")
 
 
 def down(state: State, progress: Progress, *, keep_images: bool = False) -> None:
@@ -79,12 +74,12 @@ def _remove_from_docker(
 ) -> None:
     """Containers and images; an engine that does not run is started for it when there is something to remove."""
     engine = Engine()
-    docker_pid = known.docker_pid if known else 0
+    started = Process(known.docker_pid, known.docker_start) if known and known.docker_pid else None
     if engine.version() is None:
         if known is None or shutil.which("dockerd") is None:
             return
         with progress.step("Docker"):
-            docker_pid = engines.start(engine, state.logs / "dockerd.log")
+            started = engines.start(engine, state.logs / "dockerd.log")
     with progress.step("containers") as step:
         only = "" if ours_alone else known.id if known else "none"
         step.note(f"{leftovers.remove_containers(engine, only=only)} removed")
@@ -92,10 +87,9 @@ def _remove_from_docker(
         with progress.step("images") as step:
             images.remove(engine)
             step.note("removed")
-    if docker_pid:
+    if started is not None:
         with progress.step("Docker") as step:
-            engines.stop(docker_pid)
-            step.note("the engine that we started is stopped")
+            step.note(engines.stop(engine, started))
 
 
 def _remove_tree(root: Path) -> None:
