@@ -10,7 +10,7 @@ from pathlib import Path
 from cluster import engine as engines
 from cluster import images, kubeconfigs, leftovers, lock, packages, record, table
 from cluster.docker import Engine
-from cluster.processes import Process, send, wait_gone
+from cluster.processes import Process, is_alive, send, wait_gone
 from cluster.progress import Progress
 from cluster.settings import CLUSTER_LABEL, State
 
@@ -87,7 +87,7 @@ def _remove_from_docker(
         with progress.step("images") as step:
             images.remove(engine)
             step.note("removed")
-    if started is not None:
+    if started is not None and is_alive(started):
         with progress.step("Docker") as step:
             step.note(engines.stop(engine, started))
 
