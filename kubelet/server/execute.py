@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import docker
 from docker.errors import APIError
@@ -54,6 +54,13 @@ class StreamOptions:
         return {channel for channel, on in {**wanted, Channel.RESIZE: self.tty}.items() if on}
 
 
+class Container(NamedTuple):
+    """A container's Docker id, and upstream's words for when it does not run."""
+
+    id: str
+    absent: str
+
+
 _PARAMETERS = ("input", "output", "error", "tty")
 
 
@@ -62,7 +69,7 @@ def execute(
     headers: Headers,
     answer: Answer,
     client: docker.APIClient,
-    container: tuple[str, str],  # name and Docker id
+    container: Container,
     command: Sequence[str],
     options: StreamOptions,
 ) -> None:
@@ -98,16 +105,13 @@ def execute(
             finish_streams(conn, streams, exit_status(int(result["ExitCode"] or 0)))
 
 
-def _create(
-    client: docker.APIClient, container: tuple[str, str], command: Sequence[str], options: StreamOptions
-) -> str:
-    name, container_id = container
+def _create(client: docker.APIClient, container: Container, command: Sequence[str], options: StreamOptions) -> str:
     stdin, stdout, stderr, tty = options.stdin, options.stdout, options.stderr, options.tty
     try:
-        created = client.exec_create(container_id, list(command), stdout, stderr, stdin, tty)
+        created = client.exec_create(container.id, list(command), stdout, stderr, stdin, tty)
     except APIError as error:
         if error.status_code in (404, 409):  # gone or not running, which upstream calls by one name
-            raise InternalError(f'container not found ("{name}")') from error
+            raise InternalError(container.absent) from error
         raise InternalError(str(error.explanation or error)) from error
     return str(created["Id"])
 
@@ -165,29 +169,28 @@ def attach(
     headers: Headers,
     answer: Answer,
     client: docker.APIClient,
-    container: tuple[str, str],
+    container: Container,
     options: StreamOptions,
 ) -> None:
     """Joins the streams of a running container's own process."""
-    name, container_id = container
-    found = client.inspect_container(container_id)
+    found = client.inspect_container(container.id)
     if not found["State"]["Running"]:
-        raise InternalError(f'container not found ("{name}")')
+        raise InternalError(container.absent)
     terminal = bool(found["Config"]["Tty"])
     streams, early = open_streams(conn, headers, options.channels, answer)
     query = {"stream": 1, "logs": 0, "stdin": int(options.stdin), "stdout": int(options.stdout)}
     query["stderr"] = int(options.stderr and not terminal)
     try:
-        process = open_stream(client, container_path(container_id, "attach"), query)
+        process = open_stream(client, container_path(container.id, "attach"), query)
     except DockerError as error:
         finish_streams(conn, streams, _internal(f"error attaching to container: {error}"))
         return
 
     def resize(height: int, width: int) -> None:
         try:
-            client.resize(container_id, height=height, width=width)
+            client.resize(container.id, height=height, width=width)
         except APIError as error:  # it has just ended
-            _LOG.debug("resize of container %s: %s", container_id, error)
+            _LOG.debug("resize of container %s: %s", container.id, error)
 
     try:
         if Session(conn, streams, process, terminal=terminal, resize=resize).run(early):

@@ -24,7 +24,7 @@ from kubelet.server.dockerstream import DockerError
 from kubelet.server.host import PodHost
 from kubelet.server.logfile import FolderWatch, LogFile
 from kubelet.server.spdy import SpdyError
-from machinery.errors import ApiError, BadRequest, Forbidden, NotFound
+from machinery.errors import ApiError, BadRequest, Forbidden, InternalError, NotFound
 from machinery.objects import Object
 from machinery.websocket import is_websocket
 
@@ -165,7 +165,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _exec(self, namespace: str, pod: str, container: str) -> None:
         options = execute.StreamOptions.from_query(self._query)
-        found = self._running(namespace, pod, container)
+        found = self._running(namespace, pod, container, f'container not found ("{container}")')
         command = self._query.get("command", [])
         self._take_over(
             lambda: execute.execute(self.conn, self.headers, self._switch, self._host.docker, found, command, options)
@@ -173,17 +173,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def _attach(self, namespace: str, pod: str, container: str) -> None:
         options = execute.StreamOptions.from_query(self._query)
-        found = self._running(namespace, pod, container)
+        found = self._running(namespace, pod, container, f"container {container} not found in pod {pod}_{namespace}")
         self._take_over(
             lambda: execute.attach(self.conn, self.headers, self._switch, self._host.docker, found, options)
         )
 
-    def _running(self, namespace: str, pod: str, container: str) -> tuple[str, str]:
+    def _running(self, namespace: str, pod: str, container: str, absent: str) -> execute.Container:
         self._existing(namespace, pod)
         try:
-            return container, self._host.container_id(namespace, pod, container)
+            return execute.Container(self._host.container_id(namespace, pod, container), absent)
         except NotFound as error:
-            raise ApiError(f'container not found ("{container}")', code=500) from error
+            raise InternalError(absent) from error
 
     def _existing(self, namespace: str, pod: str) -> Object:
         found = self._host.pod(namespace, pod)
@@ -193,7 +193,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _port_forward(self, namespace: str, pod: str) -> None:
         found = self._existing(namespace, pod)
-        pid = self._host.sandbox_pid(namespace, pod)
+        try:
+            pid = self._host.sandbox_pid(namespace, pod)
+        except NotFound as error:
+            raise InternalError(f'pod not found ("{pod}_{namespace}")') from error
         subject = f"pod {namespace}/{pod}, uid {found['metadata']['uid']}"
 
         def run() -> None:

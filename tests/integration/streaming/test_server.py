@@ -85,6 +85,11 @@ def test_who_may_ask(ask: Any, state: Any, kubelet: KubeletServer) -> None:
         ("/exec/default/nobody/main?command=ls&output=1", 404, b"pod does not exist\n"),
         ("/exec/default/served/side?command=ls&output=1", 500, b'container not found ("side")\n'),
         ("/exec/default/served/main?command=ls", 400, b"you must specify at least 1 of stdin, stdout, stderr\n"),
+        (
+            "/attach/default/served/side?output=1",
+            500,
+            b"container side not found in pod served_default\n",
+        ),
         ("/attach/default/served/main", 400, b"you must specify at least 1 of stdin, stdout, stderr\n"),
         ("/portForward/default/nobody", 404, b"pod does not exist\n"),
     ],
