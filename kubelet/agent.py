@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 # Calls that may block for long, all pods together: probes, hooks, pulls, volumes.
 MOST_CALLS = 128
+RELIST_EVERY = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Agent:
         config.root.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._recorder = EventRecorder(client, "kubelet", config.node_name)
         self._timers = Timers()
+        self._pool = Pool("call", MOST_CALLS)
         self._images = Images(runtime)
         self._volumes = VolumeManager(config.root, Tokens(client))
         self._informers = Informers(client)
@@ -84,11 +86,11 @@ class Agent:
             lambda: self._runtime_watch.problem,
         )
         self._workers.connect(self._executor(client), self._statuses)
-        self._orphans: dict[str, list[Container]] = {}
+        self._unclaimed: dict[str, list[Container]] = {}  # listed at the start, until their pods are seen
         self._watching = False
 
     def _executor(self, client: Client) -> Executor:
-        config, events, pool = self._config, PodEvents(self._recorder), Pool("call", MOST_CALLS)
+        config, events, pool = self._config, PodEvents(self._recorder), self._pool
         services = self._informers.of(SERVICES)
         tools = Tools(
             runtime=self._runtime,
@@ -114,6 +116,7 @@ class Agent:
         self._node.start(stop)
         self._statuses.start(stop)
         self._workers.start(stop)
+        self._timers.after(RELIST_EVERY, lambda: self._pool.submit(self._relist))
         self._config_maps.add_handler(lambda old, new: self._source_changed("configmap", old, new))
         self._secrets.add_handler(lambda old, new: self._source_changed("secret", old, new))
 
@@ -126,23 +129,29 @@ class Agent:
     # What is heard
 
     def _listed(self, containers: list[Container]) -> None:
-        """All containers of ours, in the thread that follows Docker: at the start, and whenever Docker came back."""
+        """All containers of ours: at the start, whenever Docker came back, and now and then to be safe."""
         by_pod: dict[str, list[Container]] = defaultdict(list)
         for container in containers:
             by_pod[container.pod_uid].append(container)
         if not self._watching:
             if not self._wait_for_pods():
                 return
-            self._orphans = dict(by_pod)
+            self._unclaimed = by_pod
             self._pods.add_handler(self._pod_changed)  # calls it for every pod that there is
-            self._watching = True
-            by_pod, self._orphans = defaultdict(list, self._orphans), {}
+            self._watching, self._unclaimed = True, {}
             self._clean_folders(set(by_pod))
         else:
-            for pod in self._pods.list():
-                self._workers.adopt(pod, by_pod.pop(pods.uid(pod), []))
+            for uid in self._workers.known():
+                self._workers.relist(uid, [found.id for found in by_pod.pop(uid, [])])
         for uid, found in by_pod.items():
-            self._remove_orphan(uid, found)
+            log.info("Removing %d containers of pod %s, which is gone", len(found), found[0].pod_name or uid)
+            self._workers.end_orphan(_stand_in(uid, found), [container.id for container in found])
+
+    def _relist(self) -> None:
+        """The safety net below Docker's events."""
+        self._timers.after(RELIST_EVERY, lambda: self._pool.submit(self._relist))
+        if self._watching and not self._runtime_watch.problem:
+            self._listed(self._runtime.containers())
 
     def _wait_for_pods(self) -> bool:
         """Containers can only be judged when the pods are known; until then they just run on."""
@@ -155,18 +164,11 @@ class Agent:
         if new is None:
             if old is not None:
                 self._workers.gone(old)
-        elif found := self._orphans.pop(pods.uid(new), None):
-            log.info("Pod %s: picked up with %d containers", pods.path(new), len(found))
-            self._workers.adopt(new, found)
-        else:
-            self._workers.update(new)
-
-    def _remove_orphan(self, uid: str, found: list[Container]) -> None:
-        if uid in self._workers.known():
-            self._workers.adopt(_stand_in(uid, found), found)
             return
-        log.info("Removing %d containers of pod %s, which is gone", len(found), found[0].pod_name or uid)
-        self._workers.adopt_orphan(_stand_in(uid, found), found)
+        found = self._unclaimed.pop(pods.uid(new), [])
+        if found:
+            log.info("Pod %s: picked up with %d containers", pods.path(new), len(found))
+        self._workers.update(new, [container.id for container in found])
 
     def _clean_folders(self, with_containers: set[str]) -> None:
         known = {pods.uid(pod) for pod in self._pods.list()} | with_containers

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kubelet import actions, pods
@@ -60,14 +60,16 @@ class PodWorkers:
 
     # What happens outside
 
-    def update(self, pod: Object) -> None:
-        """The API shows this pod (again)."""
-        uid = pods.uid(pod)
+    def update(self, pod: Object, container_ids: Iterable[str] = ()) -> None:
+        """The API shows this pod (again); ``container_ids``: containers of its that were there before this kubelet.
+
+        They come to the worker together with the pod: it must not plan without them.
+        """
+        uid, ids = pods.uid(pod), list(container_ids)
         with self._lock:
-            record = self._records.get(uid)
-            if record is None:
+            if uid not in self._records:
                 self._records[uid] = _Record(PodState(pod, start_time=time.time()))
-        self.tell(uid, lambda state: _new_object(state, pod))
+        self.tell(uid, lambda state: _new_object(state, pod), lambda state: self._look_at_all(state, ids))
 
     def gone(self, pod: Object) -> None:
         """The API shows it no more."""
@@ -76,12 +78,13 @@ class PodWorkers:
     def released(self, uid: str) -> None:
         self.tell(uid, _is_released)
 
-    def tell(self, uid: str, change: Change) -> None:
+    def tell(self, uid: str, *changes: Change) -> None:
+        """Brings changes of a pod's state to its worker, which takes in all of them before it plans again."""
         with self._lock:
             record = self._records.get(uid)
             if record is None:
                 return
-            record.inbox.append(change)
+            record.inbox.extend(changes)
         self._controller.enqueue(uid)
 
     def look_at(self, uid: str, container_id: str) -> bool:
@@ -94,15 +97,17 @@ class PodWorkers:
         self._controller.enqueue(uid)
         return True
 
-    def adopt(self, pod: Object, containers: list[Container]) -> None:
-        """Containers of a pod that were there when the kubelet started, or when Docker came back."""
-        self.update(pod)
-        self.tell(pods.uid(pod), lambda state: self._adopt(state, containers))
+    def relist(self, uid: str, container_ids: Iterable[str]) -> None:
+        """Docker has named its containers anew: those and the ones known before are looked at again."""
+        ids = list(container_ids)
+        self.tell(uid, lambda state: self._look_at_all(state, [*state.containers, *ids]))
 
-    def adopt_orphan(self, pod: Object, containers: list[Container]) -> None:
+    def end_orphan(self, pod: Object, container_ids: Iterable[str]) -> None:
         """Containers whose pod is gone: they are stopped and removed as those of any deleted pod."""
-        self.adopt(pod, containers)
-        self.gone(pod)
+        ids = list(container_ids)
+        with self._lock:
+            self._records.setdefault(pods.uid(pod), _Record(PodState(pod)))
+        self.tell(pods.uid(pod), lambda state: self._look_at_all(state, ids), lambda state: _is_gone(state, pod))
 
     def verdict(self, uid: str, container_id: str, probe: str, verdict: bool) -> None:
         self.tell(uid, lambda state: _probed(state, container_id, probe, verdict))
@@ -182,28 +187,27 @@ class PodWorkers:
         return False
 
     def _take_in(self, record: _Record) -> None:
-        while True:
-            with self._lock:
-                if not record.inbox:
-                    break
-                change = record.inbox.popleft()
-            change(record.state)
+        """What was told, in order. What fails stays, and is tried again with the worker's next attempt."""
+        while record.inbox:  # only this worker takes out
+            record.inbox[0](record.state)
+            record.inbox.popleft()
         record.state.pod = self.statuses.newest(record.state.pod)
         with self._lock:
-            dirty = list(record.dirty)
-        for container_id in dirty:
-            self.executor.look(record.state, container_id)
+            dirty = set(record.dirty)
+            record.dirty -= dirty
+        try:
+            self._look_at_all(record.state, dirty)
+        except Exception:
             with self._lock:
-                record.dirty.discard(container_id)
+                record.dirty |= dirty
+            raise
 
-    def _adopt(self, state: PodState, containers: list[Container]) -> None:
-        seen = {found.id for found in containers}
-        for lost in [container_id for container_id in state.containers if container_id not in seen]:
-            self.executor.lose(state, lost)
-        for found in containers:
-            self.executor.see(state, found)
-        for found in containers:
-            if found.running and not found.sandbox and found.id not in state.verdicts:
+    def _look_at_all(self, state: PodState, container_ids: Iterable[str]) -> None:
+        """A list is old when it arrives, so each is looked at afresh; what runs and is not probed yet will be."""
+        for container_id in dict.fromkeys(container_ids):
+            self.executor.look(state, container_id)
+        for found in state.apps():
+            if found.running and found.id not in state.verdicts:
                 self.executor.attend(state, found, _recorded_verdict(state.pod, found))
 
     def _publish(self, state: PodState) -> None:

@@ -23,7 +23,7 @@ from docker.errors import APIError, DockerException, NotFound
 
 from kubelet import labels
 from kubelet.runtime.dockerconfig import container_config, sandbox_config
-from kubelet.runtime.dockerstate import container_of, image_of
+from kubelet.runtime.dockerstate import container_of, container_of_row, image_of
 from kubelet.runtime.protocol import (
     Container,
     ContainerPlan,
@@ -97,8 +97,7 @@ class DockerRuntime:
     @translated
     def containers(self) -> list[Container]:
         wanted = {"label": [f"{labels.CLUSTER}={self.cluster}"]}
-        found = [self.inspect(row["Id"]) for row in self.client.containers(all=True, filters=wanted)]
-        return [container for container in found if container]
+        return [container_of_row(row) for row in self.client.containers(all=True, filters=wanted)]
 
     @translated
     def inspect(self, container_id: str) -> Container | None:

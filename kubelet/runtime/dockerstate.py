@@ -48,6 +48,26 @@ def container_of(found: dict[str, Any]) -> Container:
     )
 
 
+def container_of_row(row: dict[str, Any]) -> Container:
+    """One row of a list, which says less than an inspection."""
+    label: dict[str, str] = row["Labels"] or {}
+    return Container(
+        id=row["Id"],
+        pod_uid=label.get(labels.POD_UID, ""),
+        pod_name=label.get(labels.POD_NAME, ""),
+        namespace=label.get(labels.POD_NAMESPACE, ""),
+        name=label.get(labels.CONTAINER_NAME, ""),
+        sandbox=label.get(labels.TYPE) == labels.SANDBOX,
+        attempt=int(label.get(labels.RESTART_COUNT, "0")),
+        state=STATES[row["State"]],
+        created=float(row["Created"]),
+        image=row["Image"],
+        image_id=row["ImageID"],
+        sandbox_id=label.get(labels.SANDBOX_ID, ""),
+        grace=int(label.get(labels.GRACE, "30")),
+    )
+
+
 def image_of(found: dict[str, Any]) -> Image:
     names = (found.get("RepoDigests") or []) + (found.get("RepoTags") or [])
     return Image(found["Id"], (found.get("Config") or {}).get("User") or "", found.get("Size", 0), tuple(names))

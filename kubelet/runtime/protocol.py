@@ -164,7 +164,7 @@ class ContainerRuntime(Protocol):
     def version(self) -> dict[str, str]: ...
 
     def containers(self) -> list[Container]:
-        """Every container of this cluster, running or not."""
+        """Every container of this cluster, running or not, as far as a list tells: without times and exit codes."""
 
     def inspect(self, container_id: str) -> Container | None: ...
 

@@ -17,8 +17,9 @@ from kubelet.volumes.errors import VolumeError
 
 def bind(volume: Path, sub_path: str, target: Path) -> None:
     """Mounts ``volume/sub_path`` on ``target``; a directory that does not exist is made."""
-    if target.is_mount():
-        mounting.unmount(target)
+    for point in mounting.mounts_below(target.parent):
+        if point == target:  # of the container's last attempt
+            mounting.unmount(target)
     descriptor = _open_inside(volume, sub_path)
     try:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kubelet.runtime.docker import DockerRuntime
+from kubelet.volumes import mounting
 from machinery.resources import CONFIG_MAPS, PODS, SECRETS
 
 pytestmark = pytest.mark.docker
@@ -173,6 +174,21 @@ def test_sub_path_never_leads_out_of_the_volume(kubelet: Any, api: Any) -> None:
     )
     pod = kubelet.wait(lambda status: "message" in (status["containerStatuses"][0]["state"].get("waiting") or {}))
     assert "leads out of the volume" in pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
+
+
+def test_sub_path_is_mounted_once(kubelet: Any, docker_runtime: DockerRuntime, api: Any) -> None:
+    """Also after restarts, which mount it anew."""
+    api.create(CONFIG_MAPS, {"metadata": {"name": "cm", "namespace": "ns"}, "data": {"key": "value"}})
+    mounts = [{"name": "v", "mountPath": "/v", "subPath": "deep/er"}, {"name": "cm", "mountPath": "/f", "subPath": "key"}]
+    kubelet.run(
+        container={"volumeMounts": mounts},
+        volumes=[{"name": "v", "emptyDir": {}}, {"name": "cm", "configMap": {"name": "cm"}}],
+    )
+    kubelet.wait_ready()
+    docker_runtime.signal(kubelet.agent.container_id("ns", "p", "c"), "SIGKILL")
+    kubelet.wait(runs_again)
+    assert len(mounting.mounts_below(kubelet.root.resolve())) == 2
+    assert execute(kubelet, "cat", "/f") == "value"
 
 
 def kubelet_image() -> str:
@@ -392,7 +408,7 @@ def test_kubelet_restart(kubelet: Any, docker_runtime: DockerRuntime, api: Any) 
     kubelet.wait_ready("dies")
     patches = len(api.log)
     kubelet.stop()
-    wait_until(lambda: any(c.exit_code == 5 for c in docker_runtime.containers()))
+    wait_until(lambda: any(c.state == "exited" for c in docker_runtime.containers()))
     kubelet.start()
     restarted = kubelet.wait(lambda status: status["containerStatuses"][0]["restartCount"] == 1, "dies")
     assert restarted["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 5
