@@ -182,6 +182,9 @@ class PodWorkers:
                 with self._lock:
                     self._records.pop(uid, None)
                 return True
+            case actions.Remove() | actions.CleanVolumes():
+                self._publish(state)  # that it has ended is told before its address is free for another pod
+                self.executor.execute(state, action)
             case _:
                 self.executor.execute(state, action)
         return False

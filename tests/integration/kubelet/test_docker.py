@@ -179,9 +179,9 @@ def test_sub_path_never_leads_out_of_the_volume(kubelet: Any, api: Any) -> None:
 def test_sub_path_is_mounted_once(kubelet: Any, docker_runtime: DockerRuntime, api: Any) -> None:
     """Also after restarts, which mount it anew."""
     api.create(CONFIG_MAPS, {"metadata": {"name": "cm", "namespace": "ns"}, "data": {"key": "value"}})
-    mounts = [{"name": "v", "mountPath": "/v", "subPath": "deep/er"}, {"name": "cm", "mountPath": "/f", "subPath": "key"}]
+    folder = {"name": "v", "mountPath": "/v", "subPath": "deep/er"}
     kubelet.run(
-        container={"volumeMounts": mounts},
+        container={"volumeMounts": [folder, {"name": "cm", "mountPath": "/f", "subPath": "key"}]},
         volumes=[{"name": "v", "emptyDir": {}}, {"name": "cm", "configMap": {"name": "cm"}}],
     )
     kubelet.wait_ready()
