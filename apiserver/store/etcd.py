@@ -276,5 +276,5 @@ def _translated(error: Any) -> Exception:
     if code == grpc.StatusCode.DEADLINE_EXCEEDED:
         return Unavailable("etcdserver: request timed out")
     if code == grpc.StatusCode.UNAVAILABLE:
-        return Unavailable(f"etcd does not answer: {details}")
+        return Unavailable(f"etcd does not answer: {details.rpartition('error: ')[2]}")
     return Unavailable(f"etcd: {code.name}: {details}")
