@@ -182,8 +182,8 @@ class PodWorkers:
                 with self._lock:
                     self._records.pop(uid, None)
                 return True
-            case actions.Remove() | actions.CleanVolumes():
-                self._publish(state)  # that it has ended is told before its address is free for another pod
+            case actions.Remove(container_id) if state.containers[container_id].running:
+                self._publish(state)  # that the pod has ended is told before its address is free for another
                 self.executor.execute(state, action)
             case _:
                 self.executor.execute(state, action)
