@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kubelet import signals
-from kubelet.handlers import Outcome, Target, http_get, tcp
+from kubelet.handlers import Outcome, Target, grpc, http_get, tcp
 from kubelet.pool import Pool
 from kubelet.prober import Counter, Prober
 from kubelet.runtime.fake import FakeRuntime
@@ -188,3 +188,46 @@ def test_signals_that_are_heard() -> None:
     signal.signal(signal.SIGUSR1, before)
     assert signals.is_heard(2**30, "SIGTERM")  # no such process
     assert signals.is_heard(os.getpid(), "SIGNONSENSE")
+
+
+@pytest.fixture
+def health() -> Iterator[tuple[int, list[bytes]]]:
+    """A gRPC health service on a free port; it answers with what is put into the list, and notes what it was asked."""
+    library = pytest.importorskip("grpc")
+    from concurrent.futures import ThreadPoolExecutor
+
+    talk: list[bytes] = []
+
+    def check(request: bytes, context: Any) -> bytes:
+        answer = talk.pop()
+        talk.append(request)
+        return answer
+
+    handlers = {"Check": library.unary_unary_rpc_method_handler(check)}
+    server = library.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((library.method_handlers_generic_handler("grpc.health.v1.Health", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port, talk
+    server.stop(0).wait()
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [(b"\x08\x01", Outcome(True)), (b"\x08\x02", Outcome(False, 'service unhealthy (responded with "NOT_SERVING")'))],
+)
+def test_grpc(health: tuple[int, list[bytes]], answer: bytes, outcome: Outcome) -> None:
+    port, talk = health
+    talk.append(answer)
+    target = Target("id", "127.0.0.1", {"name": "c"})
+    assert grpc(target, {"port": port, "service": "db"}, 10) == outcome
+    assert talk == [b"\x0a\x02db"]
+
+
+def test_grpc_nobody_there() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = free.getsockname()[1]
+    refused = grpc(Target("id", "127.0.0.1", {"name": "c"}), {"port": closed}, 5)
+    assert not refused.success
+    assert refused.message
