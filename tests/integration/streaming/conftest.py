@@ -28,6 +28,7 @@ from typing import Any
 import docker
 import docker.errors
 import pytest
+from e2e import harness
 
 from cluster import pki
 from cluster.settings import REPOSITORY, State
@@ -38,10 +39,6 @@ from machinery.objects import Object, now
 IMAGE = "mini-minishift-test/streaming:1"
 NODE = "streaming-node"
 LABEL = "mini-minishift.test"
-KUBECTLS = {
-    "kubectl-1.20": ("/opt/kubectl120/usr/bin/kubectl",),
-    "kubectl-1.32": ("/usr/lib/google-cloud-sdk/bin/kubectl.1.32",),
-}
 
 
 @pytest.fixture(scope="session")
@@ -322,7 +319,8 @@ def pod(host: Host, api: Api) -> Callable[..., str]:
 class Kubectl:
     """One version of kubectl with a kubeconfig of its own."""
 
-    def __init__(self, binary: str, state: State, api: Api) -> None:
+    def __init__(self, binary: str, generation: str, state: State, api: Api) -> None:
+        self.generation = generation
         pki_folder, folder = state.pki, state.root / "kubectl"
         folder.mkdir(exist_ok=True)
         self.base = [
@@ -341,14 +339,13 @@ class Kubectl:
         return subprocess.Popen([*self.base, *arguments], env=self.environment, **options)
 
 
-@pytest.fixture(scope="session", params=list(KUBECTLS))
-def kubectl(request: pytest.FixtureRequest, state: State, api: Api) -> Kubectl:
-    version = request.param.partition("-")[2]
-    found = next((path for path in KUBECTLS[request.param] if Path(path).exists()), None) or shutil.which(request.param)
-    if found is None:
-        found = shutil.which("kubectl")
-        assert found, "these tests need kubectl: apt-get install kubernetes-client"
-        shown = subprocess.run([found, "version", "--client"], capture_output=True, text=True).stdout
-        if f"v{version}" not in shown:
-            pytest.skip(f"no {request.param} on this machine")
-    return Kubectl(found, state, api)
+@pytest.fixture(scope="session")
+def kubectls() -> dict[str, Path]:
+    return harness.kubectls()
+
+
+@pytest.fixture(scope="session", params=list(harness.GENERATIONS))
+def kubectl(request: pytest.FixtureRequest, kubectls: dict[str, Path], state: State, api: Api) -> Kubectl:
+    if request.param not in kubectls:
+        pytest.skip(f"NOT RUN: no kubectl of generation {request.param} on this machine")
+    return Kubectl(str(kubectls[request.param]), request.param, state, api)

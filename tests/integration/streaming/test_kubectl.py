@@ -41,7 +41,7 @@ def test_each_kubectl_speaks_its_own_protocol(kubectl: Any, sleeper: str, caplog
     """What the other tests rely on: kubectl 1.32 would fall back to SPDY quietly."""
     with caplog.at_level(logging.DEBUG, "kubelet.server.handler"):
         assert kubectl.run("exec", sleeper, "--", "true").returncode == 0
-    method = "POST" if "kubectl120" in kubectl.base[0] else "GET"
+    method = "POST" if kubectl.generation == "1.20" else "GET"
     assert f'"{method} /exec/default/{sleeper}/main' in caplog.text
 
 
