@@ -191,9 +191,7 @@ class Agent:
     def _source_changed(self, kind: str, old: Object | None, new: Object | None) -> None:
         source = new or old or {}
         namespace, _, name = key(source).rpartition("/")
-        self._workers.refresh(
-            lambda pod: pod["metadata"]["namespace"] == namespace and (kind, name) in references(pod)
-        )
+        self._workers.refresh(lambda pod: pod["metadata"]["namespace"] == namespace and (kind, name) in references(pod))
 
     # PodHost
 
@@ -255,5 +253,3 @@ def _stand_in(uid: str, found: list[Container]) -> Object:
             "containers": [{"name": c.name, "image": c.image} for c in found if not c.sandbox],
         },
     }
-
-

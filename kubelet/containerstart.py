@@ -83,9 +83,7 @@ class ContainerStart:
         text = f"Back-off restarting failed container {name} in pod {pods.title(state.pod)}"
         self._tools.events.container(state.pod, name, "Warning", "BackOff", text)
 
-    def _planned(
-        self, state: PodState, container: pods.Spec, sandbox: Container, attempt: int
-    ) -> ContainerPlan | None:
+    def _planned(self, state: PodState, container: pods.Spec, sandbox: Container, attempt: int) -> ContainerPlan | None:
         name = container["name"]
         try:
             image = self._images.get(state, container)
@@ -139,9 +137,7 @@ class ContainerStart:
             log.info("Pod %s: started container %s", pods.path(state.pod), name)
         return tools.runtime.inspect(container_id)
 
-    def _failed(
-        self, state: PodState, name: str, reason: str, message: str, retry: float, *, shown: str = ""
-    ) -> None:
+    def _failed(self, state: PodState, name: str, reason: str, message: str, retry: float, *, shown: str = "") -> None:
         log.warning("Pod %s, container %s: %s: %s", pods.path(state.pod), name, reason, message)
         self._tools.events.container(state.pod, name, "Warning", "Failed", f"Error: {shown or message}")
         state.errors[name] = StartError(reason, message, time.time() + retry)

@@ -96,9 +96,7 @@ class NodeAgent:
             return
         body = {"metadata": {"uid": self._node["metadata"]["uid"]}, "status": status}
         try:
-            self._node = self._client.patch(
-                NODES, self._config.name, "", body, type="strategic", subresource="status"
-            )
+            self._node = self._client.patch(NODES, self._config.name, "", body, type="strategic", subresource="status")
         except NotFound:
             log.warning("The node object %s is gone; registering again", self._config.name)
             self._node = None
@@ -187,9 +185,7 @@ def node_object(config: NodeConfig) -> Object:
     }
 
 
-def node_status(
-    node: Object, health: Health, config: NodeConfig, facts: dict[str, Any], now: str
-) -> dict[str, Any]:
+def node_status(node: Object, health: Health, config: NodeConfig, facts: dict[str, Any], now: str) -> dict[str, Any]:
     return {
         "addresses": [
             {"type": "InternalIP", "address": config.ip},

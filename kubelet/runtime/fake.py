@@ -153,9 +153,7 @@ class FakeRuntime:
         self._streams.append(stream)
         return self._follow(stream, stop)
 
-    def _follow(
-        self, stream: queue.SimpleQueue[RuntimeEvent | None], stop: threading.Event
-    ) -> Iterator[RuntimeEvent]:
+    def _follow(self, stream: queue.SimpleQueue[RuntimeEvent | None], stop: threading.Event) -> Iterator[RuntimeEvent]:
         while not stop.is_set():
             event = stream.get()
             if event is None:

@@ -93,9 +93,7 @@ def wait_until(test: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_healthy_pods_are_left_alone(
-    fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any, *, restart: bool
-) -> None:
+def test_healthy_pods_are_left_alone(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any, *, restart: bool) -> None:
     """By a new kubelet, and when the runtime was away for a moment."""
     fake_kubelet.run()
     pod = fake_kubelet.wait_ready()
