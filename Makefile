@@ -27,7 +27,7 @@ walkthrough: .venv/made ## Play the article, command by command, and compare
 	@$(BIN)/python demo/play.py
 
 notebook: .venv/dev ## The walk-through as a notebook, in the browser
-	@$(BIN)/jupyter lab demo/walkthrough.ipynb
+	@$(BIN)/jupyter lab --allow-root demo/walkthrough.ipynb
 
 test: lint unit golden tools integration e2e ## Everything below: lint to e2e
 

@@ -22,7 +22,7 @@ from machinery.objects import Object, get_condition
 from machinery.resources import NODES
 
 RETRY_SECONDS = 0.02  # a port that is not open yet gives no event to wait for
-GIVE_UP_RESTARTS = 5
+GIVE_UP_FAILURES = 5
 
 
 class NotWell(ClusterError):
@@ -86,7 +86,7 @@ def give_up_early(state: State) -> None:
 
 
 def _dying(state: State) -> str:
-    return next((row.name for row in table.read(state) if row.restarts >= GIVE_UP_RESTARTS and not row.runs), "")
+    return next((row.name for row in table.read(state) if row.failures >= GIVE_UP_FAILURES and not row.runs), "")
 
 
 def node_ready(node: Object) -> bool:

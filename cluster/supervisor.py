@@ -53,7 +53,8 @@ class Child:
 
     def row(self) -> table.Row:
         start = start_ticks(self.pid) if self.pid else None
-        return table.Row(self.component.name, self.pid, start or 0, self.since, self.restarts, self.last_end)
+        name = self.component.name
+        return table.Row(name, self.pid, start or 0, self.since, self.restarts, self.failures, self.last_end)
 
 
 class Supervisor:

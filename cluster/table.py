@@ -16,6 +16,7 @@ class Row(NamedTuple):
     start: int  # clock ticks after boot
     since: float  # seconds since the epoch
     restarts: int
+    failures: int  # in a row, each soon after its start
     last_end: str  # how it ended the last time
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import os
+import pwd
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +79,14 @@ def test_a_context_that_the_user_selected_since_then_stays_selected(state: State
     users().write_text(yaml.safe_dump({**merged, "current-context": "third"}))
     kubeconfigs.unmerge(record)
     assert yaml.safe_load(users().read_text())["current-context"] == "third"
+
+
+def test_under_sudo_it_is_the_file_of_the_person_who_typed_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", "/root-or-so")
+    assert users() == Path("/root-or-so/.kube/config")
+    monkeypatch.setenv("SUDO_UID", str(os.getuid()))
+    assert users() == Path(pwd.getpwuid(os.getuid()).pw_dir, ".kube", "config")
 
 
 def test_nothing_to_remove_changes_nothing(state: State) -> None:
