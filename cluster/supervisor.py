@@ -54,7 +54,7 @@ class Child:
     def row(self) -> table.Row:
         start = start_ticks(self.pid) if self.pid else None
         name = self.component.name
-        return table.Row(name, self.pid, start or 0, self.since, self.restarts, self.failures, self.last_end)
+        return table.Row(name, self.pid, start or 0, self.since, self.restarts, self.last_end, self.failures)
 
 
 class Supervisor:

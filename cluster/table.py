@@ -16,8 +16,8 @@ class Row(NamedTuple):
     start: int  # clock ticks after boot
     since: float  # seconds since the epoch
     restarts: int
-    failures: int  # in a row, each soon after its start
     last_end: str  # how it ended the last time
+    failures: int = 0  # in a row, each soon after its start
 
     @property
     def runs(self) -> bool:
