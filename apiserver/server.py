@@ -17,6 +17,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.http import message
 from gunicorn.workers import gthread
 
 from apiserver import schema
@@ -40,6 +41,8 @@ KEEPALIVE = 100
 GRACE = 2
 LINGER = 0.2
 HEADER_LIMIT = 64 * 1024
+# kubectl exec sends its command in the URL: upstream takes 1 MB there, gunicorn by itself 8 KB.
+LINE_LIMIT = 256 * 1024
 
 
 class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -67,7 +70,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "graceful_timeout": GRACE,
             "timeout": 60,
             "backlog": 1024,
-            "limit_request_line": 8190,
+            "limit_request_line": LINE_LIMIT,
             "limit_request_field_size": HEADER_LIMIT,
             "control_socket_disable": True,
             "forwarded_allow_ips": "",  # no proxy stands before this server that could be believed
@@ -85,6 +88,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
                 "do_handshake_on_connect": False,  # the socket's own time-out is set only after wrapping
                 "ssl_context": lambda _config, _default: self._tls.context() if self._tls else None,
             }
+        message.MAX_REQUEST_LINE = LINE_LIMIT
         for name, value in settings.items():
             self.cfg.set(name, value)
 
@@ -133,7 +137,7 @@ class _Logger(Logger):  # type: ignore[misc]
         self.cfg = cfg
         self._access_log_enabled = False
         self.error_log.propagate = True
-        self.error_log.setLevel(logging.WARNING)
+        self.error_log.setLevel(logging.DEBUG if self.error_log.root.level == logging.DEBUG else logging.ERROR)
 
 
 def serve(config: Config) -> None:
