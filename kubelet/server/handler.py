@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from docker.errors import NotFound as DockerNotFound
 from requests import RequestException
 
-from kubelet.server import execute, logs, podnetwork, portforward, upgrade
+from kubelet.server import execute, logs, nodelogs, podnetwork, portforward, upgrade
 from kubelet.server.connection import Connection
 from kubelet.server.dockerstream import DockerError
 from kubelet.server.host import PodHost
@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _IDLE_SECONDS = 90.0  # between requests on a kept-alive connection
 _HEADER_SECONDS = 10.0
+_LINE_LIMIT = 256 * 1024
 _LINGER_SECONDS = 2.0  # for the client of a stream to close its end, too
 _ADMINISTRATORS = "system:masters"
+_CHUNK = 65536
 _VERBS = {"GET": "get", "POST": "create"}
 
 
@@ -56,17 +58,20 @@ class Handler(BaseHTTPRequestHandler):
         """The server closes the connection."""
 
     def handle_one_request(self) -> None:
+        self.close_connection, self._answered = True, False
         self.conn.deadline = time.monotonic() + _IDLE_SECONDS
-        self._answered = False
-        super().handle_one_request()
-
-    def parse_request(self) -> bool:
+        # The command of an exec is in this line; http.server's own way ends at 64 KB.
+        self.raw_requestline = self.conn.readline(_LINE_LIMIT)
         self.conn.deadline = time.monotonic() + _HEADER_SECONDS
-        parsed = super().parse_request()
+        if not self.raw_requestline.endswith(b"\n") or not self.parse_request():
+            return
         self.conn.deadline = None
-        return parsed
+        if self.command in _VERBS:
+            self._answer()
+        else:
+            self._reply(405, "only GET and POST are served\n")
 
-    def do_GET(self) -> None:
+    def _answer(self) -> None:
         try:
             self._skip_body()
             self._authorize()
@@ -82,8 +87,6 @@ class Handler(BaseHTTPRequestHandler):
             _LOG.info("%s %s: %s", self.command, urlsplit(self.path).path, error)
             self.close_connection = True
 
-    do_POST = do_GET  # noqa: N815 (the name that http.server looks for)
-
     def _skip_body(self) -> None:
         """No endpoint reads a body, and what is left of one would be taken for the next request."""
         length = self.headers.get("Content-Length", "0")
@@ -93,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
     def _authorize(self) -> None:
         subject: list[tuple[str, str]] = [names[0] for names in cast(Any, self.conn.peer_certificate())["subject"]]
         if ("organizationName", _ADMINISTRATORS) not in subject:
-            user, verb = dict(subject).get("commonName", ""), _VERBS.get(self.command, "")
+            user, verb = dict(subject).get("commonName", ""), _VERBS[self.command]
             raise Forbidden(f"Forbidden (user={user}, verb={verb}, resource=nodes, subresource=proxy)")
 
     def _route(self) -> None:
@@ -110,6 +113,8 @@ class Handler(BaseHTTPRequestHandler):
         }
         if url.path == "/stats/summary":
             return self._json(self.server.statistics.summary(self.server.host))
+        if url.path.startswith("/logs/"):
+            return self._node_logs(unquote(url.path.removeprefix("/logs/")))
         endpoint = endpoints.get((parts[0], len(parts) - 1))
         if endpoint is None:
             raise NotFound("404 page not found")
@@ -162,6 +167,16 @@ class Handler(BaseHTTPRequestHandler):
             self.conn.send(b"0\r\n\r\n")
         else:
             self.close_connection = True
+
+    def _node_logs(self, path: str) -> None:
+        found = nodelogs.find(path)
+        if found.is_dir():
+            return self._reply(200, nodelogs.listing(found), "text/html; charset=utf-8")
+        with nodelogs.open_file(found) as file:
+            write = self._begin_stream("text/plain; charset=utf-8")
+            while data := file.read(_CHUNK):
+                write(data)
+            return self._end_stream(whole=True)
 
     def _exec(self, namespace: str, pod: str, container: str) -> None:
         options = execute.StreamOptions.from_query(self._query)

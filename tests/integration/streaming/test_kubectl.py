@@ -52,6 +52,11 @@ def test_exec_keeps_stdout_and_stderr_apart_and_tells_the_exit_code(kubectl: Any
     assert done.stderr == b"err\ncommand terminated with exit code 3\n"
 
 
+def test_a_long_command_is_passed_whole(kubectl: Any, sleeper: str) -> None:
+    text = "a" * 60_000
+    assert kubectl.run("exec", sleeper, "--", "echo", text).stdout.decode() == text + "\n"
+
+
 def test_exec_passes_stdin_and_its_end(kubectl: Any, sleeper: str) -> None:
     done = kubectl.run("exec", "-i", sleeper, "--", "sh", "-c", "cat; echo end", stdin=b"some\ninput\n")
     assert (done.returncode, done.stdout) == (0, b"some\ninput\nend\n")

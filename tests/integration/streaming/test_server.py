@@ -98,6 +98,17 @@ def test_refusals(ask: Any, web: str, path: str, code: int, words: bytes) -> Non
     assert ask("GET", path) == (code, words)
 
 
+def test_the_nodes_own_logs(ask: Any) -> None:
+    code, page = ask("GET", "/logs/")
+    assert code == 200 and b'<a href="' in page
+    assert ask("GET", "/logs/../../etc/passwd")[0] == 404
+    assert ask("GET", "/logs/%2e%2e/%2e%2e/etc/passwd")[0] == 404
+
+
+def test_other_methods_are_refused(ask: Any) -> None:
+    assert ask("DELETE", "/pods")[0] == 405
+
+
 def test_an_exec_without_upgrade_is_refused(ask: Any, web: str) -> None:
     code, words = ask("POST", "/exec/default/served/main?command=ls&output=1")
     assert code == 400 and words.startswith(b"unable to upgrade")

@@ -1,0 +1,36 @@
+"""The node's log folder: what is in it, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kubelet.server.nodelogs import find, listing
+from machinery.errors import NotFound
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "log"
+    (root / "pods").mkdir(parents=True)
+    (root / "a <b>.log").write_text("x")
+    (tmp_path / "secret").write_text("x")
+    (root / "way-out").symlink_to(tmp_path / "secret")
+    return root
+
+
+def test_files_and_folders(root: Path) -> None:
+    assert find("", root) == find("/", root) == root.resolve()
+    assert find("pods/", root).name == "pods"
+    assert find("a <b>.log", root).read_text() == "x"
+
+
+@pytest.mark.parametrize("path", ["../secret", "pods/../../secret", "/etc/passwd", "way-out", "gone"])
+def test_what_is_not_below_the_root_is_not_there(root: Path, path: str) -> None:
+    with pytest.raises(NotFound):
+        find(path, root)
+
+
+def test_a_page_of_links(root: Path) -> None:
+    assert '<a href="a%20%3Cb%3E.log">a &lt;b&gt;.log</a>\n<a href="pods/">pods/</a>' in listing(root)
