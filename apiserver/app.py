@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 from flask import Flask, Response, request
+from gunicorn.http.errors import ParseException
 
 from apiserver.assembly import Server
 from apiserver.authz import authorize, impersonated
@@ -130,10 +131,12 @@ def read_body(environ: Mapping[str, Any]) -> bytes:
         return b""
     try:
         body: bytes = environ["wsgi.input"].read(int(length) if length else BODY_LIMIT + 1)
-    except OSError as error:
+    except (OSError, ParseException) as error:
         raise BadRequest(f"the request's body could not be read: {error}") from None
     if len(body) > BODY_LIMIT:
         raise too_large
+    if length and len(body) < int(length):
+        raise BadRequest(f"the request's body ended after {len(body)} of {length} bytes")
     return body
 
 

@@ -11,14 +11,31 @@ from __future__ import annotations
 import os
 import select
 import signal
+from http import HTTPStatus
 from typing import Any
 
+import orjson
 from gunicorn import util
 from gunicorn.http import wsgi
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
 from gunicorn.workers.gthread import ThreadWorker
+
+from machinery.errors import ApiError
 
 # Long enough for a client that works through a list, short enough not to hold up a stop.
 STAY_MILLISECONDS = 200
+_CODES: dict[type[BaseException], int] = {
+    LimitRequestLine: 414,
+    LimitRequestHeaders: 431,
+    ExpectationFailed: 417,
+    UnsupportedTransferCoding: 501,
+}
 # Above this, joining head and body costs more than sending them one by one.
 _JOIN_LIMIT = 64 * 1024
 
@@ -62,6 +79,25 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if hasattr(body, "close"):
                 body.close()
         return not response.should_close()
+
+    def handle_error(self, request: Any, client: Any, addr: Any, error: BaseException) -> None:
+        """What never becomes a request is answered with a Status too."""
+        code, reason, text = 500, "InternalError", "Internal error occurred"
+        if isinstance(error, ParseException | OSError):
+            code = next((code for cls, code in _CODES.items() if isinstance(error, cls)), 400)
+            reason, text = "BadRequest", f"the request cannot be read: {error}"
+            self.log.debug("a request that cannot be read, from %s: %s", addr, error)
+        else:
+            self.log.exception("an unexpected error beside the application")
+        body = orjson.dumps(ApiError(text, code=code, reason=reason).status())
+        head = (
+            f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            util.write_nonblock(client, head.encode("latin-1") + body)
+        except OSError as gone:
+            self.log.debug("nobody is there to hear of it: %s", gone)
 
 
 class Response(wsgi.Response):  # type: ignore[misc]

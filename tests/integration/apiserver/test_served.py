@@ -163,6 +163,34 @@ def test_chunked_bodies(served: Any) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("request_bytes", "code"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /version HTTP/1.1\r\nbad header: x\r\n\r\n", 400),
+        (b"GET /" + b"x" * 70000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET /version HTTP/1.1\r\nA: " + b"x" * 70000 + b"\r\n\r\n", 431),
+        (
+            b"POST /api/v1/namespaces HTTP/1.1\r\nAuthorization: Bearer admin-token\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+            400,
+        ),
+    ],
+)
+def test_what_is_no_request_is_answered_with_a_status(served: Any, request_bytes: bytes, code: int) -> None:
+    raw = socket.create_connection(("127.0.0.1", served.port), timeout=10)
+    with served.pki.client_context().wrap_socket(raw, server_hostname="127.0.0.1") as connection:
+        connection.sendall(request_bytes)
+        answer = b""
+        while b"\r\n\r\n" not in answer or not answer.endswith(b"}"):
+            part = connection.recv(65536)
+            assert part, answer
+            answer = answer.rstrip(b"\n") + part
+            answer = answer.rstrip(b"\n")
+    assert answer.startswith(b"HTTP/1.1 %d " % code), answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["kind"] == "Status"
+
+
 def test_a_large_answer_and_a_small_one_on_one_connection(served: Any) -> None:
     connection = served.connect()
     assert served("GET", "/openapi/v2", connection=connection).code == 200
