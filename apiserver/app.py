@@ -149,7 +149,7 @@ def error_response(error: Exception) -> Response:
     elif isinstance(error, StoreError):
         error = InternalError(str(error))
     elif not isinstance(error, ApiError):
-        log.exception("an unexpected error")
+        log.error("an unexpected error", exc_info=error)
         error = InternalError(f"Internal error occurred: {type(error).__name__}: {error}")
     headers = {"Content-Type": "application/json"}
     if error.retry_after:
