@@ -18,8 +18,10 @@ from machinery.resources import CONFIG_MAPS, PODS, SECRETS
 
 pytestmark = pytest.mark.docker
 
-# Ends at once when it is told to, as a well-behaved program does.
-POLITE = ["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]
+# Ends at once when it is told to, as a well-behaved program does. (A shell's ``wait`` may miss a signal that comes just
+# before it.)
+LOOP = "while true; do sleep 0.1; done"
+POLITE = ["sh", "-c", f"trap 'exit 0' TERM; {LOOP}"]
 
 
 def text_of(runtime: DockerRuntime, pod: Any, name: str = "c") -> str:
@@ -68,7 +70,7 @@ def test_start_and_prompt_end(kubelet: Any, docker_runtime: DockerRuntime, api: 
 
 def test_signal_before_the_handler_is_there(kubelet: Any, api: Any) -> None:
     """The kernel drops a SIGTERM to a process 1 that has no handler yet."""
-    kubelet.run(container=script("sleep 2; trap 'exit 0' TERM; sleep 1000 & wait"))
+    kubelet.run(container=script(f"sleep 2; trap 'exit 0' TERM; {LOOP}"))
     kubelet.wait_ready()
     began = time.monotonic()
     api.delete(PODS, "p", "ns", grace_period=60)
@@ -288,7 +290,7 @@ def test_hooks(kubelet: Any, api: Any, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     kubelet.run(
         container={
-            **script("trap 'echo -n term. >> /v/log; exit 0' TERM; sleep 1000 & wait"),
+            **script(f"trap 'echo -n term. >> /v/log; exit 0' TERM; {LOOP}"),
             "volumeMounts": [{"name": "v", "mountPath": "/v"}],
             "lifecycle": {
                 "postStart": {"exec": {"command": ["sh", "-c", "echo -n post. >> /v/log"]}},
