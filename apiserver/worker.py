@@ -8,9 +8,7 @@ GET (345 instead of 430 µs, everything included).
 
 from __future__ import annotations
 
-import os
 import select
-import signal
 from http import HTTPStatus
 from typing import Any
 
@@ -49,13 +47,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             keep = super().handle(conn)
             if keep is not True or conn.is_http2 or not self.alive or not _has_more(conn):
                 return keep
-
-    def is_parent_alive(self) -> bool:
-        """A worker whose parent was killed stops as if it had been told to, and leaves the port to its successor."""
-        alive = bool(super().is_parent_alive())
-        if not alive:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return alive
 
     def handle_request(self, request: Any, conn: Any) -> bool:
         """Runs the application for one request and tells whether the connection may serve another."""

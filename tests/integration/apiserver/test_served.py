@@ -254,6 +254,16 @@ def test_stops_at_once_with_open_watches(etcd: Any, start_served: Any) -> None:
         connection.close()
 
 
+def test_workers_leave_when_their_parent_is_killed(etcd: Any, start_served: Any) -> None:
+    served = start_served(etcd)
+    watch = served.connect()
+    watch.request("GET", f"{CMS}?watch=1", headers={"Authorization": "Bearer admin-token"})
+    watch.getresponse()
+    workers = served.workers()
+    served.process.kill()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 5)
+
+
 def test_a_killed_worker_loses_nothing(own_etcd: Any, start_served: Any) -> None:
     served = start_served(own_etcd)
     acknowledged: list[str] = []
