@@ -19,9 +19,10 @@ from cluster.processes import Process
 from cluster.settings import REPOSITORY, State
 
 CACHE = REPOSITORY / ".cache"
-# The generations: from Debian 12's own to the newest that the cluster must serve.
-OLD = 23
-GENERATIONS = {"1.20": (0, OLD), "1.32": (32, 99)}
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+# The generations of kubectl that the cluster must serve, each with its minor versions, and the Debian release and
+# package that have one.
+GENERATIONS = {"1.20": (0, 23, "bookworm", "kubernetes-client"), "1.32": (32, 99, "trixie", "kubectl")}
 
 
 T = TypeVar("T")
@@ -130,32 +131,45 @@ def installed_kubectls() -> list[Path]:
     return [path for path in dict.fromkeys(found) if re.fullmatch(r"kubectl[.\d-]*", path.name)]
 
 
-def debians_kubectl() -> Path | None:
-    """Debian's, unpacked beside the repository's other caches: where the installed one is of another origin."""
-    folder = CACHE / "kubectl"
+def debians_kubectl(suite: str, package: str) -> Path | None:
+    """The kubectl of one of Debian's releases, unpacked into the cache; nothing of it is installed.
+
+    apt gets a list of sources and a state of its own for this, with the mirror that the machine uses anyway.
+    """
+    folder = CACHE / "kubectl" / suite
     binary = folder / "usr" / "bin" / "kubectl"
-    if not binary.exists() and shutil.which("apt-get"):
-        folder.mkdir(parents=True, exist_ok=True)
-        download = ["apt-get", "download", "kubernetes-client"]
-        if subprocess.run(download, cwd=folder, capture_output=True, check=False).returncode != 0:
-            subprocess.run(["apt-get", "update"], capture_output=True, check=False)
-            subprocess.run(download, cwd=folder, capture_output=True, check=False)
-        for package in folder.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", package, folder], check=True)
+    if not binary.exists() and (mirror := _mirror()):
+        (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+        (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror} {suite} main\n")
+        settings = {
+            "Dir::Etc::SourceList": "sources.list",
+            "Dir::Etc::SourceParts": "none",
+            "Dir::State::Lists": "lists",
+        }
+        options = [f"--option={name}={folder / value}" for name, value in settings.items()]
+        for words in (["update"], ["download", package]):
+            subprocess.run(["apt-get", *options, *words], cwd=folder, capture_output=True, check=False)
+        for archive in folder.glob("*.deb"):
+            subprocess.run(["dpkg", "-x", archive, folder], check=True)
     return binary if binary.exists() else None
+
+
+def _mirror() -> str:
+    """Where this machine gets Debian's packages from; empty when it is no Debian."""
+    if shutil.which("apt-get") is None:
+        return ""
+    command = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Origin: Debian"]
+    sites = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    return next((site for site in sites if "security" not in site), "")
 
 
 def kubectls() -> dict[str, Path]:
     """Generation → the oldest binary of it, for those that this machine has or can get."""
-    versions = [(version, path) for path in installed_kubectls() if (version := minor(path)) is not None]
-    if not any(version <= OLD for version, _ in versions):
-        debian = debians_kubectl()
-        version = minor(debian) if debian else None
-        if debian is not None and version is not None:
-            versions.append((version, debian))
+    installed = [(version, path) for path in installed_kubectls() if (version := minor(path)) is not None]
     chosen: dict[str, Path] = {}
-    for name, (low, high) in GENERATIONS.items():
-        fitting = sorted((version, path) for version, path in versions if low <= version <= high)
-        if fitting:
-            chosen[name] = fitting[0][1]
+    for name, (low, high, suite, package) in GENERATIONS.items():
+        fitting = sorted((version, path) for version, path in installed if low <= version <= high)
+        found = fitting[0][1] if fitting else debians_kubectl(suite, package)
+        if found is not None:
+            chosen[name] = found
     return chosen
