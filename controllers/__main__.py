@@ -28,6 +28,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     component.add_healthz(parser, "127.0.0.1:10257")
     parser.add_argument("--root-ca-file", metavar="FILE", default="", help="certificate authority for pods to trust")
     parser.add_argument(
+        "--legacy-service-account-tokens",
+        action="store_true",
+        help="give each service account a Secret with a lasting token, as upstream did before v1.24",
+    )
+    parser.add_argument(
         "--controllers",
         metavar="LIST",
         default="*",
@@ -76,6 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         component.fatal(f"--root-ca-file: there is no file {given.root_ca_file}")
     options = Options(
         root_ca_file=given.root_ca_file,
+        legacy_service_account_tokens=given.legacy_service_account_tokens,
         node_monitor_grace_period=given.node_monitor_grace_period,
         terminated_pod_gc_threshold=given.terminated_pod_gc_threshold,
         concurrent_gc_syncs=given.concurrent_gc_syncs,

@@ -39,6 +39,7 @@ class Options:
     """What the command line says; durations in seconds. Defaults are upstream's."""
 
     root_ca_file: str = ""
+    legacy_service_account_tokens: bool = False
     node_monitor_grace_period: float = 40.0
     terminated_pod_gc_threshold: int = 12500
     concurrent_gc_syncs: int = 4

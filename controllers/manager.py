@@ -19,6 +19,7 @@ CLOSING = 0.5
 # Upstream's names, and where each is; imported only if it runs.
 CONTROLLERS = {
     "serviceaccount-controller": "serviceaccount:ServiceAccountController",
+    "serviceaccount-token-controller": "serviceaccounttokens:ServiceAccountTokens",
     "root-ca-certificate-publisher-controller": "rootca:RootCAController",
     "replicationcontroller-controller": "replicationcontroller:ReplicationManager",
     "scheduler": "scheduler:Scheduler",
@@ -34,6 +35,7 @@ CONTROLLERS = {
 # The names that upstream had before, still understood.
 ALIASES = {
     "serviceaccount": "serviceaccount-controller",
+    "serviceaccount-token": "serviceaccount-token-controller",
     "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
     "replicationcontroller": "replicationcontroller-controller",
     "endpointslice": "endpointslice-controller",

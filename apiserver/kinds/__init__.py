@@ -14,6 +14,7 @@ from apiserver.kinds.reviews import SELF_SUBJECT_REVIEWS, TOKEN_REVIEWS
 from apiserver.kinds.secrets import SECRETS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
 from apiserver.kinds.services import SERVICES
+from apiserver.kinds.workloads import WORKLOADS
 
 ROWS: tuple[Kind, ...] = (
     BINDINGS,
@@ -27,6 +28,7 @@ ROWS: tuple[Kind, ...] = (
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
+    *WORKLOADS,
     SELF_SUBJECT_REVIEWS,
     TOKEN_REVIEWS,
     LEASES,

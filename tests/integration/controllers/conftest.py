@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from controllers.context import Context, Options
 from controllers.manager import CONTROLLERS, Manager
@@ -48,6 +50,9 @@ class ControlPlane:
         self.token_file.write_text(f'{TOKEN},admin,admin,"system:masters"\n')
         self.ca_file = folder / "ca.crt"
         self.ca_file.write_text("-----BEGIN CERTIFICATE-----\n")
+        self.key_file = folder / "sa.key"
+        key = ec.generate_private_key(ec.SECP256R1())
+        self.key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def spawn(self, name: str, command: list[str], cwd: Path) -> None:
@@ -75,6 +80,8 @@ class ControlPlane:
             "--bind-address=127.0.0.1",
             f"--secure-port={self.port}",
             f"--token-auth-file={self.token_file}",
+            f"--service-account-key-file={self.key_file}",
+            f"--service-account-signing-key-file={self.key_file}",
             "--workers=1",
         ]
         self.spawn("apiserver", [sys.executable, "-m", "apiserver", *flags], Path(__file__).parents[3])
@@ -239,7 +246,9 @@ def manager(plane: ControlPlane) -> Iterator[Manager]:
     """All controllers, running."""
     stop = threading.Event()
     client = plane.client()
-    options = Options(root_ca_file=str(plane.ca_file), node_monitor_grace_period=3600)
+    options = Options(
+        root_ca_file=str(plane.ca_file), legacy_service_account_tokens=True, node_monitor_grace_period=3600
+    )
     made = Manager(Context(client, Informers(client), options), CONTROLLERS)
     made.start(stop)
     yield made
