@@ -115,7 +115,8 @@ def now_micro() -> str:
 
 def format_time(time: datetime) -> str:
     """A time as ``metav1.Time`` is written."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # isoformat and not strftime: before the year 1000 (Go's zero time) that writes fewer than four digits.
+    return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:

@@ -27,7 +27,7 @@ _RANGES = [("month", 5, 1, 12), ("day", 8, 1, 31), ("hour", 11, 0, 23), ("minute
 
 def time(text: str) -> str:
     """A ``metav1.Time``: RFC 3339 in, UTC in whole seconds out."""
-    return _parse_time(text, _SECONDS_LAYOUT).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _written(_parse_time(text, _SECONDS_LAYOUT), "seconds")
 
 
 def micro_time(text: str) -> str:
@@ -36,7 +36,12 @@ def micro_time(text: str) -> str:
     if not re.fullmatch(r"\.\d{6}", _TIME.fullmatch(text)[1] or ""):  # type: ignore[index]  # it has just matched
         rest = text[19:]
         raise ValueError(f"{_parsing(text, _MICRO_LAYOUT)}: cannot parse {quote(rest)} as {quote('.000000')}")
-    return parsed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _written(parsed, "microseconds")
+
+
+def _written(moment: datetime, precision: str) -> str:
+    """With the year in four digits, which strftime does not give before the year 1000."""
+    return moment.replace(tzinfo=None).isoformat(timespec=precision) + "Z"
 
 
 def _parse_time(text: str, layout: str) -> datetime:

@@ -225,6 +225,15 @@ def test_micro_times_have_six_decimals(leases: Kind) -> None:
     assert refused(leases, {"spec": {"renewTime": "2024-01-01T00:00:00Z"}}).endswith('cannot parse "Z" as ".000000"')
 
 
+def test_years_have_four_digits(leases: Kind) -> None:
+    """Upstream's suite makes leases of the year 1, and its clients refuse a shorter year."""
+    times = {"acquireTime": "0001-01-01T00:00:02.000000Z", "renewTime": "0001-01-01T00:00:05.000000Z"}
+    lease = {"metadata": {"creationTimestamp": "0001-01-01T00:00:00Z"}, "spec": times}
+    obj, _ = decode(leases, lease)
+    assert obj["spec"] == times
+    assert obj["metadata"]["creationTimestamp"] == "0001-01-01T00:00:00Z"
+
+
 @pytest.mark.parametrize(
     ("text", "position"), [("%%%", 0), ("YWJ", 0), ("YWJjZ", 4), ("YWJj!", 4), ("====", 0), ("YWJjé", 4)]
 )

@@ -45,6 +45,7 @@ def test_times():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", objects.now())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", objects.now_micro())
     assert objects.format_time(objects.parse_time("2026-01-01T02:00:00.5+02:00")) == "2026-01-01T00:00:00Z"
+    assert objects.format_time(objects.parse_time("0001-01-01T00:00:00Z")) == "0001-01-01T00:00:00Z"
     with pytest.raises(ValueError, match="no zone"):
         objects.parse_time("2026-01-01T00:00:00")
 
