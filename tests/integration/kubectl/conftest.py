@@ -87,4 +87,4 @@ def kubectl(
 def is_new(kubectl: Kubectl) -> bool:
     """Whether this kubectl leaves validation to the server."""
     version = harness.minor(kubectl.path)
-    return version is not None and version > harness.OLD
+    return version is not None and version >= harness.GENERATIONS["1.32"][0]
