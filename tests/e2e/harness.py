@@ -147,6 +147,7 @@ def debians_kubectl(suite: str, package: str) -> Path | None:
             "Dir::State::Lists": "lists",
         }
         options = [f"--option={name}={folder / value}" for name, value in settings.items()]
+        options.append("--option=Dir::State::Status=/dev/null")  # else an installed one of another release is preferred
         for words in (["update"], ["download", package]):
             subprocess.run(["apt-get", *options, *words], cwd=folder, capture_output=True, check=False)
         for archive in folder.glob("*.deb"):

@@ -186,13 +186,14 @@ class Pki:
         self.ca = folder / "ca.crt"
         self.account_key = folder / "accounts.key"
         self._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
-                      "ca.key", "-out", "ca.crt", "-subj", "/CN=test-ca", "-days", "2")  # fmt: skip
+                      "ca.key", "-out", "ca.crt", "-subj", "/CN=test-ca", "-days", "2",
+                      "-addext", "keyUsage=critical,keyCertSign,cRLSign")  # fmt: skip
         self._openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "accounts.key")
         self.issue("server", "/CN=apiserver")
         self.issue("admin", "/O=system:masters/CN=admin")
 
     def issue(self, name: str, subject: str) -> None:
-        (self.folder / "extensions").write_text("subjectAltName=IP:127.0.0.1")
+        (self.folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
         self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
                       f"{name}.key", "-out", f"{name}.csr", "-subj", subject)  # fmt: skip
         self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",

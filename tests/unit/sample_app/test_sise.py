@@ -31,7 +31,8 @@ def sise() -> ModuleType:
 
 class Running:
     def __init__(self, **environment: str) -> None:
-        with socket.create_server(("", 0)) as free:
+        # Looked for as sise will take it: on IPv4 and IPv6, and shared with nobody.
+        with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
             self.port = free.getsockname()[1]
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(PROGRAM)],
