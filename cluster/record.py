@@ -50,5 +50,9 @@ def write_json(path: Path, document: Any) -> None:
     """Replaces the file in one step, so that a reader never sees half of it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(document, indent=1) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(document, indent=1) + "\n")
+        temporary.replace(path)
+    except OSError:  # a full disk: take no more of it
+        temporary.unlink(missing_ok=True)
+        raise

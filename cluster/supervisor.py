@@ -8,10 +8,12 @@ One process, one thread, which sleeps in sigtimedwait() until a child ends, it i
 - A component that dies is started again after 0.1 s, doubled each time up to 10 s; ten good seconds reset that.
 - When the supervisor itself is killed, the kernel sends its children SIGTERM: nothing is left behind.
 - SIGTERM stops them in reverse order: etcd last, after the API server's last write.
+- A full disk does not end it: what it could not write down it writes as soon as there is room.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -31,6 +33,7 @@ HEALTHY_AFTER = 10.0
 STOP_SECONDS = 10.0
 LOG_LIMIT = 8 * 1024 * 1024  # of one file; there are two: the current and the one before
 LOG_CHECK_SECONDS = 60.0
+PUBLISH_AGAIN = 1.0  # after the table could not be written
 STOP_ORDER = (("proxy", "kubelet", "controllers"), ("apiserver",), ("etcd",))
 WAKING = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
@@ -62,6 +65,7 @@ class Supervisor:
         self.state = state
         self.children = [Child(component) for component in wanted]
         self.stopping = False
+        self.published = True  # the table on disk is as the children are
 
     def run(self) -> None:
         """Until SIGTERM."""
@@ -74,8 +78,12 @@ class Supervisor:
             if now >= next_check:
                 self.bound_logs()
                 next_check = now + LOG_CHECK_SECONDS
-            wake = min([next_check, *(child.due for child in self.children if not child.pid)])
-            self.wait(wake)
+            dues = [child.due for child in self.children if not child.pid]
+            if not self.published:
+                dues.append(now + PUBLISH_AGAIN)
+            self.wait(min([next_check, *dues]))
+            if not self.published:
+                self.publish()
         self.stop()
 
     def wait(self, until: float) -> None:
@@ -151,13 +159,25 @@ class Supervisor:
         say("stopped")
 
     def publish(self) -> None:
-        table.write(self.state, [child.row() for child in self.children])
+        try:
+            table.write(self.state, [child.row() for child in self.children])
+        except OSError as error:
+            if self.published:
+                say(f"cannot write {self.state.children}: {error}; trying again until it works")
+            self.published = False
+        else:
+            self.published = True
 
     def bound_logs(self) -> None:
         """A log that grew too long becomes the one before, and starts anew under the same open file."""
         for path in self.state.logs.glob("*.log"):
             if path.stat().st_size > LOG_LIMIT:
-                shutil.copyfile(path, path.with_suffix(".log.1"))
+                before = path.with_suffix(".log.1")
+                try:
+                    shutil.copyfile(path, before)
+                except OSError as error:
+                    before.unlink(missing_ok=True)
+                    say(f"cannot keep what {path} said before: {error}")
                 os.truncate(path, 0)
 
 
@@ -180,7 +200,10 @@ def _become(component: Component, log_path: Path) -> None:
 
 
 def say(text: str) -> None:
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} supervisor: {text}", file=sys.stderr, flush=True)
+    line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} supervisor: {text}\n"
+    # Past sys.stderr, whose buffer would keep a line that found the disk full and fail again with the next.
+    with contextlib.suppress(OSError):
+        os.write(2, line.encode())
 
 
 def environment(state: State) -> dict[str, str]:

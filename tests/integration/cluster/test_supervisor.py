@@ -98,6 +98,19 @@ def test_starts_again_what_is_killed(supervise: Supervise) -> None:
     assert second.last_end == "was killed by SIGKILL"
 
 
+def test_a_table_that_cannot_be_written_ends_nothing_and_is_written_later(supervise: Supervise) -> None:
+    running = supervise(etcd="echo up; exec sleep 100")
+    first = running.row("etcd")
+    table_path = running.state.children
+    in_the_way = table_path.with_name(f".{table_path.name}.{running.process.pid}")  # stands for a full disk
+    in_the_way.mkdir()
+    os.kill(first.pid, signal.SIGKILL)
+    eventually(lambda: running.log("etcd") == "up\nup\n")
+    assert running.process.poll() is None
+    in_the_way.rmdir()
+    assert running.row("etcd", lambda row: row.runs and row.pid != first.pid).restarts == 1
+
+
 def test_waits_longer_before_each_new_start(supervise: Supervise) -> None:
     running = supervise(etcd="date +%s%N; exit 7")
     running.row("etcd", lambda row: row.restarts >= 4)
