@@ -6,15 +6,28 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
+from cluster.errors import ClusterError
 from cluster.settings import HOME_VARIABLE, State, default_state
+from machinery.kubeconfig import KubeconfigError
 
 COMPONENTS = ("etcd", "apiserver", "controllers", "kubelet", "proxy", "supervisor")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Shows what a command cannot do as a line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ClusterError, KubeconfigError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -50,15 +63,10 @@ def up(state: State, timeout: float) -> None:
     """
     _need_root()
     from cluster import launch
-    from cluster.errors import ClusterError
     from cluster.progress import Progress
-    from machinery.kubeconfig import KubeconfigError
 
     progress = Progress()
-    try:
-        launch.up(state, progress, seconds=timeout)
-    except (ClusterError, KubeconfigError) as error:
-        raise click.ClickException(str(error)) from error
+    launch.up(state, progress, seconds=timeout)
     progress.line(f"Ready in {progress.seconds():.1f} s. What to type next:")
     progress.line("  kubectl get nodes")
     progress.line("  make walkthrough    plays the article, command by command")
@@ -71,13 +79,9 @@ def prepare(state: State) -> None:
     """Install the packages and start the Docker engine that a cluster needs, without starting one."""
     _need_root()
     from cluster import launch
-    from cluster.errors import ClusterError
     from cluster.progress import Progress
 
-    try:
-        launch.prepare(state, Progress())
-    except ClusterError as error:
-        raise click.ClickException(str(error)) from error
+    launch.prepare(state, Progress())
 
 
 @main.command()
@@ -98,13 +102,9 @@ def down(state: State, keep_images: bool) -> None:
     """Remove the cluster: processes, containers, rules, route, images, kubeconfig context and state."""
     _need_root()
     from cluster import teardown
-    from cluster.errors import ClusterError
     from cluster.progress import Progress
 
-    try:
-        teardown.down(state, Progress(), keep_images=keep_images)
-    except ClusterError as error:
-        raise click.ClickException(str(error)) from error
+    teardown.down(state, Progress(), keep_images=keep_images)
 
 
 @main.command()

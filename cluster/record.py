@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import ClusterError
 from cluster.settings import State
 
 
@@ -33,6 +34,11 @@ def load(state: State) -> Record | None:
         return Record(**json.loads(state.record.read_text()))
     except FileNotFoundError:
         return None
+    except (ValueError, TypeError) as error:
+        raise ClusterError(
+            f"{state.record} is damaged: {error}. Remove it, then `mini-minishift up`: "
+            "the objects are in etcd and stay, the pods' containers are made anew"
+        ) from error
 
 
 def save(state: State, record: Record) -> None:

@@ -59,7 +59,11 @@ def collect(state: State) -> Report | None:
     ]
     probes = {component.name: component for component in components(state, known)}
     for row in table.read(state):
-        trouble = health.probe(probes[row.name], state, api) if row.runs else f"not running, {row.last_end}"
+        trouble = (
+            health.probe(probes[row.name], state, api)
+            if row.runs
+            else ", ".join(filter(None, ["not running", row.last_end]))
+        )
         total = sum(memory(pid) for pid in children_of([row.pid])) if row.runs else 0
         parts.append(Part(row.name, row.pid, row.since, row.restarts, row.last_end, total, trouble))
     report = Report(parts, node=known.node)

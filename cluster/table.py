@@ -25,10 +25,10 @@ class Row(NamedTuple):
 
 
 def read(state: State) -> list[Row]:
-    """Empty when no supervisor runs."""
+    """Empty when no supervisor runs, or when what it wrote is damaged: it writes all of it at the next change."""
     try:
         return [Row(**row) for row in json.loads(state.children.read_text())]
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):
         return []
 
 
