@@ -18,7 +18,7 @@ VERSION: Object = {
     "major": "1",
     "minor": "32",
     "gitVersion": "v1.32.0",
-    "gitCommit": "",
+    "gitCommit": "70d3cc986aa8221cd1dfb1121852688902d3bf53",  # that of the tag v1.32.0: clients expect one
     "gitTreeState": "clean",
     "buildDate": "2024-12-11T17:59:15Z",
     "goVersion": "",

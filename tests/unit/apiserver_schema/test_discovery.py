@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from apiserver import discovery
 from apiserver.kind import Kind
 
@@ -69,3 +71,8 @@ def test_aggregated(pods: Kind, slices: Kind) -> None:
     assert others["apiVersion"] == "apidiscovery.k8s.io/v2beta1"
     assert [group["metadata"]["name"] for group in others["items"]] == ["discovery.k8s.io"]
     assert [version["version"] for version in others["items"][0]["versions"]] == ["v1", "v1beta1"]
+
+
+def test_the_version_names_a_commit() -> None:
+    """Upstream's conformance test of ``kubectl version`` wants one."""
+    assert re.fullmatch("[0-9a-f]{40}", discovery.VERSION["gitCommit"])
