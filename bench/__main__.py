@@ -22,7 +22,7 @@ import click
 
 from bench import api, floor, resources, table, walk
 from cluster import lock
-from cluster.settings import SANDBOX_IMAGE, SISE_IMAGE, State, default_state
+from cluster.settings import SANDBOX_IMAGE, SISE_IMAGE, default_state
 
 COMMAND = [sys.executable, "-m", "cluster"]
 
@@ -117,7 +117,7 @@ def lock_pid() -> int:
 def own_access() -> tuple[str, str]:
     """Kubeconfig and administrator's token of the cluster of ``make up``."""
     lock_pid()
-    state = State(default_state())
+    state = default_state()
     return str(state.kubeconfig), state.tokens.read_text().split(",", 1)[0]
 
 

@@ -21,6 +21,7 @@ from kubelet.runtime.protocol import Container, RuntimeUnavailable
 from kubelet.state import Failure, PodState, Verdict
 from kubelet.status import NodeFacts, status
 from kubelet.statuswriter import StatusWriter
+from kubelet.turns import Turns
 from machinery.controller import Controller
 from machinery.objects import Object
 from machinery.workqueue import WorkQueue
@@ -28,6 +29,9 @@ from machinery.workqueue import WorkQueue
 log = logging.getLogger(__name__)
 
 WORKERS = 10
+# Pods that have left the API and are swept away at once. Docker is busy with each for a good while, in which the pods
+# that people wait for would start later.
+SWEEPS = 2
 LONGEST_RETRY = 10.0
 # A plan that has not come to rest after so many rounds is made again later, so that no pod can hold a worker for ever.
 MOST_ROUNDS = 20
@@ -48,6 +52,7 @@ class PodWorkers:
         self._lock = threading.Lock()
         self._records: dict[str, _Record] = {}
         self._controller = Controller("pod", self._sync, workers=WORKERS, queue=WorkQueue(max_delay=LONGEST_RETRY))
+        self._sweeps = Turns(SWEEPS, self._controller.enqueue)
         self.executor: Executor
         self.statuses: StatusWriter
 
@@ -151,6 +156,8 @@ class PodWorkers:
             # When Docker is back everything is looked at again; until then there is nothing to do.
             log.debug("Pod %s waits for Docker: %s", pods.path(record.state.pod), error)
             return LONGEST_RETRY
+        finally:
+            self._sweeps.give_back(uid)
 
     def _advance(self, uid: str, record: _Record) -> float | None:
         state = record.state
@@ -160,6 +167,8 @@ class PodWorkers:
             if not decision.actions:
                 self._publish(state)
                 return None if decision.wake_at is None else max(decision.wake_at - time.time(), 0.0)
+            if _is_sweep(state, decision.actions) and not self._sweeps.take(uid):
+                return None
             for action in decision.actions:
                 if self._act(uid, state, action):
                     return None
@@ -216,6 +225,11 @@ class PodWorkers:
     def _publish(self, state: PodState) -> None:
         if not state.gone and not state.released:
             self.statuses.publish(state.uid, status(state, self._node, time.time()))
+
+
+def _is_sweep(state: PodState, planned: list[actions.Action]) -> bool:
+    """All that is left is to remove the traces of a pod that the API shows no more."""
+    return (state.gone or state.released) and any(isinstance(action, actions.Forget) for action in planned)
 
 
 # Changes of the state
