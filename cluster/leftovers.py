@@ -6,6 +6,7 @@ mounts by lying below a state directory. What carries none of these marks is som
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from cluster.settings import CLUSTER_LABEL, REPOSITORY, SERVICE_CIDR, State
 
 
 class CleanupFailed(ClusterError):
-    """The proxy could not take its rules away; the text is its own."""
+    """Something of an earlier cluster cannot be taken away; the text says what."""
 
 
 def end_processes(state: str | None = None) -> int:
@@ -61,7 +62,10 @@ def unmount_below(folder: Path) -> int:
     points = [line.split()[4].replace("\\040", " ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     below = sorted((point for point in points if point.startswith(f"{folder}/")), key=len, reverse=True)
     for point in below:
-        subprocess.run(["umount", "--lazy", point], capture_output=True, check=True)
+        result = subprocess.run(["umount", "--lazy", point], capture_output=True, text=True, check=False)
+        # One that is gone meanwhile, or lies hidden below another mount, is in nobody's way.
+        if result.returncode != 0 and os.path.ismount(point):
+            raise CleanupFailed(f"{result.stderr.strip()}. Unmount {point} by hand, then try again")
     return len(below)
 
 
