@@ -180,8 +180,7 @@ class DockerRuntime:
             self._kill_execution(execution)
             raise ExecTimeout(f"command {' '.join(command)!r} timed out after {timeout:g}s") from None
         finally:
-            raw_socket(stream).close()
-            stream.close()
+            close_stream(stream)
         return ExecResult(int(self.client.exec_inspect(execution)["ExitCode"] or 0), output)
 
     def _kill_execution(self, execution: str) -> None:
@@ -245,6 +244,15 @@ def reason(error: APIError) -> str:
 def raw_socket(stream: Any) -> Any:
     """The SDK hands out a file around the socket, whose closing leaves the socket itself open."""
     return getattr(stream, "_sock", stream)
+
+
+def close_stream(stream: Any) -> None:
+    """All three layers, the outermost first: a response that finds its file closed complains when it is collected."""
+    sock = raw_socket(stream)
+    if hasattr(stream, "_response"):
+        stream._response.close()
+    sock.close()
+    stream.close()
 
 
 def read_frames(stream: Any, deadline: float) -> str:
