@@ -29,7 +29,7 @@ walkthrough: .venv/made ## Play the article, command by command, and compare
 notebook: .venv/dev ## The walk-through as a notebook, in the browser
 	@$(BIN)/jupyter lab --allow-root demo/walkthrough.ipynb
 
-test: lint unit golden tools integration e2e ## Everything below: lint to e2e
+test: lint unit golden integration e2e ## Everything below: lint to e2e
 
 lint: .venv/dev ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -42,10 +42,10 @@ unit: .venv/dev ## Pure tests, in seconds
 golden: .venv/dev ## Rules and objects against recorded ones
 	$(PYTEST) tests/golden
 
-integration: .venv/dev ## Parts against real etcd, Docker and iptables
+integration: .venv/dev tools ## Parts against real etcd, Docker and iptables
 	$(PYTEST) tests/integration
 
-e2e: .venv/dev ## A whole cluster of its own, both kubectl versions, faults, the notebook
+e2e: .venv/dev tools ## A whole cluster of its own, both kubectl versions, faults, the notebook
 	$(PYTEST) tests/e2e
 
 bench: .venv/dev ## The rows of the table of aims, measured
