@@ -66,7 +66,7 @@ def etcd(state: State) -> Component:
         # History is only needed by watches and by lists in pages; upstream's API server keeps five minutes too.
         "--auto-compaction-mode=periodic",
         "--auto-compaction-retention=5m",
-        # The most that etcd supports: its default of 2 GiB would let a busy cluster run into an alarm that refuses writes.
+        # The most that etcd supports: with its default of 2 GiB a busy cluster would meet an alarm that refuses writes.
         "--quota-backend-bytes=8589934592",
         "--logger=zap",
         "--log-level=warn",
