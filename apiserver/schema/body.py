@@ -96,6 +96,8 @@ def _go_words(body: bytes) -> str:
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
             return "unexpected end of JSON input"
         found = text[error.pos]
+        if error.msg.startswith("Illegal trailing comma"):  # Python 3.13 points at the comma, Go at what follows it
+            found = text[error.pos + 1 :].lstrip()[0]
         if error.msg == "Expecting ',' delimiter":
             words = "after " + _innermost(text[: error.pos])
         else:

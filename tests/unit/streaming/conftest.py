@@ -130,10 +130,18 @@ def run() -> Callable[..., Running]:
     return Running
 
 
+def _receive(sock: socket.socket) -> bytes:
+    """A peer that closes with unread session tickets in its buffer resets the connection: that is an end as well."""
+    try:
+        return sock.recv(65536)
+    except ConnectionResetError:
+        return b""
+
+
 def read_all(sock: socket.socket) -> bytes:
     """Until the end of the stream."""
     data = bytearray()
-    while chunk := sock.recv(65536):
+    while chunk := _receive(sock):
         data += chunk
     return bytes(data)
 
