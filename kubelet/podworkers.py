@@ -21,7 +21,7 @@ from kubelet.runtime.protocol import Container, RuntimeUnavailable
 from kubelet.state import Failure, PodState, Verdict
 from kubelet.status import NodeFacts, status
 from kubelet.statuswriter import StatusWriter
-from kubelet.turns import Turns
+from kubelet.turns import Starts, Turns
 from machinery.controller import Controller
 from machinery.objects import Object
 from machinery.workqueue import WorkQueue
@@ -32,6 +32,8 @@ WORKERS = 10
 # Pods that have left the API and are swept away at once. Docker is busy with each for a good while, in which the pods
 # that people wait for would start later.
 SWEEPS = 2
+# A sweep also waits so long for starts that are going on, for each container again.
+SWEEP_PATIENCE = 2.0
 LONGEST_RETRY = 10.0
 # A plan that has not come to rest after so many rounds is made again later, so that no pod can hold a worker for ever.
 MOST_ROUNDS = 20
@@ -52,6 +54,7 @@ class PodWorkers:
         self._lock = threading.Lock()
         self._records: dict[str, _Record] = {}
         self._controller = Controller("pod", self._sync, workers=WORKERS, queue=WorkQueue(max_delay=LONGEST_RETRY))
+        self._starts = Starts()
         self._sweeps = Turns(SWEEPS, self._controller.enqueue)
         self.executor: Executor
         self.statuses: StatusWriter
@@ -191,6 +194,12 @@ class PodWorkers:
                 with self._lock:
                     self._records.pop(uid, None)
                 return True
+            case actions.CreateSandbox() | actions.StartContainer():
+                with self._starts.going_on():
+                    self.executor.execute(state, action)
+            case actions.Remove() if state.gone or state.released:
+                self._starts.wait(SWEEP_PATIENCE)
+                self.executor.execute(state, action)
             case actions.Remove(container_id) if state.containers[container_id].running:
                 self._publish(state)  # that the pod has ended is told before its address is free for another
                 self.executor.execute(state, action)

@@ -1,9 +1,10 @@
-"""Who may do something of which only a few are to go on at once; the others are told when their turn comes."""
+"""Which of the kubelet's calls give way to others: only a few of one sort at once, and none while others go on."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Turns:
@@ -41,3 +42,28 @@ class Turns:
                 del self._waiting[following]
         if following is not None:
             self._wake(following)
+
+
+class Starts:
+    """Counts what is being started, so that less urgent work can keep still meanwhile."""
+
+    def __init__(self) -> None:
+        self._quiet = threading.Condition()
+        self._count = 0
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Something is being started for as long as the block runs."""
+        with self._quiet:
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._quiet:
+                self._count -= 1
+                self._quiet.notify_all()
+
+    def wait(self, most: float) -> None:
+        """Returns when nothing is being started, and after ``most`` seconds in any case."""
+        with self._quiet:
+            self._quiet.wait_for(lambda: self._count == 0, most)

@@ -1,8 +1,10 @@
-"""Turns: never more than allowed, and whoever waits is woken in order."""
+"""Turns: never more than allowed, and whoever waits is woken in order. Starts: the others keep still meanwhile."""
 
 from __future__ import annotations
 
-from kubelet.turns import Turns
+import threading
+
+from kubelet.turns import Starts, Turns
 
 
 def test_no_more_than_allowed_and_the_longest_waiting_is_next() -> None:
@@ -39,3 +41,19 @@ def test_one_that_was_woken_late_is_not_skipped() -> None:
     assert not turns.take("b")
     turns.give_back("c")
     assert woken == ["b", "b"]
+
+
+def test_less_urgent_work_waits_for_starts_but_not_for_ever() -> None:
+    starts, done = Starts(), threading.Event()
+
+    def sweep() -> None:
+        starts.wait(10)
+        done.set()
+
+    with starts.going_on():
+        starts.wait(0.01)  # gives up
+        sweeper = threading.Thread(target=sweep)
+        sweeper.start()
+        assert not done.wait(0.05)
+    assert done.wait(5)
+    sweeper.join()
