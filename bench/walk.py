@@ -14,6 +14,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import docker
+
 NAMESPACE = "mini-bench"
 VIP = "172.30.40.156"
 STEP_SECONDS = 90.0  # a step slower than this has failed
@@ -57,6 +59,15 @@ def manifests(image: str) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
+def nothing_left() -> bool:
+    """Whether no container of the benchmark's pods is left, of whichever cluster."""
+    client = docker.APIClient()
+    try:
+        return not client.containers(all=True, filters={"label": f"io.kubernetes.pod.namespace={NAMESPACE}"})
+    finally:
+        client.close()
+
+
 def endpoints_in_rules() -> int:
     """How many endpoints the kernel's nat table holds for the benchmark's Service."""
     rules = subprocess.run(["iptables-save", "-t", "nat"], check=True, text=True, stdout=subprocess.PIPE).stdout
@@ -84,7 +95,11 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 def steps(cluster: Cluster) -> Iterator[tuple[str, float]]:
-    """Plays the walk-through once and yields (row, seconds) as each step ends; leaves nothing behind."""
+    """Plays the walk-through once and yields (row, seconds) as each step ends; leaves nothing behind.
+
+    It begins when Docker has removed the containers of the time before.
+    """
+    until(nothing_left, "the containers of an earlier run are removed")
 
     def timed(row: str, act: Callable[[], object], seen: Callable[[], bool]) -> tuple[str, float]:
         start = time.monotonic()
