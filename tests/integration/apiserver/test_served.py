@@ -312,7 +312,8 @@ def test_etcd_away_and_back(own_etcd: Any, start_served: Any) -> None:
     started = time.monotonic()
     answer = served("POST", CMS, config_map("meanwhile"))
     assert time.monotonic() - started < 6
-    assert answer.code in (500, 503)
+    # 504 from a worker that had not seen the first write yet, and can no longer wait for it.
+    assert answer.code in (500, 503, 504)
     assert answer.json["kind"] == "Status"
     assert served("GET", "/readyz").code == 500
     assert served("GET", "/livez").code == 200
