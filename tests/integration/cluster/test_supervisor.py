@@ -101,6 +101,7 @@ def test_starts_again_what_is_killed(supervise: Supervise) -> None:
 def test_a_table_that_cannot_be_written_ends_nothing_and_is_written_later(supervise: Supervise) -> None:
     running = supervise(etcd="echo up; exec sleep 100")
     first = running.row("etcd")
+    eventually(lambda: running.log("etcd") == "up\n")
     table_path = running.state.children
     in_the_way = table_path.with_name(f".{table_path.name}.{running.process.pid}")  # stands for a full disk
     in_the_way.mkdir()
