@@ -53,11 +53,17 @@ def all_pids() -> list[int]:
 
 
 def marked() -> dict[Process, str]:
-    """Every process of any cluster of ours, with the state directory that its environment names."""
+    """Every process of any cluster of ours, with the state directory that its environment names.
+
+    What runs in a container of its own, with process ids of its own, is another machine's as far as we go.
+    """
     found = {}
     prefix = f"{STATE_VARIABLE}=".encode()
+    ours = (PROC / "self" / "ns" / "pid").readlink()
     for pid in all_pids():
         try:
+            if (PROC / str(pid) / "ns" / "pid").readlink() != ours:
+                continue
             environment = (PROC / str(pid) / "environ").read_bytes()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
