@@ -160,6 +160,7 @@ def build(ports: Iterable[ServicePort], config: Config) -> tuple[Table, Table]:
         nat.merge(in_nat)
         filter.merge(in_filter)
     nat.add(SERVICES, _to_node_ports())
+    filter.add(SERVICES, _to_no_service(config))
     return Table("nat", nat.finished(), NAT_HOOKS), Table("filter", filter.finished(), FILTER_HOOKS)
 
 
@@ -363,6 +364,14 @@ def _endpoint(nat: _Chains, port: ServicePort, endpoint: Endpoint) -> None:
 
 
 # filter: what is refused
+
+
+def _to_no_service(config: Config) -> Rule:
+    """A VIP that nobody has, or not yet: refused at once, where the sink would let a client wait for its time-out.
+
+    Comes last: what a Service translates no longer has a VIP as its destination.
+    """
+    return Rule(Verdict("REJECT"), "kubernetes service addresses without a service", destination=config.service_cidr)
 
 
 def _refuse(filter: _Chains, port: ServicePort) -> None:

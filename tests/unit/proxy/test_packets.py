@@ -10,8 +10,8 @@ elsewhere = {"addresses": [FAR_POD], "nodeName": "node2"}
 def test_cluster_ip(kernel, service, endpoint_slice):
     k = kernel([service()], [endpoint_slice(POD1, POD2)])
     assert k.send("172.17.0.9", VIP, 80) == {f"{POD1}:8080", f"{POD2}:8080"}
-    assert k.send("172.17.0.9", VIP, 81) == {"untouched"}
-    assert k.send("172.17.0.9", VIP, 80, "udp") == {"untouched"}
+    assert k.send("172.17.0.9", VIP, 81) == {"REJECT"}
+    assert k.send("172.17.0.9", VIP, 80, "udp") == {"REJECT"}
 
 
 def test_a_pod_that_meets_itself_is_masqueraded(kernel, service, endpoint_slice):
