@@ -1,6 +1,7 @@
 """What the API server itself keeps in existence: the system namespaces and the Service through which pods reach it.
 
-Upstream's controllers ``systemnamespaces`` and ``kubernetesservice`` (pkg/controlplane/controller). Every worker runs
+Upstream's controllers ``systemnamespaces`` and ``kubernetesservice`` (pkg/controlplane/controller). The system's
+priority classes are made when they are missing, and otherwise left as people made them. Every worker runs
 this and all may run it at once: whoever comes second finds the work done. It looks again when one of its objects
 changes, and once in a while for safety.
 """
@@ -13,8 +14,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
+from apiserver.cache import Item
 from apiserver.config import Config
 from apiserver.kind import Kind
+from apiserver.kinds.priorityclasses import PRIORITY_CLASSES, SYSTEM_CLASSES
 from apiserver.registry import REGISTRY
 from apiserver.request import LOOPBACK
 from apiserver.rest import Rest, object_key
@@ -37,6 +40,7 @@ class Bootstrap:
     def __init__(self, rest: Rest, config: Config, done: Callable[[], None]) -> None:
         self._rest = rest
         self._wanted = list(wanted_objects(config))
+        self._initial = list(initial_objects())
         self._done = done
         self._keys = frozenset(
             object_key(kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
@@ -61,6 +65,8 @@ class Bootstrap:
                 self._rest.cache.wait_for(1)
                 for kind, obj in self._wanted:
                     self._ensure(kind, obj)
+                for kind, obj in self._initial:
+                    self._create_missing(kind, obj)
             except (ApiError, StoreError) as error:
                 if str(error) != failed:
                     failed = str(error)
@@ -81,6 +87,18 @@ class Bootstrap:
             self._changed.set()
 
     def _ensure(self, kind: Kind, wanted: Object) -> None:
+        found = self._create_missing(kind, wanted)
+        if found is not None and not covers(found.object, wanted):
+            meta = wanted["metadata"]
+            namespace, name = meta.get("namespace", ""), meta["name"]
+            try:
+                self._rest.modify(kind, namespace, name, lambda old: {**old, **_parts(wanted)}, LOOPBACK)
+                log.info("put %s %s right again", kind.kind, name)
+            except Conflict:
+                return  # by another worker
+
+    def _create_missing(self, kind: Kind, wanted: Object) -> Item | None:
+        """What is there already, None when it was created now."""
         meta = wanted["metadata"]
         namespace, name = meta.get("namespace", ""), meta["name"]
         key = object_key(kind, namespace, name)
@@ -94,12 +112,7 @@ class Bootstrap:
                 # address is asked for before its name.
                 if self._rest.store.get(key) is None:
                     raise
-        elif not covers(found.object, wanted):
-            try:
-                self._rest.modify(kind, namespace, name, lambda old: {**old, **_parts(wanted)}, LOOPBACK)
-                log.info("put %s %s right again", kind.kind, name)
-            except Conflict:
-                return  # by another worker
+        return found
 
 
 def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
@@ -154,6 +167,14 @@ def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
             "ports": [endpoint],
         },
     )
+
+
+def initial_objects() -> Iterator[tuple[Kind, Object]]:
+    """The objects that a cluster begins with."""
+    for name, (value, description) in SYSTEM_CLASSES.items():
+        metadata = {"name": name}
+        identity = {"kind": PRIORITY_CLASSES.kind, "apiVersion": PRIORITY_CLASSES.api_version}
+        yield PRIORITY_CLASSES, {**identity, "metadata": metadata, "value": value, "description": description}
 
 
 def covers(found: object, wanted: object) -> bool:

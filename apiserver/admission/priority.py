@@ -1,39 +1,73 @@
-"""Priority: a pod's class by name becomes a number. Only the two classes that every cluster has are known here."""
+"""Priority: a pod's class by name becomes a number; one class at most is the default (upstream: admission/priority)."""
 
 from __future__ import annotations
 
 from apiserver.admission.plugin import Plugin, is_pod, refuse
-from apiserver.request import AdmissionRequest
+from apiserver.kinds.priorityclasses import PREEMPT_LOWER_PRIORITY, PRIORITY_CLASSES, SYSTEM_CLASSES
+from apiserver.request import AdmissionRequest, Reader
 from machinery.objects import Object
-
-SYSTEM_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-PREEMPTION_POLICY = "PreemptLowerPriority"
 
 
 class Priority(Plugin):
     name = "Priority"
 
     def handles(self, request: AdmissionRequest) -> bool:
-        return is_pod(request, "CREATE", "UPDATE")
+        return request.kind is PRIORITY_CLASSES or is_pod(request, "CREATE", "UPDATE")
 
     def admit(self, request: AdmissionRequest) -> None:
-        assert request.object is not None
-        spec = request.object["spec"]
-        if request.old is not None:
-            _keep(spec, request.old["spec"])
+        if request.kind is PRIORITY_CLASSES:
+            if request.operation == "DELETE" and request.name in SYSTEM_CLASSES:
+                raise refuse(request, "this is a system priority class and cannot be deleted")
+        elif request.old is not None:
+            assert request.object is not None
+            _keep(request.object["spec"], request.old["spec"])
+        else:
+            _resolve(request)
+
+    def validate(self, request: AdmissionRequest) -> None:
+        obj = request.object
+        if request.kind is not PRIORITY_CLASSES or obj is None or not obj.get("globalDefault"):
             return
-        name = spec.get("priorityClassName")
-        if name and name not in SYSTEM_CLASSES:
+        default = _default_class(request.reader)
+        if default is not None and default["metadata"]["name"] != obj["metadata"].get("name"):
+            name = default["metadata"]["name"]
+            raise refuse(request, f"PriorityClass {name} is already marked as default. Only one default can exist")
+
+
+def _default_class(reader: Reader) -> Object | None:
+    """The lowest, should there be several: two were made in the same moment."""
+    marked = [obj for obj in reader.list(PRIORITY_CLASSES, fresh=True) if obj.get("globalDefault")]
+    return min(marked, key=lambda obj: int(obj["value"]), default=None)
+
+
+def _resolve(request: AdmissionRequest) -> None:
+    assert request.object is not None
+    spec = request.object["spec"]
+    name = spec.get("priorityClassName")
+    if name:
+        found = request.reader.get(PRIORITY_CLASSES, "", name)
+        if found is None:
             raise refuse(request, f"no PriorityClass with name {name} was found")
-        priority = SYSTEM_CLASSES.get(name or "", 0)
-        if spec.get("priority") not in (None, priority):
-            why = (
-                f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
-                f"priority admission controller computed {priority} from the given PriorityClass name"
-            )
-            raise refuse(request, why)
-        spec["priority"] = priority
-        spec.setdefault("preemptionPolicy", PREEMPTION_POLICY)
+    else:
+        found = _default_class(request.reader)
+        if found is not None:
+            spec["priorityClassName"] = found["metadata"]["name"]
+    priority = found["value"] if found else 0
+    policy = found.get("preemptionPolicy") if found else PREEMPT_LOWER_PRIORITY
+    if spec.get("priority") not in (None, priority):
+        raise refuse(request, _must_not(f"integer value of priority ({spec['priority']})", priority))
+    spec["priority"] = priority
+    if policy:
+        if spec.get("preemptionPolicy") not in (None, policy):
+            raise refuse(request, _must_not(f"string value of PreemptionPolicy ({spec['preemptionPolicy']})", policy))
+        spec["preemptionPolicy"] = policy
+
+
+def _must_not(what: str, computed: object) -> str:
+    return (
+        f"the {what} must not be provided in pod spec; "
+        f"priority admission controller computed {computed} from the given PriorityClass name"
+    )
 
 
 def _keep(spec: Object, old: Object) -> None:

@@ -9,8 +9,11 @@ from apiserver.kinds.leases import LEASES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods import BINDINGS, PODS
+from apiserver.kinds.podtemplates import POD_TEMPLATES
+from apiserver.kinds.priorityclasses import PRIORITY_CLASSES
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
 from apiserver.kinds.reviews import SELF_SUBJECT_REVIEWS, TOKEN_REVIEWS
+from apiserver.kinds.runtimeclasses import RUNTIME_CLASSES
 from apiserver.kinds.secrets import SECRETS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
 from apiserver.kinds.services import SERVICES
@@ -24,6 +27,7 @@ ROWS: tuple[Kind, ...] = (
     NAMESPACES,
     NODES,
     PODS,
+    POD_TEMPLATES,
     REPLICATION_CONTROLLERS,
     SECRETS,
     SERVICE_ACCOUNTS,
@@ -33,4 +37,6 @@ ROWS: tuple[Kind, ...] = (
     TOKEN_REVIEWS,
     LEASES,
     ENDPOINT_SLICES,
+    RUNTIME_CLASSES,
+    PRIORITY_CLASSES,
 )

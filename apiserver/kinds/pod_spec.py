@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from apiserver.kinds import checks
 from apiserver.kinds.affinity import validate_affinity, validate_spread
 from apiserver.kinds.container_validation import validate_containers, validate_init_containers
+from apiserver.kinds.resource_validation import validate_resources
 from apiserver.kinds.security_context import validate_pod_security
 from apiserver.kinds.volume_validation import validate_volumes
 from machinery.errors import FieldError
@@ -50,6 +51,7 @@ def validate_pod_spec(path: str, spec: Object, *, is_pod: bool) -> checks.Errors
     policy = spec.get("preemptionPolicy")
     if policy is not None:
         yield from checks.one_of(f"{path}.preemptionPolicy", policy, ("PreemptLowerPriority", "Never"))
+    yield from validate_resources(f"{path}.overhead", {"limits": spec.get("overhead")})
     system = spec.get("os")
     if system is not None and system.get("name") not in ("linux", "windows"):
         yield FieldError.not_supported(f"{path}.os", system.get("name", ""), ("linux", "windows"))

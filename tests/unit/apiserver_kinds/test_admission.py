@@ -153,7 +153,8 @@ def test_tolerations_are_added_unless_their_owner_has_said_something() -> None:
 
 def test_priorities() -> None:
     obj = pod(priorityClassName="system-node-critical")
-    run("CREATE", PODS, "", obj, namespace("t"), account())
+    critical = {"kind": "PriorityClass", "metadata": {"name": "system-node-critical"}, "value": 2_000_001_000}
+    run("CREATE", PODS, "", obj, namespace("t"), account(), critical | {"preemptionPolicy": "PreemptLowerPriority"})
     assert (obj["spec"]["priority"], obj["spec"]["preemptionPolicy"]) == (2_000_001_000, "PreemptLowerPriority")
     changed = pod()
     run("UPDATE", PODS, "web", changed, namespace("t"), old=obj)

@@ -1,0 +1,52 @@
+"""PodTemplates: a template of pods on its own (upstream: pkg/registry/core/podtemplate)."""
+
+from __future__ import annotations
+
+from apiserver.kind import Column, Kind, Strategy
+from apiserver.kinds.cells import NAME, label_map, names
+from apiserver.kinds.pod_defaults import default_pod_template
+from apiserver.kinds.pod_template import validate_pod_template
+from apiserver.kinds.pod_warnings import pod_warnings
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+
+class PodTemplateStrategy(Strategy):
+    def default(self, obj: Object) -> None:
+        default_pod_template(obj.setdefault("template", {}))
+
+    def prepare_create(self, obj: Object) -> None:
+        obj["metadata"]["generation"] = 1
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(validate_pod_template("template", obj["template"]))
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        generation = old["metadata"].get("generation", 1)
+        new["metadata"]["generation"] = generation + (new["template"] != old["template"])
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return self.validate(new)
+
+    def warnings(self, obj: Object) -> list[str]:
+        return list(pod_warnings("template.spec", obj["template"]["spec"]))
+
+
+def _containers(obj: Object) -> list[Object]:
+    return obj["template"]["spec"].get("containers") or []
+
+
+POD_TEMPLATES = Kind(
+    "",
+    "v1",
+    "PodTemplate",
+    "podtemplates",
+    "io.k8s.api.core.v1.PodTemplate",
+    strategy=PodTemplateStrategy(),
+    columns=(
+        NAME,
+        Column("Containers", lambda obj: names(_containers(obj), "name")),
+        Column("Images", lambda obj: names(_containers(obj), "image")),
+        Column("Pod Labels", lambda obj: label_map(obj["template"]["metadata"].get("labels"))),
+    ),
+)

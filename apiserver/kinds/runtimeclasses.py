@@ -1,0 +1,59 @@
+"""RuntimeClasses: which of its container runtimes a node takes for a pod (upstream: pkg/registry/node/runtimeclass)."""
+
+from __future__ import annotations
+
+from apiserver.kind import Column, Kind, Strategy
+from apiserver.kinds import checks
+from apiserver.kinds.cells import AGE, NAME
+from apiserver.kinds.pod_spec import validate_tolerations
+from apiserver.kinds.resource_validation import validate_resources
+from machinery import quantity
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+
+class RuntimeClassStrategy(Strategy):
+    create_on_update = True
+    unconditional_update = False
+
+    def default(self, obj: Object) -> None:
+        """The overhead in canonical form: a pod's is compared with it."""
+        amounts = (obj.get("overhead") or {}).get("podFixed") or {}
+        for name, amount in amounts.items():
+            amounts[name] = quantity.canonical(amount)
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate(obj))
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return [*_validate(new), *checks.immutable("handler", new["handler"], old["handler"])]
+
+
+def _validate(obj: Object) -> checks.Errors:
+    yield from checks.label("handler", obj["handler"])
+    yield from validate_resources("overhead", {"limits": (obj.get("overhead") or {}).get("podFixed")})
+    scheduling = obj.get("scheduling") or {}
+    yield from checks.labels("scheduling.nodeSelector", scheduling.get("nodeSelector") or {})
+    yield from _validate_tolerations("scheduling.tolerations", scheduling.get("tolerations") or [])
+
+
+def _validate_tolerations(path: str, tolerations: list[Object]) -> checks.Errors:
+    yield from validate_tolerations(f"{path}.tolerations", tolerations)  # upstream's path, twice the same word
+    seen: set[tuple[str, ...]] = set()
+    for index, toleration in enumerate(tolerations):
+        identity = tuple(toleration.get(field) or "" for field in ("key", "operator", "value", "effect"))
+        if identity in seen:
+            yield FieldError.duplicate(f"{path}[{index}]", toleration)
+        seen.add(identity)
+
+
+RUNTIME_CLASSES = Kind(
+    "node.k8s.io",
+    "v1",
+    "RuntimeClass",
+    "runtimeclasses",
+    "io.k8s.api.node.v1.RuntimeClass",
+    namespaced=False,
+    strategy=RuntimeClassStrategy(),
+    columns=(NAME, Column("Handler", lambda obj: obj["handler"]), AGE),
+)
