@@ -26,8 +26,9 @@ SERVICE = "service"
 
 # Kinds of which whole objects are kept, for one controller or another.
 SHARED = frozenset({
-    resources.PODS, resources.SERVICES, resources.REPLICATION_CONTROLLERS, resources.ENDPOINT_SLICES,
-    resources.ENDPOINTS, resources.NODES, resources.NAMESPACES, resources.SERVICE_ACCOUNTS, resources.LEASES,
+    resources.PODS, resources.SERVICES, resources.REPLICATION_CONTROLLERS, resources.REPLICA_SETS,
+    resources.ENDPOINT_SLICES, resources.ENDPOINTS, resources.NODES, resources.NAMESPACES,
+    resources.SERVICE_ACCOUNTS, resources.LEASES,
 })  # fmt: skip
 
 # The label that ties an EndpointSlice to its Service.
@@ -110,6 +111,10 @@ class Context:
     @cached_property
     def replication_controllers(self) -> Informer:
         return self.informers.of(resources.REPLICATION_CONTROLLERS, indexers={NAMESPACE: by_namespace})
+
+    @cached_property
+    def replica_sets(self) -> Informer:
+        return self.informers.of(resources.REPLICA_SETS, indexers={NAMESPACE: by_namespace})
 
     @cached_property
     def endpoint_slices(self) -> Informer:

@@ -1,5 +1,7 @@
 """ReplicationController: as many running pods as ``spec.replicas`` asks for (upstream: pkg/controller/replicaset).
 
+ReplicaSets are the same with another kind of selector: see ``replicaset.py``.
+
 One reconcile: claim the pods that match the selector, create or delete the difference in parallel, write the
 status. It neither creates nor deletes while a creation or deletion of an earlier round has not come back
 through the watch: a stale cache must never give a pod too many.
@@ -18,6 +20,7 @@ from controllers.podranking import pods_to_delete
 from controllers.writecache import WriteCache
 from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
+from machinery.informer import Informer
 from machinery.objects import (
     Object,
     controller_of,
@@ -30,7 +33,7 @@ from machinery.objects import (
     parse_time,
 )
 from machinery.resources import REPLICATION_CONTROLLERS
-from machinery.selectors import from_map
+from machinery.selectors import NOTHING, Selector, from_map
 
 # Upstream's BurstReplicas: no more pods than this are created or deleted in one round.
 BURST = 500
@@ -108,17 +111,28 @@ def available_in(pod: Object, min_ready: int, at: datetime) -> float:
 class ReplicationManager:
     """Runs the reconciler: watches replicationcontrollers and pods, enqueues the ones concerned."""
 
+    resource = REPLICATION_CONTROLLERS
+    component = "replication-controller"  # whose events they are
+
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.rcs = context.replication_controllers
+        self.rcs = self.informer(context)
         self.latest = WriteCache(self.rcs)
         self.pods = context.pods
-        self.control = PodControl(context.client, context.recorder("replication-controller"))
-        self.controller = Controller("replicationcontroller", self.reconcile, workers=2)
+        self.control = PodControl(context.client, context.recorder(self.component))
+        self.controller = Controller(self.resource.kind.lower(), self.reconcile, workers=2)
         self.controller.watch(self.rcs)
         self.controller.requires(self.pods)
         self.pods.add_handler(self.pod_changed)
         self.start = self.controller.start
+
+    def informer(self, context: Context) -> Informer:
+        """Where the objects that it reconciles are known."""
+        return context.replication_controllers
+
+    def selector(self, rc: Object) -> Selector:
+        """Which pods it is about; an empty selector, which validation refuses, selects nothing here."""
+        return from_map(rc["spec"].get("selector")) if rc["spec"].get("selector") else NOTHING
 
     def pod_changed(self, old: Object | None, new: Object | None) -> None:
         """Tells expectations what happened and enqueues the managers, old and new; all that match, for an orphan."""
@@ -131,7 +145,7 @@ class ReplicationManager:
     def manager_of(self, pod: Object | None) -> str:
         """The key of the ReplicationController that manages this pod; empty if none does."""
         reference = controller_of(pod) if pod is not None else None
-        if pod is None or reference is None or reference["kind"] != REPLICATION_CONTROLLERS.kind:
+        if pod is None or reference is None or reference["kind"] != self.resource.kind:
             return ""
         rc_key = make_key(pod["metadata"]["namespace"], reference["name"])
         rc = self.rcs.get(rc_key)
@@ -141,7 +155,7 @@ class ReplicationManager:
         """Asks every controller whose selector matches this orphan whether it will have it."""
         namespace = pod["metadata"]["namespace"]
         for rc in self.rcs.by_index(NAMESPACE, namespace):
-            if selects(rc, pod):
+            if self.selector(rc).matches(pod["metadata"].get("labels")):
                 self.controller.enqueue(key(rc))
 
     def reconcile(self, rc_key: str) -> float | None:
@@ -177,7 +191,7 @@ class ReplicationManager:
         """The active pods of this controller, after adopting and releasing."""
         namespace = rc["metadata"]["namespace"]
         candidates = self.pods.by_index(OWNER, rc["metadata"]["uid"]) + self.pods.by_index(OWNER, ORPHANS + namespace)
-        claims = claim(rc, from_map(rc["spec"].get("selector") or {}), filter(is_pod_active, candidates))
+        claims = claim(rc, self.selector(rc), filter(is_pod_active, candidates))
         for pod in claims.release:
             self.control.release(rc, pod)
         if claims.adopt and self.may_adopt(rc):
@@ -186,7 +200,7 @@ class ReplicationManager:
 
     def may_adopt(self, rc: Object) -> bool:
         """Adoption is decided on the live object: the cached one may be deleted, or replaced under its name."""
-        live = self.client.get(REPLICATION_CONTROLLERS, rc["metadata"]["name"], rc["metadata"]["namespace"])
+        live = self.client.get(self.resource, rc["metadata"]["name"], rc["metadata"]["namespace"])
         return live["metadata"]["uid"] == rc["metadata"]["uid"] and not live["metadata"].get("deletionTimestamp")
 
     def write_status(self, rc: Object, status: dict[str, Any]) -> None:
@@ -199,16 +213,10 @@ class ReplicationManager:
             self.latest.forget(key(rc))
         except Conflict:
             self.latest.forget(key(rc))
-            live = self.client.get(REPLICATION_CONTROLLERS, rc["metadata"]["name"], rc["metadata"]["namespace"])
+            live = self.client.get(self.resource, rc["metadata"]["name"], rc["metadata"]["namespace"])
             if live["metadata"]["uid"] == rc["metadata"]["uid"]:
                 self.update_status({**live, "status": status})
 
     def update_status(self, rc: Object) -> None:
         """One PUT of the status."""
-        self.latest.wrote(self.client.update(REPLICATION_CONTROLLERS, rc, subresource="status"))
-
-
-def selects(rc: Object, pod: Object) -> bool:
-    """The selector matches; an empty one selects nothing here."""
-    selector = rc["spec"].get("selector")
-    return bool(selector) and selector.items() <= (pod["metadata"].get("labels") or {}).items()
+        self.latest.wrote(self.client.update(self.resource, rc, subresource="status"))

@@ -132,7 +132,7 @@ def from_label_selector(selector: Mapping[str, Any] | None) -> Selector:
     if selector is None:
         return NOTHING
     labels = selector.get("matchLabels") or {}
-    requirements = [Requirement(key, "in", (value,)) for key, value in labels.items()]
+    requirements = [Requirement(key, "=", (value,)) for key, value in labels.items()]
     for expression in selector.get("matchExpressions") or ():
         operator = _LABEL_SELECTOR_OPERATORS.get(expression["operator"])
         if operator is None:

@@ -11,6 +11,7 @@ from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods import BINDINGS, PODS
 from apiserver.kinds.podtemplates import POD_TEMPLATES
 from apiserver.kinds.priorityclasses import PRIORITY_CLASSES
+from apiserver.kinds.replicasets import REPLICA_SETS
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
 from apiserver.kinds.reviews import SELF_SUBJECT_REVIEWS, TOKEN_REVIEWS
 from apiserver.kinds.runtimeclasses import RUNTIME_CLASSES
@@ -33,6 +34,7 @@ ROWS: tuple[Kind, ...] = (
     SERVICE_ACCOUNTS,
     SERVICES,
     *WORKLOADS,
+    REPLICA_SETS,
     SELF_SUBJECT_REVIEWS,
     TOKEN_REVIEWS,
     LEASES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from apiserver.kind import Column, Kind
@@ -14,6 +14,7 @@ from apiserver.kinds.pod_warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy
 from machinery.errors import FieldError
 from machinery.objects import Object
+from machinery.selectors import Selector, from_map
 
 STATUS_COUNTS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
 TOO_MANY = "cannot be greater than status.replicas"
@@ -40,10 +41,10 @@ class ReplicationControllerStrategy(StatusStrategy):
             default_pod_template(template)
 
     def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj["spec"]))
+        return list(_validate(obj))
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(_validate(new["spec"]))
+        return self.validate(new)
 
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
         return list(_validate_status(new.get("status") or {}))
@@ -59,18 +60,23 @@ class ReplicationControllerStrategy(StatusStrategy):
         return {"status.replicas": str((obj.get("status") or {}).get("replicas", 0))}
 
 
-def _validate(spec: Object) -> checks.Errors:
+def _validate(obj: Object) -> checks.Errors:
+    spec = obj["spec"]
     yield from checks.not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
-    selector = spec.get("selector") or {}
-    if not selector:
+    if not spec.get("selector"):
         yield FieldError.required("spec.selector")
     yield from checks.not_negative("spec.replicas", spec["replicas"])
-    template = spec.get("template")
+    yield from validate_template(obj, from_map(spec.get("selector")))
+
+
+def validate_template(obj: Object, selector: Selector) -> checks.Errors:
+    """Checks the pods to be of a ReplicationController or ReplicaSet (upstream: ValidatePodTemplateSpecForRC)."""
+    template = obj["spec"].get("template")
     if template is None:
         yield FieldError.required("spec.template")
         return
     labels = (template.get("metadata") or {}).get("labels") or {}
-    if any(labels.get(name) != value for name, value in selector.items()):
+    if not selector.empty and not selector.matches(labels):
         why = "`selector` does not match template `labels`"
         yield FieldError.invalid("spec.template.metadata.labels", labels, why)
     yield from validate_pod_template("spec.template", template)
@@ -78,7 +84,7 @@ def _validate(spec: Object) -> checks.Errors:
     if pod.get("restartPolicy") != "Always":
         yield FieldError.not_supported("spec.template.spec.restartPolicy", pod.get("restartPolicy"), ("Always",))
     if pod.get("activeDeadlineSeconds") is not None:
-        why = "activeDeadlineSeconds in ReplicationController is not Supported"
+        why = f"activeDeadlineSeconds in {obj['kind']} is not Supported"
         yield FieldError.forbidden("spec.template.spec.activeDeadlineSeconds", why)
 
 
@@ -103,6 +109,20 @@ def _status(obj: Object, count: str) -> int:
     return (obj.get("status") or {}).get(count) or 0
 
 
+def replica_columns(selector: Callable[[Object], str]) -> tuple[Column, ...]:
+    """What ``kubectl get`` shows; ``selector`` gives the selector's text."""
+    return (
+        NAME,
+        Column("Desired", lambda obj: obj["spec"].get("replicas", 0), "integer"),
+        Column("Current", lambda obj: _status(obj, "replicas"), "integer"),
+        Column("Ready", lambda obj: _status(obj, "readyReplicas"), "integer"),
+        AGE,
+        Column("Containers", lambda obj: names(_containers(obj), "name"), priority=1),
+        Column("Images", lambda obj: names(_containers(obj), "image"), priority=1),
+        Column("Selector", selector, priority=1),
+    )
+
+
 REPLICATION_CONTROLLERS = Kind(
     "",
     "v1",
@@ -113,14 +133,5 @@ REPLICATION_CONTROLLERS = Kind(
     categories=("all",),
     subresources=("scale", "status"),
     strategy=ReplicationControllerStrategy(),
-    columns=(
-        NAME,
-        Column("Desired", lambda obj: obj["spec"].get("replicas", 0), "integer"),
-        Column("Current", lambda obj: _status(obj, "replicas"), "integer"),
-        Column("Ready", lambda obj: _status(obj, "readyReplicas"), "integer"),
-        AGE,
-        Column("Containers", lambda obj: names(_containers(obj), "name"), priority=1),
-        Column("Images", lambda obj: names(_containers(obj), "image"), priority=1),
-        Column("Selector", lambda obj: label_map(obj["spec"].get("selector")), priority=1),
-    ),
+    columns=replica_columns(lambda obj: label_map(obj["spec"].get("selector"))),
 )

@@ -1,4 +1,4 @@
-"""The workloads of the apps group: there are none yet, and none can be made, for no controller would run them.
+"""Workloads of the apps group that cannot be made yet, for no controller would run them.
 
 They can be listed and watched all the same, since clients that look for everything that runs (``kubectl get all``,
 upstream's end-to-end suite before its first test) take an answer of none, but not the absence of the kind.
@@ -24,7 +24,6 @@ WORKLOADS = tuple(
     for kind, short_name in (
         ("DaemonSet", "ds"),
         ("Deployment", "deploy"),
-        ("ReplicaSet", "rs"),
         ("StatefulSet", "sts"),
     )
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiserver.kinds import checks
 from machinery.errors import invalid
 from machinery.objects import Object
+from machinery.selectors import Selector, from_label_selector, from_map
 
 API_VERSION, KIND = "autoscaling/v1", "Scale"
 _METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
@@ -12,8 +13,7 @@ _METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 def show(obj: Object) -> Object:
     """An object's Scale."""
-    metadata, selector = obj["metadata"], obj["spec"].get("selector") or {}
-    labels = selector.get("matchLabels", selector)
+    metadata = obj["metadata"]
     return {
         "kind": KIND,
         "apiVersion": API_VERSION,
@@ -21,9 +21,15 @@ def show(obj: Object) -> Object:
         "spec": {"replicas": obj["spec"].get("replicas", 0)},
         "status": {
             "replicas": (obj.get("status") or {}).get("replicas", 0),
-            "selector": ",".join(f"{name}={labels[name]}" for name in sorted(labels)),
+            "selector": str(_selector(obj)),
         },
     }
+
+
+def _selector(obj: Object) -> Selector:
+    selector = obj["spec"].get("selector")
+    # The core group's kind has a map of labels, all later ones a LabelSelector.
+    return from_map(selector) if obj["apiVersion"] == "v1" else from_label_selector(selector)
 
 
 def resize(obj: Object, scale: Object) -> None:

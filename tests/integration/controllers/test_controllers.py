@@ -16,6 +16,7 @@ from machinery.resources import (
     EVENTS,
     NAMESPACES,
     PODS,
+    REPLICA_SETS,
     REPLICATION_CONTROLLERS,
     SERVICE_ACCOUNTS,
     SERVICES,
@@ -127,6 +128,26 @@ def test_the_chain_from_controller_to_slice(cluster: Any, wait: Wait) -> None:
         wait(lambda name=meta["name"]: f"Created pod: {name}" in events(cluster, "SuccessfulCreate"), "the event")
         bound = f"Successfully assigned {cluster.namespace}/{meta['name']} to node-1"
         wait(lambda bound=bound: bound in events(cluster, "Scheduled"), "the scheduler's event")
+
+
+def test_a_replica_set_takes_the_pods_that_its_expressions_select(cluster: Any, wait: Wait) -> None:
+    make_pod(cluster, "orphan", metadata={"labels": {"tier": "web"}})
+    selector = {"matchExpressions": [{"key": "tier", "operator": "In", "values": ["web"]}]}
+    template = {"metadata": {"labels": {"tier": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    make(cluster, REPLICA_SETS, "web", spec={"replicas": 3, "selector": selector, "template": template})
+
+    def count() -> int:
+        made: Object = cluster.client.get(REPLICA_SETS, "web", cluster.namespace)
+        return int((made.get("status") or {}).get("availableReplicas") or 0)
+
+    wait(lambda: count() == 3, "three available pods")
+    owners = [controller_of(pod) or {} for pod in cluster.pods()]
+    assert {(owner["apiVersion"], owner["kind"], owner["name"]) for owner in owners} == {
+        ("apps/v1", "ReplicaSet", "web")
+    }
+    assert "orphan" in {pod["metadata"]["name"] for pod in cluster.pods()}
+    cluster.client.delete(REPLICA_SETS, "web", cluster.namespace)
+    wait(lambda: cluster.pods() == [], "the garbage collector to take the pods along")
 
 
 def test_scaling_up_and_down(cluster: Any, wait: Wait) -> None:

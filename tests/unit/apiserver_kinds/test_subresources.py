@@ -95,6 +95,7 @@ def test_a_binding_must_name_a_node() -> None:
 
 def test_a_scale_shows_and_takes_replicas() -> None:
     controller = {
+        "apiVersion": "v1",
         "metadata": {"name": "sise", "namespace": "t", "uid": "u", "resourceVersion": "3", "labels": {"a": "b"}},
         "spec": {"replicas": 2, "selector": {"b": "c", "a": "b"}},
         "status": {"replicas": 1},
@@ -112,6 +113,16 @@ def test_a_scale_shows_and_takes_replicas() -> None:
     assert error.value.message == (
         'Scale.autoscaling "sise" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0'
     )
+
+
+def test_a_scale_tells_a_set_based_selector() -> None:
+    expressions = [
+        {"key": "tier", "operator": "In", "values": ["web", "api"]},
+        {"key": "old", "operator": "DoesNotExist"},
+    ]
+    selector = {"matchLabels": {"app": "sise"}, "matchExpressions": expressions}
+    shown = scale.show({"apiVersion": "apps/v1", "metadata": {}, "spec": {"selector": selector}})
+    assert shown["status"]["selector"] == "app=sise,!old,tier in (api,web)"
 
 
 def test_finalize_changes_finalizers_alone() -> None:
