@@ -162,6 +162,12 @@ _BY_REASON: dict[str, type[ApiError]] = {cls.reason: cls for cls in _FAMILY} | {
 _BY_CODE: dict[int, type[ApiError]] = {cls.code: cls for cls in _FAMILY}
 
 
+class GoValue(NamedTuple):
+    """A bad value that messages show in Go's notation for a struct."""
+
+    text: str
+
+
 class FieldError(NamedTuple):
     """One thing wrong with one field, e.g. ``spec.replicas: Invalid value: -1: must be greater than or equal to 0``."""
 
@@ -241,7 +247,9 @@ def quote(text: str) -> str:
 def _shown(value: Any) -> str:
     """A bad value as v1.32 prints it: Go's ``%v`` for scalars, ``%#v`` for lists and maps of strings."""
     if value is None:
-        return "null"
+        return '"null"'
+    if isinstance(value, GoValue):
+        return value.text
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -126,6 +126,13 @@ def is_label_value(value: str) -> list[str]:
     return errors
 
 
+def is_path_segment_name(value: str) -> list[str]:
+    """What may stand between two slashes of a path: all that names of roles must be."""
+    if value in (".", ".."):
+        return [f"may not be '{value}'"]
+    return [f"may not contain '{part}'" for part in "/%" if part in value]
+
+
 def is_port_number(port: int) -> list[str]:
     return [] if 1 <= port <= 65535 else [in_range(1, 65535)]
 

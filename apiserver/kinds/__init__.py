@@ -11,6 +11,7 @@ from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods import BINDINGS, PODS
 from apiserver.kinds.podtemplates import POD_TEMPLATES
 from apiserver.kinds.priorityclasses import PRIORITY_CLASSES
+from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from apiserver.kinds.replicasets import REPLICA_SETS
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
 from apiserver.kinds.reviews import SELF_SUBJECT_REVIEWS, TOKEN_REVIEWS
@@ -41,4 +42,8 @@ ROWS: tuple[Kind, ...] = (
     ENDPOINT_SLICES,
     RUNTIME_CLASSES,
     PRIORITY_CLASSES,
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    ROLE_BINDINGS,
+    ROLES,
 )

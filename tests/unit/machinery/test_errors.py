@@ -51,7 +51,7 @@ def test_invalid_with_one_and_with_several_causes():
         (FieldError.duplicate("a[1].name", "x"), 'a[1].name: Duplicate value: "x"'),
         (FieldError.forbidden("a", "may not change"), "a: Forbidden: may not change"),
         (FieldError.too_long("a", 63), "a: Too long: may not be more than 63 bytes"),
-        (FieldError.invalid("a", None, "why"), "a: Invalid value: null: why"),
+        (FieldError.invalid("a", None, "why"), 'a: Invalid value: "null": why'),
         (FieldError.invalid("a", True, "why"), "a: Invalid value: true: why"),
         (FieldError.invalid("a", {"b": 1}, "why"), 'a: Invalid value: {"b":1}: why'),
     ],
