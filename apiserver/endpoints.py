@@ -132,6 +132,7 @@ class Endpoints:
                     kind.convert(patched, call.version, True)
                 patched["apiVersion"] = kind.api_version
             new, warnings = schema.check(kind, patched, field_validation=validation)
+            kind.to_stored(new)
             call.warnings[:] = warnings
             name = new["metadata"].get("name")
             if name != call.name:
@@ -236,6 +237,7 @@ class Endpoints:
         obj, warnings = schema.decode(
             kind, call.body, call.content_type, field_validation=call.field_validation, version=version
         )
+        kind.to_stored(obj)
         call.warnings += warnings
         return obj
 
@@ -298,7 +300,7 @@ class Endpoints:
     def _outward(self, call: Call, obj: Object) -> Object:
         """The object in the version that was asked for."""
         kind = call.kind
-        if call.version == kind.version:
+        if call.version == kind.version and kind.stored_as is None:
             return obj
         converted: Object = orjson.loads(orjson.dumps(obj))
         if kind.convert is not None:
@@ -360,6 +362,7 @@ def _is_plain(call: Call, form: Form) -> bool:
         and not form.pretty
         and form.media_type == negotiation.JSON
         and call.version == call.kind.version
+        and call.kind.stored_as is None
         and "pretty" not in call.query
     )
 
@@ -372,7 +375,8 @@ def _included(call: Call) -> str:
 
 
 def _deleted(call: Call, item: Item) -> Object:
-    details = {"name": call.name, "group": call.kind.group, "kind": call.kind.plural}
+    kind = call.kind.stored_as or call.kind
+    details = {"name": call.name, "group": kind.group, "kind": kind.plural}
     details["uid"] = item.object["metadata"].get("uid", "")
     return {
         "kind": "Status",

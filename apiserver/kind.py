@@ -147,6 +147,10 @@ class Kind:
     # Converts an object on its way in/out of an also_served version, in place: (object, version, inward).
     # Inward it runs before the schema's decoding, outward as the last step: it may use fields of the other schema.
     convert: Callable[[Object, str, bool], None] | None = None
+    # The row whose objects these are, when two groups show the same ones (events.k8s.io those of the core group). They
+    # are stored, defaulted, checked and named in messages as that row's; ``convert`` leads there, after the decoding by
+    # this row's own schema, and back.
+    stored_as: Kind | None = None
 
     @property
     def api_version(self) -> str:
@@ -161,9 +165,26 @@ class Kind:
     @property
     def prefix(self) -> str:
         """Where the store keeps the objects: ``/registry/[group/]plural/``, then ``[namespace/]name``."""
+        if self.stored_as is not None:
+            return self.stored_as.prefix
         return f"/registry/{self.group}/{self.plural}/" if self.group else f"/registry/{self.plural}/"
 
     @property
     def resource(self) -> str:
         """The name used in messages: ``pods`` or ``leases.coordination.k8s.io``."""
+        if self.stored_as is not None:
+            return self.stored_as.resource
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def group_kind(self) -> str:
+        """The kind's name in messages about invalid objects: ``Pod`` or ``Lease.coordination.k8s.io``."""
+        if self.stored_as is not None:
+            return self.stored_as.group_kind
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    def to_stored(self, obj: Object) -> None:
+        """Brings an object of this row's own version into the form that is stored, in place."""
+        if self.stored_as is not None and self.convert is not None:
+            self.convert(obj, self.version, True)
+            obj["apiVersion"] = self.stored_as.api_version

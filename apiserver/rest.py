@@ -160,7 +160,7 @@ class Rest:
             version = new["metadata"].get("resourceVersion")
             if not version and not kind.strategy.unconditional_update:
                 why = FieldError.invalid("metadata.resourceVersion", "0x0", "must be specified for an update")
-                raise invalid(group_kind(kind), name, [why])
+                raise invalid(kind.group_kind, name, [why])
             return new
 
         try:
@@ -365,11 +365,6 @@ def object_key(kind: Kind, namespace: str, name: str) -> str:
     return f"{kind.prefix}{namespace}/{name}" if kind.namespaced else kind.prefix + name
 
 
-def group_kind(kind: Kind) -> str:
-    """``Pod`` or ``Lease.coordination.k8s.io``, as in messages about invalid objects."""
-    return f"{kind.kind}.{kind.group}" if kind.group else kind.kind
-
-
 def _candidates(kind: Kind, obj: Object) -> Iterator[Object]:
     """The object, and fresh copies for further tries where the strategy writes what it allocates into it."""
     if type(kind.strategy).allocate is Strategy.allocate:
@@ -386,7 +381,7 @@ def _item(entry: Entry | None) -> Item | None:
 
 def _refuse(kind: Kind, name: str, errors: Sequence[FieldError]) -> None:
     if errors:
-        raise invalid(group_kind(kind), name, errors)
+        raise invalid(kind.group_kind, name, errors)
 
 
 def _exists(kind: Kind, name: str, current: Entry | None) -> AlreadyExists:

@@ -5,6 +5,7 @@ from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.endpoints import ENDPOINTS
 from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.events import EVENTS
+from apiserver.kinds.events_v1 import EVENTS_V1
 from apiserver.kinds.leases import LEASES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.nodes import NODES
@@ -40,6 +41,7 @@ ROWS: tuple[Kind, ...] = (
     TOKEN_REVIEWS,
     LEASES,
     ENDPOINT_SLICES,
+    EVENTS_V1,
     RUNTIME_CLASSES,
     PRIORITY_CLASSES,
     CLUSTER_ROLE_BINDINGS,

@@ -15,7 +15,7 @@ from machinery.errors import FieldError
 from machinery.objects import Object
 
 SUBJECT_FIELDS = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-# Where events about cluster-wide objects lie.
+# Where events about cluster-wide objects lie; those with eventTime may also lie in the second.
 CLUSTER_NAMESPACES = ("default", "kube-system")
 MAX_WORD, MAX_MESSAGE = 128, 1024
 
@@ -44,31 +44,41 @@ class EventStrategy(Strategy):
 
 def _validate(event: Object) -> checks.Errors:
     """An event lies in its subject's namespace; that of a cluster-wide subject in ``default``."""
-    namespace, subject = event["metadata"].get("namespace", ""), event.get("involvedObject") or {}
-    if subject.get("namespace"):
-        if subject["namespace"] != namespace:
-            path = "involvedObject.namespace"
-            yield FieldError.invalid(path, subject["namespace"], "does not match event.namespace")
-    elif namespace not in CLUSTER_NAMESPACES:
-        yield FieldError.invalid("involvedObject.namespace", "", "does not match event.namespace")
     if event.get("eventTime"):
         yield from _validate_new_form(event)
+        return
+    namespace, subject = event["metadata"].get("namespace", ""), _namespace_of_subject(event)
+    if namespace != (subject or CLUSTER_NAMESPACES[0]):
+        yield _elsewhere(subject)
 
 
 def _validate_new_form(event: Object) -> checks.Errors:
     """An event with ``eventTime`` comes from a recorder of the newer API, which says more."""
+    if not _namespace_of_subject(event) and event["metadata"].get("namespace", "") not in CLUSTER_NAMESPACES:
+        yield _elsewhere("")
     controller = event.get("reportingComponent") or ""
     if not controller:
         yield FieldError.required("reportingController")
     yield from checks.qualified_name("reportingController", controller)
-    for field in ("reportingInstance", "action", "reason"):
+    for field, limit in (
+        ("reportingInstance", MAX_WORD),
+        ("action", MAX_WORD),
+        ("reason", MAX_WORD),
+        ("message", MAX_MESSAGE),
+    ):
         text = event.get(field) or ""
-        if not text:
+        if not text and field != "message":
             yield FieldError.required(field)
-        elif len(text) > MAX_WORD:
-            yield FieldError.invalid(field, "", f"can have at most {MAX_WORD} characters")
-    if len((event.get("message") or "").encode()) > MAX_MESSAGE:
-        yield FieldError.invalid("message", "", f"can have at most {MAX_MESSAGE} bytes")
+        elif len(text.encode()) > limit:
+            yield FieldError.invalid(field, "", f"can have at most {limit} characters")
+
+
+def _namespace_of_subject(event: Object) -> str:
+    return str((event.get("involvedObject") or {}).get("namespace") or "")
+
+
+def _elsewhere(namespace: str) -> FieldError:
+    return FieldError.invalid("involvedObject.namespace", namespace, "does not match event.namespace")
 
 
 def _subject(event: Object) -> str:
