@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from apiserver.schema import definitions, formats
 from apiserver.schema.definitions import Definition, Definitions, target
-from apiserver.schema.gotypes import NAMED
+from apiserver.schema.gotypes import KEY_DEFAULTS, NAMED, TIMES, VALUES
 from apiserver.schema.nodes import Array, Integer, IntOrString, Map, Node, Number, Quantity, Scalar, Struct, Text
 
 _nodes: dict[str, Node] = {}
@@ -60,7 +62,7 @@ class _Compiler:
                 node = self._known[name] = special() if special else self._plain(name, schema)
             else:
                 # Known before its fields are compiled, for definitions that contain themselves.
-                struct = node = self._known[name] = Struct(name)
+                struct = node = self._known[name] = Struct(name, atomic=_is_atomic(schema))
                 self._fill(struct, schema)
         return node
 
@@ -77,14 +79,20 @@ class _Compiler:
         struct.replaced = frozenset(
             key for key, child in schema["properties"].items() if child.get("x-kubernetes-patch-strategy") == "replace"
         )
+        for key, node in nodes.items():
+            where = f"{struct.name}.{key}"
+            if isinstance(node, Struct) and (key == "metadata" or where in VALUES):
+                struct.empties[key] = {}
+            elif where in TIMES:
+                struct.empties[key] = None
+            elif isinstance(node, Array | Map) and key in schema.get("required", ()):
+                struct.empties[key] = [] if isinstance(node, Array) else {}
 
     def _schema(self, schema: Definition, field: str = "") -> Node:
         """The node of a schema; ``field`` says what it is the schema of, as ``Struct.field``."""
         if name := target(schema):
-            return self.definition(name)
-        kinds = schema.get("type", "")
-        kind = kinds if isinstance(kinds, str) else kinds[0]
-        match kind:
+            return _with_map_type(self.definition(name), schema)
+        match _type_of(schema):
             case "string" if field in NAMED:
                 return Scalar(NAMED[field], str)
             case "string":
@@ -100,11 +108,45 @@ class _Compiler:
                     self._schema(schema["items"], f"{field}[]"),
                     merge="merge" in schema.get("x-kubernetes-patch-strategy", "").split(","),
                     merge_key=schema.get("x-kubernetes-patch-merge-key", ""),
+                    list_type=schema.get("x-kubernetes-list-type", "atomic"),
+                    list_keys=schema.get("x-kubernetes-list-map-keys", ()),
+                    key_defaults=self._key_defaults(schema),
                 )
             case "object" if "additionalProperties" in schema:
                 item = self._schema(schema["additionalProperties"])
-                return Map(item, "v1.ResourceList" if isinstance(item, Quantity) else "")
+                return Map(item, "v1.ResourceList" if isinstance(item, Quantity) else "", atomic=_is_atomic(schema))
         return Node("interface {}")
+
+    def _key_defaults(self, array: Definition) -> dict[str, Any]:
+        """What identifies an element that lacks a key: Go's zero value if it is required, or its default."""
+        name = target(array["items"])
+        keys = array.get("x-kubernetes-list-map-keys", ())
+        if not name or not keys:
+            return {}
+        item, struct = self._definitions[name], name.rpartition(".")[2]
+        defaults = {key: _ZEROS.get(_type_of(item["properties"][key]), "") for key in item.get("required", ())}
+        defaults.update((key, KEY_DEFAULTS[f"{struct}.{key}"]) for key in keys if f"{struct}.{key}" in KEY_DEFAULTS)
+        return {key: defaults[key] for key in keys if key in defaults}
+
+
+def _type_of(schema: Definition) -> str:
+    kinds = schema.get("type", "")
+    return str(kinds if isinstance(kinds, str) else kinds[0])
+
+
+def _is_atomic(schema: Definition) -> bool:
+    return schema.get("x-kubernetes-map-type") == "atomic"
+
+
+def _with_map_type(node: Node, reference: Definition) -> Node:
+    """A reference may say otherwise than what it refers to, as that to a PersistentVolume's claim does."""
+    if "x-kubernetes-map-type" in reference and isinstance(node, Struct) and node.atomic != _is_atomic(reference):
+        node = copy.copy(node)
+        node.atomic = _is_atomic(reference)
+    return node
+
+
+_ZEROS: dict[str, Any] = {"integer": 0, "number": 0, "boolean": False}
 
 
 _STRINGS: dict[str, Node] = {

@@ -1,6 +1,7 @@
-"""Go's names for the string types that have one: an error about a value's type names them, and OpenAPI does not.
+"""What Go's types say and OpenAPI does not.
 
-Only fields that people write are here; every other string is called ``string``.
+Names of string types: an error about a value's type names them. Only fields that people write are here; every other
+string is called ``string``. And, for managed fields, which fields cannot be absent.
 """
 
 from __future__ import annotations
@@ -41,3 +42,49 @@ _TYPES = {
 
 # ``Struct.field`` → its type; ``Struct.field[]`` → the type of its elements.
 NAMED = {field: name for name, fields in _TYPES.items() for field in fields.split()}
+
+# Structs that are no pointers: Go has and writes them even when nothing is in them. (``metadata`` is one everywhere.)
+_VALUES = {
+    "spec": "CertificateSigningRequest CustomResourceDefinition DaemonSet Deployment Ingress Job Lease LimitRange "
+    "Namespace NetworkPolicy Node PersistentVolume PersistentVolumeClaim Pod PodDisruptionBudget PodTemplateSpec "
+    "ReplicaSet ReplicationController ResourceQuota Scale Service StatefulSet",
+    "status": "CertificateSigningRequest CustomResourceDefinition DaemonSet Deployment Ingress Job Namespace Node "
+    "PersistentVolume PersistentVolumeClaim Pod PodDisruptionBudget ReplicaSet ReplicationController ResourceQuota "
+    "Scale Service StatefulSet",
+    "template": "DaemonSetSpec DeploymentSpec JobSpec PodTemplate ReplicaSetSpec StatefulSetSpec",
+    "resources": "Container EphemeralContainer PersistentVolumeClaimSpec",
+    "updateStrategy": "DaemonSetSpec StatefulSetSpec",
+    "strategy": "DeploymentSpec",
+    "loadBalancer": "IngressStatus ServiceStatus",
+    "conditions": "Endpoint",
+    "daemonEndpoints": "NodeStatus",
+    "nodeInfo": "NodeStatus",
+    "kubeletEndpoint": "NodeDaemonEndpoints",
+    "involvedObject": "Event",
+    "source": "Event",
+    "roleRef": "ClusterRoleBinding RoleBinding",
+    "names": "CustomResourceDefinitionSpec",
+    "acceptedNames": "CustomResourceDefinitionStatus",
+    "podSelector": "NetworkPolicySpec",
+}
+# Times that are no pointers: ``null`` when they are not set.
+_TIMES = {
+    "creationTimestamp": "ObjectMeta",
+    "lastProbeTime": "JobCondition PersistentVolumeClaimCondition PodCondition",
+    "lastHeartbeatTime": "NodeCondition",
+    "lastUpdateTime": "CertificateSigningRequestCondition DeploymentCondition",
+    "lastTransitionTime": "CertificateSigningRequestCondition Condition CustomResourceDefinitionCondition "
+    "DaemonSetCondition DeploymentCondition JobCondition NamespaceCondition "
+    "NodeCondition PersistentVolumeClaimCondition PodCondition ReplicaSetCondition ReplicationControllerCondition "
+    "StatefulSetCondition",
+    "firstTimestamp": "Event",
+    "lastTimestamp": "Event",
+    "eventTime": "Event",
+    "lastObservedTime": "EventSeries",
+}
+
+VALUES = frozenset(f"{struct}.{field}" for field, structs in _VALUES.items() for struct in structs.split())
+TIMES = frozenset(f"{struct}.{field}" for field, structs in _TIMES.items() for struct in structs.split())
+
+# Defaults of fields by which elements of lists are told apart (other than Go's zero value of a required one).
+KEY_DEFAULTS = {"ContainerPort.protocol": "TCP", "ServicePort.protocol": "TCP", "LocalObjectReference.name": ""}

@@ -4,12 +4,13 @@ This is the hot path of every write, so a parent does its children's commonest c
 which exact Python type needs no conversion (``wanted``) and what more is to be looked at (``walk``); only what is
 different goes through ``convert``. Nothing is allocated for an object that is in order.
 
-The same tree tells a strategic merge patch how lists merge (``Array.merge``, ``Array.merge_key``).
+The same tree tells a strategic merge patch how lists merge (``Array.merge``, ``Array.merge_key``), and server-side
+apply what may have an owner of its own (``Array.list_type``, ``Array.list_keys``, ``atomic`` of structs and maps).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from apiserver.schema import formats
@@ -182,17 +183,33 @@ class IntOrString(Integer):
 
 
 class Array(Node):
-    """A list; with ``merge``, a strategic merge patch merges it by ``merge_key`` (scalars have none)."""
+    """A list; with ``merge``, a strategic merge patch merges it by ``merge_key`` (scalars have none).
 
-    __slots__ = ("item", "item_spec", "merge", "merge_key")
+    ``list_type`` is x-kubernetes-list-type: ``atomic`` lists have one owner, the scalars of a ``set`` and the elements
+    of a ``map``, told apart by ``list_keys``, have each their own. ``key_defaults`` stand in for absent keys.
+    """
+
+    __slots__ = ("item", "item_spec", "key_defaults", "list_keys", "list_type", "merge", "merge_key")
     wanted = list
 
-    def __init__(self, item: Node, *, merge: bool = False, merge_key: str = "") -> None:
+    def __init__(
+        self,
+        item: Node,
+        *,
+        merge: bool = False,
+        merge_key: str = "",
+        list_type: str = "atomic",
+        list_keys: Sequence[str] = (),
+        key_defaults: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"[]{item.go}")
         self.item = item
         self.item_spec = item.spec()
         self.merge = merge
         self.merge_key = merge_key
+        self.list_type = list_type
+        self.list_keys = tuple(sorted(list_keys))
+        self.key_defaults = key_defaults or {}
 
     def walk(self, value: list[Any]) -> list[Problem] | None:
         wanted, walk, convert, item = self.item_spec
@@ -215,15 +232,16 @@ class Array(Node):
 
 
 class Map(Node):
-    """A map with free keys, such as labels."""
+    """A map with free keys, such as labels; ``atomic`` (x-kubernetes-map-type) when only the whole has an owner."""
 
-    __slots__ = ("item", "item_spec")
+    __slots__ = ("atomic", "item", "item_spec")
     wanted = dict
 
-    def __init__(self, item: Node, go: str = "") -> None:
+    def __init__(self, item: Node, go: str = "", *, atomic: bool = False) -> None:
         super().__init__(go or f"map[string]{item.go}")
         self.item = item
         self.item_spec = item.spec()
+        self.atomic = atomic
 
     def walk(self, value: dict[str, Any]) -> list[Problem] | None:
         wanted, walk, convert, item = self.item_spec
@@ -249,18 +267,21 @@ class Map(Node):
 
 
 class Struct(Node):
-    """An object with known fields."""
+    """An object with known fields; ``atomic`` (x-kubernetes-map-type) when only the whole has an owner."""
 
-    __slots__ = ("name", "replaced", "specs", "zeros")
+    __slots__ = ("atomic", "empties", "name", "replaced", "specs", "zeros")
     wanted = dict
 
-    def __init__(self, definition: str) -> None:
+    def __init__(self, definition: str, *, atomic: bool = False) -> None:
         package, _, self.name = definition.rpartition(".")
         super().__init__(f"{package.rpartition('.')[2]}.{self.name}")
         self.specs: dict[str, _Spec] = {}
         self.zeros: tuple[tuple[str, Any], ...] = ()
         # Fields that a strategic merge patch replaces as a whole.
         self.replaced: frozenset[str] = frozenset()
+        self.atomic = atomic
+        # What upstream's Go struct has in fields that are not set and are no pointers: nobody owns that they exist.
+        self.empties: dict[str, Any] = {}
 
     def walk(self, value: dict[str, Any]) -> list[Problem] | None:
         specs = self.specs
