@@ -24,6 +24,7 @@ from apiserver.store.protocol import (
     Entry,
     Event,
     FutureRevision,
+    Overtaken,
     Page,
     TooLarge,
     Unavailable,
@@ -89,8 +90,10 @@ class EtcdStore:
         entries = [Entry(kv.key.decode(), kv.value, kv.mod_revision) for kv in answer.kvs]
         return Page(entries, revision or answer.header.revision, answer.count)
 
-    def create(self, key: str, value: bytes, *, claims: Iterable[str] = (), ttl: int = 0) -> int:
-        return self._put(key, value, 0, claims, (), ttl)
+    def create(
+        self, key: str, value: bytes, *, claims: Iterable[str] = (), swaps: Sequence[Entry] = (), ttl: int = 0
+    ) -> int:
+        return self._put(key, value, 0, claims, (), swaps, ttl)
 
     def update(
         self,
@@ -100,13 +103,14 @@ class EtcdStore:
         *,
         claims: Iterable[str] = (),
         released: Iterable[str] = (),
+        swaps: Sequence[Entry] = (),
         ttl: int = 0,
     ) -> int:
-        return self._put(key, value, revision, claims, released, ttl)
+        return self._put(key, value, revision, claims, released, swaps, ttl)
 
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
         writes = [_deletion(name) for name in (key, *released)]
-        return self._transact(key, revision, (), writes)
+        return self._transact(key, revision, (), (), writes)
 
     def claimed(self, claim: str) -> bool:
         request = rpc.RangeRequest(key=claim.encode(), count_only=True)
@@ -203,27 +207,41 @@ class EtcdStore:
         return int(found.value) if found else 0
 
     def _put(
-        self, key: str, value: bytes, revision: int, claims: Iterable[str], released: Iterable[str], ttl: int
+        self,
+        key: str,
+        value: bytes,
+        revision: int,
+        claims: Iterable[str],
+        released: Iterable[str],
+        swaps: Sequence[Entry],
+        ttl: int,
     ) -> int:
         claims = tuple(dict.fromkeys(claims))
         lease = self._lease_for(ttl) if ttl else 0
         put = rpc.RequestOp(request_put=rpc.PutRequest(key=key.encode(), value=value, lease=lease))
-        taken = [rpc.RequestOp(request_put=rpc.PutRequest(key=claim.encode(), value=key.encode())) for claim in claims]
-        return self._transact(key, revision, claims, [put, *taken, *map(_deletion, released)])
+        others = [(claim, key.encode()) for claim in claims] + [(swap.key, swap.value) for swap in swaps]
+        puts = [rpc.RequestOp(request_put=rpc.PutRequest(key=name.encode(), value=what)) for name, what in others]
+        return self._transact(key, revision, claims, swaps, [put, *puts, *map(_deletion, released)])
 
-    def _transact(self, key: str, revision: int, claims: tuple[str, ...], writes: Sequence[Any]) -> int:
-        """One compare-and-swap. When it fails, its other branch has read the key and the claims."""
-        compare = [_unchanged(key, revision), *(_unchanged(claim, 0) for claim in claims)]
-        reads = [_reading(key), *map(_reading, claims)]
+    def _transact(
+        self, key: str, revision: int, claims: tuple[str, ...], swaps: Sequence[Entry], writes: Sequence[Any]
+    ) -> int:
+        """One compare-and-swap. When it fails, its other branch has read all that was compared."""
+        compared = [(key, revision), *((claim, 0) for claim in claims), *((swap.key, swap.revision) for swap in swaps)]
+        compare = [_unchanged(name, at) for name, at in compared]
+        reads = [_reading(name) for name, _ in compared]
         answer = self._call(self._kv.Txn, rpc.TxnRequest(compare=compare, success=writes, failure=reads))
         if answer.succeeded:
             return int(answer.header.revision)
-        current = _entry(answer.responses[0].response_range)
+        current, *others = (_entry(response.response_range) for response in answer.responses)
         if (current.revision if current else 0) != revision:
             raise Changed(current)
-        for claim, response in zip(claims, answer.responses[1:], strict=True):
-            if response.response_range.kvs:
+        for claim, holder in zip(claims, others, strict=False):
+            if holder is not None:
                 raise Claimed(claim)
+        for swap, found in zip(swaps, others[len(claims) :], strict=True):
+            if (found.revision if found else 0) != swap.revision:
+                raise Overtaken(found.revision if found else 0)
         raise Changed(current)  # released between compare and read: the caller tries again
 
     def _lease_for(self, ttl: int) -> int:

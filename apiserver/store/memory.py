@@ -9,9 +9,9 @@ import heapq
 import threading
 import time
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from apiserver.store.protocol import Batch, Changed, Claimed, Compacted, Entry, Event, FutureRevision, Page
+from apiserver.store.protocol import Batch, Changed, Claimed, Compacted, Entry, Event, FutureRevision, Overtaken, Page
 
 
 def _revision(item: tuple[Event, Entry | None]) -> int:
@@ -49,8 +49,10 @@ class MemoryStore:
             chosen = keys[begin : min(end, begin + limit) if limit else end]
             return Page([entries[key] for key in chosen], revision or self._revision, end - begin)
 
-    def create(self, key: str, value: bytes, *, claims: Iterable[str] = (), ttl: int = 0) -> int:
-        return self._put(key, value, 0, claims, (), ttl)
+    def create(
+        self, key: str, value: bytes, *, claims: Iterable[str] = (), swaps: Sequence[Entry] = (), ttl: int = 0
+    ) -> int:
+        return self._put(key, value, 0, claims, (), swaps, ttl)
 
     def update(
         self,
@@ -60,9 +62,10 @@ class MemoryStore:
         *,
         claims: Iterable[str] = (),
         released: Iterable[str] = (),
+        swaps: Sequence[Entry] = (),
         ttl: int = 0,
     ) -> int:
-        return self._put(key, value, revision, claims, released, ttl)
+        return self._put(key, value, revision, claims, released, swaps, ttl)
 
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
         with self._changed:
@@ -117,33 +120,48 @@ class MemoryStore:
             self._changed.notify_all()
 
     def _put(
-        self, key: str, value: bytes, revision: int, claims: Iterable[str], released: Iterable[str], ttl: int
+        self,
+        key: str,
+        value: bytes,
+        revision: int,
+        claims: Iterable[str],
+        released: Iterable[str],
+        swaps: Sequence[Entry],
+        ttl: int,
     ) -> int:
         with self._changed:
             self._expire()
-            current = self._compare(key, revision)
+            self._compare(key, revision)
             claims = tuple(claims)
             for claim in claims:
                 if claim in self._claims:
                     raise Claimed(claim)
+            for swap in swaps:
+                found = self._entries.get(swap.key)
+                if (found.revision if found else 0) != swap.revision:
+                    raise Overtaken(found.revision if found else 0)
             self._claims.update(dict.fromkeys(claims, key))
             for claim in released:
                 self._claims.pop(claim, None)
             self._revision += 1
-            self._entries[key] = Entry(key, value, self._revision)
-            if current is None:
-                insort(self._keys, key)
-            self._history.append((Event(key, value, current.value if current else None, self._revision), current))
+            for name, content in ((key, value), *((swap.key, swap.value) for swap in swaps)):
+                self._write(name, content)
             if ttl:
                 heapq.heappush(self._expiries, (time.monotonic() + ttl, key, self._revision))
             self._changed.notify_all()
             return self._revision
 
-    def _compare(self, key: str, revision: int) -> Entry | None:
+    def _write(self, key: str, value: bytes) -> None:
+        current = self._entries.get(key)
+        self._entries[key] = Entry(key, value, self._revision)
+        if current is None:
+            insort(self._keys, key)
+        self._history.append((Event(key, value, current.value if current else None, self._revision), current))
+
+    def _compare(self, key: str, revision: int) -> None:
         current = self._entries.get(key)
         if (current.revision if current else 0) != revision:
             raise Changed(current)
-        return current
 
     def _remove(self, key: str) -> None:
         self._revision += 1

@@ -2,12 +2,13 @@
 
 One revision counts every transaction. A write is a compare-and-swap on a key's last revision; *claims* are further
 keys (a VIP, a node port) that the same transaction takes or gives back, so that nothing is handed out twice and nothing
-leaks. A shape that the Protocol does not offer is refused by its types, never approximated.
+leaks; *swaps* are other objects (a quota that counts this one) that it replaces, each at the revision that is known.
+A shape that the Protocol does not offer is refused by its types, never approximated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from threading import Event as Stop
 from typing import NamedTuple, Protocol
 
@@ -84,6 +85,14 @@ class Claimed(StoreError):
         self.claim = claim
 
 
+class Overtaken(StoreError):
+    """A key of ``swaps`` is at another ``revision`` than the expected one, 0 if it is gone; nothing was written."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__("another object of the transaction changed meanwhile")
+        self.revision = revision
+
+
 class Store(Protocol):
     """Thread-safe; connects on first use, so that it may be made before a fork. Everything raises Unavailable."""
 
@@ -93,8 +102,10 @@ class Store(Protocol):
     def list(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Page:
         """Entries below ``prefix`` from ``start`` on, as of a revision (0: now). Raises Compacted, FutureRevision."""
 
-    def create(self, key: str, value: bytes, *, claims: Iterable[str] = (), ttl: int = 0) -> int:
-        """Writes a key that must not exist and returns the revision. Raises Changed, Claimed.
+    def create(
+        self, key: str, value: bytes, *, claims: Iterable[str] = (), swaps: Sequence[Entry] = (), ttl: int = 0
+    ) -> int:
+        """Writes a key that must not exist and returns the revision. Raises Changed, Claimed, Overtaken.
 
         ``ttl`` seconds later, or a little after, the key vanishes by itself.
         """
@@ -107,9 +118,10 @@ class Store(Protocol):
         *,
         claims: Iterable[str] = (),
         released: Iterable[str] = (),
+        swaps: Sequence[Entry] = (),
         ttl: int = 0,
     ) -> int:
-        """Replaces what was last changed at ``revision``; takes and gives back claims. Raises Changed, Claimed."""
+        """Replaces what was last changed at ``revision``; takes and gives back claims. Raises as ``create``."""
 
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
         """Removes the key last changed at ``revision`` with its claims. Raises Changed."""

@@ -11,7 +11,18 @@ import pytest
 
 from apiserver.store.etcd import EtcdStore
 from apiserver.store.memory import MemoryStore
-from apiserver.store.protocol import Batch, Changed, Claimed, Compacted, Event, FutureRevision, Store, TooLarge
+from apiserver.store.protocol import (
+    Batch,
+    Changed,
+    Claimed,
+    Compacted,
+    Entry,
+    Event,
+    FutureRevision,
+    Overtaken,
+    Store,
+    TooLarge,
+)
 
 pytestmark = pytest.mark.etcd
 
@@ -68,6 +79,34 @@ def test_update_and_delete_of_nothing(store: Store, prefix: str) -> None:
         with pytest.raises(Changed) as caught:
             write()
         assert caught.value.current is None
+
+
+def test_a_write_replaces_other_keys_in_the_same_transaction(store: Store, prefix: str) -> None:
+    quota = store.create(prefix + "quota", b"0")
+    first = store.create(prefix + "a", b"1", swaps=[Entry(prefix + "quota", b"1", quota)])
+    assert store.get(prefix + "quota") == (prefix + "quota", b"1", first)
+    second = store.update(prefix + "a", b"2", first, swaps=[Entry(prefix + "quota", b"2", first)])
+    assert events_of(store, prefix, quota, 4) == [
+        Event(prefix + "a", b"1", None, first),
+        Event(prefix + "quota", b"1", b"0", first),
+        Event(prefix + "a", b"2", b"1", second),
+        Event(prefix + "quota", b"2", b"1", second),
+    ]
+
+
+def test_nothing_is_written_when_another_key_has_moved(store: Store, prefix: str) -> None:
+    old = store.create(prefix + "quota", b"0")
+    new = store.update(prefix + "quota", b"1", old)
+    with pytest.raises(Overtaken) as caught:
+        store.create(prefix + "a", b"1", claims=[prefix + "claim"], swaps=[Entry(prefix + "quota", b"1", old)])
+    assert caught.value.revision == new
+    assert store.get(prefix + "a") is None
+    assert not store.claimed(prefix + "claim")
+    gone = store.delete(prefix + "quota", new)
+    with pytest.raises(Overtaken) as caught:
+        store.create(prefix + "a", b"1", swaps=[Entry(prefix + "quota", b"2", new)])
+    assert caught.value.revision == 0
+    assert store.revision() == gone
 
 
 def test_delete_by_revision(store: Store, prefix: str) -> None:
