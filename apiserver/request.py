@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from flask import Response
 
 from apiserver.kind import Kind
+from apiserver.store.protocol import Entry
 from machinery.errors import FieldError, invalid
 from machinery.objects import Object
 
@@ -70,6 +71,8 @@ class AdmissionRequest:
     dry_run: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    # Other objects that the transaction replaces which writes this one; set by ``validate``, each time anew.
+    swaps: Sequence[Entry] = ()
 
 
 class Reply(NamedTuple):

@@ -8,6 +8,7 @@ done again on that. Only an error about a newest object is believed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import orjson
@@ -16,8 +17,10 @@ from apiserver import admission, deletion, metadata
 from apiserver.cache import Item, WatchCache, encode
 from apiserver.deletion import DeleteOptions
 from apiserver.kind import Kind, Strategy
+from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.request import AdmissionRequest, User
-from apiserver.store.protocol import Changed, Claimed, Entry, Store
+from apiserver.store.protocol import Changed, Claimed, Entry, Overtaken, Store
+from apiserver.turns import Turns
 from machinery.errors import (
     AlreadyExists,
     ApiError,
@@ -73,6 +76,7 @@ class Rest:
         self.store = store
         self.cache = cache
         self.reader = CacheReader(cache)
+        self._turns = Turns(self.reader)
 
     def create(
         self,
@@ -99,42 +103,54 @@ class Rest:
             meta["name"] = metadata.generate_name(kind, base)
         strategy.prepare_create(obj)
         _refuse(kind, meta.get("name", ""), [*metadata.validate(kind, obj), *strategy.validate(obj)])
-        self._validate(request)
-        if warnings is not None:
-            warnings += [*request.warnings, *strategy.warnings(obj)]
-        for attempt in range(NAME_ATTEMPTS):
-            if base and attempt:
-                meta["name"] = metadata.generate_name(kind, base)
-                strategy.prepare_create(obj)
-            try:
-                return self._insert(kind, obj, dry_run)
-            except AlreadyExists:
-                if not base or attempt == NAME_ATTEMPTS - 1:
-                    raise
+        with self._turns.take(kind, namespace):
+            self._validate(request)
+            if warnings is not None:
+                warnings += [*request.warnings, *strategy.warnings(obj)]
+            for attempt in range(NAME_ATTEMPTS):
+                if base and attempt:
+                    meta["name"] = metadata.generate_name(kind, base)
+                    strategy.prepare_create(obj)
+                try:
+                    return self._insert(kind, obj, request)
+                except AlreadyExists:
+                    if not base or attempt == NAME_ATTEMPTS - 1:
+                        raise
         raise InternalError(f"no free name begins with {base}")
 
-    def _insert(self, kind: Kind, obj: Object, dry_run: bool) -> Item:
+    def _insert(self, kind: Kind, obj: Object, request: AdmissionRequest) -> Item:
         name = obj["metadata"]["name"]
         key = object_key(kind, obj["metadata"].get("namespace", ""), name)
         lost: set[str] = set()
         for candidate in _candidates(kind, obj):
             self._allocate(kind, candidate, None, lost)
             value = encode(candidate)
-            if dry_run:
+            if request.dry_run:
                 if self.store.get(key) is not None:
                     raise already_exists(kind.resource, name)
                 return Item(key, value, 0)
             try:
                 claims = kind.strategy.claims(candidate)
-                revision = self.store.create(key, value, claims=claims, ttl=kind.strategy.ttl)
+                revision = self.store.create(
+                    key, value, claims=claims, swaps=request.swaps, ttl=kind.strategy.ttl
+                )  # fmt: skip
             except Claimed as error:
                 lost.add(error.claim)
                 continue
+            except Overtaken as error:
+                self.cache.wait_for(error.revision)
+                self._validate(request)
+                continue
             except Changed as error:
                 raise _exists(kind, name, error.current) from None
-            self.cache.acknowledge(kind.prefix, revision)
+            self._acknowledge(kind, request, revision)
             return Item(key, value, revision)
         raise conflict(kind.resource, name, "too many others were allocating at the same time")
+
+    def _acknowledge(self, kind: Kind, request: AdmissionRequest, revision: int) -> None:
+        self.cache.acknowledge(kind.prefix, revision)
+        if request.swaps:
+            self.cache.acknowledge(RESOURCE_QUOTAS.prefix, revision)
 
     def update(
         self,
@@ -219,9 +235,12 @@ class Rest:
                     item, newest = current, True
                     continue
             try:
-                written = item if new == old else self._replace(kind, item, new, old, dry_run)
+                written = item if new == old else self._replace(kind, item, new, old, request)
             except Changed as error:
                 item, newest = _item(error.current), True
+                continue
+            except Overtaken as error:
+                self.cache.wait_for(error.revision)
                 continue
             if warnings is not None:
                 warnings += [*request.warnings, *kind.strategy.warnings(new)]
@@ -255,15 +274,18 @@ class Rest:
         if sent.get("resourceVersion") not in (None, "", "0", found["resourceVersion"]):
             raise conflict(kind.resource, found["name"])
 
-    def _replace(self, kind: Kind, item: Item, new: Object, old: Object, dry_run: bool) -> Item:
-        """Writes the new object by compare-and-swap, or removes it when nothing keeps it any longer. Raises Changed."""
+    def _replace(self, kind: Kind, item: Item, new: Object, old: Object, request: AdmissionRequest) -> Item:
+        """Writes the new object by compare-and-swap, or removes it when nothing keeps it any longer.
+
+        Raises Changed, Overtaken.
+        """
         strategy = kind.strategy
         before = set(strategy.claims(old))
         lost: set[str] = set()
         for candidate in _candidates(kind, new):
             self._allocate(kind, candidate, old, lost)
             value = encode(candidate)
-            if dry_run:
+            if request.dry_run:
                 return Item(item.key, value, item.revision)
             after = set(strategy.claims(candidate))
             try:
@@ -272,12 +294,13 @@ class Rest:
                 else:
                     revision = self.store.update(
                         item.key, value, item.revision,
-                        claims=sorted(after - before), released=sorted(before - after), ttl=strategy.ttl,
+                        claims=sorted(after - before), released=sorted(before - after), swaps=request.swaps,
+                        ttl=strategy.ttl,
                     )  # fmt: skip
             except Claimed as error:
                 lost.add(error.claim)
                 continue
-            self.cache.acknowledge(kind.prefix, revision)
+            self._acknowledge(kind, request, revision)
             return Item(item.key, value, revision)
         raise conflict(
             kind.resource, item.object["metadata"]["name"], "too many others were allocating at the same time"
@@ -366,9 +389,9 @@ def object_key(kind: Kind, namespace: str, name: str) -> str:
 
 
 def _candidates(kind: Kind, obj: Object) -> Iterator[Object]:
-    """The object, and fresh copies for further tries where the strategy writes what it allocates into it."""
+    """The object for each try; a fresh copy where the strategy writes what it allocates into it."""
     if type(kind.strategy).allocate is Strategy.allocate:
-        yield obj
+        yield from repeat(obj, WRITE_ATTEMPTS)
         return
     pristine = orjson.dumps(obj)
     for _ in range(WRITE_ATTEMPTS):

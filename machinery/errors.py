@@ -244,8 +244,14 @@ def quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+class Verbatim(str):
+    """A bad value of a Go type that only its author can spell, ``[]core.ResourceQuotaScope{"BestEffort"}``."""
+
+
 def _shown(value: Any) -> str:
     """A bad value as v1.32 prints it: Go's ``%v`` for scalars, ``%#v`` for lists and maps of strings."""
+    if isinstance(value, Verbatim):
+        return value
     if value is None:
         return '"null"'
     if isinstance(value, GoValue):

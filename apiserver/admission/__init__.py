@@ -1,19 +1,28 @@
-"""Admission: plugins that may change a request (``admit``) and refuse it (``validate``), in upstream's order.
+"""Admission: plugins that may change a request (``admit``) and refuse it (``validate``).
 
-A plugin of your own is a subclass of ``plugin.Plugin`` and a place in ``CHAIN``.
+A plugin of your own is a subclass of ``plugin.Plugin`` and a place in ``CHAIN``. The order is upstream's
+(pkg/kubeapiserver/options/plugins.go: AllOrderedPlugins), and matters: limits are filled in before anybody looks at
+them, and quotas are charged when nobody is left who could refuse.
 """
 
+from apiserver.admission.limitranger import LimitRanger
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.admission.plugin import Plugin
 from apiserver.admission.priority import Priority
+from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.admission.runtimeclass import RuntimeClass
 from apiserver.admission.serviceaccount import ServiceAccount
 from apiserver.admission.tolerations import DefaultTolerationSeconds
 
 CHAIN: tuple[Plugin, ...] = (
     NamespaceLifecycle(),
+    LimitRanger(),
     ServiceAccount(),
+    # here NodeRestriction, PodSecurity
     Priority(),
     DefaultTolerationSeconds(),
+    # here OwnerReferencesPermissionEnforcement
     RuntimeClass(),
+    # here CertificateApproval, CertificateSigning, CertificateSubjectRestriction
+    ResourceQuota(),
 )

@@ -7,6 +7,7 @@ from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.events import EVENTS
 from apiserver.kinds.events_v1 import EVENTS_V1
 from apiserver.kinds.leases import LEASES
+from apiserver.kinds.limitranges import LIMIT_RANGES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods import BINDINGS, PODS
@@ -15,6 +16,7 @@ from apiserver.kinds.priorityclasses import PRIORITY_CLASSES
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from apiserver.kinds.replicasets import REPLICA_SETS
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
+from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.kinds.reviews import SELF_SUBJECT_REVIEWS, TOKEN_REVIEWS
 from apiserver.kinds.runtimeclasses import RUNTIME_CLASSES
 from apiserver.kinds.secrets import SECRETS
@@ -27,11 +29,13 @@ ROWS: tuple[Kind, ...] = (
     CONFIG_MAPS,
     ENDPOINTS,
     EVENTS,
+    LIMIT_RANGES,
     NAMESPACES,
     NODES,
     PODS,
     POD_TEMPLATES,
     REPLICATION_CONTROLLERS,
+    RESOURCE_QUOTAS,
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,

@@ -8,15 +8,20 @@ from apiserver.kinds import checks
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object
+from machinery.quota import HUGE_PAGES, REQUESTS, is_extended, is_native
 
 CONTAINER_RESOURCES = ("cpu", "memory", "ephemeral-storage")
-STANDARD_RESOURCES = (
+INTEGER_RESOURCES = (
+    "pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps",
+    "persistentvolumeclaims", "services.nodeports", "services.loadbalancers",
+)  # fmt: skip
+QUOTA_RESOURCES = (
     *CONTAINER_RESOURCES,
     *(f"{field}.{name}" for field in ("requests", "limits") for name in CONTAINER_RESOURCES),
-    "pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps",
-    "persistentvolumeclaims", "storage", "requests.storage", "services.nodeports", "services.loadbalancers",
-)  # fmt: skip
-HUGE_PAGES = "hugepages-"
+    *INTEGER_RESOURCES,
+    "requests.storage",
+)
+STANDARD_RESOURCES = (*QUOTA_RESOURCES, "storage")
 
 
 def validate_resources(path: str, resources: Object) -> checks.Errors:
@@ -28,10 +33,10 @@ def validate_resources(path: str, resources: Object) -> checks.Errors:
         yield from _validate_amount(f"{path}.requests[{name}]", name, amount)
         limit = limits.get(name)
         if limit is None:
-            if not _may_overcommit(name):
+            if not may_overcommit(name):
                 why = "Limit must be set for non overcommitable resources"
                 yield FieldError.required(f"{path}.limits", why)
-        elif _amount(amount) != _amount(limit) and not _may_overcommit(name):
+        elif _amount(amount) != _amount(limit) and not may_overcommit(name):
             yield FieldError.invalid(f"{path}.requests", str(amount), f"must be equal to {name} limit of {limit}")
         elif _amount(amount) > _amount(limit):
             why = f"must be less than or equal to {name} limit of {limit}"
@@ -42,7 +47,7 @@ def validate_resources(path: str, resources: Object) -> checks.Errors:
 
 
 def _validate_amount(path: str, name: str, amount: str) -> checks.Errors:
-    yield from _validate_name(path, name)
+    yield from validate_container_resource_name(path, name)
     yield from validate_quantity(path, name, amount)
 
 
@@ -51,28 +56,41 @@ def validate_quantity(path: str, name: str, amount: str) -> checks.Errors:
     value = _amount(amount)
     if value < 0:
         yield FieldError.invalid(path, str(amount), checks.NEGATIVE)
-    if ("/" in name or name in ("pods", "services")) and value != value.to_integral_value():
+    if (name in INTEGER_RESOURCES or is_extended(name)) and value != value.to_integral_value():
         yield FieldError.invalid(path, str(amount), "must be an integer")
 
 
-def _validate_name(path: str, name: str) -> checks.Errors:
+def validate_resource_name(path: str, name: str) -> checks.Errors:
+    """One of Kubernetes' own resources, or somebody's with a prefix (upstream: validateResourceName)."""
     problems = list(checks.qualified_name(path, name))
     yield from problems
-    if problems:
-        return
+    if not problems and "/" not in name and name not in STANDARD_RESOURCES and not _is_huge_pages(name):
+        yield FieldError.invalid(path, name, "must be a standard resource type or fully qualified")
+
+
+def validate_container_resource_name(path: str, name: str) -> checks.Errors:
+    """What a container can ask for (upstream: validateContainerResourceName)."""
+    yield from validate_resource_name(path, name)
     if "/" not in name:
-        huge = name.startswith(HUGE_PAGES)
-        if name not in STANDARD_RESOURCES and not huge:
-            yield FieldError.invalid(path, name, "must be a standard resource type or fully qualified")
-        if name not in CONTAINER_RESOURCES and not huge:
+        if name not in CONTAINER_RESOURCES and not name.startswith(HUGE_PAGES):
             yield FieldError.invalid(path, name, "must be a standard resource for containers")
-    elif name.startswith("requests."):
+    elif not is_native(name) and not is_extended(name):
         yield FieldError.invalid(path, name, "doesn't follow extended resource name standard")
 
 
-def _may_overcommit(name: str) -> bool:
-    native = "/" not in name or name.partition("/")[0].endswith("kubernetes.io")
-    return native and not name.startswith(HUGE_PAGES)
+def is_quota_resource(name: str) -> bool:
+    """One of Kubernetes' own that a quota may limit (upstream: IsStandardQuotaResourceName)."""
+    return name in QUOTA_RESOURCES or _is_huge_pages(name)
+
+
+def _is_huge_pages(name: str) -> bool:
+    """``hugepages-2Mi``, or as a quota may also name it ``requests.hugepages-2Mi``."""
+    return name.removeprefix(REQUESTS).startswith(HUGE_PAGES)
+
+
+def may_overcommit(name: str) -> bool:
+    """Limits may be above requests: they cannot where a resource is handed out whole."""
+    return is_native(name) and not name.startswith(HUGE_PAGES)
 
 
 def _amount(amount: str) -> Decimal:

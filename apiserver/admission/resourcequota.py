@@ -1,0 +1,94 @@
+"""ResourceQuota: what is created is charged to the namespace's quotas, and refused when one of them would be exceeded.
+
+Upstream: apiserver/pkg/admission/plugin/resourcequota. There the charge is written first and the object after it: a
+failure in between is a charge for nothing, and a count in between loses a charge. Here both are one transaction: the
+plugin only says which quotas are to be replaced at which revision, and is asked again when one of them has moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from apiserver.admission.plugin import Plugin, refuse
+from apiserver.cache import encode
+from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
+from apiserver.request import AdmissionRequest
+from apiserver.store.protocol import Entry
+from machinery.objects import Object
+from machinery.quota import IGNORED, Evaluator, evaluator_of, utc_now
+from machinery.resourcelists import ResourceList, above, add, grown, masked, parsed, written
+
+
+class ResourceQuota(Plugin):
+    name = "ResourceQuota"
+
+    def handles(self, request: AdmissionRequest) -> bool:
+        return request.operation in ("CREATE", "UPDATE") and not request.subresource and request.kind.namespaced
+
+    def validate(self, request: AdmissionRequest) -> None:
+        request.swaps = ()
+        quotas = request.reader.list(RESOURCE_QUOTAS, request.namespace, fresh=True)
+        if not quotas or request.object is None or request.kind.resource in IGNORED:
+            return
+        evaluator = evaluator_of(request.kind.resource)
+        if request.old is not None and not evaluator.charges_updates:
+            return
+        try:
+            charges = list(charge(evaluator, quotas, request.object, request.old, utc_now()))
+        except Exceeded as why:
+            raise refuse(request, str(why)) from None
+        request.swaps = [_entry(quota, used) for quota, used in charges]
+
+
+class Exceeded(Exception):
+    """Why a quota refuses an object, in upstream's words."""
+
+
+def charge(
+    evaluator: Evaluator, quotas: Iterable[Object], obj: Object, old: Object | None, now: datetime
+) -> Iterator[tuple[Object, ResourceList]]:
+    """The quotas that an object uses more of, and how much is used then. Raises Exceeded."""
+    matching = [quota for quota in quotas if evaluator.matches(quota.get("spec") or {}, obj)]
+    for quota in matching:
+        _check_stated(evaluator, quota, obj)
+    more = grown(evaluator.usage(obj, now), evaluator.usage(old, now) if old else {})
+    for quota in matching:
+        hard, used = _status(quota, "hard"), _status(quota, "used")
+        requested = masked(more, hard)
+        total = add(used, requested)
+        if exceeded := above(masked(total, requested), hard):
+            parts = [_listed(masked(amounts, exceeded)) for amounts in (requested, used, hard)]
+            raise Exceeded(
+                f"exceeded quota: {quota['metadata']['name']}, requested: {parts[0]}, used: {parts[1]}, "
+                f"limited: {parts[2]}"
+            )
+        if requested:
+            yield quota, total
+
+
+def _check_stated(evaluator: Evaluator, quota: Object, obj: Object) -> None:
+    """That the object states what is limited, and that it is known how much is used already."""
+    name, status = quota["metadata"]["name"], quota.get("status") or {}
+    tracked = evaluator.tracked(status.get("hard") or ())
+    if missing := evaluator.unstated(tracked, obj):
+        listed = "; ".join(f"{resource} for: {','.join(sorted(missing[resource]))}" for resource in sorted(missing))
+        raise Exceeded(f"failed quota: {name}: must specify {listed}")
+    if any(resource not in (status.get("used") or {}) for resource in tracked):
+        raise Exceeded(f"status unknown for quota: {name}, resources: {','.join(sorted(tracked))}")
+
+
+def _status(quota: Object, field: str) -> ResourceList:
+    return parsed((quota.get("status") or {}).get(field))
+
+
+def _listed(resources: ResourceList) -> str:
+    return ",".join(f"{name}={resources[name]}" for name in sorted(resources))
+
+
+def _entry(quota: Object, used: ResourceList) -> Entry:
+    """The quota to be stored with its new usage, if it is still at the revision that was looked at."""
+    meta = quota["metadata"]
+    changed = {**quota, "status": {**quota["status"], "used": written(used)}}
+    key = f"{RESOURCE_QUOTAS.prefix}{meta['namespace']}/{meta['name']}"
+    return Entry(key, encode(changed), int(meta["resourceVersion"]))

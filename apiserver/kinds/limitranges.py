@@ -1,0 +1,147 @@
+"""LimitRanges: what a container, pod or claim gets and may ask for (upstream: pkg/registry/core/limitrange)."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+
+from apiserver.kind import Kind, Strategy
+from apiserver.kinds import checks
+from apiserver.kinds.resource_validation import (
+    may_overcommit,
+    validate_container_resource_name,
+    validate_resource_name,
+)
+from machinery.errors import FieldError
+from machinery.objects import Object
+from machinery.resourcelists import ResourceList, parsed
+
+CONTAINER, POD, CLAIM = "Container", "Pod", "PersistentVolumeClaim"
+_BOUNDS = ("max", "min")
+_DEFAULTS = ("default", "defaultRequest")
+_RATIO = "maxLimitRequestRatio"
+
+
+class LimitRangeStrategy(Strategy):
+    create_on_update = True
+
+    def default(self, obj: Object) -> None:
+        for item in (obj.get("spec") or {}).get("limits") or ():
+            if item.get("type") == CONTAINER:
+                _default(item)
+
+    def prepare_create(self, obj: Object) -> None:
+        if not obj["metadata"].get("name"):
+            obj["metadata"]["name"] = str(uuid.uuid4())
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate((obj.get("spec") or {}).get("limits") or []))
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return self.validate(new)
+
+
+def _default(item: Object) -> None:
+    """The limit is by default the maximum; the request is the limit, or else the minimum."""
+    limits, requests = item.get("default") or {}, item.get("defaultRequest") or {}
+    limits = {**(item.get("max") or {}), **limits}
+    requests = {**(item.get("min") or {}), **limits, **requests}
+    for field, values in (("default", limits), ("defaultRequest", requests)):
+        if values:
+            item[field] = values
+
+
+def _validate(limits: list[Object]) -> checks.Errors:
+    seen: set[str] = set()
+    for index, item in enumerate(limits):
+        path, type_ = f"spec.limits[{index}]", item.get("type", "")
+        yield from _validate_type(f"{path}.type", type_)
+        if type_ in seen:
+            yield FieldError.duplicate(f"{path}.type", type_)
+        seen.add(type_)
+        yield from _validate_names(path, type_, item)
+        if type_ == CLAIM and not any("storage" in (item.get(bound) or {}) for bound in _BOUNDS):
+            why = "either minimum or maximum storage value is required, but neither was provided"
+            yield FieldError.required(f"{path}.limits", why)
+        fields = (*_BOUNDS, _RATIO) if type_ == POD else (*_BOUNDS, *_DEFAULTS, _RATIO)
+        given = {field: parsed(item.get(field)) for field in fields}
+        for name in sorted({name for amounts in given.values() for name in amounts}):
+            yield from _validate_amounts(path, name, given)
+
+
+def _validate_type(path: str, type_: str) -> checks.Errors:
+    problems = list(checks.qualified_name(path, type_))
+    yield from problems
+    if not problems and "/" not in type_ and type_ not in (CONTAINER, POD, CLAIM):
+        yield FieldError.invalid(path, type_, "must be a standard limit type or fully qualified")
+
+
+def _validate_names(path: str, type_: str, item: Object) -> checks.Errors:
+    check = validate_container_resource_name if type_ in (POD, CONTAINER) else validate_resource_name
+    for field in (*_BOUNDS, *_DEFAULTS, _RATIO):
+        names = item.get(field) or {}
+        if type_ == POD and field in _DEFAULTS:
+            if names:
+                yield FieldError.forbidden(f"{path}.{field}", "may not be specified when `type` is 'Pod'")
+            continue
+        for name in names:
+            yield from check(f"{path}.{field}[{name}]", name)
+
+
+def _validate_amounts(path: str, name: str, given: dict[str, ResourceList]) -> checks.Errors:
+    """That the amounts of one resource go together."""
+    amount = {field: amounts[name] for field, amounts in given.items() if name in amounts}
+
+    def above(larger: str, smaller: str) -> bool:
+        return larger in amount and smaller in amount and amount[larger].amount > amount[smaller].amount
+
+    def invalid(field: str, shown: str, message: str) -> FieldError:
+        return FieldError.invalid(f"{path}.{field}[{name}]", str(amount[shown]), message)
+
+    if above("min", "max"):
+        why = f"min value {amount['min']} is greater than max value {amount['max']}"
+        yield invalid("min", "min", why)
+    if above("min", "defaultRequest"):
+        why = f"min value {amount['min']} is greater than default request value {amount['defaultRequest']}"
+        yield invalid("defaultRequest", "defaultRequest", why)
+    if above("defaultRequest", "max"):
+        why = f"default request value {amount['defaultRequest']} is greater than max value {amount['max']}"
+        yield invalid("defaultRequest", "defaultRequest", why)
+    if above("defaultRequest", "default"):
+        limit = amount["default"]
+        why = f"default request value {amount['defaultRequest']} is greater than default limit value {limit}"
+        yield invalid("defaultRequest", "defaultRequest", why)
+    if above("min", "default"):
+        why = f"min value {amount['min']} is greater than default value {amount['default']}"
+        yield invalid("default", "min", why)
+    if above("default", "max"):
+        why = f"default value {amount['default']} is greater than max value {amount['max']}"
+        yield invalid("default", "max", why)
+    if _RATIO in amount:
+        yield from _validate_ratio(f"{path}.{_RATIO}[{name}]", amount)
+    both = all(field in amount for field in _DEFAULTS)
+    if both and not may_overcommit(name) and amount["default"].amount != amount["defaultRequest"].amount:
+        limit, request = amount["default"], amount["defaultRequest"]
+        why = f"default value {limit} must equal to defaultRequest value {request} in {name}"
+        yield invalid("defaultRequest", "defaultRequest", why)
+
+
+def _validate_ratio(path: str, amount: ResourceList) -> checks.Errors:
+    ratio = amount[_RATIO]
+    if ratio.amount < 1:
+        yield FieldError.invalid(path, str(ratio), f"ratio {ratio} is less than 1")
+    least, most = (amount[bound].amount if bound in amount else None for bound in ("min", "max"))
+    if least and most is not None and ratio.amount > most / least:
+        why = f"ratio {ratio} is greater than max/min = {float(Decimal(most) / least):f}"
+        yield FieldError.invalid(path, str(ratio), why)
+
+
+LIMIT_RANGES = Kind(
+    "",
+    "v1",
+    "LimitRange",
+    "limitranges",
+    "io.k8s.api.core.v1.LimitRange",
+    short_names=("limits",),
+    strategy=LimitRangeStrategy(),
+)
