@@ -8,6 +8,7 @@ them, and quotas are charged when nobody is left who could refuse.
 from apiserver.admission.limitranger import LimitRanger
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.admission.plugin import Plugin
+from apiserver.admission.podsecurity import PodSecurity
 from apiserver.admission.priority import Priority
 from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.admission.runtimeclass import RuntimeClass
@@ -18,7 +19,8 @@ CHAIN: tuple[Plugin, ...] = (
     NamespaceLifecycle(),
     LimitRanger(),
     ServiceAccount(),
-    # here NodeRestriction, PodSecurity
+    # here NodeRestriction
+    PodSecurity(),
     Priority(),
     DefaultTolerationSeconds(),
     # here OwnerReferencesPermissionEnforcement

@@ -1,0 +1,125 @@
+"""PodSecurity: pods keep to the level that their namespace's labels enforce; of the rest people are warned.
+
+Upstream: pod-security-admission/admission. Nobody and nothing is exempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from apiserver.admission.plugin import Plugin, is_pod, refuse
+from apiserver.kinds.namespaces import NAMESPACES
+from apiserver.kinds.pods import PODS
+from apiserver.podsecurity.baseline import SECCOMP_POD, SECCOMP_PREFIX
+from apiserver.podsecurity.evaluation import evaluate_pods, violations
+from apiserver.podsecurity.policy import PRIVILEGED, LevelVersion, Policy, policy_of
+from apiserver.request import AdmissionRequest
+from machinery.errors import invalid, quote
+from machinery.objects import Object, controller_of
+
+# Where other kinds keep their pods' template.
+TEMPLATES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("", "PodTemplate"): ("template",),
+    ("", "ReplicationController"): ("spec", "template"),
+    **{("apps", kind): ("spec", "template") for kind in ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")},
+}
+# Of more pods than these a change of labels does not tell.
+MOST_PODS = 3000
+
+
+class PodSecurity(Plugin):
+    name = "PodSecurity"
+
+    def handles(self, request: AdmissionRequest) -> bool:
+        if request.operation not in ("CREATE", "UPDATE") or request.subresource:
+            return False
+        kind = request.kind
+        return kind is NAMESPACES or kind is PODS or (kind.group, kind.kind) in TEMPLATES
+
+    def validate(self, request: AdmissionRequest) -> None:
+        assert request.object is not None
+        if request.kind is NAMESPACES:
+            _validate_namespace(request, request.object)
+            return
+        policy = _policy(request)
+        if is_pod(request, "CREATE", "UPDATE"):
+            if request.old is None or _is_significant(request.object, request.old):
+                _enforce(request, policy.enforce, request.object)
+                _warn(request, policy.warn, request.object)
+        elif template := _template(request):
+            _warn(request, policy.warn, template)
+
+
+def _policy(request: AdmissionRequest) -> Policy:
+    """That of the request's namespace, as of every acknowledged write."""
+    namespace = request.reader.get(NAMESPACES, "", request.namespace, fresh=True)
+    return policy_of(_labels(namespace))[0] if namespace else Policy()
+
+
+def _labels(namespace: Object) -> Mapping[str, str]:
+    labels: Mapping[str, str] = namespace["metadata"].get("labels") or {}
+    return labels
+
+
+def _template(request: AdmissionRequest) -> Object | None:
+    template = request.object
+    for field in TEMPLATES[request.kind.group, request.kind.kind]:
+        template = (template or {}).get(field)
+    return template
+
+
+def _enforce(request: AdmissionRequest, level: LevelVersion, pod: Object) -> None:
+    if found := violations(level, pod["metadata"], pod["spec"]):
+        raise refuse(request, f"violates PodSecurity {quote(str(level))}: {', '.join(map(str, found))}")
+
+
+def _warn(request: AdmissionRequest, level: LevelVersion, pod: Object) -> None:
+    if found := violations(level, pod.get("metadata") or {}, pod.get("spec") or {}):
+        request.warnings.append(f"would violate PodSecurity {quote(str(level))}: {', '.join(map(str, found))}")
+
+
+def _is_significant(pod: Object, old: Object) -> bool:
+    """Whether something changed that a check looks at: images may, and annotations of old."""
+    return _changeable(pod) != _changeable(old)
+
+
+def _changeable(pod: Object) -> tuple[object, ...]:
+    annotations = pod["metadata"].get("annotations") or {}
+    images = [
+        [container.get("image") for container in pod["spec"].get(field) or ()]
+        for field in ("initContainers", "containers", "ephemeralContainers")
+    ]
+    profiles = {name: text for name, text in annotations.items() if name.startswith((SECCOMP_POD, SECCOMP_PREFIX))}
+    return images, profiles
+
+
+def _validate_namespace(request: AdmissionRequest, namespace: Object) -> None:
+    new, errors = policy_of(_labels(namespace))
+    old, known = policy_of(_labels(request.old)) if request.old else (Policy(), [])
+    if errors and errors != known:
+        raise invalid(NAMESPACES.group_kind, namespace["metadata"].get("name", ""), errors)
+    if request.old is None or new.enforce == old.enforce or new.enforce.level == PRIVILEGED:
+        return
+    if new.enforce.minor == old.enforce.minor and not new.enforce.stricter_than(old.enforce):
+        return
+    request.warnings += _about_pods(request, new.enforce)
+
+
+def _about_pods(request: AdmissionRequest, level: LevelVersion) -> list[str]:
+    """What the pods that are there would be refused for; one pod of each controller is looked at first."""
+    pods = request.reader.list(PODS, request.name, fresh=True)
+    seen: set[str] = set()
+    firsts: list[Object] = []
+    others: list[Object] = []
+    for pod in pods:
+        owner = (controller_of(pod) or {}).get("uid", "")
+        (others if owner in seen else firsts).append(pod)
+        seen |= {owner} - {""}
+    warnings = evaluate_pods(level, [*firsts, *others][:MOST_PODS])
+    if warnings:
+        name, wanted = quote(request.name), quote(str(level))
+        warnings.insert(0, f"existing pods in namespace {name} violate the new PodSecurity enforce level {wanted}")
+    if len(pods) > MOST_PODS:
+        checked = f"the first {MOST_PODS} of {len(pods)} existing pods"
+        warnings.insert(0, f"new PodSecurity enforce level only checked against {checked}")
+    return warnings

@@ -1,0 +1,11 @@
+"""Pod security: which of the Pod Security Standards' levels a pod keeps to, as pure functions.
+
+Upstream: staging/src/k8s.io/pod-security-admission.
+
+    policy.py      labels of a namespace → level and version for each mode
+    baseline.py    the checks of the level baseline
+    restricted.py  those that restricted adds
+    evaluation.py  which checks belong to a level at a version, and what they find
+
+``apiserver/admission/podsecurity.py`` applies them to requests.
+"""

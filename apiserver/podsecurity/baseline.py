@@ -1,0 +1,230 @@
+"""The level baseline: nothing by which a pod is known to escape into its node (upstream: policy/check_*.go)."""
+
+from __future__ import annotations
+
+from apiserver.podsecurity.findings import (
+    Check,
+    CheckPod,
+    Violation,
+    containers,
+    named,
+    plural,
+    quoted,
+    security,
+    setters,
+)
+from machinery.errors import quote
+from machinery.objects import Object
+
+APPARMOR_PREFIX = "container.apparmor.security.beta.kubernetes.io/"
+SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
+SECCOMP_PREFIX = "container.seccomp.security.alpha.kubernetes.io/"
+PROFILES = ("RuntimeDefault", "Localhost")
+CAPABILITIES = frozenset({
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP",
+    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+})  # fmt: skip
+# The minor since when → what may be set from then on, too.
+SYSCTLS = {
+    0: (
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.ip_unprivileged_port_start",
+    ),
+    27: ("net.ipv4.ip_local_reserved_ports",),
+    29: (
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+    ),
+    32: ("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"),
+}
+SELINUX_TYPES = {0: ("", "container_t", "container_init_t", "container_kvm_t"), 31: ("container_engine_t",)}
+
+
+def _apparmor(metadata: Object, spec: Object) -> Violation | None:
+    values: set[str] = set()
+
+    def is_bad(context: Object) -> bool:
+        kind = (context.get("appArmorProfile") or {}).get("type")
+        if kind is not None and kind not in PROFILES:
+            values.add(kind)
+            return True
+        return False
+
+    found = setters(spec, is_bad)
+    annotations = sorted(
+        f"{name}={quote(value)}"
+        for name, value in (metadata.get("annotations") or {}).items()
+        if name.startswith(APPARMOR_PREFIX)
+        and value not in ("", "runtime/default")
+        and not value.startswith("localhost/")
+    )
+    if annotations:
+        found.append(plural("annotation", len(annotations)))
+    if not found:
+        return None
+    forbidden = [*sorted(values), *annotations]
+    reason = plural("forbidden AppArmor profile", len(forbidden))
+    return Violation(reason, f"{' and '.join(found)} must not set AppArmor profile type to {quoted(forbidden)}")
+
+
+def _capabilities(metadata: Object, spec: Object) -> Violation | None:
+    bad, added = added_capabilities(spec, CAPABILITIES)
+    if not bad:
+        return None
+    detail = f"{named(bad)} must not include {quoted(added)} in securityContext.capabilities.add"
+    return Violation("non-default capabilities", detail)
+
+
+def added_capabilities(spec: Object, allowed: frozenset[str]) -> tuple[list[str], list[str]]:
+    """The containers that add others than these, and which."""
+    bad: list[str] = []
+    found: set[str] = set()
+    for container in containers(spec):
+        added = set((security(container).get("capabilities") or {}).get("add") or ()) - allowed
+        found |= added
+        if added:
+            bad.append(container["name"])
+    return bad, sorted(found)
+
+
+def _host_namespaces(metadata: Object, spec: Object) -> Violation | None:
+    found = [field for field in ("hostIPC", "hostNetwork", "hostPID") if spec.get(field)]
+    return Violation("host namespaces", ", ".join(f"{field}=true" for field in found)) if found else None
+
+
+def _host_path_volumes(metadata: Object, spec: Object) -> Violation | None:
+    found = [volume["name"] for volume in spec.get("volumes") or () if volume.get("hostPath") is not None]
+    return Violation("hostPath volumes", f"{plural('volume', len(found))} {quoted(found)}") if found else None
+
+
+def _host_ports(metadata: Object, spec: Object) -> Violation | None:
+    bad: list[str] = []
+    ports: set[str] = set()
+    for container in containers(spec):
+        found = {str(port["hostPort"]) for port in container.get("ports") or () if port.get("hostPort")}
+        ports |= found
+        if found:
+            bad.append(container["name"])
+    if not bad:
+        return None
+    verb = "uses" if len(bad) == 1 else "use"
+    return Violation("hostPort", f"{named(bad)} {verb} {plural('hostPort', len(ports))} {', '.join(sorted(ports))}")
+
+
+def _privileged(metadata: Object, spec: Object) -> Violation | None:
+    bad = [container["name"] for container in containers(spec) if security(container).get("privileged")]
+    return Violation("privileged", f"{named(bad)} must not set securityContext.privileged=true") if bad else None
+
+
+def _proc_mount(metadata: Object, spec: Object) -> Violation | None:
+    mounts = {
+        container["name"]: mount
+        for container in containers(spec)
+        if (mount := security(container).get("procMount")) not in (None, "Default")
+    }
+    if not mounts:
+        return None
+    values = quoted(sorted(set(mounts.values())))
+    return Violation("procMount", f"{named(list(mounts))} must not set securityContext.procMount to {values}")
+
+
+def _selinux(minor: int) -> CheckPod:
+    types = {name for since, names in SELINUX_TYPES.items() if since <= minor for name in names}
+
+    def check(metadata: Object, spec: Object) -> Violation | None:
+        seen: dict[str, set[str]] = {"type": set(), "user": set(), "role": set()}
+
+        def is_bad(context: Object) -> bool:
+            options = context.get("seLinuxOptions") or {}
+            bad = {field: options[field] for field in ("user", "role") if options.get(field)}
+            if (options.get("type") or "") not in types:
+                bad["type"] = options["type"]
+            for field, value in bad.items():
+                seen[field].add(value)
+            return bool(bad)
+
+        found = setters(spec, is_bad)
+        if not found:
+            return None
+        data = []
+        if seen["type"]:
+            data.append(f"{plural('type', len(seen['type']))} {quoted(sorted(seen['type']))}")
+        data += [f"{field} may not be set" for field in ("user", "role") if seen[field]]
+        detail = f"{' and '.join(found)} set forbidden securityContext.seLinuxOptions: {'; '.join(data)}"
+        return Violation("seLinuxOptions", detail)
+
+    return check
+
+
+def _seccomp_annotations(metadata: Object, spec: Object) -> Violation | None:
+    """Before there was a field."""
+    names = [SECCOMP_POD, *(SECCOMP_PREFIX + container["name"] for container in containers(spec))]
+    annotations = metadata.get("annotations") or {}
+    bad = sorted(
+        f"{name}={quote(annotations[name])}"
+        for name in names
+        if name in annotations
+        and annotations[name] not in ("runtime/default", "docker/default")
+        and not annotations[name].startswith("localhost/")
+    )
+    if not bad:
+        return None
+    return Violation("seccompProfile", f"forbidden {plural('annotation', len(bad))} {', '.join(bad)}")
+
+
+def seccomp(metadata: Object, spec: Object) -> Violation | None:
+    """A profile that is set must be one of the two that confine."""
+    values: set[str] = set()
+
+    def is_bad(context: Object) -> bool:
+        profile = context.get("seccompProfile")
+        if profile is None or profile.get("type") in PROFILES:
+            return False
+        values.add(profile.get("type") or "")
+        return True
+
+    found = setters(spec, is_bad)
+    if not found:
+        return None
+    detail = f"{' and '.join(found)} must not set securityContext.seccompProfile.type to {quoted(sorted(values))}"
+    return Violation("seccompProfile", detail)
+
+
+def _sysctls(minor: int) -> CheckPod:
+    allowed = {name for since, names in SYSCTLS.items() if since <= minor for name in names}
+
+    def check(metadata: Object, spec: Object) -> Violation | None:
+        names = [sysctl["name"] for sysctl in security(spec).get("sysctls") or () if sysctl["name"] not in allowed]
+        return Violation("forbidden sysctls", ", ".join(names)) if names else None
+
+    return check
+
+
+def _windows_host_process(metadata: Object, spec: Object) -> Violation | None:
+    found = setters(spec, lambda context: bool((context.get("windowsOptions") or {}).get("hostProcess")))
+    if not found:
+        return None
+    return Violation(
+        "hostProcess", f"{' and '.join(found)} must not set securityContext.windowsOptions.hostProcess=true"
+    )
+
+
+# In upstream's order, which is that of the ids' bytes.
+CHECKS: tuple[Check, ...] = (
+    Check("appArmorProfile", ((0, _apparmor),)),
+    Check("capabilities_baseline", ((0, _capabilities),)),
+    Check("hostNamespaces", ((0, _host_namespaces),)),
+    Check("hostPathVolumes", ((0, _host_path_volumes),)),
+    Check("hostPorts", ((0, _host_ports),)),
+    Check("privileged", ((0, _privileged),)),
+    Check("procMount", ((0, _proc_mount),)),
+    Check("seLinuxOptions", tuple((since, _selinux(since)) for since in SELINUX_TYPES)),
+    Check("seccompProfile_baseline", ((0, _seccomp_annotations), (19, seccomp))),
+    Check("sysctls", tuple((since, _sysctls(since)) for since in SYSCTLS)),
+    Check("windowsHostProcess", ((0, _windows_host_process),)),
+)

@@ -1,0 +1,59 @@
+"""What the labels of a namespace ask for (upstream: pod-security-admission/api/helpers.go)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from machinery.errors import FieldError
+
+PREFIX = "pod-security.kubernetes.io/"
+# From the least strict on.
+LEVELS = ("privileged", "baseline", "restricted")
+PRIVILEGED, BASELINE, RESTRICTED = LEVELS
+MODES = ("enforce", "audit", "warn")
+_VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)")
+
+
+class LevelVersion(NamedTuple):
+    """A level as a minor version of Kubernetes 1 defines it; without a version as the newest does."""
+
+    level: str = PRIVILEGED
+    minor: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.level}:{'latest' if self.minor is None else f'v1.{self.minor}'}"
+
+    def stricter_than(self, other: LevelVersion) -> bool:
+        """By the level alone."""
+        return LEVELS.index(self.level) > LEVELS.index(other.level)
+
+
+class Policy(NamedTuple):
+    """One level for each mode; nobody reads an audit log here, so ``audit`` is only checked."""
+
+    enforce: LevelVersion = LevelVersion()
+    audit: LevelVersion = LevelVersion()
+    warn: LevelVersion = LevelVersion()
+
+
+def policy_of(labels: Mapping[str, str]) -> tuple[Policy, list[FieldError]]:
+    """The policy, and what is wrong with its labels: then the strictest is enforced, and nothing warned of."""
+    errors: list[FieldError] = []
+
+    def mode(name: str) -> LevelVersion:
+        level, version = labels.get(PREFIX + name, PRIVILEGED), labels.get(f"{PREFIX}{name}-version", "latest")
+        if level not in LEVELS:
+            errors.append(_invalid(PREFIX + name, level, f"must be one of {', '.join(LEVELS)}"))
+            level = RESTRICTED if name == "enforce" else PRIVILEGED
+        match = _VERSION.fullmatch(version)
+        if version != "latest" and match is None:
+            errors.append(_invalid(f"{PREFIX}{name}-version", version, 'must be "latest" or "v1.x"'))
+        return LevelVersion(level, int(match[1]) if match else None)
+
+    return Policy(*map(mode, MODES)), errors
+
+
+def _invalid(label: str, value: str, why: str) -> FieldError:
+    return FieldError.invalid(f"metadata.labels[{label}]", value, why)
