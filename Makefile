@@ -51,6 +51,9 @@ e2e: .venv/dev tools ## A whole cluster of its own, both kubectl versions, fault
 bench: .venv/dev ## The rows of the table of aims, measured
 	@$(BIN)/python -m bench
 
+apibench: .venv/dev ## The rows that are about the API, on an API server and etcd of their own
+	@$(BIN)/python -m bench --alone
+
 tools: .venv/made ## Install what a cluster needs and start Docker, without a cluster
 	@$(CLUSTER) prepare
 
@@ -64,4 +67,4 @@ venv: .venv/made ## The virtual environment, from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --use-pep517 --editable '.[dev,notebook]'
 	@touch $@
 
-.PHONY: help up stop down status logs walkthrough notebook test lint unit golden integration e2e bench tools venv
+.PHONY: help up stop down status logs walkthrough notebook test lint unit golden integration e2e bench apibench tools venv

@@ -2,7 +2,8 @@
 
 The cluster of ``make up`` must run; it is stopped and started for the first row and keeps its objects. Another cluster
 cannot run at the same moment, since both own the same iptables chains; its figures are recorded with ``--save`` and
-shown beside ours with ``--peer``.
+shown beside ours with ``--peer``. ``--alone`` (``make apibench``) measures only the API's rows, on an etcd and an API
+server of its own, beside whatever runs: no cluster, Docker or root is needed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import IO
 
 import click
 
-from bench import api, floor, resources, table, walk
+from bench import alone, api, floor, resources, table, walk
 from cluster import lock
 from cluster.settings import SANDBOX_IMAGE, SISE_IMAGE, default_state
 
@@ -30,6 +31,7 @@ COMMAND = [sys.executable, "-m", "cluster"]
 @click.command(help=__doc__)
 @click.option("--runs", default=3, show_default=True, help="How often each walk-through row is measured.")
 @click.option("--rows", default="", help="Only these rows, separated by commas: " + ", ".join(table.ROWS))
+@click.option("--alone", "by_itself", is_flag=True, help="Only the API's rows, on an API server and etcd of its own.")
 @click.option("--kubeconfig", default="", help="Measure this cluster instead of ours (no 'start' row).")
 @click.option("--token", default="", help="Bearer token of that cluster for the API rows.")
 @click.option("--pids", type=click.File(), help="File with the process ids of that cluster, one a line.")
@@ -39,6 +41,7 @@ COMMAND = [sys.executable, "-m", "cluster"]
 def main(
     runs: int,
     rows: str,
+    by_itself: bool,
     kubeconfig: str,
     token: str,
     pids: IO[str] | None,
@@ -51,11 +54,15 @@ def main(
     unknown = wanted - set(table.ROWS)
     if unknown:
         raise click.BadParameter(f"no such row: {', '.join(sorted(unknown))}", param_hint="--rows")
-    require_tools()
-    if ours:
-        kubeconfig, token = own_access()
+    require_tools(by_itself)
+    if by_itself:
+        found = measure_alone(wanted, runs)
+    else:
+        if ours:
+            kubeconfig, token = own_access()
+        found = measure(wanted, runs, kubeconfig, token, image, pids, ours)
     samples: dict[str, list[float]] = defaultdict(list)
-    for row, value in measure(wanted, runs, kubeconfig, token, image, pids, ours):
+    for row, value in found:
         click.echo(f"  {table.ROWS[row].title}: {table.figure(value, table.ROWS[row].unit)}", err=True)
         samples[row].append(value)
     if save:
@@ -91,11 +98,16 @@ def measure(
                     yield row, seconds
         if "floor-8" in wanted:
             yield "floor-8", floor.start_pods(8, SANDBOX_IMAGE, image)
-    if wanted & {"get", "list", "post"}:
+    if wanted & api.ROWS:
         server, _ = api.parse(kubeconfig)
-        for row, rate in api.rates(server, token):
-            if row in wanted:
-                yield row, rate
+        yield from api.measure(server, token, wanted)
+
+
+def measure_alone(wanted: set[str], runs: int) -> Iterator[tuple[str, float]]:
+    """The rows that need no node."""
+    for _ in range(runs):
+        with alone.servers() as access:
+            yield from api.measure(access.server, access.token, wanted)
 
 
 def restart() -> float:
@@ -121,11 +133,11 @@ def own_access() -> tuple[str, str]:
     return str(state.kubeconfig), state.tokens.read_text().split(",", 1)[0]
 
 
-def require_tools() -> None:
+def require_tools(by_itself: bool) -> None:
     """Refuses early, with what to do, when a tool of the measurement is missing."""
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and not by_itself:
         raise click.ClickException("the kernel's rules are root's to read; run it with sudo")
-    for tool in ("wrk", "kubectl", "iptables-save"):
+    for tool in ("wrk", "etcd") if by_itself else ("wrk", "kubectl", "iptables-save"):
         if shutil.which(tool) is None:
             raise click.ClickException(f"{tool} is missing; install it, on Debian with: apt-get install {tool}")
 

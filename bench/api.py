@@ -1,4 +1,4 @@
-"""Requests a second of an API server, measured with ``wrk``: GET of one object, LIST of 500, POST."""
+"""An API server's requests a second, measured with ``wrk``: GET of one object, LIST of 500, POST; and its latencies."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import json
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
+from statistics import median, quantiles
+from typing import NamedTuple
 
 import requests
 import urllib3
 
+from bench import fanout
+
 NAMESPACE = "mini-bench-api"
 OBJECTS = 500
 SECONDS = 5
+ROWS = {"get", "list", "post", "write", "write-p99", "fanout", "fanout-p99"}
 
 POST_SCRIPT = """
 wrk.method = "POST"
@@ -23,8 +28,8 @@ wrk.headers["Content-Type"] = "application/json"
 """
 
 
-def rates(server: str, token: str) -> Iterator[tuple[str, float]]:
-    """Yields (row, requests a second); raises RuntimeError when the server answers anything but success."""
+def measure(server: str, token: str, wanted: Container[str]) -> Iterator[tuple[str, float]]:
+    """Yields (row, requests a second or milliseconds); raises when the server answers anything but success."""
     urllib3.disable_warnings()  # the load generator does not verify the server either
     session = requests.Session()
     session.trust_env, session.verify = False, False
@@ -38,9 +43,20 @@ def rates(server: str, token: str) -> Iterator[tuple[str, float]]:
                 config_maps,
                 {"kind": "ConfigMap", "metadata": {"name": f"c{number}"}, "data": {"k": "x" * 1000}},
             )
-        yield "get", wrk(f"{config_maps}/c1", token, connections=16)
-        yield "list", wrk(config_maps, token, connections=4)
-        yield "post", wrk(config_maps, token, connections=16, script=POST_SCRIPT)
+        if "get" in wanted:
+            yield "get", wrk(f"{config_maps}/c1", token, connections=16).rate
+        if "list" in wanted:
+            yield "list", wrk(config_maps, token, connections=4).rate
+        if "fanout" in wanted or "fanout-p99" in wanted:
+            times = fanout.latencies(session, config_maps, token)
+            yield "fanout", median(times)
+            yield "fanout-p99", quantiles(times, n=100)[98]
+        if "write" in wanted or "write-p99" in wanted:
+            alone = wrk(config_maps, token, connections=1, script=POST_SCRIPT)
+            yield "write", alone.p50
+            yield "write-p99", alone.p99
+        if "post" in wanted:
+            yield "post", wrk(config_maps, token, connections=16, script=POST_SCRIPT).rate
     finally:
         session.delete(f"{server}/api/v1/namespaces/{NAMESPACE}").raise_for_status()
 
@@ -50,10 +66,20 @@ def create(session: requests.Session, url: str, obj: dict[str, object]) -> None:
     session.post(url, json={"apiVersion": "v1", **obj}).raise_for_status()
 
 
-def wrk(url: str, token: str, *, connections: int, script: str = "") -> float:
-    """Runs ``wrk`` for SECONDS on two threads and returns its requests a second."""
+class Load(NamedTuple):
+    """What wrk saw: requests a second, and the milliseconds that half and 99 in a hundred of them took at most."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+def wrk(url: str, token: str, *, connections: int, script: str = "") -> Load:
+    """Runs ``wrk`` for SECONDS, on two threads where there are connections for two."""
+    threads = min(2, connections)
     with tempfile.TemporaryDirectory() as folder:
-        command = ["wrk", "-t2", f"-c{connections}", f"-d{SECONDS}s", "-H", f"Authorization: Bearer {token}"]
+        command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{SECONDS}s", "--latency"]
+        command += ["-H", f"Authorization: Bearer {token}"]
         if script:
             path = Path(folder) / "post.lua"
             path.write_text(script)
@@ -61,10 +87,20 @@ def wrk(url: str, token: str, *, connections: int, script: str = "") -> float:
         report = subprocess.run([*command, url], check=True, text=True, stdout=subprocess.PIPE).stdout
     if "Non-2xx" in report or "Socket errors" in report:
         raise RuntimeError(f"wrk met errors at {url}:\n{report}")
-    found = re.search(r"Requests/sec:\s+([\d.]+)", report)
+    return Load(
+        _found(r"Requests/sec:\s+([\d.]+)()", report), _found(_LATENCY % 50, report), _found(_LATENCY % 99, report)
+    )
+
+
+_LATENCY = r"\b%d%%\s+([\d.]+)(us|ms|s)"
+_MILLISECONDS = {"": 1.0, "us": 0.001, "ms": 1.0, "s": 1000.0}
+
+
+def _found(pattern: str, report: str) -> float:
+    found = re.search(pattern, report)
     if found is None:
-        raise RuntimeError(f"wrk printed no rate:\n{report}")
-    return float(found.group(1))
+        raise RuntimeError(f"wrk's report is not understood:\n{report}")
+    return float(found[1]) * _MILLISECONDS[found[2]]
 
 
 def parse(kubeconfig: str) -> tuple[str, str]:
