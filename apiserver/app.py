@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import orjson
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
 
+from apiserver import parameters
 from apiserver.assembly import Server
 from apiserver.authz import authorize, impersonated
 from apiserver.documents import Documents
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 BODY_LIMIT = 3 * 1024 * 1024
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-_TRUE = ("true", "1")
 
 
 class Application(Flask):
@@ -101,10 +100,9 @@ class _Front:
         return response
 
     def _serve(self, environ: dict[str, Any], warnings: list[str]) -> Response:
-        text = environ["QUERY_STRING"]
-        query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+        query = parameters.parse(environ["QUERY_STRING"])
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
-        info = parse_request(environ["REQUEST_METHOD"], path, watch=query.get("watch", "") in _TRUE)
+        info = parse_request(environ["REQUEST_METHOD"], path, watch=parameters.flag(query, "watch"))
         user = impersonated(self._server.authenticator.authenticate(environ), environ)
         authorize(user, info)
         if not info.is_resource:

@@ -102,6 +102,11 @@ class Watcher:
         self._woken = False
         self._closed = False
 
+    @property
+    def revision(self) -> int:
+        """How far it has come: everything up to here has been taken, or was there before it began."""
+        return self._after
+
     def take(self) -> tuple[list[Change], int]:
         """What happened since the last call, and the revision up to which this is all. Raises Gone when too slow."""
         with self._cache.lock:

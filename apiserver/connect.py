@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote, urlencode
 
 from flask import Response
 
-from apiserver import weblog
+from apiserver import weblog, websockets
 from apiserver.backend import BackendError, Dialer, Stream, open_stream
 from apiserver.config import Config
 from apiserver.locations import Target, choose_container, kubelet_of
@@ -24,7 +24,6 @@ from apiserver.relay import http_head, take_over, unreachable, upgrade
 from apiserver.request import Call
 from machinery.errors import ApiError, BadRequest, FieldError, InternalError, NotFound, invalid, not_found
 from machinery.objects import Object
-from machinery.websocket import is_websocket
 
 PODS = REGISTRY.find("", "v1", "pods")
 NODES = REGISTRY.find("", "v1", "nodes")
@@ -66,7 +65,7 @@ class Connect:
             return Response(b"", 200, content_type="text/plain")
         path = _path("containerLogs", (call.namespace, call.name, container), log_parameters(query))
         target = self._kubelet(call, node)
-        if is_websocket(_headers(call)):
+        if websockets.is_wanted(call.environ):
             return weblog.serve(call.environ, lambda: self._open_log(target, path, version="1.0"))
         if _flag(query, "follow") and "gunicorn.socket" in call.environ:
             return self._follow(call, target, path)
@@ -200,10 +199,6 @@ def _last(query: Mapping[str, list[str]], name: str) -> str:
 def _flag(query: Mapping[str, list[str]], name: str) -> bool:
     """A boolean parameter as upstream reads it: present, and neither ``false`` nor ``0``."""
     return name in query and _last(query, name).lower() not in ("false", "0")
-
-
-def _headers(call: Call) -> dict[str, str]:
-    return {"Upgrade": call.environ.get("HTTP_UPGRADE", ""), "Connection": call.environ.get("HTTP_CONNECTION", "")}
 
 
 def _path(endpoint: str, names: Iterable[str], parameters: list[tuple[str, str]]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from flask import Response
 
-from apiserver import deletion, negotiation, patch, reading, schema, tables
+from apiserver import deletion, negotiation, patch, reading, schema, tables, websockets
 from apiserver.cache import Item, WatchCache
 from apiserver.connection import ClientConnection
 from apiserver.kind import Kind
@@ -94,6 +94,9 @@ class Endpoints:
         form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", "").replace(";stream=watch", ""), SINGLE)
         options = reading.parse_list_options(call.kind, query, watch=True)
         render = None if _is_plain(call, form) else self._event_renderer(call, form)
+        if websockets.is_wanted(call.environ):
+            client = websockets.WatchSocket(call.environ)
+            return client.carry(WatchStream(self._cache, call.kind, call.namespace, options, client, render))
         connection = ClientConnection.of(call.environ)
         stream = WatchStream(self._cache, call.kind, call.namespace, options, connection, render)
         return Response(stream, 200, {"Content-Type": "application/json", "Cache-Control": "no-cache, private"})

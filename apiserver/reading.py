@@ -8,16 +8,18 @@ that all chunks together are one consistent list, as long as the store remembers
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import orjson
 
+from apiserver import parameters
 from apiserver.cache import Item, WatchCache
 from apiserver.kind import Kind
 from apiserver.rest import object_key
 from apiserver.store.protocol import Compacted, FutureRevision, Store
-from machinery.errors import BadRequest, FieldError, Gone, Timeout, invalid, not_found
+from machinery.errors import BadRequest, FieldError, Gone, Timeout, invalid, not_found, quote
 from machinery.objects import Object
 from machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_selector
 
@@ -29,7 +31,7 @@ TOKEN_EXPIRED = (
     "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
     "deleted between the time the first chunk was returned and now may show up in the list."
 )
-_TRUE = ("true", "1", "t", "T", "TRUE", "True")
+_UINT64 = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
 class Selection(NamedTuple):
@@ -64,7 +66,7 @@ class ListOptions(NamedTuple):
     continue_: str = ""
     timeout: int = 0
     bookmarks: bool = False
-    send_initial_events: bool = False
+    send_initial_events: bool | None = None
 
     @property
     def revision(self) -> int:
@@ -93,18 +95,17 @@ def parse_list_options(kind: Kind, query: Mapping[str, str], *, watch: bool = Fa
     if not fields.empty:
         fields.check_fields(fields_of(kind, {"metadata": {}}).keys())
     labels = parse_selector(query.get("labelSelector", ""))
-    send_initial = query.get("sendInitialEvents", "")
     options = ListOptions(
         Selection(labels, fields, kind),
         resource_version(query),
         query.get("resourceVersionMatch", ""),
-        _number(query, "limit"),
+        max(0, parameters.integer(query, "limit") or 0),
         query.get("continue", ""),
-        _number(query, "timeoutSeconds"),
-        query.get("allowWatchBookmarks", "") in _TRUE,
-        send_initial in _TRUE,
+        parameters.integer(query, "timeoutSeconds") or 0,
+        parameters.flag(query, "allowWatchBookmarks"),
+        parameters.flag(query, "sendInitialEvents") if "sendInitialEvents" in query else None,
     )
-    errors = [*_check_watch(options, send_initial)] if watch else [*_check_list(options, send_initial)]
+    errors = _check_watch(options) if watch else _check_list(options)
     if errors:
         raise invalid("ListOptions.meta.k8s.io", "", errors)
     return options
@@ -113,54 +114,48 @@ def parse_list_options(kind: Kind, query: Mapping[str, str], *, watch: bool = Fa
 def resource_version(query: Mapping[str, str]) -> str:
     """The query's resourceVersion, which must be a number if there is any."""
     text = query.get("resourceVersion", "")
-    if text and not text.isdecimal():
-        error = FieldError.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": invalid syntax')
-        raise BadRequest(str(error))
+    if text and not (_UINT64.fullmatch(text) and int(text) < 1 << 64):
+        problem = "value out of range" if text.isascii() and text.isdecimal() else "invalid syntax"
+        why = f"strconv.ParseUint: parsing {quote(text)}: {problem}"
+        raise BadRequest(str(FieldError.invalid("resourceVersion", text, why)))
     return text
 
 
-def _number(query: Mapping[str, str], name: str) -> int:
-    text = query.get(name, "")
-    if not text:
-        return 0
-    try:
-        return max(0, int(text))
-    except ValueError:
-        raise BadRequest(f'{name}: strconv.ParseInt: parsing "{text}": invalid syntax') from None
-
-
-def _check_list(options: ListOptions, send_initial: str) -> list[FieldError]:
-    if send_initial:
-        return [FieldError.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")]
-    if not options.match:
-        return []
-    if options.match not in ("Exact", "NotOlderThan"):
-        return [FieldError.not_supported("resourceVersionMatch", options.match, ["Exact", "NotOlderThan", ""])]
-    errors = []
-    if options.continue_:
-        why = "resourceVersionMatch is forbidden when continue is provided"
-        errors.append(FieldError.forbidden("resourceVersionMatch", why))
-    if not options.resource_version:
+def _check_list(options: ListOptions) -> list[FieldError]:
+    """Upstream's ValidateListOptions."""
+    match, found = options.match, []
+    if match and not options.resource_version:
         why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        errors.append(FieldError.forbidden("resourceVersionMatch", why))
-    if options.match == "Exact" and options.resource_version == "0":
+        found.append(FieldError.forbidden("resourceVersionMatch", why))
+    if match and options.continue_:
+        why = "resourceVersionMatch is forbidden when continue is provided"
+        found.append(FieldError.forbidden("resourceVersionMatch", why))
+    if match not in ("", "Exact", "NotOlderThan"):
+        found.append(FieldError.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
+    if match == "Exact" and options.resource_version == "0":
         why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-        errors.append(FieldError.forbidden("resourceVersionMatch", why))
-    return errors
+        found.append(FieldError.forbidden("resourceVersionMatch", why))
+    if options.send_initial_events is not None:
+        found.append(FieldError.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    return found
 
 
-def _check_watch(options: ListOptions, send_initial: str) -> list[FieldError]:
-    if not options.match:
-        if not send_initial:
-            return []
+def _check_watch(options: ListOptions) -> list[FieldError]:
+    """Upstream's validateWatchOptions."""
+    match, found = options.match, []
+    if options.send_initial_events is not None and match != "NotOlderThan":
         why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        return [FieldError.forbidden("resourceVersionMatch", why)]
-    if not send_initial:
-        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        return [FieldError.forbidden("resourceVersionMatch", why)]
-    if options.match != "NotOlderThan":
-        return [FieldError.not_supported("resourceVersionMatch", options.match, ["NotOlderThan"])]
-    return []
+        found.append(FieldError.forbidden("resourceVersionMatch", why))
+    if match:
+        if options.send_initial_events is None:
+            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            found.append(FieldError.forbidden("resourceVersionMatch", why))
+        if match != "NotOlderThan":
+            found.append(FieldError.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
+        if options.continue_:
+            why = "resourceVersionMatch is forbidden when continue is provided"
+            found.append(FieldError.forbidden("resourceVersionMatch", why))
+    return found
 
 
 class Reading:

@@ -75,13 +75,13 @@ class WatchStream:
             cache.wait_for(options.revision)
         else:
             cache.wait_for(1)
-        if options.revision and not options.send_initial_events:
-            try:
-                self._watcher = cache.watch(self._kind.prefix, self._below, options.revision)
-            except Gone as error:
-                self._refused = error  # told in the stream, as etcd's own watches do
-        else:
+        if options.send_initial_events or (options.send_initial_events is None and not options.revision):
             self._initial, self._watcher = cache.watch_with_list(self._kind.prefix, self._below)
+            return
+        try:
+            self._watcher = cache.watch(self._kind.prefix, self._below, options.revision or cache.revision)
+        except Gone as error:
+            self._refused = error  # told in the stream, as etcd's own watches do
 
     def __iter__(self) -> Iterator[bytes]:
         if self._watcher is None:
@@ -90,7 +90,7 @@ class WatchStream:
             return
         try:
             yield b""  # the headers at once: a client waits for them before it can give up
-            yield from self._initial_events()
+            yield from self._initial_events(self._watcher)
             yield from self._events(self._watcher)
         except ApiError as error:
             yield _error(error)
@@ -102,13 +102,13 @@ class WatchStream:
         if self._watcher is not None:
             self._watcher.close()
 
-    def _initial_events(self) -> Iterator[bytes]:
+    def _initial_events(self, watcher: Watcher) -> Iterator[bytes]:
         lines = [self._line("ADDED", Change(i, None, False)) for i in self._initial if self._selection.matches(i)]
         self._initial = []
         if lines:
             yield b"".join(lines)
         if self._options.send_initial_events and self._options.bookmarks:
-            yield self._bookmark(self._cache.revision, {INITIAL_EVENTS_END: "true"})
+            yield self._bookmark(watcher.revision, {INITIAL_EVENTS_END: "true"})
 
     def _events(self, watcher: Watcher) -> Iterator[bytes]:
         now = time.monotonic()

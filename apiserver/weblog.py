@@ -15,11 +15,11 @@ from typing import Any
 
 from flask import Response
 
+from apiserver import websockets
 from apiserver.backend import Stream
 from apiserver.request import TAKEN_OVER
 from apiserver.tunnel import TUNNELS
 from machinery import websocket
-from machinery.errors import BadRequest, InternalError
 
 PROTOCOLS = ("binary.k8s.io", "base64.binary.k8s.io")
 _CHUNK = 32 * 1024
@@ -27,24 +27,11 @@ _CHUNK = 32 * 1024
 
 def serve(environ: dict[str, Any], open_log: Callable[[], Stream]) -> Response:
     """Opens the log, accepts the WebSocket and copies one into the other. ``open_log`` gives a body until its end."""
-    client = environ.get("gunicorn.socket")
-    if client is None:
-        raise InternalError("Internal error occurred: the web server does not hand out its sockets")
-    fields = {
-        "Sec-WebSocket-Protocol": environ.get("HTTP_SEC_WEBSOCKET_PROTOCOL", ""),
-        "Sec-WebSocket-Key": environ.get("HTTP_SEC_WEBSOCKET_KEY", ""),
-        "Sec-WebSocket-Version": environ.get("HTTP_SEC_WEBSOCKET_VERSION", ""),
-    }
-    try:
-        protocol = websocket.choose_protocol(fields, PROTOCOLS)
-        answer = websocket.handshake(fields, protocol)
-    except websocket.HandshakeError as error:
-        raise BadRequest(f"unable to upgrade: {error}") from error
+    client, protocol, head = websockets.accept(environ, websockets.among(PROTOCOLS))
     log = open_log()
-    head = "".join(f"{name}: {value}\r\n" for name, value in answer)
     try:
         with TUNNELS.registered(client, log.sock):
-            client.sendall(f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode())
+            client.sendall(head)
             _copy(client, log, base64_text=protocol.startswith("base64"))
     except OSError:
         return TAKEN_OVER  # the client left

@@ -1,8 +1,8 @@
 """Which client can do what on this API server: ``docs/compatibility.md``, written from what the tests of clients did.
 
-A test says whose it is and what it shows: ``pytest.mark.client("lightkube")`` on its module, ``pytest.mark.verb("get")``
-on itself. What a client cannot do by itself stands in ``lacks`` of its mark. Tests of kubectl are told apart by the
-generation in their parameters.
+A test says whose it is (``pytest.mark.client("lightkube")`` on its module) and what it shows
+(``pytest.mark.verb("get")``). What a client cannot do by itself stands in ``lacks`` of its mark. Tests of kubectl are
+told apart by the generation in their parameters.
 
 The table in the repository must be what the tests say. A run of them all is compared with the whole of it, a run of
 some with their cells; ``--rewrite-compatibility`` writes it anew from a run of all.
@@ -22,10 +22,10 @@ KUBECTLS = ("kubectl 1.20", "kubectl 1.32")
 VERBS = (
     "create", "get", "list", "selectors", "chunks", "watch", "watch resumed", "JSON patch", "merge patch",
     "strategic merge patch", "server-side apply", "replace", "delete", "deletecollection", "status", "scale", "wait",
-    "logs", "logs followed", "exec", "attach", "port-forward", "copy", "proxy", "custom resources", "errors", "tables",
+    "logs", "logs followed", "exec", "attach", "port-forward", "proxy", "custom resources", "errors", "tables",
     "discovery", "in-cluster config", "leader election", "events",
 )  # fmt: skip
-YES, NO, LACKS = "yes", "no", "–"
+YES, NO, LACKS = "yes", "no", "-"
 
 Cell = tuple[str, str]  # verb, client
 
@@ -121,8 +121,8 @@ def render(cells: Mapping[Cell, str]) -> str:
         [
             "# Clients",
             "",
-            "What unmodified clients do on this API server, as its tests found it: each `yes` is at least one test with",
-            "the real client. `–` says that the client has no such verb. The test run writes this page",
+            "What unmodified clients do on this API server, as its tests found it: a `yes` is a test or more with the",
+            "real client, a `-` says that the client has no such verb. The test run writes this page",
             "(`pytest tests/integration --rewrite-compatibility`) and fails when it differs.",
             "",
             "## Python libraries",

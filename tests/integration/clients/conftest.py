@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from integration.clients.controlplane import ControlPlane
 
 from cluster.settings import BUSYBOX_IMAGE
 from machinery.client import Client
 from machinery.objects import Object, get_condition
 from machinery.resources import ENDPOINTS, NAMESPACES, PODS, SERVICES
-from integration.clients.controlplane import ControlPlane
 
 _numbers = itertools.count(1)
 
@@ -103,7 +103,8 @@ def shell_service(admin: Client, shell: Object) -> str:
     """The name of a Service that leads to the shell, once it has its endpoint."""
     port = {"port": 80, "targetPort": 8080}
     spec = {"selector": {"app": "shell"}, "ports": [port]}
-    admin.create(SERVICES, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}, "default")
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": spec}
+    admin.create(SERVICES, service, "default")
     for event in admin.watch(ENDPOINTS, "default", field_selector="metadata.name=web"):
         if any(subset.get("addresses") for subset in event.object.get("subsets") or ()):
             break

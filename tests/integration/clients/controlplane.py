@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import subprocess
 import threading
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from cluster import components, images, kubeconfigs, leftovers, pki
 from cluster.components import Component
@@ -53,9 +52,7 @@ class ControlPlane:
             "--etcd-servers=memory", "--workers=1", f"--secure-port={api}",
         )  # fmt: skip
         self._await(f"{self.url}/readyz")
-        self._start(
-            components.controllers(self.state), f"--healthz-bind-address=127.0.0.1:{controllers_health}"
-        )
+        self._start(components.controllers(self.state), f"--healthz-bind-address=127.0.0.1:{controllers_health}")
         self._start(
             components.kubelet(self.state, self.record),
             f"--port={kubelet}", f"--healthz-bind-address=127.0.0.1:{kubelet_health}",
@@ -84,8 +81,6 @@ class ControlPlane:
             self._processes.append(subprocess.Popen(argv, cwd=REPOSITORY, stdout=log, stderr=log))
 
     def _await(self, url: str) -> None:
-        import ssl
-
         context = ssl.create_default_context(cafile=self.state.pki / "ca.crt")
 
         def answers() -> bool:

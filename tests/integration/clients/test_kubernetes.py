@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.clients.conftest import pod_named, write_log
 from kubernetes import client, config, utils, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.incluster_config import InClusterConfigLoader
@@ -15,10 +16,9 @@ from kubernetes.leaderelection import electionconfig, leaderelection
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 from kubernetes.stream import portforward, stream
 
-from integration.clients.conftest import pod_named, write_log
 from machinery.objects import Object
 
-pytestmark = [pytest.mark.docker, pytest.mark.client("kubernetes", lacks=("copy", "tables"))]
+pytestmark = [pytest.mark.docker, pytest.mark.client("kubernetes", lacks=("tables"))]
 verb = pytest.mark.verb
 
 

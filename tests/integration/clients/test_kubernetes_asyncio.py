@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.clients.conftest import pod_named, write_log
 from kubernetes_asyncio import client, config, utils, watch
 from kubernetes_asyncio.client.exceptions import ApiException
 from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader
@@ -18,10 +19,9 @@ from kubernetes_asyncio.leaderelection import electionconfig, leaderelection
 from kubernetes_asyncio.leaderelection.resourcelock.leaselock import LeaseLock
 from kubernetes_asyncio.stream import WsApiClient
 
-from integration.clients.conftest import pod_named, write_log
 from machinery.objects import Object
 
-LACKS = ("copy", "tables", "port-forward")
+LACKS = ("tables", "port-forward")
 pytestmark = [pytest.mark.docker, pytest.mark.client("kubernetes_asyncio", lacks=LACKS)]
 verb = pytest.mark.verb
 
@@ -56,9 +56,7 @@ async def test_life_of_an_object(kubeconfig: Path, namespace: str) -> None:
             ("merge-patch", {"data": {"m": "2"}}),
             ("strategic-merge-patch", {"data": {"s": "3"}}),
         ):
-            await core.patch_namespaced_config_map(
-                "one", namespace, patch, _content_type=f"application/{type_}+json"
-            )
+            await core.patch_namespaced_config_map("one", namespace, patch, _content_type=f"application/{type_}+json")
         found = await core.read_namespaced_config_map("one", namespace)
         assert found.data == {"a": "c", "j": "1", "m": "2", "s": "3"}
         await core.delete_namespaced_config_map("one", namespace)
@@ -112,9 +110,10 @@ async def test_subresources(kubeconfig: Path, namespace: str) -> None:
         await core.patch_namespaced_replication_controller_scale("rc", namespace, {"spec": {"replicas": 1}})
         scale = await core.read_namespaced_replication_controller_scale("rc", namespace)
         assert scale.spec.replicas == 1
-        patch = {"status": {"conditions": [{"type": "Test", "status": "True"}]}}
-        patched = await core.patch_namespaced_replication_controller_status("rc", namespace, patch)
-        assert [condition.type for condition in patched.status.conditions] == ["Test"]
+        await core.create_node({"metadata": {"name": namespace}})
+        patched = await core.patch_node_status(namespace, {"status": {"capacity": {"cpu": "3"}}})
+        assert patched.status.capacity == {"cpu": "3"}
+        await core.delete_node(namespace)
 
 
 @verb("wait", "events", "logs")
@@ -148,7 +147,7 @@ async def test_streams_of_a_pod(kubeconfig: Path, shell: Object) -> None:
             await streams.connect_get_namespaced_pod_exec(
                 "shell", "default", command=write_log("for-asyncio"), stdout=True
             )
-            assert await anext(lines) == "for-asyncio"
+            assert await anext(lines) == "for-asyncio\n"
             said = await streams.connect_get_namespaced_pod_exec(
                 "shell", "default", command=["sh", "-c", "echo out; exit 3"], stdout=True, stderr=True,
                 _preload_content=False,

@@ -14,7 +14,7 @@ from kubernetes.dynamic.exceptions import ConflictError, NotFoundError, Resource
 from machinery.objects import Object
 
 # What it has no call for is done with the typed client beside it.
-LACKS = ("logs", "logs followed", "exec", "attach", "port-forward", "proxy", "copy", "wait", "leader election",
+LACKS = ("logs", "logs followed", "exec", "attach", "port-forward", "proxy", "wait", "leader election",
          "in-cluster config", "tables")  # fmt: skip
 pytestmark = [pytest.mark.docker, pytest.mark.client("kubernetes dynamic", lacks=LACKS)]
 verb = pytest.mark.verb
@@ -54,9 +54,7 @@ def test_lists(config_maps: Any, namespace: str) -> None:
     chosen = config_maps.get(namespace=namespace, label_selector="n in (1,3),app", field_selector="metadata.name!=c1")
     assert [item.metadata.name for item in chosen.items] == ["c3"]
     first = config_maps.get(namespace=namespace, label_selector="app", limit=3)
-    rest = config_maps.get(
-        namespace=namespace, label_selector="app", limit=3, _continue=first.metadata["continue"]
-    )
+    rest = config_maps.get(namespace=namespace, label_selector="app", limit=3, _continue=first.metadata["continue"])
     assert [item.metadata.name for item in first.items + rest.items] == [f"c{number}" for number in range(5)]
     config_maps.delete(namespace=namespace, label_selector="app=x")
     assert config_maps.get(namespace=namespace, label_selector="app").items == []
@@ -79,9 +77,7 @@ def test_watch(config_maps: Any, namespace: str) -> None:
     made = config_maps.create(config_map("w"), namespace=namespace)
     config_maps.patch({"data": {"a": "b"}}, name="w", namespace=namespace)
     config_maps.delete(name="w", namespace=namespace)
-    events = config_maps.watch(
-        namespace=namespace, name="w", resource_version=made.metadata.resourceVersion, timeout=1
-    )
+    events = config_maps.watch(namespace=namespace, name="w", resource_version=made.metadata.resourceVersion, timeout=1)
     assert [event["type"] for event in events] == ["MODIFIED", "DELETED"]
 
 
@@ -110,11 +106,11 @@ def test_subresources(dynamic: DynamicClient, namespace: str) -> None:
     scale = controllers.subresources["scale"]
     scale.patch({"spec": {"replicas": 1}}, name="rc", namespace=namespace)
     assert scale.get(name="rc", namespace=namespace).spec.replicas == 1
-    status = controllers.status.get(name="rc", namespace=namespace).to_dict()
-    status["status"]["conditions"] = [{"type": "Test", "status": "True"}]
-    status["metadata"].pop("resourceVersion")  # the controller writes here too
-    said = controllers.status.replace(status, name="rc", namespace=namespace).status.conditions
-    assert [condition.type for condition in said] == ["Test"]
+    nodes = dynamic.resources.get(api_version="v1", kind="Node")
+    nodes.create({"metadata": {"name": namespace}})
+    status = nodes.status.get(name=namespace).to_dict() | {"status": {"capacity": {"cpu": "3"}}}
+    assert nodes.status.replace(status, name=namespace).status.capacity.cpu == "3"
+    nodes.delete(name=namespace)
 
 
 @verb("errors")
@@ -146,8 +142,6 @@ def test_events(dynamic: DynamicClient, namespace: str) -> None:
     pods.create({"metadata": {"name": "p"}, "spec": spec}, namespace=namespace)
     events = dynamic.resources.get(api_version="v1", kind="Event")
     watcher = watch.Watch()
-    for event in events.watch(
-        namespace=namespace, field_selector="involvedObject.name=p", timeout=20, watcher=watcher
-    ):
+    for event in events.watch(namespace=namespace, field_selector="involvedObject.name=p", timeout=20, watcher=watcher):
         assert event["object"].reason == "FailedScheduling"
         watcher.stop()

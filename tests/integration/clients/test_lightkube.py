@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from integration.clients.conftest import pod_named, write_log
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.core.exceptions import ConditionError
 from lightkube.models.core_v1 import ServicePort, ServiceSpec
@@ -24,10 +25,9 @@ from lightkube.resources.core_v1 import (
 )
 from lightkube.types import CascadeType, PatchType
 
-from integration.clients.conftest import pod_named, write_log
 from machinery.objects import Object
 
-LACKS = ("attach", "port-forward", "proxy", "copy", "tables", "discovery", "leader election")
+LACKS = ("attach", "port-forward", "proxy", "tables", "discovery", "leader election")
 pytestmark = [pytest.mark.docker, pytest.mark.client("lightkube", lacks=LACKS)]
 verb = pytest.mark.verb
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pykube
 import pytest
+from integration.clients.conftest import pod_named
 from pykube.exceptions import HTTPError, ObjectDoesNotExist
 
-from integration.clients.conftest import pod_named
 from machinery.objects import Object
 
 LACKS = ("chunks", "JSON patch", "strategic merge patch", "server-side apply", "replace", "deletecollection", "wait",
-         "logs followed", "exec", "attach", "port-forward", "copy", "leader election")  # fmt: skip
+         "logs followed", "exec", "attach", "port-forward", "leader election")  # fmt: skip
 pytestmark = [pytest.mark.docker, pytest.mark.client("pykube-ng", lacks=LACKS)]
 verb = pytest.mark.verb
 
@@ -88,9 +88,12 @@ def test_scale_and_status(api: pykube.HTTPClient, namespace: str) -> None:
     controller.reload()
     controller.scale(1)
     assert controller.replicas == 1
-    controller.patch({"status": {"conditions": [{"type": "Test", "status": "True"}]}}, subresource="status")
-    controller.reload()
-    assert [condition["type"] for condition in controller.obj["status"]["conditions"]] == ["Test"]
+    node = pykube.Node(api, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": namespace}})
+    node.create()
+    node.patch({"status": {"capacity": {"cpu": "3"}}}, subresource="status")
+    node.reload()
+    assert node.obj["status"]["capacity"] == {"cpu": "3"}
+    node.delete()
 
 
 @verb("logs", "proxy")
