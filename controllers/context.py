@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from controllers.monitors import Monitors
 from machinery import resources
 from machinery.client import Client
 from machinery.events import EventRecorder
@@ -22,14 +23,6 @@ NODE = "node"
 OWNER = "owner"
 ORPHANS = "orphans/"
 SERVICE = "service"
-
-
-# Kinds of which whole objects are kept, for one controller or another.
-SHARED = frozenset({
-    resources.PODS, resources.SERVICES, resources.REPLICATION_CONTROLLERS, resources.REPLICA_SETS,
-    resources.ENDPOINT_SLICES, resources.ENDPOINTS, resources.NODES, resources.NAMESPACES,
-    resources.SERVICE_ACCOUNTS, resources.LEASES,
-})  # fmt: skip
 
 # The label that ties an EndpointSlice to its Service.
 SERVICE_NAME = "kubernetes.io/service-name"
@@ -135,6 +128,14 @@ class Context:
     @cached_property
     def service_accounts(self) -> Informer:
         return self.informers.of(resources.SERVICE_ACCOUNTS, indexers={NAMESPACE: by_namespace})
+
+    @cached_property
+    def resource_quotas(self) -> Informer:
+        return self.informers.of(resources.RESOURCE_QUOTAS, indexers={NAMESPACE: by_namespace})
+
+    @cached_property
+    def monitors(self) -> Monitors:
+        return Monitors(self.client, self.informers)
 
     @cached_property
     def leases(self) -> Informer:

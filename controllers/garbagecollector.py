@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from controllers.context import Context
-from controllers.garbagemonitors import Monitors
 from controllers.ownergraph import (
     FOREGROUND,
     ORPHAN,
@@ -74,11 +73,15 @@ class GarbageCollector:
         self.lock = threading.Lock()
         self.absent: OrderedDict[Identity, None] = OrderedDict()
         self.controller = Controller("garbagecollector", self.reconcile, workers=context.options.concurrent_gc_syncs)
-        self.monitors = Monitors(context, self.changed)
+        self.monitors = context.monitors
+        self.monitors.add_handler(self.changed)
+        # Before every kind has been listed owners would seem to be missing.
+        self.controller.requires(self.monitors)
 
     def start(self, stop: threading.Event) -> None:
-        """Begins to watch; the workers wait until every kind has been listed, or owners would seem to be missing."""
-        self.monitors.start(stop, ready=lambda: self.controller.start(stop))
+        """Begins to watch and work."""
+        self.monitors.start(stop)
+        self.controller.start(stop)
 
     def changed(self, old: Object | None, new: Object | None) -> None:
         """The watch shows a change of any object."""

@@ -30,6 +30,7 @@ CONTROLLERS = {
     "namespace-controller": "namespace:NamespaceController",
     "node-lifecycle-controller": "nodelifecycle:NodeLifecycleController",
     "taint-eviction-controller": "tainteviction:TaintEvictionController",
+    "resourcequota-controller": "resourcequota:ResourceQuotaController",
     "pod-garbage-collector-controller": "podgc:PodGarbageCollector",
     "garbage-collector-controller": "garbagecollector:GarbageCollector",
 }
@@ -45,6 +46,7 @@ ALIASES = {
     "endpointslicemirroring": "endpointslice-mirroring-controller",
     "namespace": "namespace-controller",
     "nodelifecycle": "node-lifecycle-controller",
+    "resourcequota": "resourcequota-controller",
     "podgc": "pod-garbage-collector-controller",
     "garbagecollector": "garbage-collector-controller",
 }

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from machinery import errors
 from machinery.informer import Informer
@@ -29,6 +30,12 @@ Reconcile = Callable[[str], float | None]
 KeyFunction = Callable[[Object], str | Iterable[str] | None]
 
 
+class Syncing(Protocol):
+    """A cache that is of use only once it is filled."""
+
+    def wait_synced(self, timeout: float | None = None) -> bool: ...
+
+
 class Controller:
     """Workers around one queue; see the module's docstring."""
 
@@ -37,7 +44,7 @@ class Controller:
         self.queue = WorkQueue() if queue is None else queue
         self._reconcile = reconcile
         self._workers = workers
-        self._informers: list[Informer] = []
+        self._informers: list[Syncing] = []
         self._threads: list[threading.Thread] = []
 
     def enqueue(self, key: str) -> None:
@@ -58,7 +65,7 @@ class Controller:
 
         informer.add_handler(handle)
 
-    def requires(self, *informers: Informer) -> None:
+    def requires(self, *informers: Syncing) -> None:
         """Lets no worker start before these caches are filled."""
         self._informers.extend(informers)
 
