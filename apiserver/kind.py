@@ -15,10 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from machinery.errors import FieldError
 from machinery.objects import Object
+
+if TYPE_CHECKING:
+    from apiserver.request import User
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class Strategy:
     def prepare_create(self, obj: Object) -> None:
         """Clears what a client may not set on creation (status), sets generation where the kind has one."""
 
+    def record_creator(self, obj: Object, user: User) -> None:
+        """Writes into a new object who creates it, where the kind keeps that."""
+
     def validate(self, obj: Object) -> list[FieldError]:
         """Checks a whole new object beyond its schema and metadata."""
         return []
@@ -86,6 +92,14 @@ class Strategy:
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
         """Checks a change of status."""
         return []
+
+    def prepare_part_update(self, part: str, new: Object, old: Object) -> None:
+        """The same for a subresource that is the object itself but for ``status``; the whole, if not said otherwise."""
+        self.prepare_update(new, old)
+
+    def validate_part_update(self, part: str, new: Object, old: Object) -> list[FieldError]:
+        """Checks a change through such a subresource."""
+        return self.validate_update(new, old)
 
     def warnings(self, obj: Object) -> list[str]:
         """Texts for ``Warning:`` headers on create and update."""

@@ -102,6 +102,7 @@ class Rest:
         if base:
             meta["name"] = metadata.generate_name(kind, base)
         strategy.prepare_create(obj)
+        strategy.record_creator(obj, user)
         _refuse(kind, meta.get("name", ""), [*metadata.validate(kind, obj), *strategy.validate(obj)])
         with self._turns.take(kind, namespace):
             self._validate(request)
@@ -260,6 +261,9 @@ class Rest:
         if request.subresource == "status":
             strategy.prepare_status_update(new, old)
             errors = strategy.validate_status_update(new, old)
+        elif request.subresource:
+            strategy.prepare_part_update(request.subresource, new, old)
+            errors = strategy.validate_part_update(request.subresource, new, old)
         else:
             strategy.prepare_update(new, old)
             errors = strategy.validate_update(new, old)

@@ -5,6 +5,7 @@ A plugin of your own is a subclass of ``plugin.Plugin`` and a place in ``CHAIN``
 them, and quotas are charged when nobody is left who could refuse.
 """
 
+from apiserver.admission.certificates import CertificateApproval, CertificateSigning, CertificateSubjectRestriction
 from apiserver.admission.limitranger import LimitRanger
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.admission.plugin import Plugin
@@ -25,6 +26,8 @@ CHAIN: tuple[Plugin, ...] = (
     DefaultTolerationSeconds(),
     # here OwnerReferencesPermissionEnforcement
     RuntimeClass(),
-    # here CertificateApproval, CertificateSigning, CertificateSubjectRestriction
+    CertificateApproval(),
+    CertificateSigning(),
+    CertificateSubjectRestriction(),
     ResourceQuota(),
 )

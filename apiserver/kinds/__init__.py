@@ -1,6 +1,7 @@
 """The rows of every kind that is served, in the order of discovery: by group, then by plural."""
 
 from apiserver.kind import Kind
+from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.endpoints import ENDPOINTS
 from apiserver.kinds.endpointslices import ENDPOINT_SLICES
@@ -43,6 +44,7 @@ ROWS: tuple[Kind, ...] = (
     REPLICA_SETS,
     SELF_SUBJECT_REVIEWS,
     TOKEN_REVIEWS,
+    CERTIFICATE_SIGNING_REQUESTS,
     LEASES,
     ENDPOINT_SLICES,
     EVENTS_V1,

@@ -3,7 +3,8 @@
 Three sorts, told apart by the function that the row has:
 
 - a *view* (scale, finalize) shows the parent in another form (``show``) and writes a change of that form back into it
-  (``apply``, on a copy of the parent that is then checked and stored like any update); ``status`` is the parent itself;
+  (``apply``, on a copy of the parent that is then checked and stored like any update); ``status`` and ``approval`` are
+  the parent itself;
 - an *action* (binding, token, eviction) is a create that does something to the parent (``act``);
 - a *connection* (log, exec, proxy …) has neither: ``connect.py`` carries its bytes to the kubelet.
 
@@ -38,6 +39,7 @@ def _connection(name: str, options: str, verbs: tuple[str, ...] = ("create", "ge
 
 SUBRESOURCES: dict[str, Subresource] = {
     "status": Subresource("status", READ_WRITE),
+    "approval": Subresource("approval", READ_WRITE),
     "finalize": Subresource("finalize", ("update",), apply=finalize, hooks=False),
     "scale": Subresource(
         "scale",

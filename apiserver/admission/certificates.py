@@ -1,0 +1,92 @@
+"""Who may approve and sign certificate requests, and what nobody may ask for.
+
+Upstream: plugin/pkg/admission/certificates. Rights are on ``signers`` by name, or by ``domain/*``.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from apiserver.admission.plugin import Plugin, refuse
+from apiserver.authz import authorize
+from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS
+from apiserver.request import AdmissionRequest
+from apiserver.requestinfo import RequestInfo
+from machinery.errors import Forbidden
+from machinery.objects import Object
+from machinery.pemcertificates import organizations, parse_request
+
+API_CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
+MASTERS = "system:masters"
+
+
+class CertificateApproval(Plugin):
+    name = "CertificateApproval"
+
+    def handles(self, request: AdmissionRequest) -> bool:
+        return _is_update(request, "approval")
+
+    def validate(self, request: AdmissionRequest) -> None:
+        """By the signer of the stored request: the one that was sent may name another."""
+        assert request.old is not None
+        signer = request.old["spec"]["signerName"]
+        if not _may(request, "approve", signer):
+            raise refuse(request, f'user not permitted to approve requests with signerName "{signer}"')
+
+
+class CertificateSigning(Plugin):
+    name = "CertificateSigning"
+
+    def handles(self, request: AdmissionRequest) -> bool:
+        return _is_update(request, "status")
+
+    def validate(self, request: AdmissionRequest) -> None:
+        assert request.old is not None and request.object is not None
+        if _signed(request.object) == _signed(request.old):
+            return
+        signer = request.old["spec"]["signerName"]
+        if not _may(request, "sign", signer):
+            raise refuse(request, f'user not permitted to sign requests with signerName "{signer}"')
+
+
+class CertificateSubjectRestriction(Plugin):
+    name = "CertificateSubjectRestriction"
+
+    def handles(self, request: AdmissionRequest) -> bool:
+        kind, operation = request.kind, request.operation
+        return kind is CERTIFICATE_SIGNING_REQUESTS and (operation, request.subresource) == ("CREATE", "")
+
+    def validate(self, request: AdmissionRequest) -> None:
+        assert request.object is not None
+        spec = request.object["spec"]
+        if spec.get("signerName") != API_CLIENT_SIGNER:
+            return
+        try:
+            subject = parse_request(base64.b64decode(spec["request"])).subject
+        except ValueError as error:
+            raise refuse(request, f"failed to parse CSR: {error}") from None
+        if MASTERS in organizations(subject):
+            raise refuse(request, f"use of {API_CLIENT_SIGNER} signer with {MASTERS} group is not allowed")
+
+
+def _is_update(request: AdmissionRequest, subresource: str) -> bool:
+    kind, operation = request.kind, request.operation
+    return kind is CERTIFICATE_SIGNING_REQUESTS and (operation, request.subresource) == ("UPDATE", subresource)
+
+
+def _signed(obj: Object) -> tuple[object, ...]:
+    status = obj.get("status") or {}
+    return status.get("certificate"), status.get("conditions") or []
+
+
+def _may(request: AdmissionRequest, verb: str, signer: str) -> bool:
+    return any(_authorized(request, verb, name) for name in (signer, f"{signer.partition('/')[0]}/*"))
+
+
+def _authorized(request: AdmissionRequest, verb: str, signer: str) -> bool:
+    group = CERTIFICATE_SIGNING_REQUESTS.group
+    try:
+        authorize(request.user, RequestInfo("", verb, True, group=group, resource="signers", name=signer))
+    except Forbidden:
+        return False
+    return True

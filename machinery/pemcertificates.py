@@ -1,0 +1,85 @@
+"""Certificates and requests for them in PEM, with upstream's words for what is wrong with one.
+
+Upstream: pkg/apis/certificates/helpers.go, and the errors of Go's crypto libraries. The library is imported only by
+processes that meet a certificate.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+REQUEST, CERTIFICATE = "CERTIFICATE REQUEST", "CERTIFICATE"
+_BLOCK = re.compile(rb"-----BEGIN ([^\n-]+)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
+
+
+def parse_request(pem: bytes) -> x509.CertificateSigningRequest:
+    """The request in the first block; raises ValueError. Its signature is not checked."""
+    from cryptography import x509
+
+    block = _BLOCK.search(pem)
+    if block is None or block[1].decode(errors="replace") != REQUEST:
+        raise ValueError(f"PEM block type must be {REQUEST}")
+    try:
+        return x509.load_pem_x509_csr(block[0] + b"\n")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"asn1: structure error: {error}") from None
+
+
+def check_request(pem: bytes) -> x509.CertificateSigningRequest:
+    """The request, which must be signed by the key that it is for; raises ValueError."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    request = parse_request(pem)
+    try:
+        if request.is_signature_valid:
+            return request
+        key = request.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"x509: cannot verify signature: {error}") from None
+    if isinstance(key, rsa.RSAPublicKey):
+        raise ValueError("crypto/rsa: verification error")
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        raise ValueError("x509: ECDSA verification failure")
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        raise ValueError("x509: Ed25519 verification failure")
+    raise ValueError("x509: cannot verify signature: algorithm unimplemented")
+
+
+def check_certificates(pem: bytes) -> list[x509.Certificate]:
+    """All certificates of a chain, which must be nothing but certificates; raises ValueError."""
+    from cryptography import x509
+
+    found: list[x509.Certificate] = []
+    for block in _BLOCK.finditer(pem):
+        if block[1] != CERTIFICATE.encode():
+            kind = block[1].decode(errors="replace")
+            raise ValueError(f'only {CERTIFICATE} PEM blocks are allowed, found "{kind}"')
+        if b":" in block[2]:
+            raise ValueError("no PEM block headers are permitted")
+        try:
+            found.append(x509.load_pem_x509_certificate(block[0]))
+        except ValueError as error:
+            raise ValueError(f"x509: malformed certificate: {error}") from None
+    if not found:
+        raise ValueError(f"must contain at least one {CERTIFICATE} PEM block")
+    return found
+
+
+def organizations(name: x509.Name) -> list[str]:
+    """The subject's O: what the API server takes for groups."""
+    from cryptography.x509.oid import NameOID
+
+    return [str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+
+
+def common_name(name: x509.Name) -> str:
+    """The subject's CN: what the API server takes for the user. Of several the last, as in Go."""
+    from cryptography.x509.oid import NameOID
+
+    names = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[-1].value) if names else ""
