@@ -16,7 +16,7 @@ from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
 from apiserver.bootstrap import Bootstrap
 from apiserver.cache import WatchCache
 from apiserver.compaction import Compaction
-from apiserver.config import MEMORY, Config
+from apiserver.config import Config
 from apiserver.endpoints import Endpoints
 from apiserver.freshness import Acknowledged
 from apiserver.kind import Kind
@@ -111,8 +111,8 @@ def _bindable_kinds() -> dict[str, Kind]:
 
 def open_store(config: Config) -> Store:
     """The store that the flags name; does not connect yet."""
-    if config.etcd_servers == MEMORY:
-        return MemoryStore()
+    if config.in_memory:
+        return MemoryStore(config.memory_file)
     from apiserver.store.etcd import EtcdStore
 
     return EtcdStore(config.etcd_servers)

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+# --etcd-servers=memory, or memory:FILE.
 MEMORY = "memory"
 
 
@@ -34,6 +35,17 @@ class Config:
     verbose: bool = False
 
     @property
+    def in_memory(self) -> bool:
+        """Whether the objects are kept by this process itself."""
+        return self.etcd_servers.partition(":")[0] == MEMORY
+
+    @property
+    def memory_file(self) -> Path | None:
+        """Where the objects outlive it."""
+        file = self.etcd_servers.partition(":")[2] if self.in_memory else ""
+        return Path(file) if file else None
+
+    @property
     def audiences(self) -> tuple[str, ...]:
         """Who a ServiceAccount's token must be for; the issuer when not said otherwise."""
         return self.api_audiences or (self.service_account_issuer,)
@@ -48,7 +60,9 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     )
     add = parser.add_argument
     add(
-        "--etcd-servers", default=MEMORY, help="http://host:port, unix:/path/etcd.sock:0, or memory: forget all on exit"
+        "--etcd-servers",
+        default=MEMORY,
+        help="http://host:port, unix:/path/etcd.sock:0, memory: forget all on exit, or memory:FILE: write it there",
     )
     add("--bind-address", action="append", help="an address to listen on; may be repeated (127.0.0.1)")
     add("--secure-port", type=int, default=6443, help="0 takes a free one")
@@ -76,6 +90,6 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     config = Config(bind_addresses=addresses, api_audiences=audiences, **given)
     if bool(config.tls_cert_file) != bool(config.tls_private_key_file):
         parser.error("--tls-cert-file and --tls-private-key-file belong together")
-    if config.etcd_servers == MEMORY and config.workers != 1:
+    if config.in_memory and config.workers != 1:
         parser.error("--etcd-servers=memory keeps the objects in one process: add --workers=1, or name an etcd")
     return config

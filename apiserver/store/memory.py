@@ -1,6 +1,7 @@
-"""A store in this process's memory, for tests and for an API server without etcd. Same semantics, no persistence.
+"""A store in this process's memory, for tests and for an API server without etcd. Same semantics.
 
-The history is one list of events; it serves watches and lists of the past alike, and compaction cuts it.
+The history is one list of events; it serves watches and lists of the past alike, and compaction cuts it. With a file
+the content outlives the process: it is written when the store is closed, and lost when the process is killed.
 """
 
 from __future__ import annotations
@@ -10,8 +11,21 @@ import threading
 import time
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
-from apiserver.store.protocol import Batch, Changed, Claimed, Compacted, Entry, Event, FutureRevision, Overtaken, Page
+from apiserver.store import memoryfile
+from apiserver.store.protocol import (
+    Batch,
+    Changed,
+    Claimed,
+    Compacted,
+    Entry,
+    Event,
+    FutureRevision,
+    Overtaken,
+    Page,
+    Unavailable,
+)
 
 
 def _revision(item: tuple[Event, Entry | None]) -> int:
@@ -21,7 +35,8 @@ def _revision(item: tuple[Event, Entry | None]) -> int:
 class MemoryStore:
     """See ``Store``. One lock guards all; watchers wait on its condition."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
         self._changed = threading.Condition()
         self._entries: dict[str, Entry] = {}
         self._keys: list[str] = []
@@ -31,6 +46,7 @@ class MemoryStore:
         self._oldest = 1
         self._closed = False
         self._expiries: list[tuple[float, str, int]] = []
+        self._restore()
 
     def get(self, key: str) -> Entry | None:
         with self._changed:
@@ -69,7 +85,7 @@ class MemoryStore:
 
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
         with self._changed:
-            self._expire()
+            self._begin_write()
             self._compare(key, revision)
             for claim in released:
                 self._claims.pop(claim, None)
@@ -116,6 +132,8 @@ class MemoryStore:
 
     def close(self) -> None:
         with self._changed:
+            if not self._closed and self._file is not None:
+                memoryfile.write(self._file, self._content())
             self._closed = True
             self._changed.notify_all()
 
@@ -130,7 +148,7 @@ class MemoryStore:
         ttl: int,
     ) -> int:
         with self._changed:
-            self._expire()
+            self._begin_write()
             self._compare(key, revision)
             claims = tuple(claims)
             for claim in claims:
@@ -151,6 +169,11 @@ class MemoryStore:
             self._changed.notify_all()
             return self._revision
 
+    def _begin_write(self) -> None:
+        if self._closed:  # what is acknowledged now would not be in the file
+            raise Unavailable("the store is closed")
+        self._expire()
+
     def _write(self, key: str, value: bytes) -> None:
         current = self._entries.get(key)
         self._entries[key] = Entry(key, value, self._revision)
@@ -169,6 +192,26 @@ class MemoryStore:
         del self._keys[bisect_left(self._keys, key)]
         self._history.append((Event(key, None, current.value, self._revision), current))
 
+    def _content(self) -> memoryfile.Content:
+        """Times become those of the wall clock, which goes on between two processes."""
+        self._expire()
+        ahead = time.time() - time.monotonic()
+        expiries = [(when + ahead, key, revision) for when, key, revision in self._expiries]
+        return memoryfile.Content(self._revision, list(self._entries.values()), self._claims, expiries)
+
+    def _restore(self) -> None:
+        content = memoryfile.read(self._file) if self._file is not None else None
+        if content is None:
+            return
+        behind = time.monotonic() - time.time()
+        self._entries = {entry.key: entry for entry in content.entries}
+        self._keys = sorted(self._entries)
+        self._claims = content.claims
+        self._expiries = [(when + behind, key, revision) for when, key, revision in content.expiries]
+        heapq.heapify(self._expiries)
+        self._revision = content.revision
+        self._oldest = content.revision + 1  # of the changes before, none is known any more
+
     def _expire(self) -> None:
         now = time.monotonic()
         while self._expiries and self._expiries[0][0] <= now:
@@ -181,6 +224,8 @@ class MemoryStore:
     def _as_of(self, revision: int) -> dict[str, Entry]:
         if revision > self._revision:
             raise FutureRevision
+        if revision == self._revision:
+            return self._entries
         if revision < self._oldest:
             raise Compacted(self._oldest)
         entries = dict(self._entries)
