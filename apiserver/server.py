@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -48,13 +49,15 @@ LINE_LIMIT = 256 * 1024
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
+SignalHandler = Callable[[int, Any], None]
+
 
 class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn, configured in Python; it starts the workers and restarts one that dies."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._server: Server = assemble(config)
+        self.server: Server = assemble(config)
         self._tls: ServerTLS | None = None
         if config.tls_cert_file and config.tls_private_key_file:
             self._tls = ServerTLS(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
@@ -99,22 +102,33 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load(self) -> Flask:
         rows = SUBRESOURCES.values()
         schema.preload([kind.definition for kind in REGISTRY.kinds()] + [row.definition for row in rows])
-        return create_app(self._server)
+        return create_app(self.server)
 
     def _when_ready(self, arbiter: Any) -> None:
         """Runs in the parent, before the first fork."""
         for listener in arbiter.LISTENERS:
-            _tune(listener.sock)
-            host, port = listener.sock.getsockname()[:2]
-            log.info("serving on %s://%s:%s", "https" if self._tls else "http", host, port)
+            self.announce(listener.sock)
         # What is here now stays; not looking through it again keeps its pages shared among the workers.
         gc.collect()
         gc.freeze()
 
+    def announce(self, listener: socket.socket) -> None:
+        """Prepares a listening socket, and says where it is."""
+        _tune(listener)
+        host, port = listener.getsockname()[:2]
+        log.info("serving on %s://%s:%s", "https" if self._tls else "http", host, port)
+
     def _worker_starts(self, worker: Any) -> None:
         """Runs in each worker: its threads and connections begin here."""
-        self._server.start()
-        handle_exit = worker.handle_exit
+        self.server.start()
+        signal.signal(signal.SIGTERM, self.stopping(worker.handle_exit))
+        # When the parent is killed, leave the port to its successor at once; gunicorn alone looks once a second.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        # A connection that was kept for a next request gets this long to send it, and not gunicorn's two seconds.
+        gthread.STOP_KEEPALIVE_LINGER = LINGER
+
+    def stopping(self, handle_exit: SignalHandler) -> SignalHandler:
+        """What the signal that ends a worker does."""
 
         def stop(number: int, frame: Any) -> None:
             # Watches and tunnels would hold their threads until the grace is over. Not in the signal handler itself: it
@@ -122,18 +136,14 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             threading.Thread(target=self._end_streams, name="end-streams").start()
             handle_exit(number, frame)
 
-        signal.signal(signal.SIGTERM, stop)
-        # When the parent is killed, leave the port to its successor at once; gunicorn alone looks once a second.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        # A connection that was kept for a next request gets this long to send it, and not gunicorn's two seconds.
-        gthread.STOP_KEEPALIVE_LINGER = LINGER
+        return stop
 
     def _end_streams(self) -> None:
-        self._server.cache.end_watches()
+        self.server.cache.end_watches()
         TUNNELS.stop()
 
     def _worker_ends(self, arbiter: Any, worker: Any) -> None:
-        self._server.stop()
+        self.server.stop()
 
 
 class _Logger(Logger):  # type: ignore[misc]
@@ -148,9 +158,14 @@ class _Logger(Logger):  # type: ignore[misc]
 
 def serve(config: Config) -> None:
     """Runs until SIGTERM or SIGINT."""
+    allow_files()
+    Gunicorn(config).run()
+
+
+def allow_files() -> None:
+    """As many open connections as the system lets us have."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    Gunicorn(config).run()
 
 
 def _bound(address: str, port: int) -> str:

@@ -2,8 +2,8 @@
 
 Names and files are kubeadm's (``apiserver.crt``, ``apiserver-kubelet-client.crt``, ``sa.key`` …). What is there and
 good is kept; what is missing, broken, of another authority, without a name that it needs, or near its end is made
-again. Elliptic keys (P-256), since they cost a fifth of RSA's time in a handshake; the service accounts' key is RSA,
-because tokens are signed RS256 as upstream's are.
+again. Elliptic keys (P-256), since they cost a fifth of RSA's time in a handshake; a cluster's service accounts have an RSA
+key, because tokens are signed RS256 as upstream's are, a test server's, which must start fast, a P-256 one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,11 @@ from cluster.settings import CLUSTER_DOMAIN, SERVICE_IP, State
 VALID = datetime.timedelta(days=365)
 RENEW_BEFORE_END = datetime.timedelta(days=30)
 CLOCK_SKEW = datetime.timedelta(minutes=5)
+
+
+Key = ec.EllipticCurvePrivateKey
+Pair = tuple[x509.Certificate, Key]
+AccountKey = Key | rsa.RSAPrivateKey
 
 
 class Role(NamedTuple):
@@ -52,26 +58,29 @@ def roles(node: str, node_ip: str) -> list[Role]:
 
 def ensure(state: State, node: str, node_ip: str, *, now: datetime.datetime | None = None) -> list[str]:
     """Completes the folder; returns the names of what was made, in order."""
+    return complete(state.pki, roles(node, node_ip), _rsa_key, now)
+
+
+def complete(
+    folder: Path, wanted: list[Role], account_key: Callable[[], AccountKey], now: datetime.datetime | None = None
+) -> list[str]:
+    """The same for any folder and roles, with another kind of key for service accounts."""
     now = now or datetime.datetime.now(datetime.UTC)
-    state.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = []
-    authority = _load(state.pki, "ca")
+    authority = _load(folder, "ca")
     if authority is None or not _is_current(authority[0], now):
         authority = _issue_authority(now)
-        _save(state.pki, "ca", *authority)
+        _save(folder, "ca", *authority)
         made.append("ca")
-    for role in roles(node, node_ip):
-        pair = _load(state.pki, role.file)
+    for role in wanted:
+        pair = _load(folder, role.file)
         if pair is None or not _fits(pair[0], role, authority[0], now):
-            _save(state.pki, role.file, *_issue(role, authority, now))
+            _save(folder, role.file, *_issue(role, authority, now))
             made.append(role.file)
-    if _ensure_service_account_key(state.pki):
+    if _ensure_service_account_key(folder, account_key):
         made.append("sa")
     return made
-
-
-Key = ec.EllipticCurvePrivateKey
-Pair = tuple[x509.Certificate, Key]
 
 
 def _load(folder: Path, name: str) -> Pair | None:
@@ -132,8 +141,16 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
+def elliptic_key() -> Key:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 def _issue_authority(now: datetime.datetime) -> Pair:
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = elliptic_key()
     # The authority outlives what it signs; a name of its own a time, so that a client never takes an old one for it.
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"mini-minishift-ca@{int(now.timestamp())}")])
     builder = (
@@ -153,7 +170,7 @@ def _issue_authority(now: datetime.datetime) -> Pair:
 
 def _issue(role: Role, authority: Pair, now: datetime.datetime) -> Pair:
     ca, ca_key = authority
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = elliptic_key()
     use = ExtendedKeyUsageOID.SERVER_AUTH if role.names else ExtendedKeyUsageOID.CLIENT_AUTH
     builder = (
         x509.CertificateBuilder()
@@ -186,7 +203,7 @@ def _save(folder: Path, name: str, certificate: x509.Certificate, key: Key) -> N
     (folder / f"{name}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def _write_key(path: Path, key: Key | rsa.RSAPrivateKey) -> None:
+def _write_key(path: Path, key: AccountKey) -> None:
     """A private key, never readable by others, not even for a moment."""
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path.unlink(missing_ok=True)
@@ -194,16 +211,16 @@ def _write_key(path: Path, key: Key | rsa.RSAPrivateKey) -> None:
         file.write(pem)
 
 
-def _ensure_service_account_key(folder: Path) -> bool:
+def _ensure_service_account_key(folder: Path, generate: Callable[[], AccountKey]) -> bool:
     """The pair that signs and checks service account tokens. Never renewed: that would end every token."""
     private, public = folder / "sa.key", folder / "sa.pub"
     try:
         key = serialization.load_pem_private_key(private.read_bytes(), None)
     except (FileNotFoundError, ValueError, TypeError):
         key = None
-    made = not isinstance(key, rsa.RSAPrivateKey)
-    if not isinstance(key, rsa.RSAPrivateKey):
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    made = not isinstance(key, AccountKey)
+    if not isinstance(key, AccountKey):
+        key = generate()
         _write_key(private, key)
     pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     if not public.exists() or public.read_bytes() != pem:

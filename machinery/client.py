@@ -8,6 +8,7 @@ cannot know whether it happened, and its reconciler will look again anyway.
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import tempfile
@@ -28,6 +29,8 @@ from machinery.kubeconfig import Access
 from machinery.objects import Object
 from machinery.resources import Resource
 from machinery.stopping import call_on
+
+log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
@@ -191,7 +194,7 @@ class Client:
         }
         read_timeout = timeout + WATCH_GRACE if timeout else None
         response = self._send("GET", resource.path(namespace), query, stream=True, read_timeout=read_timeout)
-        cancel = call_on(stop, response.raw.shutdown) if stop else lambda: None
+        cancel = call_on(stop, lambda: _shut_down(response)) if stop else lambda: None
         try:
             for line in _lines(response):
                 event = orjson.loads(line)
@@ -328,6 +331,14 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
     else:
         while chunk := raw.read1(65536):
             yield chunk
+
+
+def _shut_down(response: requests.Response) -> None:
+    """Ends a stream from another thread than its reader's."""
+    try:
+        response.raw.shutdown()
+    except ValueError:
+        log.debug("a stream had ended by itself when it was to be ended")
 
 
 def _error_of(response: requests.Response) -> errors.ApiError:

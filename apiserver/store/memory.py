@@ -44,6 +44,7 @@ class MemoryStore:
         self._history: list[tuple[Event, Entry | None]] = []  # each event with the entry before it
         self._revision = 1
         self._oldest = 1
+        self._forgotten = 0  # no change up to here is in the history
         self._closed = False
         self._expiries: list[tuple[float, str, int]] = []
         self._restore()
@@ -108,7 +109,7 @@ class MemoryStore:
                     self._expire()
                 if self._closed:
                     return
-                if position < self._oldest:  # perhaps since a moment ago: it slept
+                if position < self._oldest or position <= self._forgotten:  # perhaps since a moment ago: it slept
                     raise Compacted(self._oldest)
                 begin = bisect_left(self._history, position, key=_revision)
                 batch = Batch(
@@ -209,8 +210,7 @@ class MemoryStore:
         self._claims = content.claims
         self._expiries = [(when + behind, key, revision) for when, key, revision in content.expiries]
         heapq.heapify(self._expiries)
-        self._revision = content.revision
-        self._oldest = content.revision + 1  # of the changes before, none is known any more
+        self._revision = self._oldest = self._forgotten = content.revision
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -224,8 +224,6 @@ class MemoryStore:
     def _as_of(self, revision: int) -> dict[str, Entry]:
         if revision > self._revision:
             raise FutureRevision
-        if revision == self._revision:
-            return self._entries
         if revision < self._oldest:
             raise Compacted(self._oldest)
         entries = dict(self._entries)
