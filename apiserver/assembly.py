@@ -6,6 +6,7 @@ Nothing here opens a connection or starts a thread; ``Server.start`` does, in ea
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -52,7 +53,7 @@ class Server:
     reading: Reading
     endpoints: Endpoints
     authenticator: Authenticator
-    bootstrapped: bool = False
+    bootstrapped: threading.Event = field(default_factory=threading.Event)  # its own objects are there
     background: list[Task] = field(default_factory=list)
 
     def start(self) -> None:
@@ -60,10 +61,6 @@ class Server:
         self.cache.start()
         for task in self.background:
             task.start()
-
-    def is_bootstrapped(self) -> None:
-        """From now on the server is ready, as far as its own objects go."""
-        self.bootstrapped = True
 
     def stop(self) -> None:
         """Ends watches and threads."""
@@ -84,7 +81,7 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     handlers = {("serviceaccounts", "token"): _token_requests(config, read).serve, **connect.handlers(config)}
     endpoints = Endpoints(rest, read, cache, handlers, reviews(tokens))
     server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens))
-    server.background += [Bootstrap(rest, config, server.is_bootstrapped), Compaction(store)]
+    server.background += [Bootstrap(rest, config, server.bootstrapped.set), Compaction(store)]
     return server
 
 

@@ -24,7 +24,7 @@ class Health:
         ping: dict[str, Check] = {"ping": lambda: True}
         store: dict[str, Check] = {"etcd": self._store_answers}
         cache: dict[str, Check] = {"informer-sync": lambda: server.cache.revision > 0 and not server.cache.stopping}
-        ready = {**ping, **store, **cache, "poststarthook/bootstrap": lambda: server.bootstrapped}
+        ready = {**ping, **store, **cache, "poststarthook/bootstrap": server.bootstrapped.is_set}
         self._checks: dict[str, dict[str, Check]] = {"livez": ping, "healthz": {**ping, **store}, "readyz": ready}
 
     def answer(self, endpoint: str, check: str, query: Mapping[str, str]) -> Response:

@@ -2,8 +2,8 @@
 
 Names and files are kubeadm's (``apiserver.crt``, ``apiserver-kubelet-client.crt``, ``sa.key`` …). What is there and
 good is kept; what is missing, broken, of another authority, without a name that it needs, or near its end is made
-again. Elliptic keys (P-256), since they cost a fifth of RSA's time in a handshake; a cluster's service accounts have an RSA
-key, because tokens are signed RS256 as upstream's are, a test server's, which must start fast, a P-256 one.
+again. Elliptic keys (P-256), since they cost a fifth of RSA's time in a handshake; the service accounts' key is RSA,
+because tokens are signed RS256 as upstream's are. (A server for tests must start fast: there it is elliptic too.)
 """
 
 from __future__ import annotations
@@ -26,6 +26,13 @@ from cluster.settings import CLUSTER_DOMAIN, SERVICE_IP, State
 VALID = datetime.timedelta(days=365)
 RENEW_BEFORE_END = datetime.timedelta(days=30)
 CLOCK_SKEW = datetime.timedelta(minutes=5)
+# Under which pods reach the API server.
+SERVICE_NAMES = (
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    f"kubernetes.default.svc.{CLUSTER_DOMAIN}",
+)
 
 
 Key = ec.EllipticCurvePrivateKey
@@ -44,9 +51,10 @@ class Role(NamedTuple):
 
 def roles(node: str, node_ip: str) -> list[Role]:
     """Every certificate below the authority. Names and groups are the ones that upstream's authorizers know."""
-    service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{CLUSTER_DOMAIN}")
     return [
-        Role("apiserver", "kube-apiserver", names=(*service, "localhost", node, "127.0.0.1", SERVICE_IP, node_ip)),
+        Role(
+            "apiserver", "kube-apiserver", names=(*SERVICE_NAMES, "localhost", node, "127.0.0.1", SERVICE_IP, node_ip)
+        ),
         Role("kubelet", f"system:node:{node}", "system:nodes", names=(node, "localhost", "127.0.0.1", node_ip)),
         Role("admin", "admin", "system:masters"),
         Role("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),

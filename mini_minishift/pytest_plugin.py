@@ -1,0 +1,150 @@
+"""The pytest plugin: fixtures around a Kubernetes API server of the test run's own. See docs/testing.md.
+
+PYTEST_DONT_REWRITE: there are no assertions here. It is loaded into every pytest run of whoever has us installed, so it
+imports nothing but pytest until a fixture is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+    from kubernetes.client import ApiClient
+
+    from mini_minishift.testing import KubeServer
+
+# Name, choices, default, help; each is an option (--kube-store) and an ini value (kube_store).
+OPTIONS = (
+    ("store", ("memory", "etcd"), "memory", "where the server keeps its objects"),
+    ("etcd", None, "etcd", "the program that --kube-store=etcd starts"),
+    ("controllers", None, "*", "which built-in controllers run: *, none, or a list such as *,-garbagecollector"),
+    ("timeout", None, "30", "seconds that the server may take to be ready"),
+    ("log-lines", None, "40", "lines of the server's log that a failed test shows; 0 shows none"),
+)
+# Fixtures that start a server; whose test fails shows what the server said meanwhile.
+STARTING = frozenset({"kube_server", "start_kube_server"})
+_SERVERS = pytest.StashKey[list["KubeServer"]]()
+_BEGINS = pytest.StashKey[dict[int, int]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("kube", "a Kubernetes API server for tests (mini-minishift)")
+    for name, choices, default, text in OPTIONS:
+        help = f"{text} (default: {default}; ini: kube_{name.replace('-', '_')})"
+        group.addoption(f"--kube-{name}", choices=choices, help=help)
+        parser.addini(f"kube_{name.replace('-', '_')}", f"{text} (as --kube-{name})", default=default)
+    parser.addini(
+        "kube_crds", "manifests to apply before the first test, relative to this file", type="paths", default=[]
+    )
+
+
+@pytest.fixture(scope="session")
+def kube_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[KubeServer]:
+    """A Kubernetes API server of this run's (or this xdist worker's) own."""
+    yield from _serving(pytestconfig, tmp_path_factory, {})
+
+
+@pytest.fixture
+def start_kube_server(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Callable[..., KubeServer]]:
+    """Starts a further server, which ends with the test: ``start_kube_server(store="etcd", controllers="none")``."""
+    from contextlib import ExitStack, contextmanager
+
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> KubeServer:
+            return stack.enter_context(contextmanager(_serving)(pytestconfig, tmp_path_factory, options))
+
+        yield start
+
+
+@pytest.fixture
+def kubeconfig(kube_server: KubeServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The path of an administrator's kubeconfig, to which KUBECONFIG is set during the test."""
+    monkeypatch.setenv("KUBECONFIG", str(kube_server.kubeconfig))
+    # Clients that run in a pod, of a CI system's perhaps, would prefer that one's cluster.
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_PORT", raising=False)
+    return kube_server.kubeconfig
+
+
+@pytest.fixture
+def kube_namespace(kube_server: KubeServer) -> Iterator[str]:
+    """The name of a namespace of the test's own, deleted afterwards."""
+    name = kube_server.create_namespace()
+    yield name
+    if kube_server.running:
+        kube_server.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def kube_client(kube_server: KubeServer) -> Iterator[ApiClient]:
+    """An ``ApiClient`` of the package ``kubernetes`` for the server, as administrator."""
+    try:
+        from kubernetes import config
+    except ImportError:
+        pytest.fail(
+            "the fixture kube_client needs the package kubernetes: pip install kubernetes. For another client library "
+            "use the fixture kubeconfig, the path of a file that all of them read, or kube_server.request()",
+            pytrace=False,
+        )
+    client: ApiClient = config.new_client_from_config(str(kube_server.kubeconfig))  # type: ignore[no-untyped-call]
+    with client:
+        yield client
+
+
+def _serving(config: pytest.Config, factory: pytest.TempPathFactory, overrides: dict[str, Any]) -> Iterator[KubeServer]:
+    import shutil
+
+    from mini_minishift.testing import KubeServer, ServerError
+
+    options = {
+        "store": _option(config, "store"),
+        "etcd": _option(config, "etcd"),
+        "controllers": _option(config, "controllers"),
+        "timeout": float(_option(config, "timeout")),
+        **overrides,
+    }
+    server = KubeServer(factory.mktemp("kube-server"), **options)
+    try:
+        server.start()
+    except ServerError as error:
+        pytest.fail(f"the Kubernetes API server for tests: {error}", pytrace=False)
+    servers = config.stash.setdefault(_SERVERS, [])
+    servers.append(server)
+    try:
+        server.apply(*config.getini("kube_crds"))
+        yield server
+    finally:
+        servers.remove(server)
+        server.close()
+        shutil.rmtree(server.folder / "etcd", ignore_errors=True)  # pytest keeps the folders of its last runs
+
+
+def _option(config: pytest.Config, name: str) -> str:
+    given = config.getoption(f"--kube-{name}")
+    return str(config.getini(f"kube_{name.replace('-', '_')}") if given is None else given)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Remembers where in their logs the servers are when a test begins."""
+    item.stash[_BEGINS] = {id(server): server.log_size() for server in item.config.stash.get(_SERVERS, [])}
+
+
+@pytest.hookimpl(hookwrapper=True)  # the form that pytest 7 knows too
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """Shows with a failed test what its servers said since it began."""
+    report = (yield).get_result()
+    if not report.failed or STARTING.isdisjoint(getattr(item, "fixturenames", ())):
+        return
+    lines = int(_option(item.config, "log-lines"))
+    for server in item.config.stash.get(_SERVERS, []) if lines else ():
+        if said := server.log_tail(lines, item.stash[_BEGINS].get(id(server), 0)):
+            report.sections.append((f"Kubernetes API server at {server.url}", said))

@@ -1,0 +1,225 @@
+"""An API server with its controllers in one process, without root, Docker, etcd or a node: for tests and development.
+
+The socket is bound first, so that whoever waits for the server waits in its queue and never asks in vain. All parts
+still meet over HTTPS only; they share a process because two interpreters would take twice the time and memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cluster import pki
+from cluster.errors import ClusterError
+from cluster.progress import Progress
+from cluster.settings import SERVICE_IP
+from machinery import kubeconfig
+from machinery.resources import Resource
+from mini_minishift.etcd import Etcd
+
+if TYPE_CHECKING:
+    from apiserver.assembly import Server
+    from apiserver.config import Config
+    from controllers.manager import Manager
+    from machinery.client import Client
+
+log = logging.getLogger("standalone")
+
+ADDRESS = "127.0.0.1"
+CONTEXT = "mini-minishift-api"  # cluster, user and context in the kubeconfig
+BACKLOG = 1024
+MEMORY, ETCD = "memory", "etcd"
+STORES = (MEMORY, ETCD)
+ALL, NONE = "*", "none"
+# They look after nodes and their pods, of which there are none; so does the scheduler, with an event for each pod.
+NEED_NODES = (
+    "-scheduler",
+    "-node-lifecycle-controller",
+    "-taint-eviction-controller",
+    "-pod-garbage-collector-controller",
+)
+# What controllers give to every namespace: plural and name.
+GIVEN = {
+    "serviceaccount-controller": ("serviceaccounts", "default"),
+    "root-ca-certificate-publisher-controller": ("configmaps", "kube-root-ca.crt"),
+}
+ADMINISTRATOR = ("admin", "system:masters")
+MANAGER = ("system:kube-controller-manager", "")
+
+
+@dataclass(frozen=True)
+class Options:
+    """``folder`` holds keys, kubeconfig and data: a server that is started there again is the same one."""
+
+    folder: Path
+    port: int = 0
+    store: str = MEMORY
+    etcd: str = "etcd"
+    controllers: str = ALL
+
+
+class Ready(NamedTuple):
+    """What a client needs, in files and as values."""
+
+    url: str
+    kubeconfig: str
+    certificate_authority: str
+    token: str
+    first_objects: list[tuple[str, str]]  # plural and name of what the controllers give to every namespace
+
+
+class Standalone:
+    """For the main thread, since signals end it."""
+
+    def __init__(self, options: Options, progress: Progress, ready: Callable[[Ready], None]) -> None:
+        self._options = options
+        self._folder = options.folder.resolve()
+        self._pki = self._folder / "pki"
+        self._progress = progress
+        self._ready = ready
+        self._port = options.port
+        self._stop = threading.Event()
+        self._failure: Exception | None = None
+
+    def run(self) -> None:
+        """Serves until SIGTERM, SIGINT or SIGHUP; raises ClusterError when it cannot."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chdir(self._folder)  # the paths of unix sockets are short from here
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(_bound(self._options.port))
+            self._port = listener.getsockname()[1]
+            etcd = None
+            if self._options.store == ETCD:
+                etcd = Etcd(self._options.etcd, self._folder)
+                stack.callback(etcd.stop)
+            with self._progress.step("certificates"):
+                pki.complete(self._pki, [_role()], pki.elliptic_key)
+                self._write_access()
+            with self._progress.step("API server"):
+                from apiserver.alone import Alone  # here, so that etcd starts meanwhile
+
+                server = Alone(self._config(etcd), self._started, self._stop.set)
+                self._manager = self._build_manager()
+            if etcd is not None:
+                with self._progress.step("etcd"):
+                    etcd.wait_ready()
+            server.serve(listener)
+        if self._failure is not None:
+            raise ClusterError(f"the server did not become ready: {self._failure}") from self._failure
+
+    def _started(self, server: Server) -> None:
+        """Requests are answered from now on, by this very thread."""
+        threading.Thread(target=self._bring_up, args=(server,), name="bring-up", daemon=True).start()
+
+    def _bring_up(self, server: Server) -> None:
+        """Until what every client may expect is there: the server's own objects, and the controllers' first ones."""
+        try:
+            with self._progress.step("first objects"):
+                self._manager.start(self._stop)
+                server.bootstrapped.wait()
+                given = [what for name, what in GIVEN.items() if name in self._manager.running]
+                for plural, name in given:
+                    _await_object(self._client, Resource("", "v1", plural, ""), name, self._stop)
+        except Exception as error:
+            self._failure = error
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        if not self._stop.is_set():
+            self._ready(self._access._replace(first_objects=given))
+
+    @cached_property
+    def _tokens(self) -> dict[str, str]:
+        """User → bearer token, made once for a folder."""
+        file = self._folder / "tokens.csv"
+        if not file.exists():
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as output:
+                for user, group in (ADMINISTRATOR, MANAGER):
+                    output.write(f"{secrets.token_urlsafe(24)},{user},{user},{group}\n")
+        return {user: token for token, user, *_ in (line.split(",") for line in file.read_text().splitlines())}
+
+    @cached_property
+    def _access(self) -> Ready:
+        authority = str(self._pki / "ca.crt")
+        token = self._tokens[ADMINISTRATOR[0]]
+        return Ready(f"https://{ADDRESS}:{self._port}", str(self._folder / "kubeconfig"), authority, token, [])
+
+    def _write_access(self) -> None:
+        """The administrator's kubeconfig, which can be copied anywhere."""
+        authority = base64.b64encode(Path(self._access.certificate_authority).read_bytes()).decode()
+        cluster = {"server": self._access.url, "certificate-authority-data": authority}
+        kubeconfig.save(self._access.kubeconfig, kubeconfig.build(CONTEXT, cluster, {"token": self._access.token}))
+
+    def _config(self, etcd: Etcd | None) -> Config:
+        from apiserver.config import Config
+
+        return Config(
+            etcd_servers=etcd.server if etcd else f"memory:{self._folder / 'store.json'}",
+            secure_port=self._port,
+            tls_cert_file=self._pki / "apiserver.crt",
+            tls_private_key_file=self._pki / "apiserver.key",
+            client_ca_file=self._pki / "ca.crt",
+            token_auth_file=self._folder / "tokens.csv",
+            service_account_key_file=self._pki / "sa.pub",
+            service_account_signing_key_file=self._pki / "sa.key",
+            workers=1,
+        )
+
+    def _build_manager(self) -> Manager:
+        from controllers.context import Context
+        from controllers.context import Options as ManagerOptions
+        from controllers.manager import Manager
+        from machinery.informer import Informers
+
+        client = self._client
+        options = ManagerOptions(root_ca_file=self._access.certificate_authority)
+        return Manager(Context(client, Informers(client), options), selected(self._options.controllers))
+
+    @cached_property
+    def _client(self) -> Client:
+        from machinery.client import Client
+
+        authority = Path(self._access.certificate_authority).read_bytes()
+        access = kubeconfig.Access(self._access.url, authority, token=self._tokens[MANAGER[0]])
+        return Client(access, user_agent="mini-minishift-controllers")
+
+
+def selected(names: str) -> list[str]:
+    """The controllers to run, as ``--controllers`` names them, without those that need a node unless they are named."""
+    from controllers import manager
+
+    asked = [] if names == NONE else names.split(",")
+    without = [name for name in NEED_NODES if name.removeprefix("-") not in asked]
+    try:
+        return manager.selected([*asked, *without])
+    except ValueError as error:
+        raise ClusterError(f"controllers: {error}") from error
+
+
+def _role() -> pki.Role:
+    return pki.Role("apiserver", "kube-apiserver", names=(*pki.SERVICE_NAMES, "localhost", ADDRESS, SERVICE_IP))
+
+
+def _bound(port: int) -> socket.socket:
+    try:
+        return socket.create_server((ADDRESS, port), backlog=BACKLOG)
+    except OSError as error:
+        raise ClusterError(
+            f"cannot listen on {ADDRESS}:{port}: {error.strerror}. Choose another port, or 0 for a free one"
+        ) from error
+
+
+def _await_object(client: Client, resource: Resource, name: str, stop: threading.Event) -> None:
+    for event in client.watch(resource, "default", field_selector=f"metadata.name={name}", stop=stop):
+        if event.type == "ADDED":
+            return
