@@ -1,4 +1,4 @@
-"""The ``mini-minishift`` command: up, stop, down, status and logs. ``make`` has the same verbs."""
+"""The cluster's verbs of the ``mini-minishift`` command: up, stop, down, status and logs, as ``make`` has them."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ def main(context: click.Context, state_dir: Path | None) -> None:
     mini-minishift logs     what its components say
     mini-minishift stop     stop it and keep its objects
     mini-minishift down     remove everything that it put on this machine
+
+    Without root or Docker: mini-minishift api runs an API server alone.
     """
     context.obj = State(state_dir.resolve()) if state_dir else default_state()
 

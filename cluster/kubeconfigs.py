@@ -72,14 +72,18 @@ def merge(state: State, record: Record) -> dict[str, str]:
 
 def unmerge(record: Record) -> bool:
     """Takes our context out again; returns whether there was one."""
-    path = Path(record.kubeconfig)
-    if not record.kubeconfig or not path.exists():
+    return bool(record.kubeconfig) and take_out(Path(record.kubeconfig), CONTEXT, record.previous_context)
+
+
+def take_out(path: Path, context: str, previous: str) -> bool:
+    """The same for any file and context; ``previous`` is what was selected before."""
+    if not path.exists():
         return False
     config = kubeconfig.load(path)
-    left = kubeconfig.remove(config, CONTEXT)
+    left = kubeconfig.remove(config, context)
     names = {entry["name"] for entry in left.get("contexts") or []}
-    if config.get("current-context") == CONTEXT:
-        left["current-context"] = record.previous_context if record.previous_context in names else ""
+    if config.get("current-context") == context:
+        left["current-context"] = previous if previous in names else ""
     if left == config:
         return False
     if left.get("clusters") or left.get("users") or left.get("contexts"):

@@ -1,7 +1,8 @@
 """Everything that is fixed about a cluster: addresses, ports, image names and where its state lies.
 
 One commented file of constants, so that a reader finds each number once. ``State`` names every path below the state
-directory (``.cluster/`` unless ``--state-dir`` or MINI_MINISHIFT_HOME says otherwise); nothing else builds such a path.
+directory (the repository's ``.cluster/`` unless ``--state-dir`` or MINI_MINISHIFT_HOME says otherwise); nothing else
+builds such a path.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ CLUSTER_LABEL = "mini-minishift.cluster"  # on each container of ours, its value
 STATE_VARIABLE = "MINI_MINISHIFT_STATE"  # in the environment of each process of ours: whose it is
 HOME_VARIABLE = "MINI_MINISHIFT_HOME"  # the user's choice of a state directory
 
+INSTALLED_STATE = Path("/var/lib/mini-minishift")  # where it lies when there is no repository
 MACHINE_LOCK = Path("/run/mini-minishift.lock")  # held while a cluster runs: only one may own the KUBE chains
 
 
@@ -90,4 +92,6 @@ class State:
 
 def default_state() -> State:
     chosen = os.environ.get(HOME_VARIABLE)
-    return State(Path(chosen).resolve() if chosen else REPOSITORY / ".cluster")
+    if chosen:
+        return State(Path(chosen).resolve())
+    return State(REPOSITORY / ".cluster" if (REPOSITORY / "pyproject.toml").exists() else INSTALLED_STATE)

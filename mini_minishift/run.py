@@ -1,7 +1,7 @@
 """Runs a module of ours in a process that nothing of a user's disturbs: ``python -E -P run.py MODULE [ARGUMENT…]``.
 
 Our folders come first on its path; the current folder and PYTHONPATH are not on it. MINI_MINISHIFT_PATH, which a parent
-may set to its own path, comes last: what the parent can import, such as our dependencies in an unusual place, is found.
+sets to its own path, comes last: what the parent can import, such as our dependencies in an unusual place, is found.
 """
 
 import os
@@ -15,13 +15,17 @@ ROOT = HERE if (HERE / "apiserver").is_dir() else HERE.parent
 PATH_VARIABLE = "MINI_MINISHIFT_PATH"
 
 
-def find_ours() -> None:
-    """Makes our folders importable, before any of the same name."""
-    sys.path.insert(0, str(ROOT))
+def isolated(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """The command line of such a process, and what its environment must say."""
+    argv = [sys.executable, "-E", "-P", str(HERE / "run.py"), module, *arguments]
+    return argv, {
+        PATH_VARIABLE: os.pathsep.join(entry for entry in sys.path if entry),
+        # Every thread would else get a malloc arena of its own, and the API server has dozens.
+        "MALLOC_ARENA_MAX": "2",
+    }
 
 
 if __name__ == "__main__":
-    find_ours()
-    sys.path += [entry for entry in os.environ.pop(PATH_VARIABLE, "").split(os.pathsep) if entry]
-    module = sys.argv.pop(1)
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    sys.path[:0] = [str(ROOT)]
+    sys.path += os.environ.pop(PATH_VARIABLE, "").split(os.pathsep)
+    runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)

@@ -11,18 +11,16 @@ import os
 import select
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from mini_minishift.rest import ApiError, Object, Rest
-from mini_minishift.run import PATH_VARIABLE
+from mini_minishift.run import isolated
 
 __all__ = ["ApiError", "KubeServer", "ServerError"]
 
-RUN = Path(__file__).with_name("run.py")
 STORES = ("memory", "etcd")
 STOP_SECONDS = 10.0
 # Of pytest-cov and coverage: the server is not what they should measure, which would slow it down.
@@ -95,12 +93,14 @@ class KubeServer:
             raise ServerError("the server runs already")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         begin = self.log_size()
+        argv, environment = isolated("mini_minishift.serve", *self._flags, f"--port={self.port}")
         with self.log_file.open("ab") as log:
             # A session of its own: Ctrl-C is for the tests, which may still need the server to end in peace.
             self._process = subprocess.Popen(
-                [sys.executable, "-E", "-P", str(RUN), "mini_minishift.serve", *self._flags, f"--port={self.port}"],
+                argv,
                 cwd=self.folder,
-                env=_environment(),
+                env={name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+                | environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -227,13 +227,3 @@ class KubeServer:
             if pipe is not None:
                 pipe.close()
         self._process = None
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
-    return {
-        **kept,
-        PATH_VARIABLE: os.pathsep.join(entry for entry in sys.path if entry),
-        # Every thread would else get a malloc arena of its own, and the server has dozens.
-        "MALLOC_ARENA_MAX": "2",
-    }

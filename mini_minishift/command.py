@@ -1,0 +1,11 @@
+"""The ``mini-minishift`` command becomes a process that what PYTHONPATH says does not disturb: see ``run.py``."""
+
+import os
+import sys
+
+from mini_minishift.run import isolated
+
+
+def main() -> None:
+    argv, environment = isolated("mini_minishift.cli", *sys.argv[1:])
+    os.execve(argv[0], argv, {**os.environ, **environment})

@@ -1,0 +1,219 @@
+"""``KubeServer``: a real server behind an object, its stores, its restarts, its controllers and its ends."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mini_minishift.rest import ApiError
+from mini_minishift.testing import KubeServer, ServerError
+
+Start = Callable[..., KubeServer]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[KubeServer]:
+    with KubeServer() as started:
+        yield started
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts servers of the test's own."""
+    started: list[KubeServer] = []
+
+    def start(**options: Any) -> KubeServer:
+        started.append(KubeServer(**options))
+        return started[-1].start()
+
+    yield start
+    for each in started:
+        each.close()
+
+
+def create(server: KubeServer, namespace: str, name: str, **metadata: Any) -> dict[str, Any]:
+    body = {"metadata": {"name": name, **metadata}}
+    return server.request("POST", f"/api/v1/namespaces/{namespace}/configmaps", body)
+
+
+def test_a_namespace_has_what_the_controllers_give_it(server: KubeServer) -> None:
+    name = server.create_namespace("mine-")
+    assert name.startswith("mine-")
+    accounts = server.request("GET", f"/api/v1/namespaces/{name}/serviceaccounts")["items"]
+    maps = server.request("GET", f"/api/v1/namespaces/{name}/configmaps")["items"]
+    assert [each["metadata"]["name"] for each in accounts + maps] == ["default", "kube-root-ca.crt"]
+    assert maps[0]["data"]["ca.crt"] == server.certificate_authority.read_text()
+
+
+def test_what_belongs_to_a_deleted_object_is_deleted(server: KubeServer) -> None:
+    namespace = server.create_namespace()
+    owner = create(server, namespace, "owner")["metadata"]
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["uid"]}
+    create(server, namespace, "child", ownerReferences=[reference])
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    events = server.watch(f"{path}?watch=true&fieldSelector=metadata.name%3Dchild")
+    assert next(events)["type"] == "ADDED"
+    server.request("DELETE", f"{path}/owner")
+    assert next(events)["type"] == "DELETED"
+
+
+def test_a_deleted_namespace_goes_with_its_objects(server: KubeServer) -> None:
+    namespace = server.create_namespace()
+    create(server, namespace, "inside")
+    events = server.watch(f"/api/v1/namespaces?watch=true&fieldSelector=metadata.name%3D{namespace}")
+    server.delete_namespace(namespace)
+    assert next(event for event in events if event["type"] == "DELETED")
+    with pytest.raises(ApiError) as caught:
+        server.request("GET", f"/api/v1/namespaces/{namespace}/configmaps/inside")
+    assert caught.value.reason == "NotFound"
+
+
+def test_a_refusal_is_raised_with_its_status(server: KubeServer) -> None:
+    with pytest.raises(ApiError, match='namespaces "none" not found') as caught:
+        server.request("GET", "/api/v1/namespaces/none")
+    assert (caught.value.code, caught.value.reason) == (404, "NotFound")
+
+
+def test_the_log_begins_where_one_asks(server: KubeServer) -> None:
+    assert "serving on https://127.0.0.1" in server.log_tail(0)
+    assert server.log_tail(1).count("\n") == 0
+    assert server.log_tail(begin=server.log_size()) == ""
+
+
+@pytest.mark.parametrize("store", ["memory", pytest.param("etcd", marks=pytest.mark.etcd)])
+def test_a_restart_keeps_objects_and_clients_access(start: Start, store: str) -> None:
+    server = start(store=store, controllers="none")
+    before = server.url, server.token, server.kubeconfig.read_text()
+    made = create(server, "default", "kept")
+    server.restart()
+    assert (server.url, server.token, server.kubeconfig.read_text()) == before
+    assert server.request("GET", "/api/v1/namespaces/default/configmaps/kept") == made
+    server.restart(keep_data=False)
+    with pytest.raises(ApiError, match="not found"):
+        server.request("GET", "/api/v1/namespaces/default/configmaps/kept")
+
+
+def test_a_watch_goes_on_after_a_restart_where_history_allows(start: Start) -> None:
+    server = start(controllers="none")
+    create(server, "default", "before")
+    version = server.request("GET", "/api/v1/namespaces/default/configmaps")["metadata"]["resourceVersion"]
+    server.restart()
+    create(server, "default", "after")
+    watch = "/api/v1/namespaces/default/configmaps?watch=true&resourceVersion="
+    assert next(server.watch(watch + version))["object"]["metadata"]["name"] == "after"
+    with pytest.raises(ApiError, match="too old resource version") as caught:
+        next(server.watch(watch + "2"))
+    assert caught.value.code == 410
+
+
+@pytest.mark.etcd
+def test_etcd_keeps_what_a_killed_server_had_acknowledged(start: Start) -> None:
+    server = start(store="etcd", controllers="none")
+    made = create(server, "default", "kept")
+    server.kill()
+    assert not server.running
+    server.start()
+    assert server.request("GET", "/api/v1/namespaces/default/configmaps/kept") == made
+
+
+def test_memory_forgets_with_a_kill(start: Start) -> None:
+    server = start(controllers="none")
+    create(server, "default", "lost")
+    server.kill()
+    server.start()
+    with pytest.raises(ApiError, match="not found"):
+        server.request("GET", "/api/v1/namespaces/default/configmaps/lost")
+
+
+def test_no_controllers_and_some(start: Start) -> None:
+    server = start(controllers="none")
+    assert server.request("GET", f"/api/v1/namespaces/{server.create_namespace()}/serviceaccounts")["items"] == []
+    with pytest.raises(ServerError, match=r"no controller is called oracle; there are .*garbage-collector"):
+        start(controllers="*,oracle")
+
+
+def test_a_program_that_is_not_there_is_named(start: Start) -> None:
+    with pytest.raises(ServerError, match=r"no program ./nowhere/etcd. here\. Install etcd"):
+        start(store="etcd", etcd="/nowhere/etcd")
+
+
+@pytest.mark.etcd
+def test_the_last_words_of_an_etcd_that_fails_are_shown(start: Start, tmp_path: Path) -> None:
+    data = tmp_path / "etcd" / "data"
+    data.mkdir(parents=True)
+    (data / "member").write_text("a file where etcd wants a folder")
+    with pytest.raises(ServerError, match=r"(?s)etcd ended; its last words, .*member"):
+        start(folder=tmp_path, store="etcd")
+
+
+def test_a_taken_port_is_told(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ServerError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            start(port=port)
+
+
+def test_an_unknown_store_is_refused() -> None:
+    with pytest.raises(ValueError, match="store must be one of memory, etcd, not 'redis'"):
+        KubeServer(store="redis")
+
+
+def test_nothing_is_left_in_the_end() -> None:
+    with KubeServer(controllers="none") as server:
+        pid, folder = server.pid, server.folder
+        assert folder.exists()
+    assert not folder.exists()
+    assert not Path(f"/proc/{pid}").exists()
+    assert not server.running
+    with pytest.raises(ServerError, match="does not run"):
+        server.request("GET", "/api")
+
+
+def test_it_outlives_the_thread_that_started_it(start: Start) -> None:
+    started: list[KubeServer] = []
+    thread = threading.Thread(target=lambda: started.append(start(controllers="none")))
+    thread.start()
+    thread.join()
+    assert started[0].request("GET", "/api")["versions"] == ["v1"]
+
+
+@pytest.mark.parametrize("forked", [False, True])
+def test_it_ends_with_a_program_that_is_killed(forked: bool) -> None:
+    """Also when a fork of that program, which lives on, holds all its files open."""
+    program = """
+        import os, signal, sys, time
+        from mini_minishift.testing import KubeServer
+        server = KubeServer(controllers="none").start()
+        child = os.fork() if sys.argv[1:] else 0
+        if child or not sys.argv[1:]:
+            print(server.pid, child, flush=True)
+        signal.pause()
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), *(["fork"] if forked else [])],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    server, child = map(int, process.stdout.readline().split())
+    ends = os.pidfd_open(server)
+    try:
+        process.kill()
+        process.wait()
+        assert select.select([ends], [], [], 5)[0]
+    finally:
+        os.close(ends)
+        process.stdout.close()
+        if child:
+            os.kill(child, signal.SIGKILL)
