@@ -106,6 +106,8 @@ def controllers(state: State) -> Component:
         "controllers",
         f"--kubeconfig={state.kubeconfigs}/controllers",
         f"--root-ca-file={state.pki}/ca.crt",
+        f"--cluster-signing-cert-file={state.pki}/ca.crt",
+        f"--cluster-signing-key-file={state.pki}/ca.key",
         # Upstream's v1.20 end-to-end suite, which judges this cluster, waits for them in every namespace.
         "--legacy-service-account-tokens",
         f"--healthz-bind-address=127.0.0.1:{CONTROLLERS_HEALTH_PORT}",

@@ -28,6 +28,17 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     component.add_healthz(parser, "127.0.0.1:10257")
     parser.add_argument("--root-ca-file", metavar="FILE", default="", help="certificate authority for pods to trust")
     parser.add_argument(
+        "--cluster-signing-cert-file", metavar="FILE", default="", help="the authority that signs certificate requests"
+    )
+    parser.add_argument("--cluster-signing-key-file", metavar="FILE", default="", help="its key")
+    parser.add_argument(
+        "--cluster-signing-duration",
+        metavar="DURATION",
+        type=seconds,
+        default=Options.cluster_signing_duration,
+        help="how long such certificates are good, at most (default %(default)g seconds)",
+    )
+    parser.add_argument(
         "--legacy-service-account-tokens",
         action="store_true",
         help="give each service account a Secret with a lasting token, as upstream did before v1.24",
@@ -77,10 +88,17 @@ def main(argv: list[str] | None = None) -> int:
         names = selected(given.controllers.split(","))
     except ValueError as error:
         component.fatal(f"--controllers: {error}")
-    if given.root_ca_file and not Path(given.root_ca_file).is_file():
-        component.fatal(f"--root-ca-file: there is no file {given.root_ca_file}")
+    if bool(given.cluster_signing_cert_file) != bool(given.cluster_signing_key_file):
+        component.fatal("--cluster-signing-cert-file and --cluster-signing-key-file belong together")
+    for flag in ("root_ca_file", "cluster_signing_cert_file", "cluster_signing_key_file"):
+        file = getattr(given, flag)
+        if file and not Path(file).is_file():
+            component.fatal(f"--{flag.replace('_', '-')}: there is no file {file}")
     options = Options(
         root_ca_file=given.root_ca_file,
+        cluster_signing_cert_file=given.cluster_signing_cert_file,
+        cluster_signing_key_file=given.cluster_signing_key_file,
+        cluster_signing_duration=given.cluster_signing_duration,
         legacy_service_account_tokens=given.legacy_service_account_tokens,
         node_monitor_grace_period=given.node_monitor_grace_period,
         terminated_pod_gc_threshold=given.terminated_pod_gc_threshold,

@@ -33,6 +33,9 @@ class Options:
     """What the command line says; durations in seconds. Defaults are upstream's."""
 
     root_ca_file: str = ""
+    cluster_signing_cert_file: str = ""
+    cluster_signing_key_file: str = ""
+    cluster_signing_duration: float = 365 * 24 * 3600.0
     legacy_service_account_tokens: bool = False
     node_monitor_grace_period: float = 40.0
     terminated_pod_gc_threshold: int = 12500
@@ -140,3 +143,7 @@ class Context:
     @cached_property
     def leases(self) -> Informer:
         return self.informers.of(resources.LEASES)
+
+    @cached_property
+    def certificate_signing_requests(self) -> Informer:
+        return self.informers.of(resources.CERTIFICATE_SIGNING_REQUESTS)

@@ -31,6 +31,9 @@ CONTROLLERS = {
     "node-lifecycle-controller": "nodelifecycle:NodeLifecycleController",
     "taint-eviction-controller": "tainteviction:TaintEvictionController",
     "resourcequota-controller": "resourcequota:ResourceQuotaController",
+    "certificatesigningrequest-signing-controller": "csrsigning:CertificateSigner",
+    "certificatesigningrequest-approving-controller": "csrapproving:CertificateApprover",
+    "certificatesigningrequest-cleaner-controller": "csrcleaner:CertificateCleaner",
     "pod-garbage-collector-controller": "podgc:PodGarbageCollector",
     "garbage-collector-controller": "garbagecollector:GarbageCollector",
 }
@@ -47,8 +50,17 @@ ALIASES = {
     "namespace": "namespace-controller",
     "nodelifecycle": "node-lifecycle-controller",
     "resourcequota": "resourcequota-controller",
+    "csrsigning": "certificatesigningrequest-signing-controller",
+    "csrapproving": "certificatesigningrequest-approving-controller",
+    "csrcleaner": "certificatesigningrequest-cleaner-controller",
     "podgc": "pod-garbage-collector-controller",
     "garbagecollector": "garbage-collector-controller",
+}
+
+# Without which option a controller does not run.
+NEEDED_OPTIONS = {
+    "root-ca-certificate-publisher-controller": "root_ca_file",
+    "certificatesigningrequest-signing-controller": "cluster_signing_cert_file",
 }
 
 
@@ -94,8 +106,9 @@ class Manager:
         in_parallel([partial(recorder.close, CLOSING) for recorder in self.context.recorders.values()], 16)
 
     def _possible(self, name: str) -> bool:
-        if name == "root-ca-certificate-publisher-controller" and not self.context.options.root_ca_file:
-            log.warning("%s does not run: no --root-ca-file is given", name)
+        option = NEEDED_OPTIONS.get(name)
+        if option is not None and not getattr(self.context.options, option):
+            log.warning("%s does not run: no --%s is given", name, option.replace("_", "-"))
             return False
         return True
 

@@ -27,6 +27,7 @@ Listener = Callable[[Collection[Resource]], None]
 SHARED = frozenset({
     resources.PODS, resources.SERVICES, resources.REPLICATION_CONTROLLERS, resources.ENDPOINT_SLICES,
     resources.ENDPOINTS, resources.NODES, resources.NAMESPACES, resources.SERVICE_ACCOUNTS, resources.LEASES,
+    resources.CERTIFICATE_SIGNING_REQUESTS,
     resources.RESOURCE_QUOTAS, resources.REPLICA_SETS,
 })  # fmt: skip
 

@@ -5,6 +5,7 @@ There is no container: ``FakeKubelet`` does what the controllers can see of a ku
 
 from __future__ import annotations
 
+import datetime
 import shutil
 import socket
 import subprocess
@@ -18,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from controllers.context import Context, Options
 from controllers.manager import CONTROLLERS, Manager
@@ -53,6 +57,9 @@ class ControlPlane:
         self.key_file = folder / "sa.key"
         key = ec.generate_private_key(ec.SECP256R1())
         self.key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        self.signing_cert, self.signing_key = folder / "signing.crt", folder / "signing.key"
+        self.signing_key.write_bytes(self.key_file.read_bytes())
+        self.signing_cert.write_bytes(authority(key).public_bytes(Encoding.PEM))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def spawn(self, name: str, command: list[str], cwd: Path) -> None:
@@ -114,6 +121,15 @@ class ControlPlane:
             return True
 
         wait_for(ready, "the API server")
+
+
+def authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """One that signs certificate requests."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "signing")])
+    start = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(start).not_valid_after(start + datetime.timedelta(1))
+    return builder.sign(key, hashes.SHA256())
 
 
 def listens(port: int) -> bool:
@@ -247,7 +263,11 @@ def manager(plane: ControlPlane) -> Iterator[Manager]:
     stop = threading.Event()
     client = plane.client()
     options = Options(
-        root_ca_file=str(plane.ca_file), legacy_service_account_tokens=True, node_monitor_grace_period=3600
+        root_ca_file=str(plane.ca_file),
+        cluster_signing_cert_file=str(plane.signing_cert),
+        cluster_signing_key_file=str(plane.signing_key),
+        legacy_service_account_tokens=True,
+        node_monitor_grace_period=3600,
     )
     made = Manager(Context(client, Informers(client), options), CONTROLLERS)
     made.start(stop)
