@@ -17,7 +17,8 @@ from gunicorn.http.errors import ParseException
 
 from apiserver import parameters
 from apiserver.assembly import Server
-from apiserver.authz import authorize, impersonated
+from apiserver.authorization.attributes import attributes_of
+from apiserver.authorization.impersonation import impersonated
 from apiserver.documents import Documents
 from apiserver.registry import REGISTRY
 from apiserver.request import Call, User
@@ -102,9 +103,11 @@ class _Front:
     def _serve(self, environ: dict[str, Any], warnings: list[str]) -> Response:
         query = parameters.parse(environ["QUERY_STRING"])
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
-        info = parse_request(environ["REQUEST_METHOD"], path, watch=parameters.flag(query, "watch"))
-        user = impersonated(self._server.authenticator.authenticate(environ), environ)
-        authorize(user, info)
+        watch, fields = parameters.flag(query, "watch"), query.get("fieldSelector", "")
+        info = parse_request(environ["REQUEST_METHOD"], path, watch=watch, field_selector=fields)
+        server = self._server
+        user = impersonated(server.authenticator.authenticate(environ), environ, server.authorizer)
+        server.authorizer.require(attributes_of(user, info))
         if not info.is_resource:
             return self._documents.answer(info, environ, query)
         return self._server.endpoints.serve(self._call(info, user, query, environ, warnings))
@@ -113,6 +116,9 @@ class _Front:
         self, info: RequestInfo, user: User, query: Mapping[str, str], environ: dict[str, Any], warnings: list[str]
     ) -> Call:
         kind = REGISTRY.find(info.group, info.version, info.resource)
+        # No way around: rights in a namespace must not open what belongs to the cluster.
+        if not kind.namespaced and info.namespace and (kind.plural, info.name) != ("namespaces", info.namespace):
+            raise NotFound("the server could not find the requested resource")
         return Call(
             info.verb, kind, info.version, info.namespace if kind.namespaced else "", info.name, info.subresource,
             user, query, environ, self._server.rest, info.subpath, warnings, lambda: read_body(environ),

@@ -14,6 +14,12 @@ from typing import Protocol
 from apiserver import connect
 from apiserver.allocation import RANGES
 from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
+from apiserver.authorization.authorizer import Authorizer
+from apiserver.authorization.keeper import PolicyKeeper
+from apiserver.authorization.node import NodeAuthorizer
+from apiserver.authorization.objects import CachedObjects, CachedPods
+from apiserver.authorization.policy import Policy
+from apiserver.authorization.rbac import Rbac
 from apiserver.bootstrap import Bootstrap
 from apiserver.cache import WatchCache
 from apiserver.compaction import Compaction
@@ -53,6 +59,7 @@ class Server:
     reading: Reading
     endpoints: Endpoints
     authenticator: Authenticator
+    authorizer: Authorizer
     bootstrapped: threading.Event = field(default_factory=threading.Event)  # its own objects are there
     background: list[Task] = field(default_factory=list)
 
@@ -79,10 +86,16 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     read = Reading(store, cache)
     tokens = tuple(_token_authenticators(config, rest.reader))
     handlers = {("serviceaccounts", "token"): _token_requests(config, read).serve, **connect.handlers(config)}
+    keeper = PolicyKeeper(rest)
+    rest.authorizer = authorizer = _authorizer(cache, keeper)
     endpoints = Endpoints(rest, read, cache, handlers, reviews(tokens))
-    server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens))
-    server.background += [Bootstrap(rest, config, server.bootstrapped.set), Compaction(store)]
+    server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens), authorizer)
+    server.background += [Bootstrap(rest, config, keeper, server.bootstrapped.set), Compaction(store)]
     return server
+
+
+def _authorizer(cache: WatchCache, keeper: PolicyKeeper) -> Authorizer:
+    return Authorizer(NodeAuthorizer(CachedPods(cache)), Rbac(Policy(CachedObjects(cache))), keeper.ready)
 
 
 def _token_authenticators(config: Config, reader: Reader) -> Iterator[TokenAuthenticator]:

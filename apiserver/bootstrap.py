@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
+from apiserver.authorization.keeper import PolicyKeeper
 from apiserver.cache import Item
 from apiserver.config import Config
 from apiserver.kind import Kind
@@ -37,8 +38,9 @@ RETRY = 0.25
 class Bootstrap:
     """A thread that keeps the objects right until ``stop``."""
 
-    def __init__(self, rest: Rest, config: Config, done: Callable[[], None]) -> None:
+    def __init__(self, rest: Rest, config: Config, keeper: PolicyKeeper, done: Callable[[], None]) -> None:
         self._rest = rest
+        self._keeper = keeper
         self._wanted = list(wanted_objects(config))
         self._initial = list(initial_objects())
         self._done = done
@@ -67,6 +69,7 @@ class Bootstrap:
                     self._ensure(kind, obj)
                 for kind, obj in self._initial:
                     self._create_missing(kind, obj)
+                self._keeper.run()
             except (ApiError, StoreError) as error:
                 if str(error) != failed:
                     failed = str(error)
@@ -83,7 +86,7 @@ class Bootstrap:
         self._changed.clear()
 
     def _noticed(self, key: str) -> None:
-        if key in self._keys:
+        if key in self._keys or self._keeper.concerns(key):
             self._changed.set()
 
     def _ensure(self, kind: Kind, wanted: Object) -> None:

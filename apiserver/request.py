@@ -25,6 +25,7 @@ from machinery.errors import FieldError, invalid
 from machinery.objects import Object
 
 if TYPE_CHECKING:
+    from apiserver.authorization.authorizer import Authorizer
     from apiserver.rest import Rest
 
 
@@ -73,6 +74,7 @@ class AdmissionRequest:
     warnings: list[str] = field(default_factory=list)
     # Other objects that the transaction replaces which writes this one; set by ``validate``, each time anew.
     swaps: Sequence[Entry] = ()
+    authorizer: Authorizer | None = None  # for plugins that ask what the user may do besides
 
 
 class Reply(NamedTuple):

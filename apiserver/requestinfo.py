@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from machinery.errors import BadRequest
+from machinery.selectors import parse_field_selector
+from machinery.validation import is_path_segment_name
+
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # The words after /namespaces/{name}/ that belong to the namespace itself.
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
@@ -26,9 +30,11 @@ class RequestInfo(NamedTuple):
     subresource: str = ""
     name: str = ""
     subpath: str = ""  # what follows the subresource, with its slash
+    selected: str = ""  # the one name that a list or watch asks for by its field selector
+    field_selector: str = ""
 
 
-def parse_request(method: str, path: str, *, watch: bool = False) -> RequestInfo:
+def parse_request(method: str, path: str, *, watch: bool = False, field_selector: str = "") -> RequestInfo:
     """What a request asks for; ``watch`` is the query's flag, which makes a list a watch."""
     parts = path.strip("/").split("/")
     other = RequestInfo(path, method.lower())
@@ -61,4 +67,16 @@ def parse_request(method: str, path: str, *, watch: bool = False) -> RequestInfo
         verb = "watch"
     elif not name and verb == "delete":
         verb = "deletecollection"
-    return RequestInfo(path, verb, True, group, version, namespace, resource, subresource, name, subpath)
+    selected = _selected_name(field_selector) if field_selector and verb in ("list", "watch") else ""
+    return RequestInfo(
+        path, verb, True, group, version, namespace, resource, subresource, name, subpath, selected, field_selector
+    )
+
+
+def _selected_name(field_selector: str) -> str:
+    """A list of one object by name is as good as a get to an authorizer: roles may name the object."""
+    try:
+        name = parse_field_selector(field_selector).exact("metadata.name") or ""
+    except BadRequest:
+        return ""  # refused for what it is when it is served
+    return "" if is_path_segment_name(name) else name

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -33,6 +33,9 @@ from machinery.errors import (
     not_found,
 )
 from machinery.objects import Object
+
+if TYPE_CHECKING:
+    from apiserver.authorization.authorizer import Authorizer
 
 # Upstream gives up on a name that is taken after so many tries; with 27^5 suffixes it never comes to that.
 NAME_ATTEMPTS = 8
@@ -77,6 +80,7 @@ class Rest:
         self.cache = cache
         self.reader = CacheReader(cache)
         self._turns = Turns(self.reader)
+        self.authorizer: Authorizer | None = None  # set when the server is assembled: it reads what is written here
 
     def create(
         self,
@@ -377,6 +381,7 @@ class Rest:
         self._validate(request)
 
     def _admit(self, request: AdmissionRequest) -> None:
+        request.authorizer = self.authorizer
         for plugin in admission.CHAIN:
             if plugin.handles(request):
                 plugin.admit(request)

@@ -26,6 +26,7 @@ from kubelet.prober import Prober
 from kubelet.runtime.protocol import Container, ContainerRuntime, RuntimeEvent
 from kubelet.runtimewatch import Listeners, RuntimeWatch
 from kubelet.sources import Sources, references
+from kubelet.sourcewatch import SourceWatch
 from kubelet.status import NodeFacts
 from kubelet.statuswriter import StatusWriter
 from kubelet.timers import Timers
@@ -36,8 +37,8 @@ from machinery.client import Client
 from machinery.errors import NotFound
 from machinery.events import EventRecorder
 from machinery.informer import Informers
-from machinery.objects import Object, key
-from machinery.resources import CONFIG_MAPS, PODS, SECRETS, SERVICES
+from machinery.objects import Object
+from machinery.resources import PODS, SERVICES
 
 if TYPE_CHECKING:
     import docker
@@ -73,7 +74,7 @@ class Agent:
         self._volumes = VolumeManager(config.root, Tokens(client))
         self._informers = Informers(client)
         self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={config.node_name}")
-        self._config_maps, self._secrets = self._informers.of(CONFIG_MAPS), self._informers.of(SECRETS)
+        self._sources = SourceWatch(client, self._source_changed)
         self._workers = PodWorkers(NodeFacts(config.node_ip))
         self._statuses = StatusWriter(client, self._workers.released)
         self._runtime_watch = RuntimeWatch(
@@ -97,7 +98,7 @@ class Agent:
             images=self._images,
             volumes=self._volumes,
             mounts=Mounts(self._volumes, config.dns),
-            sources=Sources(client, {"configmap": self._config_maps, "secret": self._secrets}, services),
+            sources=Sources(client, self._sources.get, services),
             events=events,
             prober=Prober(self._runtime, self._timers, pool, self._workers.verdict, events.container),
             pool=pool,
@@ -117,12 +118,11 @@ class Agent:
         self._statuses.start(stop)
         self._workers.start(stop)
         self._timers.after(RELIST_EVERY, lambda: self._pool.submit(self._relist))
-        self._config_maps.add_handler(lambda old, new: self._source_changed("configmap", old, new))
-        self._secrets.add_handler(lambda old, new: self._source_changed("secret", old, new))
 
     def close(self) -> None:
         """After ``stop``: the containers go on, the kubelet does not."""
         self._timers.stop()
+        self._sources.close()
         self._node.changed()
         self._recorder.close()
 
@@ -163,8 +163,10 @@ class Agent:
     def _pod_changed(self, old: Object | None, new: Object | None) -> None:
         if new is None:
             if old is not None:
+                self._sources.pod_gone(old)
                 self._workers.gone(old)
             return
+        self._sources.pod_changed(new)
         found = self._unclaimed.pop(pods.uid(new), [])
         if found:
             log.info("Pod %s: picked up with %d containers", pods.path(new), len(found))
@@ -188,9 +190,7 @@ class Agent:
         self._node.changed()
         self._workers.wake_all()
 
-    def _source_changed(self, kind: str, old: Object | None, new: Object | None) -> None:
-        source = new or old or {}
-        namespace, _, name = key(source).rpartition("/")
+    def _source_changed(self, kind: str, namespace: str, name: str) -> None:
         self._workers.refresh(lambda pod: pod["metadata"]["namespace"] == namespace and (kind, name) in references(pod))
 
     # PodHost

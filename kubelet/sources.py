@@ -1,12 +1,12 @@
 """Config maps, secrets and services as pods refer to them.
 
 Reads go to the API server, so that a pod never starts with an older version than the one that its author had just
-written; the informers tell when something changed, and answer while the API server does not.
+written; the watch (``sourcewatch.py``) tells when something changed, and answers while the API server does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from kubelet import pods
@@ -19,8 +19,10 @@ from machinery.resources import CONFIG_MAPS, SECRETS, Resource
 RESOURCES: dict[Kind, Resource] = {"configmap": CONFIG_MAPS, "secret": SECRETS}
 # Written by the controllers into every namespace, and never changed while the cluster lives: the copy at hand will do.
 ROOT_CA = "kube-root-ca.crt"
+MOST_ROOT_CAS = 256
 
 Reference = tuple[Kind, str]
+Watched = Callable[[Kind, str, str], Object | None]
 
 
 class Reader(Protocol):
@@ -28,17 +30,20 @@ class Reader(Protocol):
 
 
 class Sources:
-    def __init__(self, client: Reader, informers: dict[Kind, Informer], services: Informer) -> None:
+    def __init__(self, client: Reader, watched: Watched, services: Informer) -> None:
         self._client = client
-        self._informers = informers
+        self._watched = watched
         self._services = services
+        self._root_cas: dict[str, Object] = {}  # by namespace
 
     def services(self) -> list[Object]:
         return self._services.list()
 
     def lookup(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        cached = self._informers[kind].get(f"{namespace}/{name}")
-        if cached and (name == ROOT_CA or cached.get("immutable")):
+        if kind == "configmap" and name == ROOT_CA:
+            return self._root_ca(namespace)
+        cached = self._watched(kind, namespace, name)
+        if cached and cached.get("immutable"):
             return cached
         try:
             return self._client.get(RESOURCES[kind], name, namespace)
@@ -48,6 +53,20 @@ class Sources:
             if cached:
                 return cached
             raise
+
+    def _root_ca(self, namespace: str) -> Object | None:
+        """Read once for a namespace."""
+        known = self._root_cas.get(namespace)
+        if known is not None:
+            return known
+        try:
+            found = self._client.get(CONFIG_MAPS, ROOT_CA, namespace)
+        except NotFound:
+            return None
+        if len(self._root_cas) >= MOST_ROOT_CAS:
+            self._root_cas.clear()
+        self._root_cas[namespace] = found
+        return found
 
 
 def references(pod: Object) -> set[Reference]:

@@ -24,7 +24,6 @@ CHAIN: tuple[Plugin, ...] = (
     PodSecurity(),
     Priority(),
     DefaultTolerationSeconds(),
-    # here OwnerReferencesPermissionEnforcement
     RuntimeClass(),
     CertificateApproval(),
     CertificateSigning(),

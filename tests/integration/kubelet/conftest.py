@@ -38,6 +38,12 @@ SANDBOX = "mini-minishift-test/sandbox:1"
 SECONDS = 20.0  # a busy machine is no failure
 
 
+def is_selected(obj: Object, field_selector: str) -> bool:
+    """By name; all pods here are the node's own."""
+    field, _, value = field_selector.partition("=")
+    return field != "metadata.name" or bool(obj["metadata"]["name"] == value)
+
+
 class Api:
     """Every method may be called from any thread. Objects handed out are copies."""
 
@@ -56,10 +62,11 @@ class Api:
         with self.changed:
             return copy.deepcopy(self._found(resource, name, namespace))
 
-    def list(self, resource: Resource, namespace: str = "", **_: Any) -> Object:
+    def list(self, resource: Resource, namespace: str = "", *, field_selector: str = "", **_: Any) -> Object:
         with self.changed:
             self._check()
             items = [copy.deepcopy(obj) for obj in self.objects.get(resource, {}).values()]
+            items = [obj for obj in items if is_selected(obj, field_selector)]
             return {"metadata": {"resourceVersion": str(self._version)}, "items": items}
 
     def watch(
@@ -68,6 +75,7 @@ class Api:
         namespace: str = "",
         *,
         resource_version: str = "",
+        field_selector: str = "",
         stop: threading.Event | None = None,
         **_: Any,
     ) -> Iterator[WatchEvent]:
@@ -82,6 +90,7 @@ class Api:
                         return
                     self._check()
                     news = [event for version, kind, event in self.log if version > seen and kind == resource]
+                    news = [event for event in news if is_selected(event.object, field_selector)]
                     seen = self._version
                 yield from copy.deepcopy(news)
         finally:

@@ -1,4 +1,4 @@
-"""Who asks, and whether she may."""
+"""Who asks: certificates and tokens."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from apiserver.authn import ANONYMOUS, Authenticator, TokenFile, certified_user
-from apiserver.authz import authorize, impersonated
 from apiserver.kind import Kind
 from apiserver.request import User
-from apiserver.requestinfo import parse_request
 from apiserver.tokens import Signer, Verifier, read_public_keys
-from machinery.errors import BadRequest, Forbidden, Unauthorized
+from machinery.errors import Unauthorized
 from machinery.objects import Object
 
 AUTHENTICATED = "system:authenticated"
-ADMIN = User("admin", ("system:masters", AUTHENTICATED))
-ROBOT = User("system:serviceaccount:ns:robot", ("system:serviceaccounts", AUTHENTICATED))
 
 
 def test_a_certificate_names_user_and_groups() -> None:
@@ -54,81 +50,6 @@ def test_bearer_tokens(tmp_path: Path) -> None:
     assert authenticator.authenticate({}) == ANONYMOUS
     with pytest.raises(Unauthorized):
         authenticator.authenticate({"HTTP_AUTHORIZATION": "Bearer wrong"})
-
-
-@pytest.mark.parametrize(
-    ("user", "method", "path", "allowed"),
-    [
-        (ADMIN, "DELETE", "/api/v1/namespaces/a", True),
-        (User("system:node:n", ("system:nodes", AUTHENTICATED)), "GET", "/api/v1/pods", True),
-        (User("system:kube-proxy", (AUTHENTICATED,)), "GET", "/api/v1/services", True),
-        (User("system:kube-impostor", (AUTHENTICATED,)), "GET", "/api/v1/services", False),
-        (ROBOT, "GET", "/api/v1/pods", False),
-        (ROBOT, "GET", "/api/v1", True),
-        (ROBOT, "GET", "/openapi/v2", True),
-        (ROBOT, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", True),
-        (ROBOT, "POST", "/apis/authentication.k8s.io/v1/tokenreviews", False),
-        (ANONYMOUS, "GET", "/healthz", True),
-        (ANONYMOUS, "GET", "/livez/ping", True),
-        (ANONYMOUS, "GET", "/version", True),
-        (ANONYMOUS, "GET", "/versions", False),
-        (ANONYMOUS, "POST", "/version", False),
-        (ANONYMOUS, "GET", "/api", False),
-        (ANONYMOUS, "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", False),
-    ],
-)
-def test_who_may_what(user: User, method: str, path: str, allowed: bool) -> None:
-    if allowed:
-        authorize(user, parse_request(method, path))
-    else:
-        with pytest.raises(Forbidden):
-            authorize(user, parse_request(method, path))
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "message"),
-    [
-        ("GET", "/x", 'forbidden: User "u" cannot get path "/x"'),
-        (
-            "GET",
-            "/api/v1/nodes",
-            'nodes is forbidden: User "u" cannot list resource "nodes" in API group "" at the cluster scope',
-        ),
-        (
-            "GET",
-            "/api/v1/namespaces/n/pods/p/log",
-            'pods "p" is forbidden: User "u" cannot get resource "pods/log" in API group "" in the namespace "n"',
-        ),
-        (
-            "PUT",
-            "/apis/coordination.k8s.io/v1/namespaces/n/leases/l",
-            'leases.coordination.k8s.io "l" is forbidden: User "u" cannot update resource "leases" '
-            'in API group "coordination.k8s.io" in the namespace "n"',
-        ),
-    ],
-)  # fmt: skip
-def test_the_words_of_a_refusal(method: str, path: str, message: str) -> None:
-    with pytest.raises(Forbidden) as caught:
-        authorize(User("u"), parse_request(method, path))
-    assert caught.value.message == message
-
-
-def test_impersonation() -> None:
-    assert impersonated(ADMIN, {}) == ADMIN
-    assert impersonated(ADMIN, {"HTTP_IMPERSONATE_USER": "jane"}) == User("jane", (AUTHENTICATED,))
-    asked = {"HTTP_IMPERSONATE_USER": "jane", "HTTP_IMPERSONATE_GROUP": "devs,ops"}
-    assert impersonated(ADMIN, asked) == User("jane", ("devs", "ops", AUTHENTICATED))
-    robot = impersonated(ADMIN, {"HTTP_IMPERSONATE_USER": "system:serviceaccount:ns:robot"})
-    assert robot.groups == ("system:serviceaccounts", "system:serviceaccounts:ns", AUTHENTICATED)
-    assert impersonated(ADMIN, {"HTTP_IMPERSONATE_USER": "system:anonymous"}) == ANONYMOUS
-    with pytest.raises(Forbidden) as caught:
-        impersonated(ROBOT, {"HTTP_IMPERSONATE_USER": "admin"})
-    assert caught.value.message == (
-        'users "admin" is forbidden: User "system:serviceaccount:ns:robot" cannot impersonate resource "users" '
-        'in API group "" at the cluster scope'
-    )
-    with pytest.raises(BadRequest):
-        impersonated(ADMIN, {"HTTP_IMPERSONATE_GROUP": "devs"})
 
 
 class Objects:

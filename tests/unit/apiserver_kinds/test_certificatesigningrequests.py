@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
@@ -16,6 +16,8 @@ from cryptography.x509.oid import NameOID
 from unit.apiserver_kinds.test_admission import Objects
 
 from apiserver.admission import certificates as plugins
+from apiserver.authorization.attributes import Attributes
+from apiserver.authorization.authorizer import Authorizer
 from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS as CSRS
 from apiserver.kinds.certificatesigningrequests import validate_signer_name
 from apiserver.request import AdmissionRequest, User
@@ -262,9 +264,19 @@ def test_what_kubectl_shows(obj: Object, shown: str) -> None:
     assert cells(CSRS, obj) == ["ana", "<unknown>", SIGNER, "ana", "60m", shown]
 
 
+class Signers:
+    """An authorizer for which each of a user's groups is a signer that she may approve for and sign as."""
+
+    def allows(self, asked: Attributes) -> bool:
+        assert (asked.group, asked.resource, asked.namespace) == ("certificates.k8s.io", "signers", "")
+        return asked.verb in ("approve", "sign") and asked.name in asked.user.groups
+
+
 def ask(plugin: plugins.Plugin, subresource: str, new: Object, old: Object | None, *groups: str) -> None:
-    operation = "UPDATE" if old else "CREATE"
-    request = AdmissionRequest(operation, CSRS, "", "ana", subresource, User("bob", groups), new, old, Objects())
+    operation, signers = "UPDATE" if old else "CREATE", cast(Authorizer, Signers())
+    request = AdmissionRequest(
+        operation, CSRS, "", "ana", subresource, User("bob", groups), new, old, Objects(), authorizer=signers
+    )
     if plugin.handles(request):
         plugin.validate(request)
 
@@ -285,7 +297,8 @@ def test_who_may_approve_and_sign() -> None:
         (plugins.CertificateApproval(), "approval", approved),
         (plugins.CertificateSigning(), "status", signed),
     ):
-        ask(plugin, subresource, obj, csr(), "system:masters")
+        ask(plugin, subresource, obj, csr(), SIGNER)
+        ask(plugin, subresource, obj, csr(), "kubernetes.io/*")
 
 
 def test_nobody_asks_to_be_all_powerful() -> None:

@@ -1,0 +1,47 @@
+"""The authorizers in upstream's order: system:masters, nodes, RBAC. The first that allows decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from apiserver.authorization.attributes import Attributes, Decision, refusal
+from apiserver.authorization.node import GROUP as NODES
+from apiserver.authorization.node import NodeAuthorizer
+from apiserver.authorization.rbac import Rbac
+
+MASTERS = "system:masters"
+
+
+class Authorizer:
+    """Answers every question; ``ready`` waits until the roles of every cluster are there, or raises."""
+
+    def __init__(self, nodes: NodeAuthorizer, rbac: Rbac, ready: Callable[[], None]) -> None:
+        self._nodes = nodes
+        self._rbac = rbac
+        self._ready = ready
+
+    def allows(self, asked: Attributes) -> bool:
+        """Whether anyone allows it. Every request comes by, so it is quick."""
+        groups = asked.user.groups
+        if MASTERS in groups:
+            return True
+        self._ready()
+        return (NODES in groups and self._nodes.decide(asked).allowed) or self._rbac.allows(asked)
+
+    def require(self, asked: Attributes) -> None:
+        """Raises Forbidden, with its reason, unless this is allowed."""
+        if not self.allows(asked):
+            raise refusal(asked, self.decide(asked).reason)
+
+    def decide(self, asked: Attributes) -> Decision:
+        """The answer with its reason, or the reasons of all who were asked in vain."""
+        if MASTERS in asked.user.groups:
+            return Decision(True)
+        self._ready()
+        reasons = []
+        for authorizer in (self._nodes, self._rbac):
+            decision = authorizer.decide(asked)
+            if decision.allowed:
+                return decision
+            reasons.append(decision.reason)
+        return Decision(False, "\n".join(filter(None, reasons)))

@@ -1,0 +1,93 @@
+"""``kubectl --as``: acting as somebody else, each part of whom must be allowed by the verb ``impersonate``.
+
+Upstream: apiserver/pkg/endpoints/filters/impersonation.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from apiserver.authn import ANONYMOUS, AUTHENTICATED
+from apiserver.authorization.attributes import Attributes
+from apiserver.authorization.authorizer import Authorizer
+from apiserver.request import User
+from apiserver.tokens import PREFIX
+from machinery.errors import BadRequest
+
+UNAUTHENTICATED = "system:unauthenticated"
+_GROUP = "authentication.k8s.io"
+_HEADERS = "HTTP_IMPERSONATE_"
+_EXTRA = _HEADERS + "EXTRA_"
+
+
+def impersonated(user: User, environ: Mapping[str, Any], authorizer: Authorizer) -> User:
+    """Whom to serve the request as; raises Forbidden unless the user may act so."""
+    if _HEADERS not in "".join(environ):  # every request comes by
+        return user
+    wanted = _wanted(environ)
+    for asked in _questions(user, wanted):
+        authorizer.require(asked)
+    if not wanted.name:
+        return user
+    return User(wanted.name, _completed(wanted.name, wanted.groups), wanted.uid, wanted.extra)
+
+
+def _wanted(environ: Mapping[str, Any]) -> User:
+    """What the headers say."""
+    name, uid = environ.get(_HEADERS + "USER", ""), environ.get(_HEADERS + "UID", "")
+    groups = _values(environ.get(_HEADERS + "GROUP", ""))
+    extra = {_key(header): _values(text) for header, text in environ.items() if header.startswith(_EXTRA)}
+    if not name and (groups or extra or uid):
+        what = [
+            *(f"group {group}" for group in groups),
+            *(f"extra {key}" for key in extra),
+            *([f"uid {uid}"] * bool(uid)),
+        ]
+        raise BadRequest(f"requested {', '.join(what)} without impersonating a user")
+    return User(name, groups, uid, extra)
+
+
+def _questions(user: User, wanted: User) -> Iterator[Attributes]:
+    """Everything that the user must be allowed."""
+    if not wanted.name:
+        return
+    verb = "impersonate"
+    if account := _account(wanted.name):
+        yield Attributes(user, verb, resource="serviceaccounts", namespace=account[0], name=account[1])
+    else:
+        yield Attributes(user, verb, resource="users", name=wanted.name)
+    for group in wanted.groups:
+        yield Attributes(user, verb, resource="groups", name=group)
+    for key, values in wanted.extra.items():
+        for value in values:
+            yield Attributes(user, verb, _GROUP, "userextras", key, name=value)
+    if wanted.uid:
+        yield Attributes(user, verb, _GROUP, "uids", name=wanted.uid)
+
+
+def _values(text: str) -> tuple[str, ...]:
+    """The values of a header that was sent several times, which reach an application joined with commas."""
+    return tuple(value for part in text.split(",") if (value := part.strip()))
+
+
+def _key(header: str) -> str:
+    """``Impersonate-Extra-Acme%2Fteam`` means ``acme/team``; no header has an underscore when it comes in."""
+    return unquote(header.removeprefix(_EXTRA).lower().replace("_", "-"))
+
+
+def _completed(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:
+    """The groups that go without saying."""
+    if name == ANONYMOUS.name:
+        return groups if UNAUTHENTICATED in groups else (*groups, UNAUTHENTICATED)
+    account = _account(name)
+    if account and not groups:
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{account[0]}")
+    return groups if AUTHENTICATED in groups or UNAUTHENTICATED in groups else (*groups, AUTHENTICATED)
+
+
+def _account(name: str) -> tuple[str, str] | None:
+    """Namespace and name of the ServiceAccount that a user is."""
+    namespace, colon, account = name.removeprefix(PREFIX).partition(":")
+    return (namespace, account) if name.startswith(PREFIX) and colon and namespace and account else None

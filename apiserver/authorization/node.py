@@ -1,0 +1,210 @@
+"""Nodes' own authorizer: a kubelet reads what the pods of its node refer to, and little else.
+
+Upstream: plugin/pkg/auth/authorizer/node, with AuthorizeNodeWithSelectors as v1.32 has it. Upstream keeps a graph of
+who refers to whom; here the pods of the namespace are looked through: a kubelet seldom asks, nothing is outdated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from apiserver.authorization import defaults
+from apiserver.authorization.attributes import Attributes, Decision
+from apiserver.authorization.rules import allows
+from apiserver.request import User
+from machinery.errors import BadRequest
+from machinery.objects import Object
+from machinery.selectors import parse_field_selector
+
+PREFIX = "system:node:"
+GROUP = "system:nodes"
+LEASES = "kube-node-lease"
+MIRROR = "kubernetes.io/config.mirror"
+
+YES, NO_OPINION = Decision(True), Decision(False)
+Reference = tuple[str, str]  # resource and name
+
+
+class Pods(Protocol):
+    """The pods as they are, every acknowledged write included."""
+
+    def in_namespace(self, namespace: str) -> Sequence[Object]: ...
+
+    def named(self, namespace: str, name: str) -> Object | None: ...
+
+
+def node_of(user: User) -> str | None:
+    """The name of the node that this kubelet runs on; empty for one that does not say, None for anybody else."""
+    if GROUP not in user.groups:
+        return None
+    return user.name.removeprefix(PREFIX) if user.name.startswith(PREFIX) else ""
+
+
+class NodeAuthorizer:
+    """Answers for members of system:nodes; has no opinion on others."""
+
+    def __init__(self, pods: Pods) -> None:
+        self._pods = pods
+
+    def decide(self, asked: Attributes) -> Decision:
+        node = node_of(asked.user)
+        if node is None or (not node and not asked.user.name.startswith(PREFIX)):
+            return NO_OPINION
+        if not node:
+            return Decision(False, f'unknown node for user "{asked.user.name}"')
+        if asked.is_resource:
+            match asked.group, asked.resource:
+                case "", "secrets" | "configmaps":
+                    return self._read(node, asked)
+                case "", "persistentvolumeclaims":
+                    return self._get(node, asked)
+                case "", "serviceaccounts":
+                    return self._token(node, asked)
+                case "", "nodes":
+                    return _node(node, asked)
+                case "", "pods":
+                    return self._pod(node, asked)
+                case "coordination.k8s.io", "leases":
+                    return _lease(node, asked)
+        return YES if any(allows(rule, asked) for rule in defaults.NODE_RULES) else NO_OPINION
+
+    def _read(self, node: str, asked: Attributes) -> Decision:
+        if asked.verb not in ("get", "list", "watch"):
+            return Decision(False, "can only read resources of this type")
+        if asked.subresource:
+            return Decision(False, "cannot read subresource")
+        if not asked.namespace:
+            return Decision(False, "can only read namespaced object of this type")
+        return self._related(node, asked)
+
+    def _get(self, node: str, asked: Attributes) -> Decision:
+        if asked.verb != "get":
+            return Decision(False, "can only get individual resources of this type")
+        if asked.subresource:
+            return Decision(False, "cannot get subresource")
+        return self._related(node, asked)
+
+    def _token(self, node: str, asked: Attributes) -> Decision:
+        if asked.verb != "create" or not asked.name:
+            return Decision(False, "can only create tokens for individual service accounts")
+        if asked.subresource != "token":
+            return Decision(False, "can only create token subresource of serviceaccount")
+        return self._related(node, asked)
+
+    def _pod(self, node: str, asked: Attributes) -> Decision:
+        match asked.subresource, asked.verb:
+            case ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create"):
+                return YES  # on its own pods only: admission sees to that (NodeRestriction)
+            case "", "get":
+                return self._related(node, asked)
+            case "", "list" | "watch":
+                if selects_node(asked.field_selector, node):
+                    return YES
+                if asked.name:
+                    return self._related(node, asked)
+                return Decision(False, "can only list/watch pods with spec.nodeName field selector")
+        return NO_OPINION
+
+    def _related(self, node: str, asked: Attributes) -> Decision:
+        if not asked.name:
+            return Decision(False, "No Object name found")
+        if asked.resource == "pods":
+            pod = self._pods.named(asked.namespace, asked.name)
+            found = pod is not None and _runs_on(pod, node)
+        else:
+            wanted = (asked.resource, asked.name)
+            pods = (pod for pod in self._pods.in_namespace(asked.namespace) if _runs_on(pod, node))
+            found = any(wanted in references(pod) for pod in pods)
+        return YES if found else Decision(False, f"no relationship found between node '{node}' and this object")
+
+
+def _node(node: str, asked: Attributes) -> Decision:
+    match asked.subresource, asked.verb:
+        case ("", "create" | "update" | "patch") | ("status", "update" | "patch"):
+            return YES  # its own only: admission sees to that (NodeRestriction)
+        case "", "get" | "list" | "watch":
+            if asked.name == node:
+                return YES
+            what = f"'{asked.name}'" if asked.name else "all nodes"
+            return Decision(False, f"node '{node}' cannot read {what}, only its own Node object")
+    return NO_OPINION
+
+
+def _lease(node: str, asked: Attributes) -> Decision:
+    if asked.verb not in ("get", "create", "update", "patch", "delete"):
+        return Decision(False, "can only get, create, update, patch, or delete a node lease")
+    if asked.namespace != LEASES:
+        return Decision(False, f'can only access leases in the "{LEASES}" system namespace')
+    # A create does not say the name in its path: admission compares it.
+    if asked.verb != "create" and asked.name != node:
+        return Decision(False, "can only access node lease with the same name as the requesting node")
+    return YES
+
+
+def selects_node(selector: str, node: str) -> bool:
+    """Whether a field selector wants pods of this node only."""
+    if not selector:
+        return False
+    try:
+        return parse_field_selector(selector).exact("spec.nodeName") == node
+    except BadRequest:
+        return False  # refused for what it is when it is served
+
+
+def _runs_on(pod: Object, node: str) -> bool:
+    return bool(pod["spec"].get("nodeName") == node)
+
+
+# --- what a pod refers to ----------------------------------------------------------------------------------------
+
+_SECRET_REFS = ("cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos")
+
+
+def references(pod: Object) -> set[Reference]:
+    """The objects of its namespace that a pod refers to (upstream: api/v1/pod.VisitPodSecretNames and its like).
+
+    A mirror pod was made by a kubelet itself, and gives it nothing.
+    """
+    if MIRROR in (pod["metadata"].get("annotations") or {}):
+        return set()
+    spec = pod["spec"]
+    found = {("serviceaccounts", spec.get("serviceAccountName", ""))}
+    found.update(("secrets", secret.get("name", "")) for secret in spec.get("imagePullSecrets") or ())
+    for volume in spec.get("volumes") or ():
+        found.update(_of_volume(volume))
+    for part in ("initContainers", "containers", "ephemeralContainers"):
+        for container in spec.get(part) or ():
+            found.update(_of_container(container))
+    return {reference for reference in found if reference[1]}
+
+
+def _of_volume(volume: Object) -> Iterator[Reference]:
+    if claim := volume.get("persistentVolumeClaim"):
+        yield "persistentvolumeclaims", claim.get("claimName", "")
+    if config_map := volume.get("configMap"):
+        yield "configmaps", config_map.get("name", "")
+    for source in ("secret", "azureFile"):
+        if secret := volume.get(source):
+            yield "secrets", secret.get("secretName", "")
+    for source in _SECRET_REFS:
+        yield from _of_ref("secrets", (volume.get(source) or {}).get("secretRef"))
+    yield from _of_ref("secrets", (volume.get("csi") or {}).get("nodePublishSecretRef"))
+    for source in (volume.get("projected") or {}).get("sources") or ():
+        yield from _of_ref("secrets", source.get("secret"))
+        yield from _of_ref("configmaps", source.get("configMap"))
+
+
+def _of_container(container: Object) -> Iterator[Reference]:
+    for source in container.get("envFrom") or ():
+        yield from _of_ref("secrets", source.get("secretRef"))
+        yield from _of_ref("configmaps", source.get("configMapRef"))
+    for variable in container.get("env") or ():
+        source = variable.get("valueFrom") or {}
+        yield from _of_ref("secrets", source.get("secretKeyRef"))
+        yield from _of_ref("configmaps", source.get("configMapKeyRef"))
+
+
+def _of_ref(resource: str, ref: Any) -> Iterator[Reference]:
+    if ref:
+        yield resource, ref.get("name", "")

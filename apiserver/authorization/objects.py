@@ -1,0 +1,40 @@
+"""Where the authorizers look things up: the watch cache, which has what another worker has just written, too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apiserver.cache import WatchCache
+from apiserver.kinds.pods import PODS
+from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
+from apiserver.rest import CacheReader
+from machinery.objects import Object
+
+_PREFIXES = tuple(kind.prefix for kind in (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS))
+
+
+class CachedObjects(CacheReader):
+    """See ``policy.Objects``."""
+
+    def __init__(self, cache: WatchCache) -> None:
+        super().__init__(cache)
+        self._cache = cache
+
+    def stamp(self) -> int:
+        cache = self._cache
+        for prefix in _PREFIXES:
+            cache.catch_up(prefix)
+        return max(map(cache.changed, _PREFIXES))
+
+
+class CachedPods:
+    """See ``node.Pods``."""
+
+    def __init__(self, cache: WatchCache) -> None:
+        self._reader = CacheReader(cache)
+
+    def in_namespace(self, namespace: str) -> Sequence[Object]:
+        return self._reader.list(PODS, namespace, fresh=True)
+
+    def named(self, namespace: str, name: str) -> Object | None:
+        return self._reader.get(PODS, namespace, name, fresh=True)

@@ -1,0 +1,75 @@
+"""RBAC: allowed is what a rule of a role says that is bound to the user (upstream: plugin/pkg/auth/authorizer/rbac).
+
+Looking through the bindings that every cluster has takes 25 µs, and more with others. So what was found is remembered
+until a role or binding changes: for a user, namespace, verb and resource, either everything or the objects' names.
+Names are no part of the question, so that a client that reads a thousand objects asks once.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from apiserver.authorization.attributes import Attributes, Decision
+from apiserver.authorization.policy import Policy, aggregate, problems
+from apiserver.authorization.rules import allows, matches
+
+MOST_REMEMBERED = 4096
+
+Granted = frozenset[str] | Literal[True]  # the names of the objects, or all
+_Key = tuple[str, tuple[str, ...], str, str, str, str, str, str]
+
+
+class _Memo(NamedTuple):
+    """What was found when the roles and bindings had this stamp."""
+
+    stamp: int
+    found: dict[_Key, Granted]
+
+
+class Rbac:
+    """Answers from the roles and bindings of the moment."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._memo = _Memo(-1, {})
+
+    def allows(self, asked: Attributes) -> bool:
+        """Whether a rule allows this."""
+        user, verb, group, resource, subresource, namespace, name, _, path, _ = asked
+        found = self._remembered()
+        key = (user.name, user.groups, verb, group, resource, subresource, namespace, path)
+        granted = found.get(key)
+        if granted is None:
+            granted = self._granted(asked)
+            if len(found) >= MOST_REMEMBERED:
+                found.clear()
+            found[key] = granted
+        return granted is True or name in granted
+
+    def decide(self, asked: Attributes) -> Decision:
+        """The same with its reason, looked up anew."""
+        self.policy.objects.stamp()
+        held = list(self.policy.held(asked.user, asked.namespace))
+        for each in held:
+            if any(allows(rule, asked) for rule in each.rules):
+                return Decision(True, f"RBAC: allowed by {each}")
+        wrong = problems(held)
+        return Decision(False, f"RBAC: {aggregate(wrong)}" if wrong else "")
+
+    def _remembered(self) -> dict[_Key, Granted]:
+        stamp = self.policy.objects.stamp()
+        memo = self._memo
+        if memo.stamp != stamp:
+            # What is found from now on is at least as new as the stamp: the cache shows a change before it counts it.
+            memo = self._memo = _Memo(stamp, {})
+        return memo.found
+
+    def _granted(self, asked: Attributes) -> Granted:
+        names: set[str] = set()
+        for held in self.policy.held(asked.user, asked.namespace):
+            for rule in held.rules:
+                if matches(rule, asked):
+                    if not rule.get("resourceNames"):
+                        return True
+                    names.update(rule["resourceNames"])
+        return frozenset(names)

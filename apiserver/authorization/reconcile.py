@@ -1,0 +1,70 @@
+"""What a stored role or binding lacks of what it should be, and what an aggregated role is made of. Pure.
+
+Upstream: component-helpers/auth/rbac/reconciliation and pkg/controller/clusterroleaggregation. Reconciling only adds:
+what an administrator has put in stays, and an object that she has annotated with autoupdate "false" is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from apiserver.authorization.defaults import AUTOUPDATE
+from apiserver.authorization.rules import Rule, uncovered
+from machinery.objects import Object
+from machinery.selectors import from_label_selector
+
+
+def is_protected(existing: Object) -> bool:
+    """Whether its owner wants it left as it is."""
+    return (existing["metadata"].get("annotations") or {}).get(AUTOUPDATE) == "false"
+
+
+def reconciled_role(existing: Object, wanted: Object) -> Object:
+    """The role with all that the wanted one has; equal to the existing one when nothing is missing."""
+    role = _with_metadata(existing, wanted)
+    missing = uncovered(existing.get("rules") or (), wanted.get("rules") or ())
+    if missing:
+        role["rules"] = [*(existing.get("rules") or ()), *missing]
+    rule, before = wanted.get("aggregationRule"), existing.get("aggregationRule")
+    if rule is None:
+        role.pop("aggregationRule", None)
+    else:
+        role["aggregationRule"] = {"clusterRoleSelectors": _union(before, rule, "clusterRoleSelectors")}
+    return role
+
+
+def reconciled_binding(existing: Object, wanted: Object) -> Object | None:
+    """The binding with all wanted subjects; None when it binds another role, so that it must be made anew."""
+    if existing.get("roleRef") != wanted["roleRef"]:
+        return None
+    binding = _with_metadata(existing, wanted)
+    if subjects := _union(existing, wanted, "subjects"):
+        binding["subjects"] = subjects
+    return binding
+
+
+def _with_metadata(existing: Object, wanted: Object) -> Object:
+    metadata = dict(existing["metadata"])
+    for field in ("labels", "annotations"):
+        metadata[field] = {**(wanted["metadata"].get(field) or {}), **(metadata.get(field) or {})}
+    return {**existing, "metadata": metadata}
+
+
+def _union(existing: Object | None, wanted: Object, field: str) -> list[Object]:
+    there = (existing or {}).get(field) or []
+    return [*there, *(each for each in wanted.get(field) or () if each not in there)]
+
+
+def aggregated_rules(role: Object, roles: Iterable[Object]) -> list[Rule]:
+    """The rules of all roles that an aggregated one selects, by name, each once."""
+    others: Sequence[Object] = sorted(
+        (other for other in roles if other["metadata"]["name"] != role["metadata"]["name"]),
+        key=lambda other: str(other["metadata"]["name"]),
+    )
+    found: list[Rule] = []
+    for selector in role["aggregationRule"].get("clusterRoleSelectors") or ():
+        selects = from_label_selector(selector)
+        for other in others:
+            if selects.matches(other["metadata"].get("labels")):
+                found += [rule for rule in other.get("rules") or () if rule not in found]
+    return found

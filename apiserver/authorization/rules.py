@@ -1,0 +1,126 @@
+"""What a rule of a role allows, and which rules cover others. Pure, over PolicyRules as plain dicts.
+
+Upstream: pkg/apis/rbac/v1/evaluation_helpers.go, component-helpers/auth/rbac/validation/policy_comparator.go and
+pkg/registry/rbac/validation/policy_compact.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import product
+
+from apiserver.authorization.attributes import Attributes
+from machinery.errors import quote
+from machinery.objects import Object
+
+ALL = "*"
+Rule = Object
+
+_NONE: tuple[str, ...] = ()
+
+
+def allows(rule: Rule, asked: Attributes) -> bool:
+    """Whether the rule says yes to the question."""
+    names = rule.get("resourceNames")
+    return matches(rule, asked) and (not names or asked.name in names)
+
+
+def matches(rule: Rule, asked: Attributes) -> bool:
+    """Whether it says yes for some names at least."""
+    if not _has(rule.get("verbs"), asked.verb):
+        return False
+    if not asked.is_resource:
+        return any(_url_covers(url, asked.path) for url in rule.get("nonResourceURLs") or _NONE)
+    resources = rule.get("resources") or _NONE
+    return _has(rule.get("apiGroups"), asked.group) and _has_resource(resources, asked.resource, asked.subresource)
+
+
+def _has(values: Collection[str] | None, wanted: str) -> bool:
+    return values is not None and (wanted in values or ALL in values)
+
+
+def _has_resource(resources: Collection[str], resource: str, subresource: str) -> bool:
+    if ALL in resources:
+        return True
+    if not subresource:
+        return resource in resources
+    return f"{resource}/{subresource}" in resources or f"*/{subresource}" in resources
+
+
+def _url_covers(url: str, path: str) -> bool:
+    """``/api/*`` covers all that begins with ``/api/``."""
+    return url == path or (url.endswith(ALL) and path.startswith(url.rstrip(ALL)))
+
+
+# --- covering ----------------------------------------------------------------------------------------------------
+
+
+def uncovered(owner: Sequence[Rule], servant: Iterable[Rule]) -> list[Rule]:
+    """What the servant's rules allow and the owner's do not, in rules of one verb, group, resource and name each."""
+    atoms = (atom for rule in servant for atom in broken_down(rule))
+    return [atom for atom in atoms if not any(_covers(rule, atom) for rule in owner)]
+
+
+def broken_down(rule: Rule) -> Iterator[Rule]:
+    """The rule as rules that are fully covered by a single other one, or not at all."""
+    verbs, names = rule.get("verbs") or _NONE, rule.get("resourceNames") or _NONE
+    for group, resource, verb in product(rule.get("apiGroups") or _NONE, rule.get("resources") or _NONE, verbs):
+        atom: Rule = {"verbs": [verb], "apiGroups": [group], "resources": [resource]}
+        if not names:
+            yield atom
+        for name in names:
+            yield {**atom, "resourceNames": [name]}
+    for url, verb in product(rule.get("nonResourceURLs") or _NONE, verbs):
+        yield {"verbs": [verb], "nonResourceURLs": [url]}
+
+
+def _covers(rule: Rule, atom: Rule) -> bool:
+    if not _has(rule.get("verbs"), atom["verbs"][0]):
+        return False
+    if "nonResourceURLs" in atom:
+        return any(_url_covers(url, atom["nonResourceURLs"][0]) for url in rule.get("nonResourceURLs") or _NONE)
+    if not _has(rule.get("apiGroups"), atom["apiGroups"][0]):
+        return False
+    resource, _, subresource = atom["resources"][0].partition("/")
+    if not _has_resource(rule.get("resources") or _NONE, resource, subresource):
+        return False
+    names = rule.get("resourceNames")
+    return not names or ("resourceNames" in atom and atom["resourceNames"][0] in names)
+
+
+# --- telling -----------------------------------------------------------------------------------------------------
+
+
+def told(rules: Iterable[Rule]) -> list[str]:
+    """Rules for people, those that differ in their verbs only as one, sorted."""
+    return sorted({describe(rule) for rule in _compact(rules)})
+
+
+def _compact(rules: Iterable[Rule]) -> list[Rule]:
+    others: list[Rule] = []
+    simple: dict[tuple[str, str, str | None], Rule] = {}
+    for rule in rules:
+        names = rule.get("resourceNames") or [None]
+        if "nonResourceURLs" in rule or len(rule["apiGroups"]) != 1 or len(rule["resources"]) != 1 or len(names) != 1:
+            others.append(rule)
+            continue
+        key = (rule["apiGroups"][0], rule["resources"][0], names[0])
+        known = simple.get(key)
+        simple[key] = {**rule, "verbs": [*known["verbs"], *rule["verbs"]] if known else rule["verbs"]}
+    return [*others, *simple.values()]
+
+
+_PARTS = (
+    ("APIGroups", "apiGroups"), ("Resources", "resources"), ("NonResourceURLs", "nonResourceURLs"),
+    ("ResourceNames", "resourceNames"), ("Verbs", "verbs"),
+)  # fmt: skip
+
+
+def describe(rule: Rule) -> str:
+    """``{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}``."""
+    return "{" + ", ".join(f"{go}:{listed(rule[part])}" for go, part in _PARTS if rule.get(part)) + "}"
+
+
+def listed(texts: Iterable[str]) -> str:
+    """Texts as Go's ``%q`` shows a list."""
+    return f"[{' '.join(map(quote, texts))}]"
