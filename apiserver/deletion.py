@@ -6,18 +6,17 @@ then the finalizers that the propagation policy wants, then the grace period of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from apiserver import options, parameters
 from apiserver.kind import Kind
-from machinery.errors import BadRequest, FieldError, conflict, invalid
+from machinery.errors import conflict
 from machinery.objects import Object, format_time, parse_time
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
-_TRUE = ("true", "True", "1")
-POLICIES = ("Foreground", "Background", "Orphan")
 
 
 @dataclass(frozen=True)
@@ -33,43 +32,38 @@ class DeleteOptions:
     cascading: bool = False
 
 
-def parse_options(body: Any, query: Mapping[str, str]) -> DeleteOptions:
-    """From a DeleteOptions object (None without a body) and the query, which is looked at only without a body."""
-    source: Mapping[str, Any] = query if body is None else body
-    if not isinstance(source, Mapping):
-        raise BadRequest("couldn't get version/kind; json parse error: DeleteOptions must be an object")
-    kind = source.get("kind")
-    if body is not None and kind not in (None, "", "DeleteOptions"):
-        raise BadRequest(f"decoded object cannot be converted to DeleteOptions: it is a {kind}")
-    preconditions = source.get("preconditions") or {}
-    policy = source.get("propagationPolicy") or ""
-    orphan = source.get("orphanDependents")
-    if orphan is not None and policy:
-        why = "orphanDependents and deletionPropagation cannot be both set"
-        raise invalid("DeleteOptions.meta.k8s.io", "", [FieldError.invalid("propagationPolicy", policy, why)])
-    if policy and policy not in POLICIES:
-        choices = FieldError.not_supported("propagationPolicy", policy, [*POLICIES, "nil"])
-        raise invalid("DeleteOptions.meta.k8s.io", "", [choices])
+def parse_options(
+    body: Mapping[str, Any] | None, query: Mapping[str, str], dry_run: Sequence[str] = ()
+) -> DeleteOptions:
+    """From a DeleteOptions object (None without a body) and the query, which is looked at only without a body.
+
+    ``dry_run`` are the query's values of that name. Raises Invalid or BadRequest.
+    """
+    source = _from_query(query, dry_run) if body is None else body
+    options.check_delete(source)
+    policy, orphan = source.get("propagationPolicy") or "", source.get("orphanDependents")
     if orphan is not None:
-        policy = "Orphan" if orphan in (True, *_TRUE) else "Background"
-    dry_run = source.get("dryRun") or []
+        policy = "Orphan" if orphan else "Background"
+    grace = source.get("gracePeriodSeconds")
+    preconditions = source.get("preconditions") or {}
     return DeleteOptions(
-        _grace(source.get("gracePeriodSeconds")),
-        str(preconditions.get("uid") or ""),
-        str(preconditions.get("resourceVersion") or ""),
+        1 if grace is not None and grace < 0 else grace,  # upstream, too, takes a negative time for a second
+        preconditions.get("uid") or "",
+        preconditions.get("resourceVersion") or "",
         policy,
-        "All" in ([dry_run] if isinstance(dry_run, str) else dry_run) or query.get("dryRun") == "All",
+        "All" in (source.get("dryRun") or ()) or "All" in dry_run,
         orphan is not None and policy == "Background",
     )
 
 
-def _grace(value: Any) -> int | None:
-    if value is None or value == "":
-        return None
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        raise BadRequest(f'gracePeriodSeconds: strconv.ParseInt: parsing "{value}": invalid syntax') from None
+def _from_query(query: Mapping[str, str], dry_run: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "dryRun": list(dry_run),
+        "gracePeriodSeconds": parameters.integer(query, "gracePeriodSeconds"),
+    }
+    if "orphanDependents" in query:
+        found["orphanDependents"] = parameters.flag(query, "orphanDependents")
+    return found | ({"propagationPolicy": query["propagationPolicy"]} if query.get("propagationPolicy") else {})
 
 
 def check_preconditions(kind: Kind, obj: Object, options: DeleteOptions) -> None:

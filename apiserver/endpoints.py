@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from flask import Response
 
-from apiserver import deletion, negotiation, patch, reading, schema, tables, websockets
+from apiserver import deletion, negotiation, options, parameters, patch, reading, schema, tables, websockets
 from apiserver.cache import Item, WatchCache
 from apiserver.connection import ClientConnection
 from apiserver.kind import Kind
@@ -21,7 +21,6 @@ from apiserver.reading import ListResult, Reading
 from apiserver.request import Call, User
 from apiserver.rest import Rest, object_key
 from apiserver.reviews import Review
-from apiserver.schema import body as bodies
 from apiserver.subresources import Subresource, find_subresource
 from apiserver.watching import WatchStream
 from machinery.errors import ApiError, BadRequest, MethodNotAllowed, NotFound, not_found
@@ -30,6 +29,8 @@ from machinery.objects import Object
 Handler = Callable[[Call], Response]
 
 _BODIES = ("create", "update", "patch")
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_DELETE_OPTIONS = Kind("", "v1", "DeleteOptions", "deleteoptions", f"{_META}.DeleteOptions")
 
 
 class Endpoints:
@@ -62,6 +63,7 @@ class Endpoints:
     def serve(self, call: Call) -> Response:
         """Raises ApiError."""
         kind = call.kind
+        options.check_write(call.verb, call.query, call.environ["QUERY_STRING"], call.content_type)
         if call.subresource:
             return self._serve_subresource(call)
         if call.verb not in kind.verbs or ((call.verb == "create") == bool(call.name) and call.verb in _BODIES):
@@ -245,12 +247,9 @@ class Endpoints:
         return obj
 
     def _delete_options(self, call: Call) -> deletion.DeleteOptions:
-        body = call.body
-        try:
-            value = bodies.parse(body, call.content_type) if body.strip() else None
-        except bodies.MalformedError as error:
-            raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from None
-        return deletion.parse_options(value, call.query)
+        body, dry_run = call.body, parameters.values(call.environ["QUERY_STRING"], "dryRun")
+        value = schema.decode(_DELETE_OPTIONS, body, call.content_type)[0] if body.strip() else None
+        return deletion.parse_options(value, call.query, dry_run)
 
     def _respond(self, call: Call, item: Item, form: Form, code: int = 200) -> Response:
         if _is_plain(call, form):
@@ -261,7 +260,7 @@ class Endpoints:
         version = form.transform.version
         if form.is_table:
             meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-            obj = tables.render(call.kind, [obj], meta, version, _included(call))
+            obj = tables.render(call.kind, [obj], meta, version, options.check_table(call.query))
         else:
             obj = tables.partial_metadata(obj, version)
         return respond(negotiation.encode(obj, form), code, form=form)
@@ -278,12 +277,12 @@ class Endpoints:
             }
         version = form.transform.version
         if form.is_table:
-            return tables.render(kind, objects, result.metadata, version, _included(call))
+            return tables.render(kind, objects, result.metadata, version, options.check_table(call.query))
         return tables.partial_metadata_list(objects, result.metadata, version)
 
     def _event_renderer(self, call: Call, form: Form) -> Callable[[Object], Object]:
         """How a watch shows an object; only a Table's first event brings the columns."""
-        first = True
+        first, included = True, options.check_table(call.query)
 
         def render(obj: Object) -> Object:
             nonlocal first
@@ -294,7 +293,7 @@ class Endpoints:
             if not form.is_table:
                 return tables.partial_metadata(shown, version)
             meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-            table = tables.render(call.kind, [shown], meta, version, _included(call), headers=first)
+            table = tables.render(call.kind, [shown], meta, version, included, headers=first)
             first = False
             return table
 
@@ -335,7 +334,7 @@ class RestActions:
         return self._rest.modify(kind, namespace, name, apply, self.user, dry_run=self.dry_run, hooks=False).object
 
     def delete(self, kind: Kind, namespace: str, name: str, options: Object) -> Object:
-        parsed = deletion.parse_options(options, {"dryRun": "All"} if self.dry_run else {})
+        parsed = deletion.parse_options(options, {}, ["All"] if self.dry_run else [])
         item, _ = self._rest.delete(kind, namespace, name, parsed, self.user)
         return item.object
 
@@ -368,13 +367,6 @@ def _is_plain(call: Call, form: Form) -> bool:
         and call.kind.stored_as is None
         and "pretty" not in call.query
     )
-
-
-def _included(call: Call) -> str:
-    included = call.query.get("includeObject") or "Metadata"
-    if included not in ("None", "Metadata", "Object"):
-        raise BadRequest(f'unrecognized includeObject value: "{included}"')
-    return included
 
 
 def _deleted(call: Call, item: Item) -> Object:

@@ -21,7 +21,6 @@ from flask import Response
 
 from apiserver.kind import Kind
 from apiserver.store.protocol import Entry
-from machinery.errors import FieldError, invalid
 from machinery.objects import Object
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class Call:
     name: str
     subresource: str
     user: User
-    query: Mapping[str, str]  # the last value of each query parameter
+    query: Mapping[str, str]  # the first value of each query parameter
     environ: dict[str, Any]
     rest: Rest
     subpath: str = ""  # what follows /proxy
@@ -116,16 +115,12 @@ class Call:
     @property
     def field_validation(self) -> str:
         """Strict, Warn or Ignore (Warn when the client does not say)."""
-        text = self.query.get("fieldValidation") or "Warn"
-        if text not in ("Strict", "Warn", "Ignore"):
-            choices = FieldError.not_supported("fieldValidation", text, ["Ignore", "Strict", "Warn"])
-            raise invalid(f"{self.verb.title()}Options.meta.k8s.io", "", [choices])
-        return text
+        return self.query.get("fieldValidation") or "Warn"
 
     @property
     def dry_run(self) -> bool:
-        """True for ``dryRun=All``."""
-        return self.query.get("dryRun") == "All"
+        """Nothing is to be stored; ``options`` has checked that nothing else than ``All`` is asked for."""
+        return "dryRun" in self.query
 
 
 Handler = Callable[[Call], Object | Reply]

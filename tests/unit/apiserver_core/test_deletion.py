@@ -109,22 +109,28 @@ def test_may_go() -> None:
         ({"orphanDependents": True}, {}, DeleteOptions(policy="Orphan")),
         ({"orphanDependents": False}, {}, DeleteOptions(policy="Background", cascading=True)),
         ({"dryRun": ["All"]}, {}, DeleteOptions(dry_run=True)),
-        (None, {"dryRun": "All"}, DeleteOptions(dry_run=True)),
+        ({"gracePeriodSeconds": -5}, {}, DeleteOptions(1)),
+        (None, {"orphanDependents": "0"}, DeleteOptions(policy="Background", cascading=True)),
     ],
 )
 def test_options(body: Any, query: dict[str, str], options: DeleteOptions) -> None:
     assert parse_options(body, query) == options
 
 
+@pytest.mark.parametrize("body", [None, {}])
+def test_a_dry_run_is_one_wherever_it_is_asked_for(body: Any) -> None:
+    assert parse_options(body, {}, ["All"]).dry_run
+
+
 @pytest.mark.parametrize(
-    "body", [{"propagationPolicy": "x"}, {"propagationPolicy": "Orphan", "orphanDependents": True}]
+    "body",
+    [{"propagationPolicy": "x"}, {"propagationPolicy": "Orphan", "orphanDependents": True}, {"dryRun": ["Some"]}],
 )
 def test_options_that_are_invalid(body: Any) -> None:
     with pytest.raises(Invalid):
         parse_options(body, {})
 
 
-@pytest.mark.parametrize("body", [[], {"kind": "Pod"}, {"gracePeriodSeconds": "soon"}])
-def test_options_that_are_none(body: Any) -> None:
-    with pytest.raises(BadRequest):
-        parse_options(body, {})
+def test_options_of_the_query_that_are_no_numbers() -> None:
+    with pytest.raises(BadRequest, match='parsing "soon": invalid syntax'):
+        parse_options(None, {"gracePeriodSeconds": "soon"})
