@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from flask import Flask, Response, request
 from gunicorn.http.errors import ParseException
 
@@ -20,6 +19,7 @@ from apiserver.assembly import Server
 from apiserver.authorization.attributes import attributes_of
 from apiserver.authorization.impersonation import impersonated
 from apiserver.documents import Documents
+from apiserver.negotiation import Form, encode, form_of
 from apiserver.registry import REGISTRY
 from apiserver.request import Call, User
 from apiserver.requestinfo import RequestInfo, parse_request
@@ -29,6 +29,7 @@ from machinery.errors import (
     BadRequest,
     InternalError,
     MethodNotAllowed,
+    NotAcceptable,
     NotFound,
     RequestEntityTooLarge,
     ServiceUnavailable,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_JSON = Form()
 BODY_LIMIT = 3 * 1024 * 1024
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
@@ -91,7 +93,7 @@ class _Front:
         try:
             response = self._serve(environ, warnings)
         except Exception as error:
-            response = error_response(error)
+            response = error_response(error, _error_form(environ))
         for text in dict.fromkeys(warnings):
             response.headers.add("Warning", f'299 - "{_quoted(text)}"')
         if log.isEnabledFor(logging.DEBUG):
@@ -144,7 +146,15 @@ def read_body(environ: Mapping[str, Any]) -> bytes:
     return body
 
 
-def error_response(error: Exception) -> Response:
+def _error_form(environ: Mapping[str, Any]) -> Form:
+    """The form that the client accepts, and JSON for one that accepts nothing that we have."""
+    try:
+        return form_of(environ, parameters.parse(environ.get("QUERY_STRING", "")))
+    except NotAcceptable:
+        return Form()
+
+
+def error_response(error: Exception, form: Form = _JSON) -> Response:
     """The Status for an error; one that nobody foresaw is logged with its trace and answered with 500."""
     if isinstance(error, Unavailable):
         error = ServiceUnavailable(str(error))
@@ -155,12 +165,12 @@ def error_response(error: Exception) -> Response:
     elif not isinstance(error, ApiError):
         log.error("an unexpected error", exc_info=error)
         error = InternalError(f"Internal error occurred: {type(error).__name__}: {error}")
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": form.content_type}
     if error.retry_after:
         headers["Retry-After"] = str(error.retry_after)
     if error.code == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="kubernetes-master"'
-    return Response(orjson.dumps(error.status()) + b"\n", error.code, headers)
+    return Response(encode(error.status(), form), error.code, headers)
 
 
 def _unexpected(error: Exception) -> Response:

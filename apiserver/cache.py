@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 ROOT = "/registry/"
 HISTORY = 1000  # events a kind's log keeps at least, and revisions that a starting worker looks back
 CATCH_UP = 3.0  # seconds a read may wait for the feed (upstream: blockTimeout)
+_LONGEST_WAIT = 1e6  # seconds: poll takes a C int of milliseconds
 RETRY = 0.2  # seconds between two attempts to reach the store
 _METADATA = b'"metadata":{'
 
@@ -131,7 +132,7 @@ class Watcher:
         poll.register(self._fd, select.POLLIN)
         if socket >= 0:
             poll.register(socket, select.POLLIN | select.POLLRDHUP)
-        return any(fd == socket for fd, _ in poll.poll(max(0, timeout * 1000)))
+        return any(fd == socket for fd, _ in poll.poll(max(0, min(timeout, _LONGEST_WAIT) * 1000)))
 
     def wake(self) -> None:
         """Ends ``wait``; called with the cache's lock held."""
@@ -260,11 +261,7 @@ class WatchCache:
         with self._moved:
             reached = self._moved.wait_for(lambda: self.revision >= revision, CATCH_UP)
             if not reached:
-                message = f"Too large resource version: {revision}, current: {self.revision}"
-                if not self.revision:
-                    message = "the API server has not yet read its objects from etcd"
-                cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-                raise Timeout(f"Timeout: {message}", details={"causes": [cause], "retryAfterSeconds": 1})
+                raise too_large(revision, self.revision)
 
     def get(self, prefix: str, key: str) -> Item | None:
         """One object as far as the cache is; call ``catch_up`` first for what must not be old."""
@@ -382,6 +379,15 @@ class WatchCache:
             return prefix
         prefix = f"/registry/{parts[2]}/{parts[3]}/" if len(parts) > 4 else ""
         return prefix if prefix in self._kinds else ""
+
+
+def too_large(revision: int, current: int) -> Timeout:
+    """Upstream's 504 for a revision that is still to come; clients know by its cause that they may try again."""
+    message = f"Too large resource version: {revision}, current: {current}"
+    if not current:
+        message = "the API server has not yet read its objects from etcd"
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    return Timeout(f"Timeout: {message}", details={"causes": [cause], "retryAfterSeconds": 1})
 
 
 def with_resource_version(value: bytes, revision: int) -> bytes:

@@ -48,12 +48,12 @@ class Documents:
         if path == "/":
             return lambda environ, query: _json(orjson.dumps({"paths": _paths()}))
         if root in ("api", "apis"):
-            return lambda environ, query: self._discovery(root, parts, environ)
+            return lambda environ, query: self._discovery(root, parts, environ, query)
         raise NotFound(_UNKNOWN)
 
-    def _discovery(self, root: str, parts: list[str], environ: Mapping[str, Any]) -> Response:
+    def _discovery(self, root: str, parts: list[str], environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
         transforms = negotiation.NONE if parts else AGGREGATED_DISCOVERY
-        form = negotiation.negotiate(environ.get("HTTP_ACCEPT", ""), transforms)
+        form = negotiation.form_of(environ, query, transforms)
         return Response(self._document(root, tuple(parts), form), 200, content_type=form.content_type)
 
     @lru_cache(maxsize=256)  # noqa: B019 - one instance a process

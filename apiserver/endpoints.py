@@ -16,7 +16,7 @@ from apiserver import deletion, negotiation, options, parameters, patch, reading
 from apiserver.cache import Item, WatchCache
 from apiserver.connection import ClientConnection
 from apiserver.kind import Kind
-from apiserver.negotiation import LIST, SINGLE, Form
+from apiserver.negotiation import OBJECTS, Form, form_of
 from apiserver.reading import ListResult, Reading
 from apiserver.request import Call, User
 from apiserver.rest import Rest, object_key
@@ -66,6 +66,8 @@ class Endpoints:
         options.check_write(call.verb, call.query, call.environ["QUERY_STRING"], call.content_type)
         if call.subresource:
             return self._serve_subresource(call)
+        if kind.namespaced and not call.namespace and call.name and call.verb != "watch":
+            raise NotFound("the server could not find the requested resource")
         if call.verb not in kind.verbs or ((call.verb == "create") == bool(call.name) and call.verb in _BODIES):
             raise method_not_allowed(call)
         if kind.namespaced and not call.namespace and call.verb not in ("list", "watch"):
@@ -75,13 +77,13 @@ class Endpoints:
         return self._verbs[call.verb](call)
 
     def _get(self, call: Call) -> Response:
-        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
+        form = _single_form(call)
         version = reading.resource_version(call.query)
         item = self._read.get(call.kind, call.namespace, call.name, version)
         return self._respond(call, item, form)
 
     def _list(self, call: Call) -> Response:
-        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), LIST)
+        form = negotiation.list_form(form_of(call.environ, call.query, OBJECTS), call.kind.go_type)
         options = reading.parse_list_options(call.kind, call.query)
         result = self._read.list(call.kind, call.namespace, options)
         if _is_plain(call, form):
@@ -90,11 +92,13 @@ class Endpoints:
 
     def _watch(self, call: Call) -> Response:
         query = dict(call.query)
-        if call.name:
-            # GET of one object with watch=true
-            query["fieldSelector"] = f"metadata.name={call.name}"
-        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", "").replace(";stream=watch", ""), SINGLE)
+        if call.name:  # of the old path /watch/…/name
+            query["fieldSelector"] = query.get("fieldSelector") or f"metadata.name={call.name}"
+        accept = call.environ.get("HTTP_ACCEPT", "").replace(";stream=watch", "")
+        form = negotiation.stream_form(form_of(call.environ, {"pretty": "0"}, OBJECTS, accept), call.kind.go_type)
         options = reading.parse_list_options(call.kind, query, watch=True)
+        if call.name and options.selection.fields.exact("metadata.name") != call.name:
+            raise BadRequest("fieldSelector metadata.name doesn't match requested name")
         render = None if _is_plain(call, form) else self._event_renderer(call, form)
         if websockets.is_wanted(call.environ):
             client = websockets.WatchSocket(call.environ)
@@ -104,7 +108,7 @@ class Endpoints:
         return Response(stream, 200, {"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
 
     def _create(self, call: Call) -> Response:
-        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
+        form = _single_form(call)
         obj = self._decoded(call, call.kind)
         review = self._reviews.get(call.kind.resource)
         if review is not None:
@@ -115,7 +119,7 @@ class Endpoints:
         return self._respond(call, item, form, 201)
 
     def _update(self, call: Call, subresource: str = "") -> Response:
-        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
+        form = _single_form(call)
         obj = self._decoded(call, call.kind)
         item, created = self._rest.update(
             call.kind, call.namespace, call.name, obj, call.user,
@@ -124,7 +128,7 @@ class Endpoints:
         return self._respond(call, item, form, 201 if created else 200)
 
     def _patch(self, call: Call, subresource: str = "") -> Response:
-        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
+        form = _single_form(call)
         # A patch of a form that is not accepted is refused even where there is nothing to patch.
         kind, body, content_type = call.kind, call.body, patch.accepted_type(call.content_type)
         validation = call.field_validation
@@ -151,7 +155,7 @@ class Endpoints:
         return self._respond(call, item, form)
 
     def _delete(self, call: Call) -> Response:
-        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), SINGLE)
+        form = _single_form(call)
         options = self._delete_options(call)
         item, gone = self._rest.delete(call.kind, call.namespace, call.name, options, call.user)
         if gone and not call.kind.strategy.return_deleted:
@@ -159,7 +163,7 @@ class Endpoints:
         return self._respond(call, item, form, 202 if not gone and options.cascading else 200)
 
     def _delete_collection(self, call: Call) -> Response:
-        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""), LIST)
+        form = negotiation.list_form(form_of(call.environ, call.query, OBJECTS), call.kind.go_type)
         options = self._delete_options(call)
         result = self._read.list(call.kind, call.namespace, reading.parse_list_options(call.kind, call.query))
         deleted: list[Item] = []
@@ -199,7 +203,7 @@ class Endpoints:
         return self._update(call, call.subresource) if call.verb == "update" else self._patch(call, call.subresource)
 
     def _serve_view(self, call: Call, row: Subresource) -> Response:
-        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""))
+        form = form_of(call.environ, call.query)
         show, view = row.show or (lambda obj: obj), view_kind(call.kind, row)
         if call.verb == "get":
             item = self._read.get(call.kind, call.namespace, call.name)
@@ -230,7 +234,7 @@ class Endpoints:
         return respond(negotiation.encode(show(item.object), form), form=form)
 
     def _act(self, call: Call, row: Subresource) -> Response:
-        form = negotiation.negotiate(call.environ.get("HTTP_ACCEPT", ""))
+        form = form_of(call.environ, call.query)
         body = self._decoded(call, view_kind(call.kind, row))
         parent = self._read.get(call.kind, call.namespace, call.name).object
         assert row.act is not None
@@ -253,7 +257,7 @@ class Endpoints:
 
     def _respond(self, call: Call, item: Item, form: Form, code: int = 200) -> Response:
         if _is_plain(call, form):
-            return respond(item.data, code)
+            return respond(item.data + b"\n", code)
         obj = self._outward(call, item.object)
         if form.transform is None:
             return respond(negotiation.encode(obj, form), code, form=form)
@@ -350,6 +354,10 @@ def view_kind(kind: Kind, row: Subresource) -> Kind:
 def respond(body: bytes, code: int = 200, *, form: Form | None = None) -> Response:
     """A finished answer."""
     return Response(body, code, content_type=form.content_type if form else "application/json")
+
+
+def _single_form(call: Call) -> Form:
+    return negotiation.single_form(form_of(call.environ, call.query, OBJECTS), call.kind.go_type)
 
 
 def method_not_allowed(call: Call) -> MethodNotAllowed:

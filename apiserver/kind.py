@@ -184,6 +184,11 @@ class Kind:
         return f"/registry/{self.group}/{self.plural}/" if self.group else f"/registry/{self.plural}/"
 
     @property
+    def go_type(self) -> str:
+        """Upstream's internal type, as its messages name it: ``*core.Pod``."""
+        return f"*{self.group.partition('.')[0] or 'core'}.{self.kind}"
+
+    @property
     def resource(self) -> str:
         """The name used in messages: ``pods`` or ``leases.coordination.k8s.io``."""
         if self.stored_as is not None:

@@ -7,9 +7,9 @@ is the answer 406. So a client that would like protobuf best but also takes JSON
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 import yaml
@@ -32,8 +32,8 @@ class Transform(NamedTuple):
 
 META_VERSIONS = ("v1", "v1beta1")
 _META = "meta.k8s.io"
-SINGLE = frozenset(Transform(kind, _META, v) for v in META_VERSIONS for kind in ("Table", "PartialObjectMetadata"))
-LIST = frozenset(Transform(kind, _META, v) for v in META_VERSIONS for kind in ("Table", "PartialObjectMetadataList"))
+_META_KINDS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+OBJECTS = frozenset(Transform(kind, _META, version) for version in META_VERSIONS for kind in _META_KINDS)
 AGGREGATED_DISCOVERY = frozenset(
     Transform("APIGroupDiscoveryList", "apidiscovery.k8s.io", v) for v in ("v2", "v2beta1")
 )
@@ -91,6 +91,45 @@ def negotiate(accept: str, transforms: frozenset[Transform] = NONE, accepted: tu
     raise not_acceptable(accepted)
 
 
+def form_of(
+    environ: Mapping[str, Any], query: Mapping[str, str], transforms: frozenset[Transform] = NONE, accept: str = ""
+) -> Form:
+    """What a request gets: as ``negotiate`` says, and indented for people (see ``wants_pretty``)."""
+    form = negotiate(accept or environ.get("HTTP_ACCEPT", ""), transforms)
+    return form._replace(pretty=True) if wants_pretty(environ, query) else form
+
+
+def wants_pretty(environ: Mapping[str, Any], query: Mapping[str, str]) -> bool:
+    """``?pretty=true``, or a tool of people's that does not say otherwise (upstream: isPrettyPrint)."""
+    asked = query.get("pretty")
+    if asked:
+        return asked in ("1", "t", "T", "true", "TRUE", "True")
+    agent: str = environ.get("HTTP_USER_AGENT", "")
+    return agent.startswith(("curl", "Wget", "Mozilla/5.0"))
+
+
+def list_form(form: Form, go_type: str) -> Form:
+    """The form of a list; raises NotAcceptable when it is one of a single object."""
+    if form.transform is not None and form.transform.kind == "PartialObjectMetadata":
+        raise NotAcceptable(f"you requested PartialObjectMetadata, but the requested object is a list ({go_type}List)")
+    return form
+
+
+def single_form(form: Form, go_type: str) -> Form:
+    """The form of one object; raises NotAcceptable when it is one of a list."""
+    if form.transform is not None and form.transform.kind == "PartialObjectMetadataList":
+        why = f"you requested PartialObjectMetadataList, but the requested object is not a list ({go_type})"
+        raise NotAcceptable(why)
+    return form
+
+
+def stream_form(form: Form, go_type: str) -> Form:
+    """The form of a watch's objects, which JSON alone can carry."""
+    if form.media_type != JSON:
+        raise not_acceptable((f"{JSON};stream=watch",))
+    return single_form(form, go_type)
+
+
 def not_acceptable(accepted: Collection[str] = ACCEPTED) -> NotAcceptable:
     """Upstream's 406."""
     return NotAcceptable(f"only the following media types are accepted: {', '.join(accepted)}")
@@ -132,9 +171,7 @@ def encode(obj: Object | list[Object], form: Form) -> bytes:
     """The object's bytes in the agreed form."""
     if form.media_type == YAML:
         return yaml.dump(obj, Dumper=_Dumper, default_flow_style=False, allow_unicode=True).encode()
-    if form.pretty:
-        return orjson.dumps(obj, option=orjson.OPT_INDENT_2)
-    return orjson.dumps(obj)
+    return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if form.pretty else 0))
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # the C one where it was built

@@ -15,11 +15,11 @@ from typing import NamedTuple
 import orjson
 
 from apiserver import parameters
-from apiserver.cache import Item, WatchCache
+from apiserver.cache import Item, WatchCache, too_large
 from apiserver.kind import Kind
 from apiserver.rest import object_key
 from apiserver.store.protocol import Compacted, FutureRevision, Store
-from machinery.errors import BadRequest, FieldError, Gone, Timeout, invalid, not_found, quote
+from machinery.errors import BadRequest, FieldError, Gone, invalid, not_found, quote
 from machinery.objects import Object
 from machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_selector
 
@@ -31,6 +31,7 @@ TOKEN_EXPIRED = (
     "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
     "deleted between the time the first chunk was returned and now may show up in the list."
 )
+_MOST_REVISION = (1 << 63) - 1  # a store's are signed
 _UINT64 = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
@@ -208,6 +209,8 @@ class Reading:
         """A list as of ``revision``, from the store; with selectors chunks are read until one is full."""
         selection, limit = options.selection, options.limit
         found: list[Item] = []
+        if revision > _MOST_REVISION:
+            raise too_large(revision, self._cache.revision)
         try:
             while True:
                 page = self._store.list(below, start=start, limit=limit, revision=revision)
@@ -220,8 +223,7 @@ class Reading:
         except Compacted:
             raise Gone(TOO_OLD) from None
         except FutureRevision:
-            current = self._cache.revision
-            raise Timeout(f"Timeout: Too large resource version: {revision}, current: {current}") from None
+            raise too_large(revision, self._cache.revision) from None
         return _result(kind, found[:limit] if limit else found, revision, len(found) + more, selection.everything)
 
     def _continued(self, kind: Kind, below: str, options: ListOptions) -> ListResult:
@@ -277,13 +279,23 @@ def encode_token(revision: int, start: str) -> str:
 def decode_token(token: str, prefix: str) -> tuple[int, str]:
     """The revision and the full key that a token says; raises BadRequest for what is none of ours."""
     try:
-        value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        version, revision, start = value["v"], int(value["rv"]), str(value["start"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadRequest(f"continue key is not valid: {error}") from None
-    if version != "meta.k8s.io/v1" or not start or start.startswith("/") or revision == 0:
-        raise BadRequest("continue key is not valid: incorrect encoded start resourceVersion or key")
+        value = orjson.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
+        version, revision, start = value["v"], value["rv"], value["start"]
+    except (ValueError, KeyError, TypeError):
+        raise _invalid_token("illegal base64 or JSON data") from None
+    if version != "meta.k8s.io/v1":
+        raise _invalid_token(f"server does not recognize this encoded version {quote(str(version))}")
+    if type(revision) is not int or revision == 0 or revision > _MOST_REVISION:
+        raise _invalid_token(f"incorrect encoded start resourceVersion (version {version})")
+    if type(start) is not str or not start:
+        raise _invalid_token(f"encoded start key empty (version {version})")
+    if start.startswith("/"):
+        raise _invalid_token(start)
     return revision, prefix + start
+
+
+def _invalid_token(why: str) -> BadRequest:
+    return BadRequest(f"invalid continue token: continue key is not valid: {why}")
 
 
 def list_body(kind: Kind, api_version: str, result: ListResult) -> bytes:

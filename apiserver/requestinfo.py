@@ -44,13 +44,14 @@ def parse_request(method: str, path: str, *, watch: bool = False, field_selector
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         return other
-    verb = _VERBS.get(method)
+    verb = _VERBS.get(method, method.lower())
     if method == "OPTIONS" and "proxy" in rest:  # a method like any other for the server behind a proxy
         verb = "get"
-    if verb is None:
-        return other
-    if rest[0] == "watch" and len(rest) > 1:  # deprecated upstream, and still served
+    # Deprecated upstream, and still served. (A GET with a name is none elsewhere: its ``watch`` is ignored.)
+    old_watch = rest[0] == "watch" and len(rest) > 1
+    if old_watch:
         watch, rest = True, rest[1:]
+        verb = verb if verb == "get" else method.lower()
     namespace, resource, tail = "", rest[0], rest[1:]
     if resource == "namespaces" and tail and tail[0]:
         namespace = tail[0]
@@ -63,7 +64,7 @@ def parse_request(method: str, path: str, *, watch: bool = False, field_selector
         subpath += "/"
     if not name and verb == "get":
         verb = "watch" if watch else "list"
-    elif name and verb == "get" and watch and not subresource:
+    elif old_watch and verb == "get" and not subresource:
         verb = "watch"
     elif not name and verb == "delete":
         verb = "deletecollection"

@@ -8,7 +8,6 @@ from flask import Response
 
 from apiserver import negotiation, schema
 from apiserver.kind import Kind
-from apiserver.negotiation import negotiate
 from apiserver.reading import Reading
 from apiserver.request import Call
 from apiserver.subresources import find_subresource
@@ -36,7 +35,7 @@ class TokenRequests:
         """The TokenRequest with its status."""
         if self._signer is None:
             raise InternalError("this API server signs no tokens: it has no --service-account-signing-key-file")
-        form = negotiate(call.environ.get("HTTP_ACCEPT", ""))
+        form = negotiation.form_of(call.environ, call.query)
         row = find_subresource(call.kind, "token")
         assert row is not None
         kind = Kind(row.group, row.version, row.kind, row.name, row.definition)

@@ -241,7 +241,22 @@ _WITHOUT_VALUE = frozenset({"FieldValueRequired", "FieldValueForbidden", "FieldV
 
 def quote(text: str) -> str:
     """Text as Go's ``%q`` shows it (what upstream's messages use)."""
-    return json.dumps(text, ensure_ascii=False)
+    if text.isprintable():
+        return json.dumps(text, ensure_ascii=False)
+    return f'"{"".join(map(_quoted, text))}"'
+
+
+_GO_ESCAPES = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
+_GO_ESCAPES |= {"\\": r"\\", '"': r"\""}
+
+
+def _quoted(letter: str) -> str:
+    if letter in _GO_ESCAPES:
+        return _GO_ESCAPES[letter]
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 class Verbatim(str):

@@ -209,7 +209,7 @@ def test_a_token_too_old_offers_to_go_on(api: Any, namespace: str) -> None:
 def test_a_token_that_is_none(api: Any, namespace: str, token: str) -> None:
     answer = api("GET", f"{CMS.format(namespace)}?continue={token}")
     assert answer.code == 400
-    assert answer.json["message"].startswith("continue key is not valid")
+    assert answer.json["message"].startswith("invalid continue token: continue key is not valid")
 
 
 def test_resource_versions_of_a_list(api: Any, namespace: str) -> None:

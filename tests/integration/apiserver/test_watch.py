@@ -53,10 +53,13 @@ def test_of_one_object(api: Any, namespace: str) -> None:
     create(api, namespace, "ab")
     api("DELETE", CMS.format(namespace) + "/a")
     for path in (
-        f"{CMS.format(namespace)}/a?watch=1&",
+        f"/api/v1/watch/namespaces/{namespace}/configmaps/a?",
         f"{CMS.format(namespace)}?watch=1&fieldSelector=metadata.name%3Da&",
     ):
         assert seen(api.events(f"{path}resourceVersion={first}", 1)) == [("DELETED", "a")]
+    path = f"/api/v1/watch/namespaces/{namespace}/configmaps/a"
+    assert api("GET", f"{path}?fieldSelector=metadata.name%3Db").code == 400
+    assert api("GET", f"{CMS.format(namespace)}/ab?watch=1").json["kind"] == "ConfigMap", "a GET of one is no watch"
 
 
 def test_events_arrive_while_it_is_open(api: Any, namespace: str) -> None:
@@ -102,6 +105,17 @@ def test_initial_events_end_with_a_bookmark(api: Any, namespace: str) -> None:
     events = api.events(f"{CMS.format(namespace)}?{query}", 2)
     assert seen(events)[:2] == [("ADDED", "a"), ("BOOKMARK", "")]
     assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+def test_without_initial_events(api: Any, namespace: str) -> None:
+    create(api, namespace, "a")
+    path = f"{CMS.format(namespace)}?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan"
+    assert api.events(f"{path}&timeoutSeconds=-1") == []
+
+
+def test_in_yaml_there_is_none(api: Any, namespace: str) -> None:
+    answer = api("GET", f"{CMS.format(namespace)}?watch=1", headers={"Accept": "application/yaml"})
+    assert (answer.code, answer.headers["Content-Type"]) == (406, "application/yaml")
 
 
 @pytest.mark.parametrize("query", ["sendInitialEvents=true", "resourceVersionMatch=NotOlderThan", "resourceVersion=x"])

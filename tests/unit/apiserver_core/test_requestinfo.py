@@ -54,11 +54,22 @@ def test_what_is_no_resource(path: str) -> None:
     assert parse_request("GET", path) == RequestInfo(path, "get")
 
 
-@pytest.mark.parametrize(("path", "verb"), [("/api/v1/pods", "watch"), ("/api/v1/namespaces/o/pods/p", "watch"),
+@pytest.mark.parametrize(("path", "verb"), [("/api/v1/pods", "watch"), ("/api/v1/namespaces/o/pods/p", "get"),
                                             ("/api/v1/namespaces/o/pods/p/log", "get")])  # fmt: skip
 def test_the_watch_flag(path: str, verb: str) -> None:
+    """Upstream's GET of one object does not look at it."""
     assert parse_request("GET", path, watch=True).verb == verb
 
 
-def test_a_method_without_a_verb() -> None:
-    assert not parse_request("OPTIONS", "/api/v1/pods").is_resource
+@pytest.mark.parametrize(
+    ("method", "path", "verb"),
+    [
+        ("GET", "/api/v1/watch/namespaces/o/pods/p", "watch"),
+        ("GET", "/api/v1/watch/pods", "watch"),
+        ("POST", "/api/v1/watch/pods", "post"),
+        ("OPTIONS", "/api/v1/pods", "options"),
+        ("OPTIONS", "/api/v1/namespaces/o/pods/p/proxy/x", "get"),
+    ],
+)
+def test_old_watches_and_methods_without_a_verb(method: str, path: str, verb: str) -> None:
+    assert parse_request(method, path).verb == verb

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.negotiation import AGGREGATED_DISCOVERY, LIST, NONE, SINGLE, Form, Transform, encode, negotiate
+from apiserver import negotiation
+from apiserver.negotiation import AGGREGATED_DISCOVERY, NONE, OBJECTS, Form, Transform, encode, negotiate
 from machinery.errors import NotAcceptable
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
@@ -35,7 +36,7 @@ KUBECTL = (
     ],
 )
 def test_forms_of_one_object(accept: str, expected: Form) -> None:
-    assert negotiate(accept, SINGLE) == expected
+    assert negotiate(accept, OBJECTS) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,20 +46,43 @@ def test_forms_of_one_object(accept: str, expected: Form) -> None:
         "text/plain",
         "application/json;q=0",
         "application/json;as=Table;v=v9;g=meta.k8s.io",
-        "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
         "nonsense",
     ],
 )
 def test_what_cannot_be_given(accept: str) -> None:
     with pytest.raises(NotAcceptable) as caught:
-        negotiate(accept, SINGLE)
+        negotiate(accept, OBJECTS)
     assert caught.value.message == "only the following media types are accepted: application/json, application/yaml"
 
 
-def test_lists_have_a_form_of_their_own() -> None:
-    accept = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-    assert negotiate(accept, LIST).is_partial
-    assert not negotiate(accept, LIST).is_table
+def test_a_list_is_none_of_one_and_one_is_none_of_a_list() -> None:
+    one = negotiate("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io", OBJECTS)
+    many = negotiate("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", OBJECTS)
+    assert negotiation.single_form(one, "*core.Pod") is one
+    assert negotiation.list_form(many, "*core.Pod") is many
+    with pytest.raises(NotAcceptable, match=r"the requested object is a list \(\*core.PodList\)"):
+        negotiation.list_form(one, "*core.Pod")
+    with pytest.raises(NotAcceptable, match=r"the requested object is not a list \(\*core.Pod\)"):
+        negotiation.single_form(many, "*core.Pod")
+
+
+def test_a_stream_is_json() -> None:
+    with pytest.raises(NotAcceptable, match="only the following media types are accepted: application/json;stream"):
+        negotiation.stream_form(Form("application/yaml"), "*core.Pod")
+
+
+@pytest.mark.parametrize(
+    ("agent", "query", "pretty"),
+    [
+        ("curl/8.0", {}, True),
+        ("curl/8.0", {"pretty": "false"}, False),
+        ("kubectl/v1.32.0", {}, False),
+        ("kubectl/v1.32.0", {"pretty": "1"}, True),
+        ("", {"pretty": "yes"}, False),
+    ],
+)
+def test_people_get_it_indented(agent: str, query: dict[str, str], pretty: bool) -> None:
+    assert negotiation.form_of({"HTTP_USER_AGENT": agent}, query).pretty is pretty
 
 
 def test_discovery_names_its_form() -> None:
@@ -72,7 +96,7 @@ def test_discovery_names_its_form() -> None:
 def test_encode() -> None:
     obj = {"b": [1, {"c": "é"}], "a": None}
     shared = {"x": 1}
-    assert encode(obj, Form()) == '{"b":[1,{"c":"é"}],"a":null}'.encode()
-    assert encode({"a": 1}, Form(pretty=True)) == b'{\n  "a": 1\n}'
+    assert encode(obj, Form()) == '{"b":[1,{"c":"é"}],"a":null}\n'.encode()
+    assert encode({"a": 1}, Form(pretty=True)) == b'{\n  "a": 1\n}\n'
     assert encode(obj, Form("application/yaml")) == "a: null\nb:\n- 1\n- c: é\n".encode()
     assert encode({"a": shared, "b": shared}, Form("application/yaml")) == b"a:\n  x: 1\nb:\n  x: 1\n"
