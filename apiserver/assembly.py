@@ -23,6 +23,7 @@ from apiserver.authorization.rbac import Rbac
 from apiserver.bootstrap import Bootstrap
 from apiserver.cache import WatchCache
 from apiserver.compaction import Compaction
+from apiserver.computed import computed
 from apiserver.config import Config
 from apiserver.endpoints import Endpoints
 from apiserver.freshness import Acknowledged
@@ -83,7 +84,7 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     store = store or open_store(config)
     cache = WatchCache(store, [kind.prefix for kind in REGISTRY.stored()], Acknowledged())
     rest = Rest(store, cache)
-    read = Reading(store, cache)
+    read = Reading(store, cache, computed(config, store))
     tokens = tuple(_token_authenticators(config, rest.reader))
     handlers = {("serviceaccounts", "token"): _token_requests(config, read).serve, **connect.handlers(config)}
     keeper = PolicyKeeper(rest)

@@ -31,6 +31,7 @@ class Config:
     kubelet_client_certificate: Path | None = None
     kubelet_client_key: Path | None = None
     kubelet_certificate_authority: Path | None = None
+    controllers_healthz: str = "http://127.0.0.1:10257/healthz"
     workers: int = 2
     verbose: bool = False
 
@@ -82,6 +83,7 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     add("--kubelet-client-certificate", type=Path, help="what this server shows to kubelets (logs, exec)")
     add("--kubelet-client-key", type=Path, help="its key")
     add("--kubelet-certificate-authority", type=Path, help="who signs kubelets' serving certificates")
+    add("--controllers-healthz", default=Config.controllers_healthz, help="where componentstatuses ask for them")
     add("--workers", type=int, default=2, help="processes; --etcd-servers=memory allows one")
     add("-v", "--verbose", action="store_true", help="log every request")
     given = vars(parser.parse_args(arguments))

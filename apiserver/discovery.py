@@ -96,8 +96,8 @@ def _resource(kind: Kind) -> Object:
         resource["shortNames"] = list(kind.short_names)
     if kind.categories:
         resource["categories"] = list(kind.categories)
-    if "list" in kind.verbs:
-        resource["storageVersionHash"] = _storage_version_hash(kind)
+    if "list" in kind.verbs and not kind.computed:
+        resource["storageVersionHash"] = _storage_version_hash(kind.stored_as or kind)
     return resource
 
 

@@ -63,6 +63,8 @@ class Endpoints:
     def serve(self, call: Call) -> Response:
         """Raises ApiError."""
         kind = call.kind
+        if kind.deprecated:
+            call.warnings.append(kind.deprecated)
         options.check_write(call.verb, call.query, call.environ["QUERY_STRING"], call.content_type)
         if call.subresource:
             return self._serve_subresource(call)

@@ -165,6 +165,10 @@ class Kind:
     # are stored, defaulted, checked and named in messages as that row's; ``convert`` leads there, after the decoding by
     # this row's own schema, and back.
     stored_as: Kind | None = None
+    # Nothing is stored: apiserver/computed.py works the objects out for each get and list.
+    computed: bool = False
+    # A warning that every request for it is answered with.
+    deprecated: str = ""
 
     @property
     def api_version(self) -> str:

@@ -16,6 +16,7 @@ import orjson
 
 from apiserver import parameters
 from apiserver.cache import Item, WatchCache, too_large
+from apiserver.computed import Computed, item_of
 from apiserver.kind import Kind
 from apiserver.rest import object_key
 from apiserver.store.protocol import Compacted, FutureRevision, Store
@@ -162,12 +163,15 @@ def _check_watch(options: ListOptions) -> list[FieldError]:
 class Reading:
     """The reading verbs but watch, over the cache and, for the past, the store."""
 
-    def __init__(self, store: Store, cache: WatchCache) -> None:
+    def __init__(self, store: Store, cache: WatchCache, computed: Mapping[str, Computed] | None = None) -> None:
         self._store = store
         self._cache = cache
+        self._computed = computed or {}
 
     def get(self, kind: Kind, namespace: str, name: str, version: str = "") -> Item:
         """One object, as new as ``version`` asks for; raises NotFound."""
+        if kind.computed:
+            return item_of(kind, self._computed[kind.resource].get(namespace, name))
         self._wait(kind, version)
         item = self._cache.get(kind.prefix, object_key(kind, namespace, name))
         if item is None:
@@ -176,6 +180,9 @@ class Reading:
 
     def list(self, kind: Kind, namespace: str, options: ListOptions) -> ListResult:
         """The objects of a namespace, or of all, in the order of their keys."""
+        if kind.computed:
+            items = [item_of(kind, obj) for obj in self._computed[kind.resource].list(namespace)]
+            return ListResult([item for item in items if options.selection.matches(item)], {})
         below = kind.prefix + (f"{namespace}/" if namespace else "")
         if options.continue_:
             return self._continued(kind, below, options)

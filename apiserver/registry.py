@@ -45,7 +45,7 @@ class Registry:
 
     def stored(self) -> tuple[Kind, ...]:
         """The rows whose objects are kept in the store."""
-        return tuple(row for row in self._rows if "list" in row.verbs)
+        return tuple(row for row in self._rows if "list" in row.verbs and not row.computed)
 
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Group → its served versions, the preferred first; the core group is ``""`` and comes first."""

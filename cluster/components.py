@@ -96,6 +96,7 @@ def apiserver(state: State, record: Record) -> Component:
         f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",
         f"--kubelet-certificate-authority={pki}/ca.crt",
+        f"--controllers-healthz=http://127.0.0.1:{CONTROLLERS_HEALTH_PORT}/healthz",
         "--workers=2",
     )
     return Component("apiserver", argv, str(REPOSITORY), f"https://127.0.0.1:{API_PORT}/readyz")

@@ -2,6 +2,7 @@
 
 from apiserver.kind import Kind
 from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS
+from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.endpoints import ENDPOINTS
 from apiserver.kinds.endpointslices import ENDPOINT_SLICES
@@ -27,6 +28,7 @@ from apiserver.kinds.workloads import WORKLOADS
 
 ROWS: tuple[Kind, ...] = (
     BINDINGS,
+    COMPONENT_STATUSES,
     CONFIG_MAPS,
     ENDPOINTS,
     EVENTS,

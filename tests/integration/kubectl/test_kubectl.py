@@ -27,7 +27,7 @@ def text(*objects: Object) -> str:
 
 def test_api_resources(kubectl: Kubectl) -> None:
     shown = kubectl("api-resources", "--no-headers", "--output=name").split()
-    assert sorted(shown) == sorted(kind.resource for kind in REGISTRY.kinds())
+    assert sorted(shown) == sorted(f"{kind.plural}.{kind.group}".rstrip(".") for kind in REGISTRY.kinds())
     assert "po" in kubectl("api-resources").split()
 
 

@@ -1,0 +1,37 @@
+"""ComponentStatuses: an old way to ask how the control plane is; nothing is stored (``apiserver/computed.py``)."""
+
+from __future__ import annotations
+
+from apiserver.kind import Column, Kind
+from apiserver.kinds.cells import NAME
+from machinery.objects import Object, get_condition
+
+
+def _healthy(obj: Object) -> Object:
+    """The condition: the objects have no status around it."""
+    return get_condition({"status": obj}, "Healthy") or {}
+
+
+def _status(obj: Object) -> str:
+    status = _healthy(obj).get("status")
+    return "Unknown" if status is None else "Healthy" if status == "True" else "Unhealthy"
+
+
+COMPONENT_STATUSES = Kind(
+    "",
+    "v1",
+    "ComponentStatus",
+    "componentstatuses",
+    "io.k8s.api.core.v1.ComponentStatus",
+    namespaced=False,
+    short_names=("cs",),
+    verbs=("get", "list"),
+    computed=True,
+    deprecated="v1 ComponentStatus is deprecated in v1.19+",
+    columns=(
+        NAME,
+        Column("Status", _status),
+        Column("Message", lambda obj: _healthy(obj).get("message", "")),
+        Column("Error", lambda obj: _healthy(obj).get("error", "")),
+    ),
+)
