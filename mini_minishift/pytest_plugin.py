@@ -104,17 +104,11 @@ def _serving(config: pytest.Config, factory: pytest.TempPathFactory, overrides: 
 
     from mini_minishift.testing import KubeServer, ServerError
 
-    options = {
-        "store": _option(config, "store"),
-        "etcd": _option(config, "etcd"),
-        "controllers": _option(config, "controllers"),
-        "timeout": float(_option(config, "timeout")),
-        **overrides,
-    }
-    server = KubeServer(factory.mktemp("kube-server"), **options)
+    chosen: dict[str, Any] = {name: _option(config, name) for name in ("store", "etcd", "controllers", "timeout")}
     try:
-        server.start()
-    except ServerError as error:
+        chosen["timeout"] = float(chosen["timeout"])
+        server = KubeServer(factory.mktemp("kube-server"), **(chosen | overrides)).start()
+    except (ServerError, ValueError) as error:
         pytest.fail(f"the Kubernetes API server for tests: {error}", pytrace=False)
     servers = config.stash.setdefault(_SERVERS, [])
     servers.append(server)

@@ -214,9 +214,8 @@ def _bound(port: int) -> socket.socket:
     try:
         return socket.create_server((ADDRESS, port), backlog=BACKLOG)
     except OSError as error:
-        raise ClusterError(
-            f"cannot listen on {ADDRESS}:{port}: {error.strerror}. Choose another port, or 0 for a free one"
-        ) from error
+        why = os.strerror(error.errno or 0)
+        raise ClusterError(f"cannot listen on {ADDRESS}:{port}: {why}. Choose another port, or 0") from error
 
 
 def _await_object(client: Client, resource: Resource, name: str, stop: threading.Event) -> None:

@@ -1,0 +1,206 @@
+"""What a user of the plugin sees, in pytest runs of their own."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., pytest.RunResult]
+
+
+def test_fixtures_give_a_server_a_namespace_and_access(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile("""
+        import os
+        import pytest
+        from mini_minishift.testing import ApiError
+
+        seen = []
+
+        def test_namespace(kube_server, kube_namespace):
+            seen.append(kube_namespace)
+            body = {"metadata": {"name": "a"}}
+            kube_server.request("POST", f"/api/v1/namespaces/{kube_namespace}/configmaps", body)
+
+        def test_the_namespace_of_the_test_before_goes(kube_server, kube_namespace):
+            assert kube_namespace != seen[0]
+            watch = f"/api/v1/namespaces?watch=true&timeoutSeconds=5&fieldSelector=metadata.name={seen[0]}"
+            for event in kube_server.watch(watch):
+                assert event["object"]["status"]["phase"] == "Terminating"
+                if event["type"] == "DELETED":
+                    break
+            with pytest.raises(ApiError, match="not found"):
+                kube_server.request("GET", f"/api/v1/namespaces/{seen[0]}")
+
+        def test_kubeconfig(kubeconfig, kube_server):
+            assert os.environ["KUBECONFIG"] == str(kubeconfig)
+            assert kube_server.url in kubeconfig.read_text()
+            assert "KUBERNETES_SERVICE_HOST" not in os.environ
+
+        def test_environment_is_as_before():
+            assert (os.environ["KUBECONFIG"], os.environ["KUBERNETES_SERVICE_HOST"]) == ("theirs", "10.0.0.1")
+
+        def test_client(kube_client, kube_namespace):
+            from kubernetes.client import CoreV1Api
+            accounts = CoreV1Api(kube_client).list_namespaced_service_account(kube_namespace)
+            assert [account.metadata.name for account in accounts.items] == ["default"]
+
+        def test_a_second_server(start_kube_server, kube_server):
+            other = start_kube_server(controllers="none")
+            assert other.url != kube_server.url
+            for server in (other, kube_server):
+                assert server.request("GET", "/api/v1/namespaces/default")["kind"] == "Namespace"
+    """)
+    monkeypatch.setenv("KUBECONFIG", "theirs")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    run().assert_outcomes(passed=6)
+
+
+def test_a_failed_test_shows_what_its_servers_said(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile("""
+        def test_passes(kube_server):
+            pass
+
+        def test_fails(kube_server, start_kube_server):
+            start_kube_server(controllers="none")
+            raise AssertionError("on purpose")
+
+        def test_fails_without_a_server():
+            raise AssertionError("on purpose")
+    """)
+    result = run()
+    result.assert_outcomes(passed=1, failed=2)
+    shown = result.outlines
+    sections = [line for line in shown if "Kubernetes API server at https://127.0.0.1:" in line]
+    # The shared server has said nothing during the test, the other one was started by it.
+    assert len(sections) == 1
+    assert sum("serving on https://127.0.0.1:" in line for line in shown) == 1
+
+
+def test_the_log_can_be_left_out(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile("def test_fails(kube_server): assert False")
+    result = run("--kube-log-lines=0")
+    result.assert_outcomes(failed=1)
+    assert "serving on" not in result.stdout.str()
+    assert "Kubernetes API server at" in run("--kube-log-lines=1").stdout.str()
+
+
+def test_each_xdist_worker_has_a_server_of_its_own(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.mark.parametrize("number", range(4))
+        def test_url(kube_server, kube_namespace, number, worker_id):
+            with open(f"../urls-{worker_id}", "a") as file:
+                file.write(kube_server.url + "\\n")
+    """)
+    run("-p", "xdist", "-n", "2").assert_outcomes(passed=4)
+    urls = {file.name: set(file.read_text().split()) for file in pytester.path.parent.glob("urls-gw*")}
+    assert set(urls) == {"urls-gw0", "urls-gw1"}
+    assert [len(each) for each in urls.values()] == [1, 1]
+    assert not set.intersection(*urls.values())
+
+
+def test_options_are_in_the_help_with_their_defaults(run: Run) -> None:
+    text = re.sub(r"\s+", " ", run("--help").stdout.str())
+    for option, default in [
+        ("--kube-store={memory,etcd}", "memory"),
+        ("--kube-etcd=KUBE_ETCD", "etcd"),
+        ("--kube-controllers=KUBE_CONTROLLERS", "*"),
+        ("--kube-timeout=KUBE_TIMEOUT", "30"),
+        ("--kube-log-lines=KUBE_LOG_LINES", "40"),
+    ]:
+        ini = option.partition("=")[0].removeprefix("--").replace("-", "_")
+        assert re.search(rf"{re.escape(option)} .*\(default: {re.escape(default)}; ini: {ini}\)", text)
+
+
+def test_settings_are_read_from_the_ini_file_and_the_command_line_wins(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makeini("[pytest]\nkube_controllers = none\nkube_store = etcd\nkube_etcd = /nowhere/etcd")
+    pytester.makepyfile("""
+        def test_controllers(kube_server, kube_namespace):
+            assert not kube_server.request("GET", f"/api/v1/namespaces/{kube_namespace}/serviceaccounts")["items"]
+    """)
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*there is no program '/nowhere/etcd' here. Install etcd*"])
+    run("--kube-store=memory").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("kube_store = redis", "store must be one of memory, etcd, not 'redis'"),
+        ("kube_timeout = soon", "could not convert string to float: 'soon'"),
+        ("kube_controllers = oracle", "no controller is called oracle"),
+    ],
+)
+def test_a_wrong_setting_is_told(pytester: pytest.Pytester, run: Run, setting: str, complaint: str) -> None:
+    pytester.makeini(f"[pytest]\n{setting}")
+    pytester.makepyfile("def test_one(kube_server): pass")
+    result = run()
+    result.assert_outcomes(errors=1)
+    assert complaint in result.stdout.str()
+
+
+@pytest.mark.etcd
+def test_on_a_real_etcd(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile("""
+        def test_restart(kube_server, kube_namespace):
+            assert (kube_server.folder / "etcd" / "data" / "member").is_dir()
+            kube_server.kill()
+            kube_server.start()
+            assert kube_server.request("GET", f"/api/v1/namespaces/{kube_namespace}")["status"]["phase"] == "Active"
+    """)
+    run("--kube-store=etcd").assert_outcomes(passed=1)
+    assert not list(pytester.path.parent.glob("**/etcd/data"))
+
+
+def test_without_the_client_library_it_is_said_what_to_install(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makeconftest("import sys; sys.modules['kubernetes'] = None")
+    pytester.makepyfile("def test_one(kube_client): pass")
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*pip install kubernetes*"])
+
+
+def test_the_server_ends_with_a_run_that_is_killed(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile("""
+        import os, signal
+
+        def test_ends(kube_server):
+            with open("../pid", "w") as file:
+                file.write(f"{kube_server.pid}")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """)
+    assert run().ret == -9
+    server = int((pytester.path.parent / "pid").read_text())
+    try:
+        ends = os.pidfd_open(server)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([ends], [], [], 5)[0], "the server runs on"
+    finally:
+        os.close(ends)
+
+
+def test_a_run_that_does_not_use_the_plugin_loads_next_to_nothing() -> None:
+    program = """
+        import sys, pytest
+        before = set(sys.modules)
+        import mini_minishift.pytest_plugin
+        print(*sorted(set(sys.modules) - before))
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", "\n".join(line.strip() for line in program.splitlines())],
+        capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert found.stdout.split() == ["mini_minishift", "mini_minishift.pytest_plugin"]
