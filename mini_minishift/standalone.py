@@ -182,7 +182,12 @@ class Standalone:
         from machinery.informer import Informers
 
         client = self._client
-        options = ManagerOptions(root_ca_file=self._access.certificate_authority)
+        authority = self._access.certificate_authority
+        options = ManagerOptions(
+            root_ca_file=authority,
+            cluster_signing_cert_file=authority,
+            cluster_signing_key_file=str(self._pki / "ca.key"),
+        )
         return Manager(Context(client, Informers(client), options), selected(self._options.controllers))
 
     @cached_property

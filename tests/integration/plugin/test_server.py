@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import select
 import signal
@@ -15,6 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from mini_minishift.rest import ApiError
 from mini_minishift.testing import KubeServer, ServerError
@@ -77,6 +83,27 @@ def test_a_deleted_namespace_goes_with_its_objects(server: KubeServer) -> None:
     with pytest.raises(ApiError) as caught:
         server.request("GET", f"/api/v1/namespaces/{namespace}/configmaps/inside")
     assert caught.value.reason == "NotFound"
+
+
+def test_an_approved_certificate_request_is_signed(server: KubeServer) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "jane")])
+    asked = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    spec = {
+        "signerName": "kubernetes.io/kube-apiserver-client",
+        "request": base64.b64encode(asked.public_bytes(Encoding.PEM)).decode(),
+        "usages": ["client auth"],
+    }
+    made = server.request("POST", requests, {"metadata": {"name": "jane"}, "spec": spec})
+    made["status"] = {"conditions": [{"type": "Approved", "status": "True", "reason": "Test", "message": "a test"}]}
+    server.request("PUT", f"{requests}/jane/approval", made)
+    events = server.watch(f"{requests}?watch=true&fieldSelector=metadata.name%3Djane")
+    signed = next(event for event in events if "certificate" in event["object"]["status"])["object"]
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(signed["status"]["certificate"]))
+    authority = x509.load_pem_x509_certificate(server.certificate_authority.read_bytes())
+    certificate.verify_directly_issued_by(authority)
+    assert certificate.subject == subject
 
 
 def test_a_refusal_is_raised_with_its_status(server: KubeServer) -> None:
