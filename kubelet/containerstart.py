@@ -118,6 +118,7 @@ class ContainerStart:
             environment=variables,
             mounts=tools.mounts.of(state.pod, container, attempt, variables),
             node_memory=tools.node.memory,
+            runtime=sandbox.runtime,
         )
         return spec.container_plan(state.pod, container, around)
 

@@ -18,6 +18,7 @@ SANDBOX = "podsandbox"
 CONTAINER = "container"
 SANDBOX_ID = "io.kubernetes.sandbox.id"
 RESTART_COUNT = "io.kubernetes.container.restartCount"
+RUNTIME = "io.kubernetes.runtime.handler"  # of a sandbox whose pod has a RuntimeClass
 GRACE = "io.kubernetes.pod.terminationGracePeriod"
 SANDBOX_NAME = "POD"
 
@@ -27,8 +28,9 @@ def container_name(pod: Object, container: str, attempt: int) -> str:
     return f"k8s_{container}_{meta['name']}_{meta['namespace']}_{meta['uid']}_{attempt}"
 
 
-def of_sandbox(pod: Object, attempt: int) -> dict[str, str]:
-    return {**_of_pod(pod), CONTAINER_NAME: SANDBOX_NAME, TYPE: SANDBOX, RESTART_COUNT: str(attempt)}
+def of_sandbox(pod: Object, attempt: int, runtime: str = "") -> dict[str, str]:
+    handler = {RUNTIME: runtime} if runtime else {}
+    return {**_of_pod(pod), CONTAINER_NAME: SANDBOX_NAME, TYPE: SANDBOX, RESTART_COUNT: str(attempt), **handler}
 
 
 def of_container(pod: Object, container: str, attempt: int, sandbox_id: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from kubelet import hairpin, pods, spec
 from kubelet.runtime.protocol import Container, RuntimeFailure
 from kubelet.state import PodState, StartError
 from kubelet.tools import Tools
+from machinery.errors import ApiError
 from machinery.objects import Object
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class SandboxStart:
             events.pod(pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         try:
             found = self._start(pod, attempt)
-        except (RuntimeFailure, OSError) as error:
+        except (RuntimeFailure, OSError, ApiError) as error:
             log.warning("Sandbox of pod %s: %s", pods.path(pod), error)
             events.pod(pod, "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             delay = min(FIRST_RETRY * 2.0**state.sandbox_failures, LONGEST_RETRY)
@@ -40,7 +41,9 @@ class SandboxStart:
 
     def _start(self, pod: Object, attempt: int) -> Container:
         tools = self._tools
-        plan = spec.sandbox_plan(pod, attempt, tools.sandbox_image, tools.mounts.dns)
+        runtime_class = pod["spec"].get("runtimeClassName")
+        runtime = tools.sources.runtime_handler(runtime_class) if runtime_class else ""
+        plan = spec.sandbox_plan(pod, attempt, tools.sandbox_image, tools.mounts.dns, runtime)
         sandbox_id = tools.runtime.create_sandbox(plan)
         try:
             tools.runtime.start(sandbox_id)

@@ -1,4 +1,4 @@
-"""Config maps, secrets and services as pods refer to them.
+"""Config maps, secrets, services and runtime classes as pods refer to them.
 
 Reads go to the API server, so that a pod never starts with an older version than the one that its author had just
 written; the watch (``sourcewatch.py``) tells when something changed, and answers while the API server does not.
@@ -14,7 +14,7 @@ from kubelet.env import Kind
 from machinery.errors import NotFound, ServiceUnavailable, Timeout
 from machinery.informer import Informer
 from machinery.objects import Object
-from machinery.resources import CONFIG_MAPS, SECRETS, Resource
+from machinery.resources import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS, Resource
 
 RESOURCES: dict[Kind, Resource] = {"configmap": CONFIG_MAPS, "secret": SECRETS}
 # Written by the controllers into every namespace, and never changed while the cluster lives: the copy at hand will do.
@@ -38,6 +38,10 @@ class Sources:
 
     def services(self) -> list[Object]:
         return self._services.list()
+
+    def runtime_handler(self, name: str) -> str:
+        """The runtime that a RuntimeClass stands for; raises ApiError."""
+        return str(self._client.get(RUNTIME_CLASSES, name)["handler"])
 
     def lookup(self, kind: Kind, namespace: str, name: str) -> Object | None:
         if kind == "configmap" and name == ROOT_CA:

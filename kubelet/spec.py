@@ -17,7 +17,7 @@ from kubelet.security import security
 from machinery.objects import Object
 
 
-def sandbox_plan(pod: Object, attempt: int, image: str, dns: ClusterDns) -> SandboxPlan:
+def sandbox_plan(pod: Object, attempt: int, image: str, dns: ClusterDns, runtime: str = "") -> SandboxPlan:
     spec = pod["spec"]
     of_pod = spec.get("securityContext") or {}
     host_network = pods.is_host_network(pod)
@@ -25,13 +25,14 @@ def sandbox_plan(pod: Object, attempt: int, image: str, dns: ClusterDns) -> Sand
         name=labels.container_name(pod, labels.SANDBOX_NAME, attempt),
         image=image,
         hostname=names.kernel_hostname(pod, dns),
-        labels=labels.of_sandbox(pod, attempt),
+        labels=labels.of_sandbox(pod, attempt, runtime),
         ports=() if host_network else port_bindings(pod),
         sysctls={entry["name"]: entry["value"] for entry in of_pod.get("sysctls") or ()},
         host_network=host_network,
         host_pid=bool(spec.get("hostPID")),
         host_ipc=bool(spec.get("hostIPC")),
         share_pid=bool(spec.get("shareProcessNamespace")),
+        runtime=runtime,
     )
 
 
@@ -59,6 +60,7 @@ class Surroundings:
     environment: Mapping[str, str]
     mounts: tuple[Mount, ...]
     node_memory: int
+    runtime: str = ""
 
 
 def container_plan(pod: Object, spec: pods.Spec, around: Surroundings) -> ContainerPlan:
@@ -82,6 +84,7 @@ def container_plan(pod: Object, spec: pods.Spec, around: Surroundings) -> Contai
         host_pid=bool(pod_spec.get("hostPID")),
         host_ipc=bool(pod_spec.get("hostIPC")),
         share_pid=bool(pod_spec.get("shareProcessNamespace")),
+        runtime=around.runtime,
     )
 
 

@@ -23,6 +23,7 @@ def sandbox_config(plan: SandboxPlan, cluster: str) -> dict[str, Any]:
         # As upstream's: it runs one sleeping process of ours, and a seccomp filter costs a tenth of a second to load.
         "SecurityOpt": ["no-new-privileges", "seccomp=unconfined"],
         "CpuShares": 2,
+        **runtime_config(plan.runtime),
     }
     for port in plan.ports:
         binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
@@ -72,8 +73,14 @@ def host_config(plan: ContainerPlan) -> dict[str, Any]:
         **({"CpuPeriod": 100_000, "CpuQuota": limits.cpu_quota} if limits.cpu_quota else {}),
         **({"Memory": limits.memory, "MemorySwap": limits.memory} if limits.memory else {}),
         "OomScoreAdj": limits.oom_score_adj,
+        **runtime_config(plan.runtime),
         **security_config(plan.security),
     }
+
+
+def runtime_config(handler: str) -> dict[str, str]:
+    """Docker refuses a runtime that it does not know; by its own name it is meant itself, as dockershim had it."""
+    return {"Runtime": handler} if handler not in ("", "docker") else {}
 
 
 def security_config(security: Security) -> dict[str, Any]:

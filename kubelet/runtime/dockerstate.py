@@ -43,6 +43,7 @@ def container_of(found: dict[str, Any]) -> Container:
         ip=next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), ""),
         pid=int(state.get("Pid", 0)),
         sandbox_id=label.get(labels.SANDBOX_ID, ""),
+        runtime=label.get(labels.RUNTIME, ""),
         stop_signal=config.get("StopSignal") or "SIGTERM",
         grace=int(label.get(labels.GRACE, "30")),
     )
@@ -64,6 +65,7 @@ def container_of_row(row: dict[str, Any]) -> Container:
         image=row["Image"],
         image_id=row["ImageID"],
         sandbox_id=label.get(labels.SANDBOX_ID, ""),
+        runtime=label.get(labels.RUNTIME, ""),
         grace=int(label.get(labels.GRACE, "30")),
     )
 

@@ -31,6 +31,7 @@ class FakeRuntime:
         self.present: dict[str, Image] = {}
         self.calls: list[str] = []
         self.heeds = {"SIGTERM"}
+        self.handlers = {"", "runc"}
         self.away = False
         self.on_execute: Callable[[str, list[str]], ExecResult] = lambda id, command: ExecResult(0, "")
         self.on_pull: Callable[[str], None] = self._refuse_pull
@@ -80,6 +81,8 @@ class FakeRuntime:
 
     def _create(self, plan: ContainerPlan | SandboxPlan, *, sandbox: bool) -> str:
         self._check()
+        if plan.runtime not in self.handlers:
+            raise RuntimeFailure(f"Unknown runtime specified {plan.runtime}")
         with self._lock:
             number = next(self._numbers)
             container_id = f"id{number}"
@@ -99,6 +102,7 @@ class FakeRuntime:
                 image_id=f"sha256:{plan.image}",
                 ip=f"172.17.0.{number + 1}" if sandbox else "",
                 sandbox_id=label.get(labels.SANDBOX_ID, ""),
+                runtime=label.get(labels.RUNTIME, ""),
                 grace=int(label[labels.GRACE]),
             )
         return container_id

@@ -49,6 +49,7 @@ class Container:
     ip: str = ""  # of a sandbox with its own network
     pid: int = 0
     sandbox_id: str = ""
+    runtime: str = ""  # of a sandbox: the handler that its pod's RuntimeClass asked for
     stop_signal: str = "SIGTERM"
     grace: int = 30  # terminationGracePeriodSeconds at creation, for the day when the pod object is gone
 
@@ -93,6 +94,7 @@ class SandboxPlan:
     host_pid: bool = False
     host_ipc: bool = False
     share_pid: bool = False  # its PID 1 must then reap the orphans of the whole pod
+    runtime: str = ""  # the handler of the pod's RuntimeClass; the engine's default when empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ class ContainerPlan:
     host_pid: bool = False
     host_ipc: bool = False
     share_pid: bool = False
+    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pytest
 
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.volumes import mounting
-from machinery.resources import CONFIG_MAPS, PODS, SECRETS
+from machinery.resources import CONFIG_MAPS, PODS, RUNTIME_CLASSES, SECRETS
 
 pytestmark = pytest.mark.docker
 
@@ -486,3 +486,12 @@ def test_labels_as_dockershim_has_them(kubelet: Any, docker_runtime: DockerRunti
     assert labels["io.kubernetes.docker.type"] == "container"
     assert found["Name"] == f"/k8s_c_p_ns_{pod['metadata']['uid']}_0"
     json.dumps(labels)
+
+
+def test_runtime_classes(kubelet: Any, api: Any) -> None:
+    """Docker's own runtime by its name, and one that it does not have."""
+    for name, handler in (("known", "runc"), ("unknown", "kata-of-nobody")):
+        api.create(RUNTIME_CLASSES, {"metadata": {"name": name}, "handler": handler})
+        kubelet.run(name, runtimeClassName=name)
+    kubelet.wait_ready("known")
+    assert "kata-of-nobody" in kubelet.wait_event("FailedCreatePodSandBox")

@@ -13,7 +13,7 @@ from kubelet import labels
 from kubelet.runtime.fake import FakeRuntime
 from kubelet.runtime.protocol import Container, Image
 from machinery.errors import NotFound
-from machinery.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS
+from machinery.resources import CONFIG_MAPS, LEASES, NODES, PODS, RUNTIME_CLASSES, SECRETS
 
 
 def running(status: Any) -> bool:
@@ -263,3 +263,36 @@ def test_pod_host(fake_kubelet: Any, api: Any) -> None:
     with pytest.raises(NotFound):
         host.container_id("ns", "p", "c", previous=True)
     assert host.healthy() == ""
+
+
+# Runtime classes
+
+
+def runtime_class(handler: str) -> Any:
+    return {"metadata": {"name": "special"}, "handler": handler}
+
+
+def test_a_pod_runs_with_the_runtime_of_its_class(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any) -> None:
+    api.create(RUNTIME_CLASSES, runtime_class("runc"))
+    fake_kubelet.run(runtimeClassName="special")
+    fake_kubelet.wait_ready()
+    assert [plan.runtime for plan in fake_runtime.plans.values()] == ["runc", "runc"]
+
+
+def test_a_runtime_that_the_engine_does_not_know_is_refused(
+    fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any
+) -> None:
+    api.create(RUNTIME_CLASSES, runtime_class("other"))
+    fake_kubelet.run(runtimeClassName="special")
+    assert fake_kubelet.wait_event("FailedCreatePodSandBox") == (
+        "FailedCreatePodSandBox: Failed to create pod sandbox: Unknown runtime specified other"
+    )
+    fake_runtime.handlers.add("other")
+    fake_kubelet.wait_ready()
+
+
+def test_a_class_that_is_gone_is_told(fake_kubelet: Any, api: Any) -> None:
+    fake_kubelet.run(runtimeClassName="special")
+    assert fake_kubelet.wait_event("FailedCreatePodSandBox") == (
+        'FailedCreatePodSandBox: Failed to create pod sandbox: runtimeclasses.node.k8s.io "special" not found'
+    )
