@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from apiserver import connect
+from apiserver import admission, connect
 from apiserver.allocation import RANGES
 from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
 from apiserver.authorization.authorizer import Authorizer
@@ -84,6 +84,7 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     store = store or open_store(config)
     cache = WatchCache(store, [kind.prefix for kind in REGISTRY.stored()], Acknowledged())
     rest = Rest(store, cache)
+    rest.admission = admission.chain(config.disable_admission_plugins)
     read = Reading(store, cache, computed(config, store))
     tokens = tuple(_token_authenticators(config, rest.reader))
     handlers = {("serviceaccounts", "token"): _token_requests(config, read).serve, **connect.handlers(config)}

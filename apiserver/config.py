@@ -26,6 +26,7 @@ class Config:
     service_account_signing_key_file: Path | None = None
     service_account_issuer: str = "https://kubernetes.default.svc"
     api_audiences: tuple[str, ...] = ()
+    disable_admission_plugins: tuple[str, ...] = ()
     service_cluster_ip_range: str = "172.30.0.0/16"
     service_node_port_range: str = "30000-32767"
     kubelet_client_certificate: Path | None = None
@@ -76,6 +77,7 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     add("--service-account-signing-key-file", type=Path, help="the private key that they are signed with")
     add("--service-account-issuer", default=Config.service_account_issuer, help="the issuer named in them")
     add("--api-audiences", default="", help="comma-separated audiences of tokens for this server; the issuer if empty")
+    add("--disable-admission-plugins", default="", help="comma-separated; without ServiceAccount pods need none")
     add("--service-cluster-ip-range", default=Config.service_cluster_ip_range, help="where Services' VIPs are from")
     add(
         "--service-node-port-range", default=Config.service_node_port_range, help="first-last port of NodePort Services"
@@ -89,7 +91,15 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     given = vars(parser.parse_args(arguments))
     addresses = tuple(given.pop("bind_address") or Config.bind_addresses)
     audiences = tuple(name for name in given.pop("api_audiences").split(",") if name)
-    config = Config(bind_addresses=addresses, api_audiences=audiences, **given)
+    disabled = tuple(name for name in given.pop("disable_admission_plugins").split(",") if name)
+    config = Config(bind_addresses=addresses, api_audiences=audiences, disable_admission_plugins=disabled, **given)
+    if disabled:
+        from apiserver import admission  # only now: it loads every kind
+
+        try:
+            admission.chain(disabled)
+        except ValueError as error:
+            parser.error(str(error))
     if bool(config.tls_cert_file) != bool(config.tls_private_key_file):
         parser.error("--tls-cert-file and --tls-private-key-file belong together")
     if config.in_memory and config.workers != 1:

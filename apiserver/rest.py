@@ -81,6 +81,7 @@ class Rest:
         self.reader = CacheReader(cache)
         self._turns = Turns(self.reader)
         self.authorizer: Authorizer | None = None  # set when the server is assembled: it reads what is written here
+        self.admission = admission.CHAIN
 
     def create(
         self,
@@ -382,12 +383,12 @@ class Rest:
 
     def _admit(self, request: AdmissionRequest) -> None:
         request.authorizer = self.authorizer
-        for plugin in admission.CHAIN:
+        for plugin in self.admission:
             if plugin.handles(request):
                 plugin.admit(request)
 
     def _validate(self, request: AdmissionRequest) -> None:
-        for plugin in admission.CHAIN:
+        for plugin in self.admission:
             if plugin.handles(request):
                 plugin.validate(request)
 

@@ -49,9 +49,10 @@ NEED_NODES = (
     "-taint-eviction-controller",
     "-pod-garbage-collector-controller",
 )
+ACCOUNTS = "serviceaccount-controller"
 # What controllers give to every namespace: plural and name.
 GIVEN = {
-    "serviceaccount-controller": ("serviceaccounts", "default"),
+    ACCOUNTS: ("serviceaccounts", "default"),
     "root-ca-certificate-publisher-controller": ("configmaps", "kube-root-ca.crt"),
 }
 ADMINISTRATOR = ("admin", "system:masters")
@@ -139,6 +140,10 @@ class Standalone:
             self._ready(self._access._replace(first_objects=given))
 
     @cached_property
+    def _names(self) -> list[str]:
+        return selected(self._options.controllers)
+
+    @cached_property
     def _tokens(self) -> dict[str, str]:
         """User → bearer token, made once for a folder."""
         file = self._folder / "tokens.csv"
@@ -172,6 +177,8 @@ class Standalone:
             token_auth_file=self._folder / "tokens.csv",
             service_account_key_file=self._pki / "sa.pub",
             service_account_signing_key_file=self._pki / "sa.key",
+            # Who makes the service accounts that pods would have to have?
+            disable_admission_plugins=() if ACCOUNTS in self._names else ("ServiceAccount",),
             workers=1,
         )
 
@@ -188,7 +195,7 @@ class Standalone:
             cluster_signing_cert_file=authority,
             cluster_signing_key_file=str(self._pki / "ca.key"),
         )
-        return Manager(Context(client, Informers(client), options), selected(self._options.controllers))
+        return Manager(Context(client, Informers(client), options), self._names)
 
     @cached_property
     def _client(self) -> Client:

@@ -6,6 +6,7 @@ imported here.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import select
@@ -177,6 +178,24 @@ class KubeServer:
     def delete_namespace(self, name: str) -> None:
         """Begins to delete it: controllers and finalizers go on from there."""
         self.request("DELETE", f"/api/v1/namespaces/{name}")
+
+    def service_account_kubeconfig(self, namespace: str, name: str = "default", *, seconds: int = 3600) -> Path:
+        """A kubeconfig of a service account: to see whether its roles suffice for what a program does."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        token = self.request("POST", path, {"spec": {"expirationSeconds": seconds}})["status"]["token"]
+        authority = base64.b64encode(self.certificate_authority.read_bytes()).decode()
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": {"server": self.url, "certificate-authority-data": authority}}],
+            "users": [{"name": name, "user": {"token": token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": name, "namespace": namespace}}],
+            "current-context": "test",
+        }
+        file = self.folder / f"kubeconfig-{namespace}-{name}"
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as output:
+            json.dump(config, output, indent=1)  # which is YAML too
+        return file
 
     def apply(self, *manifests: Path | str | Object) -> list[Object]:
         """Creates or replaces objects: of YAML files, or given as dicts. Custom resources can be used from then on."""

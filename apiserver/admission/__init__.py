@@ -5,6 +5,8 @@ A plugin of your own is a subclass of ``plugin.Plugin`` and a place in ``CHAIN``
 them, and quotas are charged when nobody is left who could refuse.
 """
 
+from collections.abc import Iterable
+
 from apiserver.admission.certificates import CertificateApproval, CertificateSigning, CertificateSubjectRestriction
 from apiserver.admission.limitranger import LimitRanger
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
@@ -30,3 +32,11 @@ CHAIN: tuple[Plugin, ...] = (
     CertificateSubjectRestriction(),
     ResourceQuota(),
 )
+
+
+def chain(disabled: Iterable[str]) -> tuple[Plugin, ...]:
+    """The plugins but those that --disable-admission-plugins names; raises ValueError for one that there is not."""
+    if unknown := set(disabled) - {plugin.name for plugin in CHAIN}:
+        known = ", ".join(plugin.name for plugin in CHAIN)
+        raise ValueError(f"--disable-admission-plugins: unknown: {', '.join(sorted(unknown))}; there are {known}")
+    return tuple(plugin for plugin in CHAIN if plugin.name not in disabled)

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from mini_minishift.rest import ApiError
+from mini_minishift.rest import ApiError, Rest
 from mini_minishift.testing import KubeServer, ServerError
 
 Start = Callable[..., KubeServer]
@@ -106,6 +107,26 @@ def test_an_approved_certificate_request_is_signed(server: KubeServer) -> None:
     assert certificate.subject == subject
 
 
+def test_a_service_account_may_what_its_roles_say(server: KubeServer) -> None:
+    namespace = server.create_namespace()
+    maps = f"/api/v1/namespaces/{namespace}/configmaps"
+    config = yaml.safe_load(server.service_account_kubeconfig(namespace).read_text())
+    account = Rest(server.url, server.certificate_authority, config["users"][0]["user"]["token"])
+    with pytest.raises(ApiError, match=f'system:serviceaccount:{namespace}:default" cannot list resource "configmaps"'):
+        account.request("GET", maps)
+    roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]
+    server.request("POST", f"{roles}/roles", {"metadata": {"name": "reader"}, "rules": rules})
+    subject = {"kind": "ServiceAccount", "name": "default", "namespace": namespace}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
+    binding = {"metadata": {"name": "reader"}, "subjects": [subject], "roleRef": role}
+    server.request("POST", f"{roles}/rolebindings", binding)
+    assert [each["metadata"]["name"] for each in account.request("GET", maps)["items"]] == ["kube-root-ca.crt"]
+    with pytest.raises(ApiError, match="cannot create"):
+        account.request("POST", maps, {"metadata": {"name": "a"}})
+    account.close()
+
+
 def test_a_refusal_is_raised_with_its_status(server: KubeServer) -> None:
     with pytest.raises(ApiError, match='namespaces "none" not found') as caught:
         server.request("GET", "/api/v1/namespaces/none")
@@ -165,7 +186,10 @@ def test_memory_forgets_with_a_kill(start: Start) -> None:
 
 def test_no_controllers_and_some(start: Start) -> None:
     server = start(controllers="none")
-    assert server.request("GET", f"/api/v1/namespaces/{server.create_namespace()}/serviceaccounts")["items"] == []
+    namespace = server.create_namespace()
+    assert server.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts")["items"] == []
+    pod = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
+    assert "volumes" not in server.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod)["spec"]
     with pytest.raises(ServerError, match=r"no controller is called oracle; there are .*garbage-collector"):
         start(controllers="*,oracle")
 
