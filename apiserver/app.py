@@ -30,9 +30,9 @@ from machinery.errors import (
     InternalError,
     MethodNotAllowed,
     NotAcceptable,
-    NotFound,
     RequestEntityTooLarge,
     ServiceUnavailable,
+    no_such_resource,
 )
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class _Front:
         kind = REGISTRY.find(info.group, info.version, info.resource)
         # No way around: rights in a namespace must not open what belongs to the cluster.
         if not kind.namespaced and info.namespace and (kind.plural, info.name) != ("namespaces", info.namespace):
-            raise NotFound("the server could not find the requested resource")
+            raise no_such_resource()
         return Call(
             info.verb, kind, info.version, info.namespace if kind.namespaced else "", info.name, info.subresource,
             user, query, environ, self._server.rest, info.subpath, warnings, lambda: read_body(environ),
@@ -177,7 +177,7 @@ def _unexpected(error: Exception) -> Response:
     """What Flask itself refuses, before or beside the view."""
     code = getattr(error, "code", None)
     if code == HTTPStatus.NOT_FOUND:
-        return error_response(NotFound("the server could not find the requested resource"))
+        return error_response(no_such_resource())
     if code == HTTPStatus.METHOD_NOT_ALLOWED:
         return error_response(MethodNotAllowed("the server does not allow this method on the requested resource"))
     if isinstance(code, int):

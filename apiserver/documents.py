@@ -14,12 +14,10 @@ from apiserver.health import Health
 from apiserver.negotiation import AGGREGATED_DISCOVERY, Form
 from apiserver.registry import REGISTRY
 from apiserver.requestinfo import RequestInfo
-from machinery.errors import MethodNotAllowed, NotFound
+from machinery.errors import MethodNotAllowed, no_such_resource
 
 if TYPE_CHECKING:
     from apiserver.assembly import Server
-
-_UNKNOWN = "the server could not find the requested resource"
 
 
 class Documents:
@@ -49,7 +47,7 @@ class Documents:
             return lambda environ, query: _json(orjson.dumps({"paths": _paths()}))
         if root in ("api", "apis"):
             return lambda environ, query: self._discovery(root, parts, environ, query)
-        raise NotFound(_UNKNOWN)
+        raise no_such_resource()
 
     def _discovery(self, root: str, parts: list[str], environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
         transforms = negotiation.NONE if parts else AGGREGATED_DISCOVERY
@@ -70,7 +68,7 @@ class Documents:
         elif root == "apis" and len(parts) == 2:
             found = discovery.resource_list(kinds, *parts)
         if found is None:
-            raise NotFound(_UNKNOWN)
+            raise no_such_resource()
         return negotiation.encode(found, form)
 
 

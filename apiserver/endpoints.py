@@ -23,7 +23,7 @@ from apiserver.rest import Rest, object_key
 from apiserver.reviews import Review
 from apiserver.subresources import Subresource, find_subresource
 from apiserver.watching import WatchStream
-from machinery.errors import ApiError, BadRequest, MethodNotAllowed, NotFound, not_found
+from machinery.errors import ApiError, BadRequest, MethodNotAllowed, no_such_resource, not_found
 from machinery.objects import Object
 
 Handler = Callable[[Call], Response]
@@ -69,13 +69,13 @@ class Endpoints:
         if call.subresource:
             return self._serve_subresource(call)
         if kind.namespaced and not call.namespace and call.name and call.verb != "watch":
-            raise NotFound("the server could not find the requested resource")
+            raise no_such_resource()
         if call.verb not in kind.verbs or ((call.verb == "create") == bool(call.name) and call.verb in _BODIES):
             raise method_not_allowed(call)
         if kind.namespaced and not call.namespace and call.verb not in ("list", "watch"):
             raise method_not_allowed(call)
         if not kind.namespaced and call.namespace and kind.plural != "namespaces":
-            raise NotFound("the server could not find the requested resource")
+            raise no_such_resource()
         return self._verbs[call.verb](call)
 
     def _get(self, call: Call) -> Response:
@@ -186,7 +186,7 @@ class Endpoints:
     def _serve_subresource(self, call: Call) -> Response:
         row = find_subresource(call.kind, call.subresource)
         if row is None or not call.name:
-            raise NotFound("the server could not find the requested resource")
+            raise no_such_resource()
         if call.verb not in row.verbs:
             raise method_not_allowed(call)
         handler = self._handlers.get((call.kind.resource, call.subresource))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Response
 
 from apiserver.store.protocol import Unavailable
-from machinery.errors import NotFound
+from machinery.errors import no_such_resource
 
 if TYPE_CHECKING:
     from apiserver.assembly import Server
@@ -32,7 +32,7 @@ class Health:
         checks = self._checks[endpoint]
         if check:
             if check not in checks:
-                raise NotFound("the server could not find the requested resource")
+                raise no_such_resource()
             checks = {check: checks[check]}
         excluded = query.get("exclude", "")
         results = {name: run() for name, run in checks.items() if name != excluded}

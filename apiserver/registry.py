@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from apiserver.kind import Kind
 from apiserver.kinds import ROWS
-from machinery.errors import NotFound
+from machinery.errors import no_such_resource
 
 
 class Registry:
@@ -24,7 +24,7 @@ class Registry:
         """The row served at this path; raises NotFound with upstream's message for an unknown path."""
         row = self._by_path.get((group, version, plural))
         if row is None:
-            raise NotFound("the server could not find the requested resource")
+            raise no_such_resource()
         return row
 
     def by_kind(self, group: str, kind: str) -> Kind | None:

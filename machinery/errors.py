@@ -299,6 +299,11 @@ def _subject(resource: str, name: str) -> _Subject:
     return _Subject(name, group, kind)
 
 
+def no_such_resource() -> NotFound:
+    """A path that is not served. Its details are empty, and yet there: some clients look into them unasked."""
+    return NotFound("the server could not find the requested resource", details={})
+
+
 def not_found(resource: str, name: str) -> NotFound:
     """``pods "x" not found``."""
     return NotFound(f"{resource} {quote(name)} not found", details=_subject(resource, name).details())

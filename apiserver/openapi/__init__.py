@@ -22,7 +22,7 @@ import orjson
 from apiserver.kind import Kind
 from apiserver.negotiation import JSON, negotiate, not_acceptable
 from apiserver.openapi.definitions import group_versions
-from machinery.errors import NotFound
+from machinery.errors import no_such_resource
 
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 # How clients have asked for it, the first since long ago.
@@ -54,7 +54,7 @@ def answer(registry: Rows, path: str, accept: str) -> tuple[str, Document]:
         # The older name is no media type that a parser would take, so the answer always has the newer.
         return (JSON, v2(registry)) if media_type == JSON else (V2_PROTOBUF, v2_protobuf(registry))
     if not path.startswith("/openapi/v3"):
-        raise NotFound("the server could not find the requested resource")
+        raise no_such_resource()
     if not _takes_json(accept):
         raise not_acceptable((JSON,))
     name = path.removeprefix("/openapi/v3").strip("/")
@@ -115,5 +115,5 @@ def _v3(kinds: tuple[Kind, ...], name: str) -> Document:
 
     group_version = group_versions(kinds).get(name)
     if group_version is None:
-        raise NotFound("the server could not find the requested resource")
+        raise no_such_resource()
     return _document(orjson.dumps(document(kinds, *group_version)))

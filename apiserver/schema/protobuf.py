@@ -22,10 +22,12 @@ _MAGIC = b"k8s\0"
 
 _CORE, _META = "io.k8s.api.core.v1", "io.k8s.apimachinery.pkg.apis.meta.v1"
 _KINDS = {
+    "CertificateSigningRequest": "io.k8s.api.certificates.v1",
     "ConfigMap": _CORE,
     "DeleteOptions": _META,
     "Eviction": "io.k8s.api.policy.v1",
     "Namespace": _CORE,
+    "PriorityClass": "io.k8s.api.scheduling.v1",
     "Secret": _CORE,
     "SelfSubjectReview": "io.k8s.api.authentication.v1",
     "Service": _CORE,
@@ -37,6 +39,12 @@ _KINDS = {
 # false mean something; others are always sent, and zero means that they are not set.
 _FIELDS = {
     "v1.BoundObjectReference": "kind 1, apiVersion 2, name 3, uid 4",
+    "v1.CertificateSigningRequest": "metadata 1, spec 2, status 3",
+    "v1.CertificateSigningRequestCondition": "type 1, reason 2, message 3, lastUpdateTime 4, lastTransitionTime 5, "
+    "status 6",
+    "v1.CertificateSigningRequestSpec": "request 1, username 2, uid 3, groups 4, usages 5, signerName 7, "
+    "expirationSeconds* 8",
+    "v1.CertificateSigningRequestStatus": "conditions 1, certificate 2",
     "v1.ClientIPConfig": "timeoutSeconds* 1",
     "v1.ConfigMap": "metadata 1, data 2, binaryData 3, immutable* 4",
     "v1.DeleteOptions": "gracePeriodSeconds* 1, preconditions 2, orphanDependents* 3, propagationPolicy 4, dryRun 5",
@@ -50,6 +58,7 @@ _FIELDS = {
     "v1.ObjectReference": "kind 1, namespace 2, name 3, uid 4, apiVersion 5, resourceVersion 6, fieldPath 7",
     "v1.OwnerReference": "kind 1, name 3, uid 4, apiVersion 5, controller* 6, blockOwnerDeletion* 7",
     "v1.Preconditions": "uid 1, resourceVersion 2",
+    "v1.PriorityClass": "metadata 1, value 2, globalDefault 3, description 4, preemptionPolicy* 5",
     "v1.Secret": "metadata 1, data 2, type 3, stringData 4, immutable* 5",
     "v1.SelfSubjectReview": "metadata 1",
     "v1.Service": "metadata 1, spec 2",
