@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +44,7 @@ class Documents:
         if path == "/version":
             return lambda environ, query: _json(orjson.dumps(discovery.VERSION))
         if root == "openapi":
-            return lambda environ, query: _openapi(path, environ)
+            return lambda environ, query: _openapi(path, environ, query)
         if path == "/":
             return lambda environ, query: _json(orjson.dumps({"paths": _paths()}))
         if root in ("api", "apis"):
@@ -52,7 +54,11 @@ class Documents:
     def _discovery(self, root: str, parts: list[str], environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
         transforms = negotiation.NONE if parts else AGGREGATED_DISCOVERY
         form = negotiation.form_of(environ, query, transforms)
-        return Response(self._document(root, tuple(parts), form), 200, content_type=form.content_type)
+        body = self._document(root, tuple(parts), form)
+        if form.transform is None:
+            return Response(body, 200, {"Content-Type": form.content_type, "Vary": "Accept"})
+        etag = hashlib.sha256(body).hexdigest().upper()
+        return _conditional(environ, body, form.content_type, etag, "public")
 
     @lru_cache(maxsize=256)  # noqa: B019 - one instance a process
     def _document(self, root: str, parts: tuple[str, ...], form: Form) -> bytes:
@@ -72,15 +78,29 @@ class Documents:
         return negotiation.encode(found, form)
 
 
-def _openapi(path: str, environ: Mapping[str, Any]) -> Response:
+def _openapi(path: str, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
+    """A document; one that is asked for by its hash may be kept for ever, and an outdated hash leads to the new one."""
     from apiserver import openapi  # large, and asked for by people's clients only
 
     content_type, document = openapi.answer(REGISTRY, path, environ.get("HTTP_ACCEPT", ""))
-    etag = f'"{document.etag}"'
-    headers = {"Content-Type": content_type, "ETag": etag, "Vary": "Accept"}
-    if environ.get("HTTP_IF_NONE_MATCH") == etag:
-        return Response(status=304, headers=headers)
-    return Response(document.body, 200, headers)
+    wanted = query.get("hash") if path.startswith("/openapi/v3/") else None
+    if wanted and wanted != document.etag:
+        return Response(status=301, headers={"Location": f"{path}?hash={document.etag}"})
+    answer = _conditional(environ, document.body, content_type, document.etag, "public, immutable" if wanted else "")
+    if wanted:
+        answer.expires = datetime.now(UTC) + timedelta(days=365)
+    return answer
+
+
+def _conditional(environ: Mapping[str, Any], body: bytes, content_type: str, etag: str, cache_control: str) -> Response:
+    """The body, or 304 for a client that has it."""
+    answer = Response(body, 200, {"Content-Type": content_type, "Vary": "Accept"})
+    answer.set_etag(etag)
+    if cache_control:
+        answer.headers["Cache-Control"] = cache_control
+    answer.make_conditional(dict(environ))
+    answer.headers.pop("Date", None)  # the server itself writes one
+    return answer
 
 
 def _paths() -> list[str]:

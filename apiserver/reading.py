@@ -84,9 +84,9 @@ class ListResult(NamedTuple):
 
 def fields_of(kind: Kind, obj: Object) -> dict[str, str]:
     """What field selectors may ask for."""
-    metadata = obj.get("metadata") or {}
-    fields = {"metadata.name": metadata.get("name", ""), **kind.strategy.fields(obj)}
-    if kind.namespaced:
+    metadata, own = obj.get("metadata") or {}, kind.strategy.fields(obj)
+    fields = {"metadata.name": metadata.get("name", ""), **own}
+    if kind.namespaced or not own:  # a cluster's kind without fields of its own takes the name, and has no value
         fields["metadata.namespace"] = metadata.get("namespace", "")
     return fields
 

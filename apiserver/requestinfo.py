@@ -63,8 +63,8 @@ def parse_request(method: str, path: str, *, watch: bool = False, field_selector
     if subresource == "proxy" and path.endswith("/") and subpath != "" and not subpath.endswith("/"):
         subpath += "/"
     if not name and verb == "get":
-        verb = "watch" if watch else "list"
-    elif old_watch and verb == "get" and not subresource:
+        verb = "watch" if watch and method != "HEAD" else "list"  # whose answer would have no end and no content
+    elif old_watch and method == "GET" and not subresource:
         verb = "watch"
     elif not name and verb == "delete":
         verb = "deletecollection"

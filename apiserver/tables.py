@@ -81,11 +81,12 @@ def _definition(column: Column) -> Object:
 
 
 def _row(columns: Sequence[Column], obj: Object, version: str, include_object: str) -> Object:
-    row: Object = {"cells": [column.value(obj) for column in columns]}
-    if include_object == "Object":
-        row["object"] = obj
-    elif include_object != "None":
-        row["object"] = partial_metadata(obj, version)
+    # A bookmark is the kind's object with nothing but a revision, about which columns have nothing to say.
+    is_bookmark = "name" not in obj["metadata"]
+    row: Object = {"cells": ["" if is_bookmark else column.value(obj) for column in columns]}
+    row["object"] = None
+    if include_object != "None":
+        row["object"] = obj if include_object == "Object" else partial_metadata(obj, version)
     return row
 
 

@@ -69,9 +69,7 @@ class NamespaceStrategy(StatusStrategy):
         return not (obj.get("spec") or {}).get("finalizers")
 
     def fields(self, obj: Object) -> Mapping[str, str]:
-        status = obj.get("status") or {}
-        # upstream serves both spellings
-        return {"status.phase": status.get("phase", ""), "name": (obj.get("metadata") or {}).get("name", "")}
+        return {"status.phase": (obj.get("status") or {}).get("phase", "")}
 
 
 def validate_finalizers(path: str, obj: Object) -> checks.Errors:

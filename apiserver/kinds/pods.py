@@ -71,12 +71,14 @@ class PodStrategy(StatusStrategy):
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
         return {
             "spec.nodeName": spec.get("nodeName", ""),
+            "spec.host": spec.get("nodeName", ""),  # as clients said before v1
             "spec.restartPolicy": spec.get("restartPolicy", ""),
             "spec.schedulerName": spec.get("schedulerName", ""),
             "spec.serviceAccountName": spec.get("serviceAccountName", ""),
             "spec.hostNetwork": str(bool(spec.get("hostNetwork"))).lower(),
             "status.phase": status.get("phase", ""),
             "status.podIP": status.get("podIP", ""),
+            "status.podIPs": "",  # upstream takes the name and has no value for it
             "status.nominatedNodeName": status.get("nominatedNodeName", ""),
         }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from apiserver.kind import Kind
 from apiserver.kinds import checks
 from apiserver.kinds.cells import NONE
@@ -14,6 +16,9 @@ from machinery.selectors import from_label_selector
 
 class ReplicaSetStrategy(ReplicationControllerStrategy):
     orphan_by_default = False
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {}
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})

@@ -66,6 +66,7 @@ def test_the_watch_flag(path: str, verb: str) -> None:
     [
         ("GET", "/api/v1/watch/namespaces/o/pods/p", "watch"),
         ("GET", "/api/v1/watch/pods", "watch"),
+        ("HEAD", "/api/v1/watch/pods", "list"),
         ("POST", "/api/v1/watch/pods", "post"),
         ("OPTIONS", "/api/v1/pods", "options"),
         ("OPTIONS", "/api/v1/namespaces/o/pods/p/proxy/x", "get"),

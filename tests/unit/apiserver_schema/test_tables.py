@@ -74,7 +74,7 @@ def test_a_row_of_the_registry_may_bring_name_and_age_itself() -> None:
 
 def test_what_a_row_carries(pods: Kind) -> None:
     assert tables.render(pods, [POD], {}, "v1beta1", "Object")["rows"][0]["object"] is POD
-    assert "object" not in tables.render(pods, [POD], {}, "v1", "None")["rows"][0]
+    assert tables.render(pods, [POD], {}, "v1", "None")["rows"][0]["object"] is None
     partial = tables.render(pods, [POD], {}, "v1beta1")["rows"][0]["object"]
     assert partial["apiVersion"] == "meta.k8s.io/v1beta1"
 

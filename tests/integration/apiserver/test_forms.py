@@ -1,0 +1,89 @@
+"""Every kind in every form: as objects, as rows for people, as metadata alone; one, many and watched."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from apiserver.kind import Kind
+from apiserver.registry import REGISTRY
+
+pytestmark = [pytest.mark.etcd, pytest.mark.parametrize("api", ["memory"], indirect=True)]
+STORED = [kind for kind in REGISTRY.stored() if "watch" in kind.verbs]
+
+
+def accept(kind: str, version: str = "v1", rest: str = "") -> dict[str, str]:
+    return {"Accept": f"application/json;as={kind};g=meta.k8s.io;v={version}{rest}"}
+
+
+def path(kind: Kind, version: str = "", namespace: str = "default") -> str:
+    root = f"/apis/{kind.group}/{version or kind.version}" if kind.group else f"/api/{version or kind.version}"
+    return f"{root}/namespaces/{namespace}/{kind.plural}" if kind.namespaced else f"{root}/{kind.plural}"
+
+
+@pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_lists(api: Any, kind: Kind, version: str) -> None:
+    plain = api("GET", path(kind)).json
+    assert plain["kind"] == f"{kind.kind}List"
+    names = [item["metadata"]["name"] for item in plain["items"]]
+    table = api("GET", path(kind), headers=accept("Table", version)).json
+    assert (table["kind"], table["apiVersion"]) == ("Table", f"meta.k8s.io/{version}")
+    assert [row["object"]["metadata"]["name"] for row in table["rows"]] == names
+    assert all(len(row["cells"]) == len(table["columnDefinitions"]) for row in table["rows"])
+    assert table["columnDefinitions"][0]["format"] == "name" or kind.plural == "events"
+    partial = api("GET", path(kind), headers=accept("PartialObjectMetadataList", version)).json
+    assert [item["metadata"]["name"] for item in partial["items"]] == names
+    assert all(set(item) == {"kind", "apiVersion", "metadata"} for item in partial["items"])
+    in_yaml = api("GET", path(kind), headers={"Accept": "application/yaml"})
+    assert yaml.safe_load(in_yaml.body)["kind"] == f"{kind.kind}List"
+
+
+@pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
+@pytest.mark.parametrize("form", ["", "Table", "PartialObjectMetadata"])
+def test_watches(api: Any, kind: Kind, form: str) -> None:
+    """A bookmark has no spec and no status: each kind's columns must live with that."""
+    query = "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1&timeoutSeconds=-1"
+    headers = accept(form) if form else {}
+    answer = api("GET", path(kind) + query, headers=headers)
+    assert (answer.code, answer.headers["Content-Type"]) == (200, "application/json")
+    events = [json.loads(line) for line in answer.body.splitlines()]
+    assert [event["type"] for event in events][-1] == "BOOKMARK"
+    bookmark = events[-1]["object"]
+    shown = bookmark["rows"][0]["object"] if form == "Table" else bookmark
+    assert bookmark["kind"] == (form or kind.kind)
+    assert shown["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+
+
+@pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
+def test_a_form_for_one_is_none_for_many(api: Any, kind: Kind) -> None:
+    answer = api("GET", path(kind), headers=accept("PartialObjectMetadata"))
+    assert answer.code == 406
+    assert answer.json["message"] == (
+        f"you requested PartialObjectMetadata, but the requested object is a list ({kind.go_type}List)"
+    )
+
+
+def test_rows_with_all_of_the_object_and_with_none(api: Any, namespace: str) -> None:
+    api("POST", f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": {"name": "a"}, "data": {"k": "v"}})
+    target = f"/api/v1/namespaces/{namespace}/configmaps/a"
+    [row] = api("GET", f"{target}?includeObject=Object", headers=accept("Table")).json["rows"]
+    assert row["object"]["data"] == {"k": "v"}
+    [row] = api("GET", f"{target}?includeObject=None", headers=accept("Table")).json["rows"]
+    assert row["object"] is None
+    assert api("GET", f"{target}?includeObject=All", headers=accept("Table")).code == 400
+
+
+@pytest.mark.parametrize("form", ["text/html", "application/vnd.kubernetes.protobuf", "application/json;as=Tablet;g=x"])
+def test_other_forms_are_not_to_be_had(api: Any, form: str) -> None:
+    answer = api("GET", "/api/v1/namespaces", headers={"Accept": form})
+    assert (answer.code, answer.json["reason"]) == (406, "NotAcceptable")
+
+
+def test_people_get_lines_that_they_can_read(api: Any) -> None:
+    answer = api("GET", "/api/v1/namespaces/default", headers={"User-Agent": "curl/8.1"})
+    assert answer.body.startswith(b'{\n  "kind": "Namespace"')
+    assert api("GET", "/api/v1/namespaces/none?pretty=true").body.startswith(b'{\n  "kind": "Status"')
