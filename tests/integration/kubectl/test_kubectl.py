@@ -126,6 +126,7 @@ def test_create_commands(kubectl: Kubectl) -> None:
     kubectl("create", "configmap", "made", "--from-literal=a=b")
     kubectl("create", "secret", "generic", "made", "--from-literal=a=b")
     kubectl("create", "serviceaccount", "made")
+    kubectl("create", "quota", "made", "--hard=pods=1", "--scopes=BestEffort")
     kubectl("create", "service", "clusterip", "made", "--tcp=80:http", "--tcp=81:8081")
     assert kubectl.json("get", "configmap", "made")["data"] == {"a": "b"}
     assert kubectl.json("get", "secret", "made")["data"] == {"a": "Yg=="}

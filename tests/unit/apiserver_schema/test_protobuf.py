@@ -67,6 +67,24 @@ def test_bytes_and_times(secrets: Kind) -> None:
     assert obj["data"] == {"k": "AP8="}
 
 
+def test_create_quota_as_kubectl_sends_it() -> None:
+    """kubectl 1.32 -n q2 create quota q --hard=cpu=1"""
+    body = bytes.fromhex(
+        "6b3873000a130a02763112"
+        "0d5265736f7572636551756f746112250a130a0171"
+        "12001a0271322200"
+        "2a00320038004200"
+        "120c0a0a0a0363707512030a01311a002200"
+    )
+    obj = protobuf.parse(body)
+    assert obj == {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "q", "namespace": "q2"},
+        "spec": {"hard": {"cpu": "1"}},
+    }
+
+
 def test_deletion_at_once() -> None:
     body = envelope("DeleteOptions", field(1, 0) + field(2, field(1, "uid")) + field(3, 1) + field(5, "All"), "apps/v1")
     assert protobuf.parse(body) == {
