@@ -1,6 +1,6 @@
 """Leases: who leads and when it last said so; nodes renew one as their heartbeat.
 
-Upstream: pkg/registry/coordination/lease.
+Upstream: pkg/registry/coordination/lease. Fields of coordinated leader election, which is off in v1.32, are dropped.
 """
 
 from __future__ import annotations
@@ -11,10 +11,19 @@ from apiserver.kinds.cells import AGE, NAME
 from machinery.errors import FieldError
 from machinery.objects import Object
 
+ELECTION_FIELDS = ("strategy", "preferredHolder")
+
 
 class LeaseStrategy(Strategy):
     create_on_update = True
     unconditional_update = False
+
+    def prepare_create(self, obj: Object) -> None:
+        for field in ELECTION_FIELDS:
+            (obj.get("spec") or {}).pop(field, None)
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        self.prepare_create(new)
 
     def validate(self, obj: Object) -> list[FieldError]:
         return list(_validate(obj.get("spec") or {}))
