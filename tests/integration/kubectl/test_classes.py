@@ -161,3 +161,20 @@ def test_ephemeral_containers_are_refused_in_words(kubectl: Kubectl, is_new: boo
     if is_new:  # the older one has the command in its alpha
         kubectl("run", "plain", "--image=x")
         assert "ephemeral containers are disabled for this cluster" in kubectl.fails("debug", "plain", "--image=y")
+
+
+def test_roles_are_made(kubectl: Kubectl) -> None:
+    kubectl("create", "role", "reader", "--verb=get,list", "--resource=pods,replicasets.apps", "--resource-name=web")
+    kubectl(
+        "create", "rolebinding", "readers", "--role=reader", "--user=ana", f"--serviceaccount={kubectl.namespace}:x"
+    )
+    assert kubectl.json("get", "role", "reader")["rules"] == [
+        {"verbs": ["get", "list"], "apiGroups": [group], "resources": [resource], "resourceNames": ["web"]}
+        for group, resource in (("", "pods"), ("apps", "replicasets"))
+    ]
+    binding = kubectl.json("get", "rolebinding", "readers")
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
+    assert [(subject["kind"], subject["name"]) for subject in binding["subjects"]] == [
+        ("User", "ana"),
+        ("ServiceAccount", "x"),
+    ]
