@@ -1,0 +1,80 @@
+"""What every Prometheus client library tells of its process: processor time, memory, open files, start.
+
+A component of several processes is told of as one: those of its first process and of that one's children, added up.
+Their memory is the proportional one, in which pages that they share are counted once.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from machinery.metrics import Metrics, Sample
+
+_TICK = os.sysconf("SC_CLK_TCK")
+# Fields of /proc/PID/stat behind the command's name.
+_CPU, _CHILDREN_CPU, _START, _VIRTUAL = slice(11, 13), slice(13, 15), 19, 20
+
+
+def add_process_metrics(metrics: Metrics, first: int | None = None) -> None:
+    """Shows them; with ``first`` for a process and its children, those that have ended included, else for this one."""
+    root = first or os.getpid()
+
+    def family() -> Iterable[int]:
+        return [root] if first is None else [root, *_children(root)]
+
+    def cpu() -> float:
+        ticks = sum(int(number) for pid in family() for number in _stat(pid)[_CPU])
+        if first is not None:
+            ticks += sum(map(int, _stat(root)[_CHILDREN_CPU]))
+        return ticks / _TICK
+
+    def one(name: str, type: str, help: str, value: Callable[[], float]) -> None:
+        metrics.read(name, type, help, (), lambda: [Sample((), value())])
+
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    started = boot + int(_stat(root)[_START]) / _TICK
+    one("process_cpu_seconds_total", "counter", "Processor time, of the user and of the system.", cpu)
+    one("process_resident_memory_bytes", "gauge", "Memory.", lambda: sum(map(_memory, family())))
+    one("process_virtual_memory_bytes", "gauge", "Address space.", lambda: sum(_virtual(family())))
+    one("process_open_fds", "gauge", "Open files and sockets.", lambda: sum(map(_open_files, family())))
+    one("process_max_fds", "gauge", "How many each process may open.", lambda: _most_files())
+    one("process_start_time_seconds", "gauge", "When it started, in seconds since 1970.", lambda: started)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields behind the command's name; zeros for a process that has just gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ["0"] * 50
+
+
+def _memory(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def _virtual(pids: Iterable[int]) -> Iterator[int]:
+    return (int(_stat(pid)[_VIRTUAL]) for pid in pids)
+
+
+def _open_files(pid: int) -> int:
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _most_files() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
