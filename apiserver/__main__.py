@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from apiserver.config import parse_config
+from apiserver.config import DEBUG, parse_config
 from machinery.component import setup_logging
 
 
 def main() -> None:
     """Parses the flags and serves until told to stop."""
     config = parse_config()
-    setup_logging(config.verbose)
+    setup_logging(config.verbosity >= DEBUG)
     from apiserver.server import serve  # after --help and mistakes have been answered, quickly
 
     serve(config)

@@ -20,6 +20,7 @@ from apiserver.authorization.attributes import attributes_of
 from apiserver.authorization.impersonation import impersonated
 from apiserver.documents import Documents
 from apiserver.negotiation import Form, encode, form_of
+from apiserver.record import Record, spent
 from apiserver.registry import REGISTRY
 from apiserver.request import Call, User
 from apiserver.requestinfo import RequestInfo, parse_request
@@ -80,7 +81,7 @@ class _Front:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._documents = Documents(server)
+        self._documents = Documents(server, read_body)
 
     def answer(self, path: str = "") -> Response:
         """The view of every route."""
@@ -88,31 +89,32 @@ class _Front:
 
     def answer_to(self, environ: dict[str, Any]) -> Response:
         """Never raises."""
-        started = time.perf_counter()
+        record = Record(environ)
         warnings: list[str] = []
         try:
-            response = self._serve(environ, warnings)
+            response = self._serve(environ, warnings, record)
         except Exception as error:
             response = error_response(error, _error_form(environ))
         for text in dict.fromkeys(warnings):
             response.headers.add("Warning", f'299 - "{_quoted(text)}"')
-        if log.isEnabledFor(logging.DEBUG):
-            duration = (time.perf_counter() - started) * 1000
-            where = environ.get("RAW_URI") or environ["PATH_INFO"]
-            log.debug("%s %s %s %.1f ms", environ["REQUEST_METHOD"], where, response.status_code, duration)
+        record.answered(response)
         return response
 
-    def _serve(self, environ: dict[str, Any], warnings: list[str]) -> Response:
+    def _serve(self, environ: dict[str, Any], warnings: list[str], record: Record) -> Response:
         query = parameters.parse(environ["QUERY_STRING"])
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
         watch, fields = parameters.flag(query, "watch"), query.get("fieldSelector", "")
-        info = parse_request(environ["REQUEST_METHOD"], path, watch=watch, field_selector=fields)
+        info = record.info = parse_request(environ["REQUEST_METHOD"], path, watch=watch, field_selector=fields)
         server = self._server
-        user = impersonated(server.authenticator.authenticate(environ), environ, server.authorizer)
+        user = record.user = impersonated(server.authenticator.authenticate(environ), environ, server.authorizer)
         server.authorizer.require(attributes_of(user, info))
         if not info.is_resource:
+            record.allowed()
             return self._documents.answer(info, environ, query)
-        return self._server.endpoints.serve(self._call(info, user, query, environ, warnings))
+        call = self._call(info, user, query, environ, warnings)
+        record.kind = call.kind
+        record.allowed()
+        return self._server.endpoints.serve(call)
 
     def _call(
         self, info: RequestInfo, user: User, query: Mapping[str, str], environ: dict[str, Any], warnings: list[str]
@@ -135,10 +137,13 @@ def read_body(environ: Mapping[str, Any]) -> bytes:
         raise too_large
     if not length and "HTTP_TRANSFER_ENCODING" not in environ:
         return b""
+    since = time.perf_counter()
     try:
         body: bytes = environ["wsgi.input"].read(int(length) if length else BODY_LIMIT + 1)
     except (OSError, ParseException) as error:
         raise BadRequest(f"the request's body could not be read: {error}") from None
+    finally:
+        spent("body", since)
     if len(body) > BODY_LIMIT:
         raise too_large
     if length and len(body) < int(length):

@@ -15,6 +15,7 @@ import logging
 import os
 import select
 import threading
+import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable
 from operator import attrgetter
@@ -22,7 +23,10 @@ from typing import Any
 
 import orjson
 
+from apiserver import metrics
 from apiserver.freshness import Acknowledged
+from apiserver.record import spent
+from apiserver.store.measure import resource_of
 from apiserver.store.protocol import Batch, Compacted, Event, Store, Unavailable
 from machinery.errors import Gone, Timeout
 from machinery.objects import Object
@@ -117,6 +121,7 @@ class Watcher:
                 self._woken = False
             start = self._position - kind.base
             if start < 0:
+                metrics.TERMINATED_WATCHES.add(kind.labels)
                 raise Gone(f"too old resource version: {self._after} ({kind.oldest})")
             found = kind.log[start:]
             self._position = kind.base + len(kind.log)
@@ -124,6 +129,8 @@ class Watcher:
         prefix, after = self.prefix, self._after
         changes = [change for change in found if change.revision > after and change.item.key.startswith(prefix)]
         self._after = max(after, revision)
+        if changes:
+            metrics.CACHE_DISPATCHED.add(kind.labels, len(changes))
         return changes, revision
 
     def wait(self, timeout: float, socket: int = -1) -> bool:
@@ -152,7 +159,8 @@ class Watcher:
 class _KindCache:
     """The objects of one kind in the order of their keys, and the log of their changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str) -> None:
+        self.labels = (resource_of(prefix),)  # in metrics
         self.items: dict[str, Item] = {}
         self.keys: list[str] = []
         self.log: list[Change] = []
@@ -219,7 +227,7 @@ class WatchCache:
         self._store = store
         self._acknowledged = acknowledged
         self._listeners: list[Callable[[str], None]] = []
-        self._kinds = {prefix: _KindCache() for prefix in prefixes}
+        self._kinds = {prefix: _KindCache(prefix) for prefix in prefixes}
         self._loaded = 0  # the revision of the last full list; while _fed is below it the feed delivers history
         self._history_from = 0
         self._fed = 0
@@ -258,8 +266,11 @@ class WatchCache:
 
     def wait_for(self, revision: int) -> None:
         """Waits until the cache is at ``revision``; raises upstream's Timeout when it does not come."""
+        since = time.perf_counter()
         with self._moved:
             reached = self._moved.wait_for(lambda: self.revision >= revision, CATCH_UP)
+            metrics.CACHE_WAITS.observe(time.perf_counter() - since)
+            spent("cache", since)
             if not reached:
                 raise too_large(revision, self.revision)
 
@@ -285,6 +296,10 @@ class WatchCache:
                     end = bisect_left(kind.keys, below[:-1] + chr(ord(below[-1]) + 1))
             keys = kind.keys[begin : min(end, begin + limit) if limit else end]
             return [kind.items[key] for key in keys], self.revision, end - begin
+
+    def count(self, prefix: str) -> int:
+        """How many objects of the kind there are."""
+        return len(self._kinds[prefix].items)
 
     def changed(self, prefix: str) -> int:
         """The revision of the kind's last change."""
@@ -347,7 +362,8 @@ class WatchCache:
                     watcher.wake()
             self.revision = self._loaded = page.revision
             self._fed = self._history_from = max(page.revision - HISTORY, 1)
-            self._moved.notify_all()
+            metrics.CACHE_LOADS.add()
+            self._has_moved()
 
     def _apply(self, batch: Batch) -> None:
         with self._moved:
@@ -358,7 +374,9 @@ class WatchCache:
                 if event.revision > self._loaded:
                     # Whoever sees this event here may ask another worker next.
                     self._acknowledged.raise_to(prefix, event.revision)
-                    self._kinds[prefix].apply(event)
+                    kind = self._kinds[prefix]
+                    kind.apply(event)
+                    metrics.CACHE_RECEIVED.add(kind.labels)
                     for listener in self._listeners:
                         listener(event.key)
                 else:
@@ -370,7 +388,13 @@ class WatchCache:
             self._fed = batch.revision
             if batch.revision > self.revision:
                 self.revision = batch.revision
-                self._moved.notify_all()
+                self._has_moved()
+
+    def _has_moved(self) -> None:
+        """Tells those who wait, and the metrics."""
+        metrics.CACHE_REVISION.set(self.revision)
+        metrics.CACHE_NEWEST.set(self.revision)
+        self._moved.notify_all()
 
     def _prefix_of(self, key: str) -> str:
         parts = key.split("/", 4)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 # --etcd-servers=memory, or memory:FILE.
 MEMORY = "memory"
+DEBUG = 4  # the verbosity from which every decision is logged
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Config:
     kubelet_certificate_authority: Path | None = None
     controllers_healthz: str = "http://127.0.0.1:10257/healthz"
     workers: int = 2
-    verbose: bool = False
+    verbosity: int = 0
 
     @property
     def in_memory(self) -> bool:
@@ -87,7 +88,18 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     add("--kubelet-certificate-authority", type=Path, help="who signs kubelets' serving certificates")
     add("--controllers-healthz", default=Config.controllers_healthz, help="where componentstatuses ask for them")
     add("--workers", type=int, default=2, help="processes; --etcd-servers=memory allows one")
-    add("-v", "--verbose", action="store_true", help="log every request")
+    add(
+        "-v",
+        "--v",
+        "--verbose",
+        dest="verbosity",
+        metavar="LEVEL",
+        type=int,
+        nargs="?",
+        const=DEBUG,
+        default=0,
+        help="how much is logged: 0 slow requests, 2 also those that write, 3 all, 4 every decision",
+    )
     given = vars(parser.parse_args(arguments))
     addresses = tuple(given.pop("bind_address") or Config.bind_addresses)
     audiences = tuple(name for name in given.pop("api_audiences").split(",") if name)

@@ -1,4 +1,4 @@
-"""What is not about resources: discovery, OpenAPI, version and health, most of it made once and kept as bytes."""
+"""What is not about resources: discovery, OpenAPI, version, health, metrics; most of it made once and kept as bytes."""
 
 from __future__ import annotations
 
@@ -11,28 +11,33 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from flask import Response
 
-from apiserver import discovery, negotiation
+from apiserver import discovery, negotiation, scrape
 from apiserver.health import Health
 from apiserver.negotiation import AGGREGATED_DISCOVERY, Form
+from apiserver.record import set_verbosity
 from apiserver.registry import REGISTRY
 from apiserver.requestinfo import RequestInfo
-from machinery.errors import MethodNotAllowed, no_such_resource
+from machinery.errors import MethodNotAllowed, no_such_resource, quote
 
 if TYPE_CHECKING:
     from apiserver.assembly import Server
 
 
 class Documents:
-    """Answers GET on the paths that are no resources."""
+    """Answers GET on the paths that are no resources, and PUT on the one flag that may be changed."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, read_body: Callable[[Mapping[str, Any]], bytes]) -> None:
+        self._read_body = read_body
         address = server.config.advertise_address
         self._address = f"{address}:{server.config.secure_port}"
         self._health = Health(server)
 
     def answer(self, info: RequestInfo, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
         """Raises NotFound for a path that is not served."""
-        find = self._find(info.path.rstrip("/") or "/")
+        path = info.path.rstrip("/") or "/"
+        if path == "/debug/flags/v":
+            return _verbosity(info.verb, self._read_body(environ))
+        find = self._find(path)
         if info.verb not in ("get", "head"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         return find(environ, query)
@@ -40,13 +45,15 @@ class Documents:
     def _find(self, path: str) -> Callable[[Mapping[str, Any], Mapping[str, str]], Response]:
         root, *parts = path.strip("/").split("/")
         if root in ("healthz", "livez", "readyz"):
-            return lambda environ, query: self._health.answer(root, "/".join(parts), query)
+            return lambda environ, query: self._health.answer(root, "/".join(parts), environ["QUERY_STRING"])
+        if root == "metrics":
+            return lambda environ, query: scrape.answer("/".join(parts))
         if path == "/version":
             return lambda environ, query: _json(orjson.dumps(discovery.VERSION))
         if root == "openapi":
             return lambda environ, query: _openapi(path, environ, query)
         if path == "/":
-            return lambda environ, query: _json(orjson.dumps({"paths": _paths()}))
+            return lambda environ, query: _json(orjson.dumps({"paths": sorted([*_paths(), *self._health.paths])}))
         if root in ("api", "apis"):
             return lambda environ, query: self._discovery(root, parts, environ, query)
         raise no_such_resource()
@@ -78,6 +85,19 @@ class Documents:
         return negotiation.encode(found, form)
 
 
+def _verbosity(verb: str, body: bytes) -> Response:
+    """Upstream's ``/debug/flags/v``: how much is logged, from now on and by all workers."""
+    headers = {"Content-Type": "text/plain", "X-Content-Type-Options": "nosniff"}
+    if verb != "put":
+        return Response("unsupported http method", 406, headers)
+    text = body.decode(errors="replace").strip()
+    if not text.isdecimal():
+        why = f"failed set klog.logging.verbosity {text}: strconv.ParseInt: parsing {quote(text)}: invalid syntax"
+        return Response(why, 400, headers)
+    set_verbosity(int(text))
+    return Response(f"successfully set klog.logging.verbosity to {text}", 200, headers)
+
+
 def _openapi(path: str, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
     """A document; one that is asked for by its hash may be kept for ever, and an outdated hash leads to the new one."""
     from apiserver import openapi  # large, and asked for by people's clients only
@@ -106,8 +126,8 @@ def _conditional(environ: Mapping[str, Any], body: bytes, content_type: str, eta
 def _paths() -> list[str]:
     groups = [f"/apis/{name}" for name in REGISTRY.groups() if name]
     versions = [f"/apis/{name}/{version}" for name, all_ in REGISTRY.groups().items() if name for version in all_]
-    others = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
-    return sorted([*groups, *versions, *others])
+    others = ["/api", "/api/v1", "/apis", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/version"]
+    return [*groups, *versions, *others]
 
 
 def _json(body: bytes) -> Response:

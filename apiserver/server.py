@@ -22,15 +22,17 @@ from gunicorn.glogging import Logger
 from gunicorn.http import message
 from gunicorn.workers import gthread
 
-from apiserver import schema
+from apiserver import schema, scrape
 from apiserver.app import create_app
 from apiserver.assembly import Server, assemble
 from apiserver.config import Config
+from apiserver.record import set_verbosity
 from apiserver.registry import REGISTRY
 from apiserver.subresources import SUBRESOURCES
 from apiserver.tls import ServerTLS
 from apiserver.tunnel import TUNNELS
 from apiserver.worker import Worker
+from machinery.metrics import METRICS
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,12 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        set_verbosity(config.verbosity)
+        # Twice as many as there are workers: a successor may start before its predecessor has gone.
+        METRICS.share(2 * config.workers)
+        self._free_blocks = list(range(2 * config.workers))
         self.server: Server = assemble(config)
+        scrape.show(self.server)
         self._tls: ServerTLS | None = None
         if config.tls_cert_file and config.tls_private_key_file:
             self._tls = ServerTLS(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
@@ -85,6 +92,8 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "loglevel": "warning",
             "proc_name": "apiserver",
             "when_ready": self._when_ready,
+            "pre_fork": self._before_fork,
+            "child_exit": self._after_exit,
             "post_worker_init": self._worker_starts,
             "worker_exit": self._worker_ends,
         }
@@ -112,6 +121,15 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         gc.collect()
         gc.freeze()
 
+    def _before_fork(self, arbiter: Any, worker: Any) -> None:
+        """Runs in the parent; the worker finds it in its copy."""
+        worker.block = self._free_blocks.pop(0)
+
+    def _after_exit(self, arbiter: Any, worker: Any) -> None:
+        """Runs in the parent when a worker has ended, however it did."""
+        METRICS.forget_gauges(worker.block)
+        self._free_blocks.insert(0, worker.block)
+
     def announce(self, listener: socket.socket) -> None:
         """Prepares a listening socket, and says where it is."""
         _tune(listener)
@@ -120,6 +138,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def _worker_starts(self, worker: Any) -> None:
         """Runs in each worker: its threads and connections begin here."""
+        METRICS.use_block(worker.block)
         self.server.start()
         signal.signal(signal.SIGTERM, self.stopping(worker.handle_exit))
         # When the parent is killed, leave the port to its successor at once; gunicorn alone looks once a second.

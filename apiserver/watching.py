@@ -13,6 +13,7 @@ from typing import Protocol
 
 import orjson
 
+from apiserver import metrics
 from apiserver.cache import Change, Item, WatchCache, Watcher
 from apiserver.kind import Kind
 from apiserver.reading import ListOptions
@@ -106,6 +107,7 @@ class WatchStream:
         lines = [self._line("ADDED", Change(i, None, False)) for i in self._initial if self._selection.matches(i)]
         self._initial = []
         if lines:
+            self._count(lines)
             yield b"".join(lines)
         if self._options.send_initial_events and self._options.bookmarks:
             yield self._bookmark(watcher.revision, {INITIAL_EVENTS_END: "true"})
@@ -119,6 +121,7 @@ class WatchStream:
             changes, revision = watcher.take()
             lines = [line for change in changes if (line := self._seen(change))]
             if lines:
+                self._count(lines)
                 yield b"".join(lines)
             now = time.monotonic()
             if now >= end:
@@ -132,6 +135,11 @@ class WatchStream:
                 and self._connection.has_left()
             ):
                 return
+
+    def _count(self, lines: list[bytes]) -> None:
+        kind = self._kind
+        for line in lines:
+            metrics.WATCH_EVENTS.observe(len(line), (kind.group, kind.version, kind.kind))
 
     def _seen(self, change: Change) -> bytes:
         """The line for one change, empty when this watcher does not see it."""

@@ -52,6 +52,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Runs the application for one request and tells whether the connection may serve another."""
         response, environ = wsgi.create(request, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
         environ["wsgi.multithread"] = True
+        environ["gunicorn.response"] = response  # which knows how much of the body it has sent
         if not self.alive:
             response.force_close()
         body: Any = ()

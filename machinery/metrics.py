@@ -69,7 +69,8 @@ class Family:
         self.places: dict[Labels, int] = {}  # of this process's block
         self._metrics = metrics
 
-    def _place(self, labels: Labels) -> int:
+    def place(self, labels: Labels) -> int:
+        """Where the numbers of a series are: an index into ``Metrics.values``, as long as this process lives."""
         place = self.places.get(labels)
         return self._metrics.make_room(self, labels) if place is None else place
 
@@ -78,7 +79,7 @@ class Counter(Family):
     """Only grows."""
 
     def add(self, labels: Labels = (), amount: float = 1.0) -> None:
-        place = self._place(labels)
+        place = self.place(labels)
         with self._metrics.lock:
             self._metrics.values[place] += amount
 
@@ -91,13 +92,13 @@ class Gauge(Family):
         self.merge = merge
 
     def add(self, labels: Labels = (), amount: float = 1.0) -> None:
-        place = self._place(labels)
+        place = self.place(labels)
         with self._metrics.lock:
             value = self._metrics.values[place]
             self._metrics.values[place] = amount if math.isnan(value) else value + amount
 
     def set(self, value: float, labels: Labels = ()) -> None:
-        self._metrics.values[self._place(labels)] = value
+        self._metrics.values[self.place(labels)] = value
 
 
 class Histogram(Family):
@@ -108,7 +109,7 @@ class Histogram(Family):
         self.bounds = tuple(bounds)
 
     def observe(self, value: float, labels: Labels = ()) -> None:
-        place = self._place(labels)
+        place = self.place(labels)
         values = self._metrics.values
         with self._metrics.lock:
             values[place + bisect_left(self.bounds, value)] += 1
@@ -252,12 +253,12 @@ class Metrics:
                     _merge(found[family.name], labels, numbers, _MERGES[family.merge])
         return found
 
-    def exposition(self) -> bytes:
-        """Prometheus' text form 0.0.4 of everything."""
+    def exposition(self, prefix: str = "") -> bytes:
+        """Prometheus' text form 0.0.4 of everything, or of what has names that begin with ``prefix``."""
         numbers = self.numbers()
         lines: list[str] = []
-        for _, view in sorted(self._views.items()):
-            shown = list(_samples(view, numbers))
+        for name, view in sorted(self._views.items()):
+            shown = list(_samples(view, numbers)) if name.startswith(prefix) else ()
             if shown:
                 lines += [f"# HELP {view.name} {_escaped(view.help)}", f"# TYPE {view.name} {view.type}", *shown]
         return "\n".join([*lines, ""]).encode()

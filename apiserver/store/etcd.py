@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from apiserver.store import messages
+from apiserver.store.measure import measured
 from apiserver.store.protocol import (
     Batch,
     Changed,
@@ -85,9 +86,11 @@ class EtcdStore:
         self._calls: set[Any] = set()  # open watches
         self._lease: tuple[int, int, float] = (0, 0, 0.0)  # id, time to live, shared until
 
+    @measured("get")
     def get(self, key: str) -> Entry | None:
         return _entry(self._call(self._kv.Range, rpc.RangeRequest(key=key.encode())))
 
+    @measured("list")
     def list(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Page:
         request = rpc.RangeRequest(
             key=max(prefix, start).encode(), range_end=_range_end(prefix), limit=limit, revision=revision
@@ -96,11 +99,13 @@ class EtcdStore:
         entries = [Entry(kv.key.decode(), kv.value, kv.mod_revision) for kv in answer.kvs]
         return Page(entries, revision or answer.header.revision, answer.count)
 
+    @measured("create")
     def create(
         self, key: str, value: bytes, *, claims: Iterable[str] = (), swaps: Sequence[Entry] = (), ttl: int = 0
     ) -> int:
         return self._put(key, value, 0, claims, (), swaps, ttl)
 
+    @measured("update")
     def update(
         self,
         key: str,
@@ -114,10 +119,12 @@ class EtcdStore:
     ) -> int:
         return self._put(key, value, revision, claims, released, swaps, ttl)
 
+    @measured("delete")
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
         writes = [_deletion(name) for name in (key, *released)]
         return self._transact(key, revision, (), (), writes)
 
+    @measured("get")
     def claimed(self, claim: str) -> bool:
         request = rpc.RangeRequest(key=claim.encode(), count_only=True)
         return bool(self._call(self._kv.Range, request).count)
@@ -166,6 +173,10 @@ class EtcdStore:
     def revision(self) -> int:
         answer = self._call(self._kv.Range, rpc.RangeRequest(key=COMPACTED_KEY.encode(), count_only=True))
         return int(answer.header.revision)
+
+    def size(self) -> int:
+        status = rpc.MaintenanceStub(self._connection.channel).Status
+        return int(self._call(status, rpc.StatusRequest()).dbSize)
 
     def compact(self, revision: int) -> None:
         if revision <= self._oldest():

@@ -122,6 +122,10 @@ class MemoryStore:
         with self._changed:
             return self._revision
 
+    def size(self) -> int:
+        with self._changed:
+            return sum(len(entry.value) for entry in self._entries.values())
+
     def compact(self, revision: int) -> None:
         with self._changed:
             if revision > self._revision:

@@ -135,6 +135,9 @@ class Store(Protocol):
     def revision(self) -> int:
         """The newest revision."""
 
+    def size(self) -> int:
+        """How many bytes the store takes, about."""
+
     def compact(self, revision: int) -> None:
         """Forgets values that were replaced before ``revision``. Compacting twice is no error."""
 
