@@ -21,7 +21,6 @@ from apiserver.authorization.impersonation import impersonated
 from apiserver.documents import Documents
 from apiserver.negotiation import Form, encode, form_of
 from apiserver.record import Record, spent
-from apiserver.registry import REGISTRY
 from apiserver.request import Call, User
 from apiserver.requestinfo import RequestInfo, parse_request
 from apiserver.store.protocol import StoreError, TooLarge, Unavailable
@@ -119,7 +118,7 @@ class _Front:
     def _call(
         self, info: RequestInfo, user: User, query: Mapping[str, str], environ: dict[str, Any], warnings: list[str]
     ) -> Call:
-        kind = REGISTRY.find(info.group, info.version, info.resource)
+        kind = self._server.served.find(info.group, info.version, info.resource)
         # No way around: rights in a namespace must not open what belongs to the cluster.
         if not kind.namespaced and info.namespace and (kind.plural, info.name) != ("namespaces", info.namespace):
             raise no_such_resource()

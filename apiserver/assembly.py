@@ -25,6 +25,8 @@ from apiserver.cache import WatchCache
 from apiserver.compaction import Compaction
 from apiserver.computed import computed
 from apiserver.config import Config
+from apiserver.customresources.controller import Definitions
+from apiserver.customresources.served import Served
 from apiserver.endpoints import Endpoints
 from apiserver.freshness import Acknowledged
 from apiserver.kind import Kind
@@ -61,6 +63,7 @@ class Server:
     endpoints: Endpoints
     authenticator: Authenticator
     authorizer: Authorizer
+    served: Served
     bootstrapped: threading.Event = field(default_factory=threading.Event)  # its own objects are there
     background: list[Task] = field(default_factory=list)
 
@@ -91,8 +94,10 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     keeper = PolicyKeeper(rest)
     rest.authorizer = authorizer = _authorizer(cache, keeper)
     endpoints = Endpoints(rest, read, cache, handlers, reviews(tokens))
-    server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens), authorizer)
+    served = Served(cache)
+    server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens), authorizer, served)
     server.background += [Bootstrap(rest, config, keeper, server.bootstrapped.set), Compaction(store)]
+    server.background += [Definitions(rest, served)]
     return server
 
 

@@ -44,13 +44,15 @@ _METADATA = b'"metadata":{'
 class Item:
     """One object at one revision."""
 
-    __slots__ = ("_object", "data", "key", "revision")
+    __slots__ = ("_object", "data", "key", "revision", "views")
 
     def __init__(self, key: str, value: bytes, revision: int) -> None:
         self.key = key
         self.revision = revision
         self.data = with_resource_version(value, revision) if revision else value  # 0: a dry run
         self._object: Object | None = None
+        # Of a custom resource: apiVersion → its row's part and what that shows.
+        self.views: dict[str, tuple[object, Item]] | None = None
 
     @property
     def object(self) -> Object:
@@ -59,6 +61,10 @@ class Item:
         if parsed is None:
             parsed = self._object = orjson.loads(self.data)
         return parsed
+
+    def bare(self) -> bytes:
+        """The JSON as it is stored."""
+        return self.data.replace(b'"resourceVersion":"%d",' % self.revision, b"", 1) if self.revision else self.data
 
 
 class Change:
@@ -90,8 +96,13 @@ class Change:
         """The line on the wire, made once for all watchers."""
         line = self._wire.get(type_)
         if line is None:
-            line = self._wire[type_] = b'{"type":"%b","object":%b}\n' % (type_.encode(), self.item.data)
+            line = self._wire[type_] = wire(type_, self.item)
         return line
+
+
+def wire(type_: str, item: Item) -> bytes:
+    """An event as a line."""
+    return b'{"type":"%b","object":%b}\n' % (type_.encode(), item.data)
 
 
 class Watcher:
@@ -106,6 +117,7 @@ class Watcher:
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._woken = False
         self._closed = False
+        self.ended = False  # what is watched is no longer served, or not as it was
 
     @property
     def revision(self) -> int:
@@ -228,6 +240,7 @@ class WatchCache:
         self._acknowledged = acknowledged
         self._listeners: list[Callable[[str], None]] = []
         self._kinds = {prefix: _KindCache(prefix) for prefix in prefixes}
+        self._forgotten = 0  # the revision at which a kind that came and went was last forgotten
         self._loaded = 0  # the revision of the last full list; while _fed is below it the feed delivers history
         self._history_from = 0
         self._fed = 0
@@ -248,6 +261,21 @@ class WatchCache:
             for kind in self._kinds.values():
                 for watcher in kind.watchers:
                     watcher.wake()
+
+    def end_watches_of(self, prefix: str) -> None:
+        """Ends the present watches of a kind."""
+        with self.lock:
+            for watcher in self._kind(prefix).watchers:
+                watcher.ended = True
+                watcher.wake()
+
+    def forget(self, prefix: str) -> None:
+        """Gives up the log of a kind that is no longer served."""
+        with self.lock:
+            kind = self._kinds.get(prefix)
+            if kind is not None and not kind.items and not kind.watchers:
+                del self._kinds[prefix]
+                self._forgotten = self.revision
 
     def stop(self) -> None:
         """Ends the feed too; the store must be closed afterwards, which is what a sleeping feed notices."""
@@ -276,19 +304,20 @@ class WatchCache:
 
     def get(self, prefix: str, key: str) -> Item | None:
         """One object as far as the cache is; call ``catch_up`` first for what must not be old."""
-        return self._kinds[prefix].items.get(key)
+        kind = self._kinds.get(prefix)
+        return kind.items.get(key) if kind else None
 
     def await_item(self, prefix: str, key: str, seconds: float) -> Item | None:
         """One object as soon as it is there; None when it does not come in time."""
-        kind = self._kinds[prefix]
         with self._moved:
+            kind = self._kind(prefix)
             self._moved.wait_for(lambda: key in kind.items or self._stop.is_set(), seconds)
             return kind.items.get(key)
 
     def select(self, prefix: str, below: str = "", start: str = "", limit: int = 0) -> tuple[list[Item], int, int]:
         """Objects whose keys begin with ``below``, from ``start`` on; the revision; how many there are from there."""
-        kind = self._kinds[prefix]
         with self.lock:
+            kind = self._kind(prefix)
             begin, end = 0, len(kind.keys)
             if below or start:
                 begin = bisect_left(kind.keys, max(below, start))
@@ -299,16 +328,18 @@ class WatchCache:
 
     def count(self, prefix: str) -> int:
         """How many objects of the kind there are."""
-        return len(self._kinds[prefix].items)
+        kind = self._kinds.get(prefix)
+        return len(kind.items) if kind else 0
 
     def changed(self, prefix: str) -> int:
         """The revision of the kind's last change."""
-        return self._kinds[prefix].changed
+        kind = self._kinds.get(prefix)
+        return kind.changed if kind else self._forgotten
 
     def watch(self, prefix: str, below: str, after: int) -> Watcher:
         """A watcher of later events than ``after``; raises Gone when that is too long ago."""
         with self.lock:
-            kind = self._kinds[prefix]
+            kind = self._kind(prefix)
             if after < kind.oldest:
                 raise Gone(f"too old resource version: {after} ({kind.oldest})")
             watcher = Watcher(self, kind, below, after)
@@ -317,8 +348,8 @@ class WatchCache:
 
     def watch_with_list(self, prefix: str, below: str) -> tuple[list[Item], Watcher]:
         """The present objects, and a watcher of all that comes after them."""
-        kind = self._kinds[prefix]
         with self.lock:
+            kind = self._kind(prefix)
             items = [kind.items[key] for key in kind.keys if key.startswith(below)]
             watcher = Watcher(self, kind, below, self.revision)
             kind.watchers.add(watcher)
@@ -349,15 +380,17 @@ class WatchCache:
 
     def _load(self) -> None:
         page = self._store.list(ROOT)
-        items: dict[str, list[Item]] = {prefix: [] for prefix in self._kinds}
+        items: dict[str, list[Item]] = {}
         for entry in page.entries:
             prefix = self._prefix_of(entry.key)
             if prefix:
-                items[prefix].append(Item(entry.key, entry.value, entry.revision))
+                items.setdefault(prefix, []).append(Item(entry.key, entry.value, entry.revision))
         with self._moved:
+            for prefix in items:
+                self._kind(prefix)
             for prefix, kind in self._kinds.items():
                 self._acknowledged.raise_to(prefix, page.revision)
-                kind.replace(items[prefix], page.revision)
+                kind.replace(items.get(prefix, ()), page.revision)
                 for watcher in kind.watchers:
                     watcher.wake()
             self.revision = self._loaded = page.revision
@@ -374,13 +407,13 @@ class WatchCache:
                 if event.revision > self._loaded:
                     # Whoever sees this event here may ask another worker next.
                     self._acknowledged.raise_to(prefix, event.revision)
-                    kind = self._kinds[prefix]
+                    kind = self._kind(prefix)
                     kind.apply(event)
                     metrics.CACHE_RECEIVED.add(kind.labels)
                     for listener in self._listeners:
                         listener(event.key)
                 else:
-                    self._kinds[prefix].remember(event)
+                    self._kind(prefix).remember(event)
             if self._fed < self._loaded <= batch.revision:
                 # The whole history is in the logs now.
                 for kind in self._kinds.values():
@@ -402,7 +435,18 @@ class WatchCache:
         if prefix in self._kinds:
             return prefix
         prefix = f"/registry/{parts[2]}/{parts[3]}/" if len(parts) > 4 else ""
-        return prefix if prefix in self._kinds else ""
+        # Custom resources are followed whether their definition is known yet or not: their groups have a dot.
+        return prefix if prefix in self._kinds or "." in parts[2] else ""
+
+    def _kind(self, prefix: str) -> _KindCache:
+        """The kind's part of the cache, made when it is first needed; called with the lock held."""
+        kind = self._kinds.get(prefix)
+        if kind is None:
+            kind = self._kinds[prefix] = _KindCache(prefix)
+            # Nothing has happened to it as far back as the cache knows.
+            past = self._loaded if self._fed < self._loaded else self._history_from
+            kind.oldest, kind.changed = max(past, self._forgotten), self._forgotten
+        return kind
 
 
 def too_large(revision: int, current: int) -> Timeout:

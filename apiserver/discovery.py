@@ -90,7 +90,7 @@ def _resource(kind: Kind) -> Object:
         "singularName": kind.singular or kind.kind.lower(),
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         resource["shortNames"] = list(kind.short_names)
@@ -101,9 +101,16 @@ def _resource(kind: Kind) -> Object:
     return resource
 
 
+def _verbs(kind: Kind) -> list[str]:
+    """What may be done; of a definition that is being deleted no new objects, though the old ones may be changed."""
+    ending = kind.custom is not None and kind.custom.terminating
+    return sorted(verb for verb in kind.verbs if not ending or verb not in ("create", "patch", "update"))
+
+
 def _storage_version_hash(kind: Kind) -> str:
     """Upstream's hash of ``group/version/kind`` as it is stored: clients tell by it when a kind's storage changes."""
-    digest = hashlib.sha256(f"{kind.group}/{kind.version}/{kind.kind}".encode()).digest()
+    api_version = kind.custom.storage if kind.custom is not None else f"{kind.group}/{kind.version}"
+    digest = hashlib.sha256(f"{api_version}/{kind.kind}".encode()).digest()
     return base64.b64encode(digest[:8]).decode()
 
 
@@ -152,7 +159,7 @@ def _aggregated_resource(kind: Kind, version: str) -> Object:
         "responseKind": {"group": kind.group, "version": version, "kind": kind.kind},
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": kind.singular or kind.kind.lower(),
-        "verbs": sorted(kind.verbs),
+        "verbs": _verbs(kind),
     }
     if kind.short_names:
         resource["shortNames"] = list(kind.short_names)

@@ -15,7 +15,7 @@ from apiserver import discovery, negotiation, scrape
 from apiserver.health import Health
 from apiserver.negotiation import AGGREGATED_DISCOVERY, Form
 from apiserver.record import set_verbosity
-from apiserver.registry import REGISTRY
+from apiserver.registry import Registry
 from apiserver.requestinfo import RequestInfo
 from machinery.errors import MethodNotAllowed, no_such_resource, quote
 
@@ -30,6 +30,7 @@ class Documents:
         self._read_body = read_body
         address = server.config.advertise_address
         self._address = f"{address}:{server.config.secure_port}"
+        self._served = server.served
         self._health = Health(server)
 
     def answer(self, info: RequestInfo, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
@@ -51,9 +52,9 @@ class Documents:
         if path == "/version":
             return lambda environ, query: _json(orjson.dumps(discovery.VERSION))
         if root == "openapi":
-            return lambda environ, query: _openapi(path, environ, query)
+            return lambda environ, query: _openapi(self._served.registry(), path, environ, query)
         if path == "/":
-            return lambda environ, query: _json(orjson.dumps({"paths": sorted([*_paths(), *self._health.paths])}))
+            return lambda environ, query: _json(orjson.dumps({"paths": sorted([*_paths(self._served.registry()), *self._health.paths])}))
         if root in ("api", "apis"):
             return lambda environ, query: self._discovery(root, parts, environ, query)
         raise no_such_resource()
@@ -61,15 +62,15 @@ class Documents:
     def _discovery(self, root: str, parts: list[str], environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
         transforms = negotiation.NONE if parts else AGGREGATED_DISCOVERY
         form = negotiation.form_of(environ, query, transforms)
-        body = self._document(root, tuple(parts), form)
+        body = self._document(self._served.registry(), root, tuple(parts), form)
         if form.transform is None:
             return Response(body, 200, {"Content-Type": form.content_type, "Vary": "Accept"})
         etag = hashlib.sha256(body).hexdigest().upper()
         return _conditional(environ, body, form.content_type, etag, "public")
 
     @lru_cache(maxsize=256)  # noqa: B019 - one instance a process
-    def _document(self, root: str, parts: tuple[str, ...], form: Form) -> bytes:
-        kinds, found = REGISTRY.kinds(), None
+    def _document(self, registry: Registry, root: str, parts: tuple[str, ...], form: Form) -> bytes:
+        kinds, found = registry.kinds(), None
         if form.transform is not None:
             found = discovery.aggregated(kinds, core=root == "api", version=form.transform.version)
         elif not parts:
@@ -98,11 +99,11 @@ def _verbosity(verb: str, body: bytes) -> Response:
     return Response(f"successfully set klog.logging.verbosity to {text}", 200, headers)
 
 
-def _openapi(path: str, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
+def _openapi(registry: Registry, path: str, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
     """A document; one that is asked for by its hash may be kept for ever, and an outdated hash leads to the new one."""
     from apiserver import openapi  # large, and asked for by people's clients only
 
-    content_type, document = openapi.answer(REGISTRY, path, environ.get("HTTP_ACCEPT", ""))
+    content_type, document = openapi.answer(registry, path, environ.get("HTTP_ACCEPT", ""))
     wanted = query.get("hash") if path.startswith("/openapi/v3/") else None
     if wanted and wanted != document.etag:
         return Response(status=301, headers={"Location": f"{path}?hash={document.etag}"})
@@ -123,9 +124,9 @@ def _conditional(environ: Mapping[str, Any], body: bytes, content_type: str, eta
     return answer
 
 
-def _paths() -> list[str]:
-    groups = [f"/apis/{name}" for name in REGISTRY.groups() if name]
-    versions = [f"/apis/{name}/{version}" for name, all_ in REGISTRY.groups().items() if name for version in all_]
+def _paths(registry: Registry) -> list[str]:
+    groups = [f"/apis/{name}" for name in registry.groups() if name]
+    versions = [f"/apis/{name}/{version}" for name, all_ in registry.groups().items() if name for version in all_]
     others = ["/api", "/api/v1", "/apis", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/version"]
     return [*groups, *versions, *others]
 

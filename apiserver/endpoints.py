@@ -132,7 +132,7 @@ class Endpoints:
     def _patch(self, call: Call, subresource: str = "") -> Response:
         form = _single_form(call)
         # A patch of a form that is not accepted is refused even where there is nothing to patch.
-        kind, body, content_type = call.kind, call.body, patch.accepted_type(call.content_type)
+        kind, body, content_type = call.kind, call.body, patch.accepted_type(call.content_type, call.kind)
         validation = call.field_validation
 
         def change(old: Object) -> Object:
@@ -276,7 +276,7 @@ class Endpoints:
         if form.transform is None:
             api_version = f"{kind.group}/{call.version}" if kind.group else call.version
             return {
-                "kind": f"{kind.kind}List",
+                "kind": kind.list_kind,
                 "apiVersion": api_version,
                 "metadata": result.metadata,
                 "items": objects,

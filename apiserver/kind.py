@@ -21,6 +21,8 @@ from machinery.errors import FieldError
 from machinery.objects import Object
 
 if TYPE_CHECKING:
+    from apiserver.cache import Item
+    from apiserver.customresources.version import CustomVersion
     from apiserver.request import User
 
 
@@ -54,6 +56,8 @@ class Strategy:
     orphan_by_default = False
     # A deletion that removes the object at once answers with it instead of a Status (upstream: ReturnDeletedObject).
     return_deleted = False
+    # A finalizer without a domain must be one of upstream's own (upstream: pkg/apis/core/validation).
+    qualified_finalizers = True
 
     def default(self, obj: Object) -> None:
         """Fills in upstream's defaults; runs on every write, and must be idempotent."""
@@ -169,6 +173,13 @@ class Kind:
     computed: bool = False
     # A warning that every request for it is answered with.
     deprecated: str = ""
+    # What the row of a custom resource has beyond: each of its versions is a row of its own.
+    custom: CustomVersion | None = None
+
+    @property
+    def list_kind(self) -> str:
+        """The kind of a list of them."""
+        return self.custom.list_kind if self.custom else f"{self.kind}List"
 
     @property
     def api_version(self) -> str:
@@ -205,6 +216,14 @@ class Kind:
         if self.stored_as is not None:
             return self.stored_as.group_kind
         return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    def seen(self, item: Item) -> Item:
+        """A stored object as this row shows it: custom ones may have got defaults since, or are of another version."""
+        return self.custom.view(item) if self.custom is not None else item
+
+    def persisted(self, obj: Object) -> Object:
+        """The object in the version that it is stored in."""
+        return self.custom.stored(obj) if self.custom is not None else obj
 
     def to_stored(self, obj: Object) -> None:
         """Brings an object of this row's own version into the form that is stored, in place."""

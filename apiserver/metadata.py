@@ -70,13 +70,13 @@ def keep(new: Object, old: Object) -> None:
 def validate(kind: Kind, obj: Object) -> list[FieldError]:
     """Everything wrong with an object's metadata."""
     metadata = obj["metadata"]
-    return [*_names(kind, metadata), *_maps(metadata), *_owners(metadata), *_finalizers(metadata)]
+    return [*_names(kind, metadata), *_maps(metadata), *_owners(metadata), *_finalizers(kind, metadata)]
 
 
 def validate_update(kind: Kind, new: Object, old: Object) -> list[FieldError]:
     """Everything wrong with the metadata of a changed object."""
     metadata, before = new["metadata"], old["metadata"]
-    found = [*_maps(metadata), *_owners(metadata), *_finalizers(metadata)]
+    found = [*_maps(metadata), *_owners(metadata), *_finalizers(kind, metadata)]
     if before.get("deletionTimestamp"):
         added = [name for name in metadata.get("finalizers") or () if name not in (before.get("finalizers") or ())]
         if added:
@@ -133,12 +133,12 @@ def _owners(metadata: Object) -> Iterator[FieldError]:
         yield FieldError.invalid("metadata.ownerReferences", metadata["ownerReferences"], why.format(*controllers[:2]))
 
 
-def _finalizers(metadata: Object) -> Iterator[FieldError]:
+def _finalizers(kind: Kind, metadata: Object) -> Iterator[FieldError]:
     names: list[Any] = metadata.get("finalizers") or []
     for name in names:
         for why in is_qualified_name(name):
             yield FieldError.invalid("metadata.finalizers", name, why)
-        if "/" not in name and name not in STANDARD_FINALIZERS:
+        if kind.strategy.qualified_finalizers and "/" not in name and name not in STANDARD_FINALIZERS:
             why = "name is neither a standard finalizer name nor is it fully qualified"
             yield FieldError.invalid("metadata.finalizers", name, why)
     if "orphan" in names and "foregroundDeletion" in names:

@@ -51,7 +51,7 @@ class Selection(NamedTuple):
         """Looks into the object only when there is something to look for."""
         if self.everything:
             return True
-        obj = item.object
+        obj = self.kind.seen(item).object
         metadata = obj["metadata"]
         if not self.labels.matches(metadata.get("labels") or {}):
             return False
@@ -176,7 +176,7 @@ class Reading:
         item = self._cache.get(kind.prefix, object_key(kind, namespace, name))
         if item is None:
             raise not_found(kind.resource, name)
-        return item
+        return kind.seen(item)
 
     def list(self, kind: Kind, namespace: str, options: ListOptions) -> ListResult:
         """The objects of a namespace, or of all, in the order of their keys."""
@@ -267,7 +267,7 @@ def _result(kind: Kind, items: list[Item], revision: int, total: int, countable:
         metadata["continue"] = encode_token(revision, items[-1].key.removeprefix(kind.prefix) + "\0")
         if countable:
             metadata["remainingItemCount"] = total - len(items)
-    return ListResult(items, metadata)
+    return ListResult([kind.seen(item) for item in items] if kind.custom else items, metadata)
 
 
 def _as_of(kind: Kind, result: ListResult, revision: int) -> ListResult:
@@ -307,7 +307,7 @@ def _invalid_token(why: str) -> BadRequest:
 
 def list_body(kind: Kind, api_version: str, result: ListResult) -> bytes:
     """The list as JSON, joined from the items' bytes."""
-    head = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,"items":[' % (
-        kind.kind.encode(), api_version.encode(), orjson.dumps(result.metadata),
+    head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
+        kind.list_kind.encode(), api_version.encode(), orjson.dumps(result.metadata),
     )  # fmt: skip
     return b"".join((head, b",".join([item.data for item in result.items]), b"]}\n"))

@@ -17,15 +17,21 @@ class Registry:
 
     def __init__(self, rows: Iterable[Kind]) -> None:
         self._rows = tuple(rows)
-        self._by_path = {(row.group, version, row.plural): row for row in self._rows for version in row.versions}
-        self._by_kind = {(row.group, row.kind): row for row in self._rows}
+        # The first wins: built-in kinds over custom ones, and of the rows of a custom kind the preferred version's.
+        last = self._rows[::-1]
+        self._by_path = {(row.group, version, row.plural): row for row in last for version in row.versions}
+        self._by_kind = {(row.group, row.kind): row for row in last}
 
     def find(self, group: str, version: str, plural: str) -> Kind:
         """The row served at this path; raises NotFound with upstream's message for an unknown path."""
-        row = self._by_path.get((group, version, plural))
+        row = self.get(group, version, plural)
         if row is None:
             raise no_such_resource()
         return row
+
+    def get(self, group: str, version: str, plural: str) -> Kind | None:
+        """The row served at this path, None when there is none."""
+        return self._by_path.get((group, version, plural))
 
     def by_kind(self, group: str, kind: str) -> Kind | None:
         """The row of ``kind``, None when it is not served."""

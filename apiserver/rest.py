@@ -59,7 +59,7 @@ class CacheReader:
         if item is None and not fresh:
             self._cache.catch_up(kind.prefix)
             item = self._cache.get(kind.prefix, key)
-        return item.object if item else None
+        return kind.seen(item).object if item else None
 
     def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
         item = self._cache.await_item(kind.prefix, object_key(kind, namespace, name), seconds)
@@ -69,7 +69,7 @@ class CacheReader:
         if fresh:
             self._cache.catch_up(kind.prefix)
         items, _, _ = self._cache.select(kind.prefix, f"{kind.prefix}{namespace}/" if namespace else "")
-        return [item.object for item in items]
+        return [kind.seen(item).object for item in items]
 
 
 class Rest:
@@ -118,7 +118,7 @@ class Rest:
                     meta["name"] = metadata.generate_name(kind, base)
                     strategy.prepare_create(obj)
                 try:
-                    return self._insert(kind, obj, request)
+                    return kind.seen(self._insert(kind, obj, request))
                 except AlreadyExists:
                     if not base or attempt == NAME_ATTEMPTS - 1:
                         raise
@@ -130,7 +130,7 @@ class Rest:
         lost: set[str] = set()
         for candidate in _candidates(kind, obj):
             self._allocate(kind, candidate, None, lost)
-            value = encode(candidate)
+            value = encode(kind.persisted(candidate))
             if request.dry_run:
                 if self.store.get(key) is not None:
                     raise already_exists(kind.resource, name)
@@ -222,26 +222,29 @@ class Rest:
         for _ in range(WRITE_ATTEMPTS):
             if item is None:
                 raise not_found(kind.resource, name)
-            old: Object = orjson.loads(item.data)
+            seen = kind.seen(item)
+            old: Object = orjson.loads(seen.data)
             request = AdmissionRequest(
                 "UPDATE", kind, namespace, name, subresource, user, None, old, self.reader, dry_run
             )
             try:
-                new = change(orjson.loads(item.data))
+                new = change(orjson.loads(seen.data))
                 self._check_update(kind, new, old, request, hooks)
             except ApiError:
                 if newest:
                     raise
                 item, newest = _item(self.store.get(key)), True
                 continue
-            if new == old and not newest:
+            # What is stored otherwise than it is seen is written as it is seen now.
+            unchanged = new == old and seen is item
+            if unchanged and not newest:
                 # Nothing to write, if this is what there is.
                 current = _item(self.store.get(key))
                 if current is None or current.revision != item.revision:
                     item, newest = current, True
                     continue
             try:
-                written = item if new == old else self._replace(kind, item, new, old, request)
+                written = item if unchanged else self._replace(kind, item, new, old, request)
             except Changed as error:
                 item, newest = _item(error.current), True
                 continue
@@ -250,7 +253,7 @@ class Rest:
                 continue
             if warnings is not None:
                 warnings += [*request.warnings, *kind.strategy.warnings(new)]
-            return written
+            return kind.seen(written)
         raise conflict(kind.resource, name)
 
     def _check_update(self, kind: Kind, new: Object, old: Object, request: AdmissionRequest, hooks: bool) -> None:
@@ -293,7 +296,7 @@ class Rest:
         lost: set[str] = set()
         for candidate in _candidates(kind, new):
             self._allocate(kind, candidate, old, lost)
-            value = encode(candidate)
+            value = encode(kind.persisted(candidate))
             if request.dry_run:
                 return Item(item.key, value, item.revision)
             after = set(strategy.claims(candidate))
@@ -343,7 +346,8 @@ class Rest:
                 item, newest = _item(self.store.get(key)), True
                 continue
             try:
-                return self._carry_out(kind, item, planned, options)
+                deleted, gone = self._carry_out(kind, item, planned, options)
+                return kind.seen(deleted), gone
             except Changed as error:
                 item, newest = _item(error.current), True
         raise conflict(kind.resource, name)

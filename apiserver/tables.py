@@ -18,7 +18,7 @@ from machinery.objects import Object, parse_time
 _NAME_DESCRIPTION = "The object's name, which no other object of this kind has in its namespace."
 _CREATED_DESCRIPTION = "When the server created the object."
 
-_NAME = Column("Name", lambda obj: obj["metadata"].get("name", ""), format="name", description=_NAME_DESCRIPTION)
+NAME = Column("Name", lambda obj: obj["metadata"].get("name", ""), format="name", description=_NAME_DESCRIPTION)
 _AGE = Column("Age", lambda obj: age(obj["metadata"].get("creationTimestamp", "")), description=_CREATED_DESCRIPTION)
 _CREATED = Column(
     "Created At",
@@ -55,19 +55,23 @@ def render(
 _LIST_METADATA = ("resourceVersion", "continue", "remainingItemCount", "selfLink")
 
 
-@lru_cache(maxsize=256)
 def columns_of(kind: Kind) -> tuple[Column, ...]:
     """A kind's columns with the generic ones in their places."""
-    own = list(kind.columns)
+    return _completed(kind.columns)
+
+
+@lru_cache(maxsize=256)
+def _completed(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    own = list(columns)
     if not own:
-        return (_NAME, _CREATED)
+        return (NAME, _CREATED)
     names = {column.name for column in own}
     if "Name" in names:
         return tuple(own)
     if "Age" not in names:
         wide = next((index for index, column in enumerate(own) if column.priority > 0), len(own))
         own.insert(wide, _AGE)
-    return (_NAME, *own)
+    return (NAME, *own)
 
 
 def _definition(column: Column) -> Object:

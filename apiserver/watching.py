@@ -14,7 +14,7 @@ from typing import Protocol
 import orjson
 
 from apiserver import metrics
-from apiserver.cache import Change, Item, WatchCache, Watcher
+from apiserver.cache import Change, Item, WatchCache, Watcher, wire
 from apiserver.kind import Kind
 from apiserver.reading import ListOptions
 from machinery.errors import ApiError, Gone
@@ -117,7 +117,7 @@ class WatchStream:
         end = now + (self._options.timeout or random.uniform(MIN_TIMEOUT, 2 * MIN_TIMEOUT))
         bookmark_at = min(now + BOOKMARK_PERIOD, end - LAST_BOOKMARK) if self._options.bookmarks else end
         descriptor = self._connection.fileno() if self._connection else -1
-        while not self._cache.stopping:
+        while not self._cache.stopping and not watcher.ended:
             changes, revision = watcher.take()
             lines = [line for change in changes if (line := self._seen(change))]
             if lines:
@@ -152,9 +152,10 @@ class WatchStream:
         return self._line("DELETED", change.gone()) if was_in else b""
 
     def _line(self, type_: str, change: Change) -> bytes:
-        if self._render is None:
-            return change.wire(type_)
-        return orjson.dumps({"type": type_, "object": self._render(change.item.object)}) + b"\n"
+        item = self._kind.seen(change.item)
+        if self._render is not None:
+            return orjson.dumps({"type": type_, "object": self._render(item.object)}) + b"\n"
+        return change.wire(type_) if item is change.item else wire(type_, item)
 
     def _bookmark(self, revision: int, annotations: dict[str, str]) -> bytes:
         metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}

@@ -4,6 +4,7 @@ from apiserver.kind import Kind
 from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS
 from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
 from apiserver.kinds.configmaps import CONFIG_MAPS
+from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITIONS
 from apiserver.kinds.endpoints import ENDPOINTS
 from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.events import EVENTS
@@ -46,6 +47,7 @@ ROWS: tuple[Kind, ...] = (
     REPLICA_SETS,
     SELF_SUBJECT_REVIEWS,
     TOKEN_REVIEWS,
+    CUSTOM_RESOURCE_DEFINITIONS,
     CERTIFICATE_SIGNING_REQUESTS,
     LEASES,
     ENDPOINT_SLICES,

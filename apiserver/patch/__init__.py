@@ -30,7 +30,7 @@ __all__ = ["ACCEPTED", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "ac
 
 def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Object:
     """A changed copy of ``current``; raises BadRequest, Invalid or UnsupportedMediaType as upstream does."""
-    media_type = accepted_type(content_type)
+    media_type = accepted_type(content_type, kind)
     # The quickest deep copy there is, and ``current`` may be the watch cache's own.
     original: Object = orjson.loads(orjson.dumps(current))
     try:
@@ -43,16 +43,22 @@ def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Objec
     return changed
 
 
-def accepted_type(content_type: str) -> str:
-    """The media type of a patch, before the object is even looked for; raises UnsupportedMediaType."""
+def accepted_type(content_type: str, kind: Kind | None = None) -> str:
+    """The media type of a patch, before the object is even looked for; raises UnsupportedMediaType.
+
+    How lists of a custom resource would merge, nobody has said: there is no strategic merge patch for it.
+    """
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == APPLY_PATCH:
         raise UnsupportedMediaType(
             "server-side apply is not supported here; use kubectl apply without --server-side, "
             f"or one of the accepted media types: {', '.join(ACCEPTED)}"
         )
-    if media_type not in ACCEPTED:
-        raise unsupported_media_type(*ACCEPTED)
+    accepted: tuple[str, ...] = ACCEPTED
+    if kind is not None and kind.custom is not None:
+        accepted = tuple(each for each in ACCEPTED if each != STRATEGIC_MERGE_PATCH)
+    if media_type not in accepted:
+        raise unsupported_media_type(*accepted)
     return media_type
 
 

@@ -9,7 +9,19 @@ from typing import Any
 from apiserver.schema import definitions, formats
 from apiserver.schema.definitions import Definition, Definitions, target
 from apiserver.schema.gotypes import KEY_DEFAULTS, NAMED, TIMES, VALUES
-from apiserver.schema.nodes import Array, Integer, IntOrString, Map, Node, Number, Quantity, Scalar, Struct, Text
+from apiserver.schema.nodes import (
+    Array,
+    Integer,
+    IntOrString,
+    Map,
+    MismatchError,
+    Node,
+    Number,
+    Quantity,
+    Scalar,
+    Struct,
+    Text,
+)
 
 _nodes: dict[str, Node] = {}
 # (apiVersion, kind) of everything that upstream knows.
@@ -159,12 +171,40 @@ _INT32 = Integer("int32")
 _INT64 = Integer("int64")
 _FLOAT = Number("float64")
 
+
+class _OrSchema(Node):
+    """A schema, or something simpler in its place: ``items: [{…}]``, ``additionalProperties: true``."""
+
+    __slots__ = ("_go_words", "_simple")
+
+    def __init__(self, simple: type, go_words: str) -> None:
+        super().__init__("apiextensions.JSONSchemaProps")
+        self._simple = simple
+        self._go_words = go_words
+
+    def convert(self, value: Any) -> Any:
+        schema = node_of(_SCHEMA)
+        for each in value if type(value) is list and self._simple is list else [value]:
+            if type(each) is dict and schema.walk is not None:
+                schema.walk(each)
+            elif type(each) is not self._simple:
+                raise MismatchError(text=self._go_words)
+        return value
+
+    def child(self, key: str) -> Node | None:
+        return node_of(_SCHEMA).child(key)
+
+
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
+_SCHEMA = f"{_EXTENSIONS}.JSONSchemaProps"
 _SPECIAL: dict[str, Callable[[], Node]] = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": Quantity,
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": IntOrString,
     f"{_META}.Time": lambda: Text("string", formats.time),
     f"{_META}.MicroTime": lambda: Text("string", formats.micro_time),
+    f"{_EXTENSIONS}.JSONSchemaPropsOrBool": lambda: _OrSchema(bool, "boolean or JSON schema expected"),
+    f"{_EXTENSIONS}.JSONSchemaPropsOrArray": lambda: _OrSchema(list, "schema or schema array expected"),
 }
 # Objects whose members are not described, and are kept as they come.
 _OPEN = frozenset({f"{_META}.FieldsV1", f"{_META}.Patch", "io.k8s.apimachinery.pkg.runtime.RawExtension"})

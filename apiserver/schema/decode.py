@@ -11,7 +11,7 @@ import orjson
 from apiserver.kind import Kind
 from apiserver.schema import body as bodies
 from apiserver.schema.compiled import is_registered, node_of
-from apiserver.schema.nodes import MismatchError, Struct
+from apiserver.schema.nodes import MismatchError, Node, Struct
 from machinery.errors import BadRequest, FieldError, Invalid, invalid, quote
 from machinery.objects import Object
 
@@ -30,7 +30,30 @@ def decode(
     ``version`` is the one asked for when it is not the kind's own: the row's ``convert`` then runs before the fields
     are checked. Raises BadRequest or UnsupportedMediaType as upstream does.
     """
+    if kind.custom is not None:
+        return kind.custom.decode(kind, body, content_type, field_validation)
     node = node_of(kind.definition)
+    obj, written = read(kind, body, content_type)
+    api_version = f"{kind.group}/{version}" if kind.group and version else version or kind.api_version
+    found_version, found_kind = _check_identity(kind, api_version, obj)
+    if version not in ("", kind.version) and kind.convert is not None:
+        kind.convert(obj, version, True)
+    try:
+        problems = node.walk(obj) if node.walk else None
+    except MismatchError as mismatch:
+        raise cannot_be_handled(kind, found_version, found_kind, str(mismatch)) from None
+    texts = [str(problem) for problem in problems or ()]
+    obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
+    if "metadata" not in obj and node.child("metadata") is not None:
+        obj["metadata"] = {}
+    texts, refused = strict(node, body, written, content_type, texts, field_validation)
+    if refused:
+        raise cannot_be_handled(kind, found_version, found_kind, refused)
+    return obj, texts
+
+
+def read(kind: Kind, body: bytes, content_type: str) -> tuple[Object, bytes]:
+    """The object in a body, and what it looks like written again; raises BadRequest for what is none."""
     try:
         obj = bodies.parse(body, content_type)
         obj = {} if obj is None else obj
@@ -39,70 +62,66 @@ def decode(
         text = str(error)
         if not text.startswith("error converting YAML"):
             text = f"couldn't get version/kind; json parse error: {text}"
-        raise _unrecognized(kind, text, body) from None
-    api_version = f"{kind.group}/{version}" if kind.group and version else version or kind.api_version
-    found_version, found_kind = _check_identity(kind, api_version, obj, body)
-    if version not in ("", kind.version) and kind.convert is not None:
-        kind.convert(obj, version, True)
-    try:
-        problems = node.walk(obj) if node.walk else None
-    except MismatchError as mismatch:
-        raise _cannot_be_handled(kind, found_version, found_kind, str(mismatch)) from None
-    texts = [str(problem) for problem in problems or ()]
-    if field_validation != "Ignore":
-        if bodies.is_json(content_type):
-            if bodies.may_have_duplicates(body, written):
-                texts = [str(problem) for problem in bodies.strict_problems(body, node)]
-        elif bodies.is_yaml(content_type):
-            texts = bodies.yaml_duplicates(body) + texts
-    obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
-    if "metadata" not in obj and node.child("metadata") is not None:
-        obj["metadata"] = {}
-    if not texts or field_validation == "Ignore":
-        return obj, []
+        raise unrecognized(kind, text, body) from None
+    if type(obj) is not dict:
+        mismatch = MismatchError(obj, _IDENTITY)
+        raise unrecognized(kind, f"couldn't get version/kind; json parse error: {mismatch}", body)
+    for field in ("apiVersion", "kind"):
+        if not isinstance(obj.get(field) or "", str):
+            mismatch = MismatchError(obj[field], "string")
+            text = f"json: cannot unmarshal {mismatch.word} into Go struct field .{field} of type string"
+            raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body)
+    return obj, written
+
+
+def strict(
+    node: Node, body: bytes, written: bytes, content_type: str, texts: list[str], field_validation: str
+) -> tuple[list[str], str]:
+    """What to warn of, or why the body is refused: unknown fields, which are known, and those that occur twice."""
+    if field_validation == "Ignore":
+        return [], ""
+    if bodies.is_json(content_type):
+        if bodies.may_have_duplicates(body, written):
+            texts = [str(problem) for problem in bodies.strict_problems(body, node)]
+    elif bodies.is_yaml(content_type):
+        texts = bodies.yaml_duplicates(body) + texts
     del texts[_MOST_PROBLEMS:]
-    if field_validation == "Strict":
-        raise _cannot_be_handled(kind, found_version, found_kind, f"strict decoding error: {', '.join(texts)}")
-    return obj, texts
+    if texts and field_validation == "Strict":
+        return [], f"strict decoding error: {', '.join(texts)}"
+    return texts, ""
 
 
 def check(kind: Kind, obj: Object, *, field_validation: str = "Warn") -> tuple[Object, list[str]]:
     """Prunes and normalises an object that a patch produced, in place; raises Invalid, as upstream does for patches."""
+    if kind.custom is not None:
+        return kind.custom.check(obj, field_validation)
     node = node_of(kind.definition)
     try:
         problems = node.walk(obj) if node.walk else None
     except MismatchError as mismatch:
-        raise _invalid_patch(obj, str(mismatch)) from None
+        raise invalid_patch(obj, str(mismatch)) from None
     if isinstance(node, Struct) and "metadata" in node.specs:
         obj.setdefault("metadata", {})
     if not problems or field_validation == "Ignore":
         return obj, []
     texts = [str(problem) for problem in problems[:_MOST_PROBLEMS]]
     if field_validation == "Strict":
-        raise _invalid_patch(obj, f"strict decoding error: {', '.join(texts)}")
+        raise invalid_patch(obj, f"strict decoding error: {', '.join(texts)}")
     return obj, texts
 
 
-def _check_identity(kind: Kind, api_version: str, obj: object, body: bytes) -> tuple[str, str]:
+def _check_identity(kind: Kind, api_version: str, obj: Object) -> tuple[str, str]:
     """The apiVersion and kind of the body; raises BadRequest unless they are what the path serves."""
-    if type(obj) is not dict:
-        mismatch = MismatchError(obj, _IDENTITY)
-        raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {mismatch}", body)
-    for field in ("apiVersion", "kind"):
-        if not isinstance(obj.get(field) or "", str):
-            mismatch = MismatchError(obj[field], "string")
-            text = f"json: cannot unmarshal {mismatch.word} into Go struct field .{field} of type string"
-            raise _unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body)
     found_version, found_kind = obj.get("apiVersion") or api_version, obj.get("kind") or kind.kind
     if (found_version, found_kind) == (api_version, kind.kind):
         return found_version, found_kind
     if not is_registered(found_version, found_kind):
         why = f"no kind {quote(found_kind)} is registered for version {quote(found_version)} in scheme {quote(_SCHEME)}"
-        raise _cannot_be_handled(kind, found_version, found_kind, why)
+        raise cannot_be_handled(kind, found_version, found_kind, why)
     if found_kind != kind.kind:
         wrong = f"{found_version.rpartition('/')[2]}.{found_kind}"
         why = f"converting ({wrong}) to ({kind.group.partition('.')[0] or 'core'}.{kind.kind}): unknown conversion"
-        raise _cannot_be_handled(kind, found_version, found_kind, why)
+        raise cannot_be_handled(kind, found_version, found_kind, why)
     if kind.definition.startswith("io.k8s.apimachinery."):
         return found_version, found_kind  # DeleteOptions and its like belong to every group.
     raise BadRequest(
@@ -110,12 +129,14 @@ def _check_identity(kind: Kind, api_version: str, obj: object, body: bytes) -> t
     )
 
 
-def _cannot_be_handled(kind: Kind, version: str, found: str, why: str) -> BadRequest:
+def cannot_be_handled(kind: Kind, version: str, found: str, why: str) -> BadRequest:
+    """Upstream's 400 for a body whose kind is known."""
     version = version.rpartition("/")[2]
     return BadRequest(f"{found} in version {quote(version)} cannot be handled as a {kind.kind}: {why}")
 
 
-def _unrecognized(kind: Kind, why: str, body: bytes) -> BadRequest:
+def unrecognized(kind: Kind, why: str, body: bytes) -> BadRequest:
+    """Upstream's 400 for a body whose kind is not known."""
     return BadRequest(f"the object provided is unrecognized (must be of type {kind.kind}): {why} ({_summary(body)})")
 
 
@@ -128,5 +149,6 @@ def _summary(body: bytes) -> str:
     return f"{text} ..." if len(body) > 30 else text
 
 
-def _invalid_patch(obj: Object, why: str) -> Invalid:
+def invalid_patch(obj: Object, why: str) -> Invalid:
+    """Upstream's 422 for a patch whose outcome does not fit."""
     return invalid("", "", [FieldError.invalid("patch", orjson.dumps(obj).decode(), why)])

@@ -13,16 +13,19 @@ _METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 def show(obj: Object) -> Object:
     """An object's Scale."""
+    replicas = (obj.get("status") or {}).get("replicas", 0)
+    return shown(obj, obj["spec"].get("replicas", 0), replicas, str(_selector(obj)))
+
+
+def shown(obj: Object, wanted: int, replicas: int, selector: str) -> Object:
+    """The Scale of an object with so many replicas."""
     metadata = obj["metadata"]
     return {
         "kind": KIND,
         "apiVersion": API_VERSION,
         "metadata": {field: metadata[field] for field in _METADATA if field in metadata},
-        "spec": {"replicas": obj["spec"].get("replicas", 0)},
-        "status": {
-            "replicas": (obj.get("status") or {}).get("replicas", 0),
-            "selector": str(_selector(obj)),
-        },
+        "spec": {"replicas": wanted},
+        "status": {"replicas": replicas, "selector": selector},
     }
 
 

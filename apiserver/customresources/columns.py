@@ -1,0 +1,71 @@
+"""``additionalPrinterColumns`` as columns of the Table (upstream: registry/customresource/tableconvertor)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from apiserver.customresources import jsonpath
+from apiserver.kind import Column
+from apiserver.schema import formats
+from apiserver.tables import NAME, age
+from machinery.objects import Object
+
+
+def columns_of(definitions: Iterable[Object]) -> tuple[Column, ...]:
+    """The name, and what the version defines; without definitions, the age."""
+    return (NAME, *(map(_column, definitions or [_AGE])))
+
+
+_AGE: Object = {
+    "name": "Age",
+    "type": "date",
+    "jsonPath": ".metadata.creationTimestamp",
+    # Upstream shows the field's own documentation here.
+    "description": "CreationTimestamp is a timestamp representing the server time when this object was created. It is "
+    "not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It "
+    "is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: "
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
+}
+
+
+def _column(definition: Object) -> Column:
+    path, kind = definition["jsonPath"], definition["type"]
+    return Column(
+        definition["name"],
+        _reader(path, kind),
+        kind,
+        definition.get("format", ""),
+        definition.get("priority", 0),
+        definition.get("description") or f"Custom resource definition column (in JSONPath format): {path}",
+    )
+
+
+def _reader(path: str, kind: str) -> Callable[[Object], Any]:
+    def read(obj: Object) -> Any:
+        try:
+            found = jsonpath.find(path, obj)
+        except jsonpath.JSONPathError:
+            return None
+        return cell(kind, found[0]) if found else None
+
+    return read
+
+
+def cell(kind: str, value: Any) -> Any:
+    """A value in a column of a type; None when it does not fit there."""
+    match kind, value:
+        case "string", _:
+            return jsonpath.text(value)
+        case (("integer" | "number" | "boolean"), bool()):
+            return value if kind == "boolean" else None
+        case "integer", int() | float():
+            return int(value)
+        case "number", int() | float():
+            return float(value)
+        case "date", str():
+            try:
+                return age(formats.time(value))
+            except ValueError:
+                return "<invalid>"
+    return None

@@ -1,0 +1,89 @@
+"""Which names a definition gets, and so whether it is served: decided from it and its neighbours alone.
+
+Upstream: apiextensions-apiserver pkg/controller, status/naming_controller.go, establish and apiapproval.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+
+from apiserver.customresources.definition import approval, is_protected, is_true
+from machinery.errors import quote
+from machinery.objects import Object, get_condition, set_condition
+
+_CONDITION_OF_APPROVAL = "KubernetesAPIApprovalPolicyConformant"
+_APPROVAL = {
+    "Approved": ("True", "ApprovedAnnotation"),
+    "Unapproved": ("False", "UnapprovedAnnotation"),
+    "Missing": ("False", "MissingAnnotation"),
+    "Invalid": ("False", "InvalidAnnotation"),
+}
+
+
+def decide(crd: Object, others: Iterable[Object]) -> Object:
+    """The definition with the names and conditions that it should have; ``others`` are those of all groups."""
+    decided = copy.deepcopy(crd)
+    group = crd["spec"]["group"]
+    taken = [_accepted(each) for each in others if each["spec"]["group"] == group]
+    resources = {name for names in taken for name in _resource_names(names)}
+    kinds = {name for names in taken for name in (names.get("kind"), names.get("listKind"))}
+    status = decided.setdefault("status", {})
+    status["acceptedNames"], reason, message = _names(crd["spec"]["names"], _accepted(crd), resources, kinds)
+    accepted = reason == "NoConflicts"
+    set_condition(decided, "NamesAccepted", "True" if accepted else "False", reason, message)
+    if accepted:
+        set_condition(
+            decided, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted"
+        )  # fmt: skip
+    elif get_condition(crd, "Established") is None:
+        set_condition(decided, "Established", "False", "NotAccepted", "not all names are accepted")
+    if is_protected(group):
+        state, why = approval(crd)
+        set_condition(decided, _CONDITION_OF_APPROVAL, *_APPROVAL[state], why)
+    return decided
+
+
+def is_served(crd: Object) -> bool:
+    """Whether requests for its resource are answered."""
+    return is_true(crd, "Established") or is_true(crd, "NamesAccepted")
+
+
+def _accepted(crd: Object) -> Object:
+    names: Object = (crd.get("status") or {}).get("acceptedNames") or {}
+    return names
+
+
+def _resource_names(names: Object) -> list[str]:
+    return [names.get("plural", ""), names.get("singular", ""), *(names.get("shortNames") or ())]
+
+
+def _names(
+    wanted: Object, accepted: Object, resources: set[str], kinds: set[str | None]
+) -> tuple[Object, str, str]:  # fmt: skip
+    """As many of the wanted names as can be had, and the last conflict, if there is any."""
+    names: Object = {"plural": "", "kind": "", **accepted}
+    reason, message = "NoConflicts", "no conflicts found"
+    for field, title, others in (
+        ("plural", "Plural", resources),
+        ("singular", "Singular", resources),
+        ("shortNames", "ShortNames", resources),
+        ("kind", "Kind", kinds),
+        ("listKind", "ListKind", kinds),
+    ):
+        value = wanted.get(field)
+        before = accepted.get(field) or ()
+        each = [name for name in value or () if name not in before] if field == "shortNames" else [value]
+        conflicts = [] if value == accepted.get(field) else [name for name in each if name in others]
+        if conflicts:
+            texts = [f"{quote(str(name))} is already in use" for name in conflicts]
+            reason, message = f"{title}Conflict", texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+        elif value:
+            names[field] = value
+        else:
+            names.pop(field, None)
+    if wanted.get("categories"):
+        names["categories"] = wanted["categories"]
+    else:
+        names.pop("categories", None)
+    return names, reason, message

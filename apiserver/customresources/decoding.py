@@ -1,0 +1,51 @@
+"""From a body to a custom resource, in upstream's steps: decode, prune, coerce metadata, fill in defaults.
+
+Kind and apiVersion are kept as they were sent, and looked at with the rest of the object.
+"""
+
+from __future__ import annotations
+
+from apiserver.kind import Kind
+from apiserver.schema import body as bodies
+from apiserver.schema.decode import cannot_be_handled, invalid_patch, read, strict, unrecognized
+from apiserver.schema.nodes import MismatchError, Node
+from machinery.errors import BadRequest
+from machinery.objects import Object
+
+
+def decode_custom(
+    kind: Kind, node: Node, body: bytes, content_type: str, field_validation: str
+) -> tuple[Object, list[str]]:
+    """As ``schema.decode``, by a version's own schema."""
+    obj, written = read(kind, body, content_type)
+    if not obj.get("kind"):
+        raise unrecognized(kind, f"Object 'Kind' is missing in '{body.decode(errors='replace')}'", body)
+    if obj.get("apiVersion", "") != kind.api_version:
+        raise BadRequest(
+            f"the API version in the data ({obj.get('apiVersion', '')}) does not match the expected API version "
+            f"({kind.api_version})"
+        )
+    try:
+        problems = node.walk(obj) if node.walk else None
+    except MismatchError as mismatch:
+        raise cannot_be_handled(kind, kind.version, obj["kind"], str(mismatch)) from None
+    texts = [str(problem) for problem in problems or ()]
+    obj.setdefault("metadata", {})
+    texts, refused = strict(node, body, written, content_type, texts, field_validation)
+    if refused:
+        raise cannot_be_handled(kind, kind.version, obj["kind"], refused)
+    return obj, texts
+
+
+def check_custom(node: Node, obj: Object, field_validation: str) -> tuple[Object, list[str]]:
+    """As ``schema.check``."""
+    try:
+        problems = node.walk(obj) if node.walk else None
+    except MismatchError as mismatch:
+        raise invalid_patch(obj, str(mismatch)) from None
+    obj.setdefault("metadata", {})
+    texts = [str(problem) for problem in problems or ()]
+    texts, refused = strict(node, b"", b"", bodies.PROTOBUF, texts, field_validation)
+    if refused:
+        raise invalid_patch(obj, refused)
+    return obj, texts

@@ -1,0 +1,110 @@
+"""From a CustomResourceDefinition to the rows of the registry that serve its versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from apiserver.customresources.columns import columns_of
+from apiserver.customresources.conditions import is_served
+from apiserver.customresources.definition import is_true, storage_version
+from apiserver.customresources.scale import Paths
+from apiserver.customresources.strategy import CustomResourceStrategy
+from apiserver.customresources.version import CustomVersion, Shape, shape_of
+from apiserver.kind import Kind
+from machinery.objects import Object
+
+_VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
+# Stable before beta before alpha; what is no such version at all comes last.
+_STABILITY = {None: 2, "beta": 1, "alpha": 0}
+
+
+def rows_of(crd: Object) -> tuple[Kind, ...]:
+    """The rows of the served versions, in the order of discovery; none before the names are accepted."""
+    if not is_served(crd):
+        return ()
+    served = (version for version in crd["spec"]["versions"] if version.get("served"))
+    versions = sorted(served, key=lambda version: priority(version["name"]))
+    shapes = shapes_of(crd)
+    return tuple(_row(crd, version, shapes, versions) for version in versions)
+
+
+def storage_row(crd: Object) -> Kind:
+    """A row of the storage version, whether it is served or not: for removing what is stored."""
+    spec, name = crd["spec"], storage_version(crd["spec"])
+    version = next(each for each in spec["versions"] if each["name"] == name)
+    return _row(crd, version, shapes_of(crd), ())
+
+
+def shapes_of(crd: Object) -> dict[str, Shape]:
+    """Every version's schema, compiled, by apiVersion."""
+    found = {}
+    for version in crd["spec"]["versions"]:
+        api_version = f"{crd['spec']['group']}/{version['name']}"
+        found[api_version] = shape_of(api_version, (version.get("schema") or {}).get("openAPIV3Schema") or {})
+    return found
+
+
+def priority(version: str) -> tuple[int, int, int, str]:
+    """Sorts versions, the best first (upstream: CompareKubeAwareVersionStrings)."""
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        return (1, 0, 0, version)
+    major, stage, minor = match.groups()
+    return (-_STABILITY[stage], -int(major), -int(minor or 0), "")
+
+
+def _row(crd: Object, version: Object, shapes: dict[str, Shape], served: Iterable[Object]) -> Kind:
+    spec, names = crd["spec"], (crd.get("status") or {}).get("acceptedNames") or crd["spec"]["names"]
+    group, subresources = spec["group"], version.get("subresources") or {}
+    scale = Paths.of(subresources["scale"]) if "scale" in subresources else None
+    list_kind = names.get("listKind") or f"{names['kind']}List"
+    custom = CustomVersion(
+        shapes[f"{group}/{version['name']}"],
+        shapes,
+        f"{group}/{storage_version(spec)}",
+        list_kind,
+        terminating=is_true(crd, "Terminating"),
+        subresources={"scale": scale.row()} if scale else {},
+    )
+    strategy = CustomResourceStrategy(
+        custom,
+        names["kind"],
+        status="status" in subresources,
+        scale=scale,
+        selectable=[field["jsonPath"] for field in version.get("selectableFields") or ()],
+    )
+    return Kind(
+        group,
+        version["name"],
+        names["kind"],
+        names["plural"],
+        definition_name(group, version["name"], names["kind"]),
+        namespaced=spec["scope"] == "Namespaced",
+        singular=names.get("singular", ""),
+        short_names=tuple(names.get("shortNames") or ()),
+        categories=tuple(names.get("categories") or ()),
+        subresources=tuple(name for name in ("status", "scale") if name in subresources),
+        columns=columns_of(version.get("additionalPrinterColumns") or ()),
+        strategy=strategy,
+        custom=custom,
+        deprecated=_deprecation(group, names["kind"], version, served),
+    )
+
+
+def definition_name(group: str, version: str, kind: str) -> str:
+    """The name in OpenAPI: ``com.example.stable.v1.CronTab``."""
+    return ".".join([*reversed(group.split(".")), version, kind])
+
+
+def _deprecation(group: str, kind: str, version: Object, served: Iterable[Object]) -> str:
+    """The warning that a deprecated version's answers carry, which names a better one if there is any."""
+    if not version.get("deprecated"):
+        return ""
+    if version.get("deprecationWarning") is not None:
+        return str(version["deprecationWarning"])
+    text = f"{group}/{version['name']} {kind} is deprecated"
+    others = sorted((each["name"] for each in served if not each.get("deprecated")), key=priority)
+    if others and priority(others[0]) < priority(version["name"]):
+        text += f"; use {group}/{others[0]} {kind}"
+    return text

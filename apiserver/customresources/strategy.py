@@ -1,0 +1,126 @@
+"""The life of a custom resource (upstream: apiextensions-apiserver pkg/registry/customresource)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from apiserver.customresources import embedded, fieldpath, uniqueness, values
+from apiserver.customresources.scale import Paths
+from apiserver.customresources.version import CustomVersion
+from apiserver.kind import Strategy
+from machinery.errors import FieldError, MethodNotAllowed
+from machinery.objects import Object
+
+_IDENTITY = ("apiVersion", "kind", "metadata")
+
+
+class CustomResourceStrategy(Strategy):
+    """What a version's schema and subresources say."""
+
+    unconditional_update = False
+    qualified_finalizers = False
+
+    def __init__(
+        self,
+        version: CustomVersion,
+        kind: str,
+        *,
+        status: bool = False,
+        scale: Paths | None = None,
+        selectable: Iterable[str] = (),
+    ) -> None:
+        self._version = version
+        self._kind = kind
+        self._status = status
+        self._scale = scale
+        self._selectable = {path.removeprefix("."): fieldpath.keys_of(path) for path in selectable}
+
+    def prepare_create(self, obj: Object) -> None:
+        if self._version.terminating:
+            raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
+        if self._status:
+            obj.pop("status", None)
+        obj["metadata"]["generation"] = 1
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        if self._status:
+            new.pop("status", None)
+            if "status" in old:
+                new["status"] = old["status"]
+        generation = old["metadata"].get("generation", 0)
+        changed = _without_metadata(new) != _without_metadata(old)
+        new["metadata"]["generation"] = generation + 1 if changed else generation
+
+    def prepare_status_update(self, new: Object, old: Object) -> None:
+        """Status, and who manages which field of it; everything else is as it was."""
+        status, managed = new.get("status", values.MISSING), new["metadata"].get("managedFields")
+        new.clear()
+        new |= orjson.loads(orjson.dumps(old))
+        if managed is not None:
+            new["metadata"]["managedFields"] = managed
+        new.pop("status", None)
+        if status is not values.MISSING:
+            new["status"] = status
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        identity = list(self._identity(obj))
+        if identity:
+            return identity
+        schema = self._version.schema
+        return [
+            *values.check_values(schema, obj),
+            *self._scaled(obj, spec=True),
+            *embedded.check_embedded(schema, obj),
+            *uniqueness.check_uniqueness(schema, obj),
+            *self._rules(obj, None),
+        ]
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return self._validate_update(new, old, spec=True)
+
+    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+        return self._validate_update(new, old, spec=False)
+
+    def _validate_update(self, new: Object, old: Object, *, spec: bool) -> list[FieldError]:
+        identity = list(self._identity(new))
+        if identity:
+            return identity
+        schema = self._version.schema
+        repeated = [] if any(uniqueness.check_uniqueness(schema, old)) else uniqueness.check_uniqueness(schema, new)
+        return [
+            *values.check_values(schema, new, old),
+            *self._scaled(new, spec=spec),
+            *embedded.check_embedded(schema, new),
+            *repeated,
+            *self._rules(new, old),
+        ]
+
+    def _identity(self, obj: Object) -> Iterator[FieldError]:
+        for field, wanted in (("kind", self._kind), ("apiVersion", self._version.shape.api_version)):
+            if obj.get(field) != wanted:
+                yield FieldError.invalid(field, obj.get(field, ""), f"must be {wanted}")
+
+    def _scaled(self, obj: Object, *, spec: bool) -> Iterator[FieldError]:
+        if self._scale is not None:
+            yield from self._scale.check(obj, spec=spec)
+
+    def _rules(self, obj: Object, old: Object | None) -> list[FieldError]:
+        rules = self._version.rules
+        return rules.check(obj, old) if rules is not None else []
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        return {name: _label(fieldpath.value_at(obj, keys)) for name, keys in self._selectable.items()}
+
+
+def _without_metadata(obj: Object) -> Object:
+    return {key: value for key, value in obj.items() if key != "metadata"}
+
+
+def _label(value: Any) -> str:
+    """A value as field selectors compare it."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,0 +1,109 @@
+"""CustomResourceDefinitions (upstream: apiextensions-apiserver pkg/registry/customresourcedefinition).
+
+What is served by virtue of them is ``apiserver/customresources``' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from apiserver.customresources import definition
+from apiserver.kind import Column, Kind
+from apiserver.kinds.cells import NAME
+from apiserver.kinds.strategies import StatusStrategy, put
+from machinery.errors import FieldError
+from machinery.objects import Object, set_condition
+
+# Keeps a deleted definition until its objects are gone.
+FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
+_CLAIMS = "/claims/customresourcedefinitions/"
+
+
+class CustomResourceDefinitionStrategy(StatusStrategy):
+    counts_generation = True
+    unconditional_update = False
+    qualified_finalizers = False
+
+    def default(self, obj: Object) -> None:
+        definition.default(obj)
+
+    def prepare_create(self, obj: Object) -> None:
+        obj["status"] = {"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": []}
+        obj["metadata"]["generation"] = 1
+        _remember_storage_version(obj)
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return definition.check(obj)
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        super().prepare_update(new, old)
+        _remember_storage_version(new)
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return definition.check_update(new, old)
+
+    def prepare_status_update(self, new: Object, old: Object) -> None:
+        super().prepare_status_update(new, old)
+        for field in ("labels", "annotations", "ownerReferences"):
+            put(new["metadata"], field, old["metadata"])
+
+    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+        names = (new.get("status") or {}).get("acceptedNames") or {}
+        return list(definition.check_names("status.acceptedNames", names))
+
+    def claims(self, obj: Object) -> Sequence[str]:
+        """The accepted names: two definitions of a group cannot both be given one, whoever gives them at once."""
+        names = (obj.get("status") or {}).get("acceptedNames") or {}
+        resources = {names.get("plural"), names.get("singular"), *(names.get("shortNames") or ())}
+        kinds = {names.get("kind"), names.get("listKind")}
+        group = obj["spec"].get("group", "")
+        claims = [f"{_CLAIMS}{group}/resources/{name}" for name in resources if name]
+        return sorted(claims + [f"{_CLAIMS}{group}/kinds/{name}" for name in kinds if name])
+
+    def allocate(self, obj: Object, old: Object | None, taken: Callable[[str], bool]) -> list[FieldError]:
+        before = self.claims(old) if old else ()
+        new = [claim for claim in self.claims(obj) if claim not in before]
+        names = [claim.rpartition("/")[2] for claim in new if taken(claim)]
+        return [FieldError.duplicate("status.acceptedNames", name) for name in names]
+
+    def prepare_delete(self, obj: Object) -> None:
+        finalizers = obj["metadata"].setdefault("finalizers", [])
+        if FINALIZER in finalizers:
+            return
+        finalizers.append(FINALIZER)
+        set_condition(
+            obj,
+            "Terminating",
+            "True",
+            "InstanceDeletionPending",
+            "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+        )
+
+    def may_remove(self, obj: Object) -> bool:
+        """A deletion first marks it, which is when it gets its finalizer."""
+        return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def _remember_storage_version(obj: Object) -> None:
+    """Every version that objects may be stored in stays on a list, until someone has rewritten them all."""
+    stored, version = obj["status"].setdefault("storedVersions", []), definition.storage_version(obj["spec"])
+    if version and version not in stored:
+        obj["status"]["storedVersions"] = [*stored, version]
+
+
+CUSTOM_RESOURCE_DEFINITIONS = Kind(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+    namespaced=False,
+    short_names=("crd", "crds"),
+    categories=("api-extensions",),
+    subresources=("status",),
+    strategy=CustomResourceDefinitionStrategy(),
+    columns=(
+        NAME,
+        Column("Created At", lambda obj: obj["metadata"].get("creationTimestamp"), "date"),
+    ),
+)
