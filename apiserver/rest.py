@@ -235,8 +235,8 @@ class Rest:
                     raise
                 item, newest = _item(self.store.get(key)), True
                 continue
-            # What is stored otherwise than it is seen is written as it is seen now.
-            unchanged = new == old and seen is item
+            # What is stored otherwise than it would be now is written anew.
+            unchanged = new == old and (kind.custom is None or kind.custom.is_stored(new, item))
             if unchanged and not newest:
                 # Nothing to write, if this is what there is.
                 current = _item(self.store.get(key))

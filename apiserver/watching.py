@@ -117,14 +117,15 @@ class WatchStream:
         end = now + (self._options.timeout or random.uniform(MIN_TIMEOUT, 2 * MIN_TIMEOUT))
         bookmark_at = min(now + BOOKMARK_PERIOD, end - LAST_BOOKMARK) if self._options.bookmarks else end
         descriptor = self._connection.fileno() if self._connection else -1
-        while not self._cache.stopping and not watcher.ended:
+        while not self._cache.stopping:
+            ended = watcher.ended  # looked at first: what has happened before is still told
             changes, revision = watcher.take()
             lines = [line for change in changes if (line := self._seen(change))]
             if lines:
                 self._count(lines)
                 yield b"".join(lines)
             now = time.monotonic()
-            if now >= end:
+            if ended or now >= end:
                 return
             if now >= bookmark_at:
                 yield self._bookmark(revision, {})

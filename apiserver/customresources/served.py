@@ -24,9 +24,10 @@ from machinery.objects import Object
 
 
 class _Served(NamedTuple):
-    """What one definition brings; ``of`` tells when that has to be worked out again."""
+    """What one definition brings; ``of`` and ``terminating`` tell when that has to be worked out again."""
 
     of: bytes
+    terminating: bool
     rows: tuple[Kind, ...]
 
 
@@ -58,9 +59,11 @@ class Served:
         before, now = self._definitions, {}
         for item in items:
             crd = item.object
-            name, of = crd["metadata"]["name"], _what_counts(crd)
+            name, of, terminating = crd["metadata"]["name"], _what_counts(crd), is_true(crd, "Terminating")
             known = before.get(name)
-            now[name] = known if known is not None and known.of == of else _Served(of, rows_of(crd))
+            if known is None or (known.of, known.terminating) != (of, terminating):
+                known = _Served(of, terminating, rows_of(crd))
+            now[name] = known
         rows = sorted(
             (row for served in now.values() for row in served.rows),
             key=lambda row: (row.group, priority(row.version), row.plural),
@@ -73,7 +76,7 @@ class Served:
     def _end_watches(self, before: dict[str, _Served], now: dict[str, _Served]) -> None:
         """Who watches objects of a definition that has changed is to come again, as upstream has it."""
         for name, served in before.items():
-            if served.rows and now.get(name) is not served:
+            if served.rows and (name not in now or now[name].of != served.of):
                 self._cache.end_watches_of(served.rows[0].prefix)
                 if name not in now:
                     self._cache.forget(served.rows[0].prefix)
@@ -87,6 +90,5 @@ def _what_counts(crd: Object) -> bytes:
         crd["spec"],
         status.get("acceptedNames"),
         is_served(crd),
-        is_true(crd, "Terminating"),
     )
     return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)

@@ -100,6 +100,13 @@ class CustomVersion:
         seen = encode(obj)
         return item if seen == stored else Item(item.key, seen, item.revision)
 
+    def is_stored(self, obj: Object, item: Item) -> bool:
+        """Whether a stored object is as it would be written now, in version and defaults."""
+        stored: Object = orjson.loads(item.bare())
+        wanted = self.stored(obj)
+        metadata = {key: value for key, value in wanted["metadata"].items() if key != "resourceVersion"}
+        return {**wanted, "metadata": metadata} == stored
+
     def stored(self, obj: Object) -> Object:
         """The object in the version that it is stored in; conversion strategy None changes nothing else."""
         if obj["apiVersion"] == self.storage:

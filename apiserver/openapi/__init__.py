@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import orjson
 
@@ -23,6 +23,9 @@ from apiserver.kind import Kind
 from apiserver.negotiation import JSON, negotiate, not_acceptable
 from apiserver.openapi.definitions import group_versions
 from machinery.errors import no_such_resource
+
+if TYPE_CHECKING:
+    from apiserver.openapi.document_v2 import Section
 
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 # How clients have asked for it, the first since long ago.
@@ -88,16 +91,39 @@ def v3(registry: Rows, name: str) -> Document:
 # The rows are the caches' key, so a registry that changes gets new documents.
 @lru_cache(maxsize=2)
 def _v2(kinds: tuple[Kind, ...]) -> Document:
-    from apiserver.openapi.document_v2 import document
+    from apiserver.openapi.document_v2 import document, section
 
-    return _document(orjson.dumps(document(kinds)))
+    built_in, custom = _divided(kinds)
+    return _document(document([_built_in_section(built_in), section(custom)]))
+
+
+@lru_cache(maxsize=2)
+def _built_in_section(kinds: tuple[Kind, ...]) -> Section:
+    from apiserver.openapi.document_v2 import section
+
+    return section(kinds)
 
 
 @lru_cache(maxsize=2)
 def _v2_protobuf(kinds: tuple[Kind, ...]) -> Document:
+    from apiserver.openapi.document_v2 import contents
     from apiserver.openapi.protobuf import serialize
 
-    return _document(serialize(orjson.loads(_v2(kinds).body)))
+    built_in, custom = _divided(kinds)
+    # Messages that follow each other are one: the fields of the second are added to the first's.
+    return _document(_built_in_message(built_in) + (serialize(contents(custom)) if custom else b""))
+
+
+@lru_cache(maxsize=2)
+def _built_in_message(kinds: tuple[Kind, ...]) -> bytes:
+    from apiserver.openapi.document_v2 import contents
+    from apiserver.openapi.protobuf import serialize
+
+    return serialize(contents(kinds))
+
+
+def _divided(kinds: tuple[Kind, ...]) -> tuple[tuple[Kind, ...], tuple[Kind, ...]]:
+    return tuple(kind for kind in kinds if not kind.custom), tuple(kind for kind in kinds if kind.custom)
 
 
 @lru_cache(maxsize=2)
@@ -109,11 +135,16 @@ def _v3_index(kinds: tuple[Kind, ...]) -> Document:
     return _document(orjson.dumps({"paths": paths}))
 
 
-@lru_cache(maxsize=64)
 def _v3(kinds: tuple[Kind, ...], name: str) -> Document:
-    from apiserver.openapi.document_v3 import document
-
     group_version = group_versions(kinds).get(name)
     if group_version is None:
         raise no_such_resource()
-    return _document(orjson.dumps(document(kinds, *group_version)))
+    # Only this group's rows count, so that others may come and go.
+    return _v3_of(tuple(kind for kind in kinds if kind.group == group_version[0]), *group_version)
+
+
+@lru_cache(maxsize=64)
+def _v3_of(kinds: tuple[Kind, ...], group: str, version: str) -> Document:
+    from apiserver.openapi.document_v3 import document
+
+    return _document(orjson.dumps(document(kinds, group, version)))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from apiserver.customresources.publishing import definitions
+from apiserver.customresources.rows import definition_name
 from apiserver.kind import Kind
 from apiserver.schema import definitions as source
 from apiserver.schema.definitions import Definition, Definitions, target
@@ -45,11 +47,29 @@ def versioned(kind: Kind, version: str) -> str:
     return f"{package.rpartition('.')[0]}.{version}.{name}"
 
 
+def list_definition(kind: Kind, version: str) -> str:
+    """The definition of a list of them."""
+    if kind.custom is not None:
+        return definition_name(kind.group, version, kind.list_kind)
+    return versioned(kind, version) + LIST_SUFFIX
+
+
+def custom_definitions(kinds: Iterable[Kind], *, v2: bool) -> dict[str, dict[str, Any]]:
+    """Those of the custom resources among the rows, in their final form."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in kinds:
+        if kind.custom is not None:
+            found |= definitions(kind, v2=v2)
+    return found
+
+
 def collect(kinds: Iterable[Kind], only: tuple[str, str] | None = None) -> Definitions:
     """The definitions that these rows (or one group version of them) and their subresources need, by name."""
     known = dict(source.load())
     roots = list(_COMMON)
     for kind in kinds:
+        if kind.custom is not None:
+            roots += [f"{META}.ObjectMeta", f"{META}.ListMeta"]
         for version in kind.versions:
             if only is not None and only != (kind.group, version):
                 continue

@@ -1,25 +1,57 @@
-"""The Swagger 2.0 document: what kubectl before 1.27 validates, applies and explains with."""
+"""The Swagger 2.0 document: what kubectl before 1.27 validates, applies and explains with.
+
+It is put together from sections, because custom resources come and go: that of the built-in kinds is made once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from apiserver.kind import Kind
-from apiserver.openapi.definitions import collect, v2_form
+from apiserver.openapi.definitions import collect, custom_definitions, v2_form
 from apiserver.openapi.operations import Operation, Parameter, Path, paths
 
 INFO = {"title": "Kubernetes", "version": "v1.32.0"}
 
 
-def document(kinds: Iterable[Kind]) -> dict[str, Any]:
-    """The whole document."""
+class Section(NamedTuple):
+    """What some kinds bring into the document: members of ``paths`` and ``definitions``, as JSON without braces."""
+
+    paths: bytes
+    definitions: bytes
+
+
+def section(kinds: Iterable[Kind]) -> Section:
+    """The section of these kinds, which are all built-in ones or all custom ones."""
+    source = contents(kinds)
+    return Section(*(orjson.dumps(source[part])[1:-1] for part in Section._fields))
+
+
+def contents(kinds: Iterable[Kind]) -> dict[str, Any]:
+    """A document of nothing but these kinds' paths and definitions."""
     kinds = tuple(kinds)
+    described = custom_definitions(kinds, v2=True)
+    if not described:
+        described = {name: v2_form(name, definition) for name, definition in collect(kinds).items()}
     return {
         "swagger": "2.0",
         "info": INFO,
         "paths": {path.path: _path(path) for path in paths(kinds)},
-        "definitions": {name: v2_form(name, definition) for name, definition in collect(kinds).items()},
+        "definitions": described,
+    }
+
+
+def document(sections: Iterable[Section]) -> bytes:
+    """The whole document."""
+    paths, definitions = (b",".join(filter(None, parts)) for parts in zip(*sections, strict=True))
+    return orjson.dumps({
+        "swagger": "2.0",
+        "info": INFO,
+        "paths": orjson.Fragment(b"{%b}" % paths),
+        "definitions": orjson.Fragment(b"{%b}" % definitions),
         "securityDefinitions": {
             "BearerToken": {
                 "description": "Bearer Token authentication",
@@ -29,7 +61,7 @@ def document(kinds: Iterable[Kind]) -> dict[str, Any]:
             }
         },
         "security": [{"BearerToken": []}],
-    }
+    })  # fmt: skip
 
 
 def _path(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from apiserver.kind import Kind
-from apiserver.openapi.definitions import collect, v3_form
+from apiserver.openapi.definitions import collect, custom_definitions, v3_form
 from apiserver.openapi.document_v2 import INFO
 from apiserver.openapi.operations import JSON_TYPES, Operation, Parameter, Path, paths
 
@@ -16,6 +16,7 @@ def document(kinds: Iterable[Kind], group: str, version: str) -> dict[str, Any]:
     kinds = tuple(kinds)
     only = (group, version)
     schemas = {name: v3_form(name, definition) for name, definition in collect(kinds, only).items()}
+    schemas |= custom_definitions((kind for kind in kinds if (kind.group, kind.version) == only), v2=False)
     bearer = {"description": "Bearer Token authentication", "type": "apiKey", "name": "authorization", "in": "header"}
     return {
         "openapi": "3.0.0",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from apiserver.kind import Kind
-from apiserver.openapi.definitions import LIST_SUFFIX, STATUS, versioned
+from apiserver.openapi.definitions import STATUS, list_definition, versioned
 from apiserver.subresources import Subresource, find_subresource
 
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
@@ -124,11 +124,16 @@ class _Rows:
 
     def __init__(self, kind: Kind, version: str) -> None:
         self.kind = kind
+        self.version = version
         group = kind.group.removesuffix(".k8s.io").removesuffix(".authorization") or "core"
         self.tag = f"{group.replace('.', '_')}_{version}"
         self.prefix = f"{_camel(group)}{_camel(version)}"
         self.gvk = GroupVersionKind(kind.group, version, kind.kind)
         self.definition = versioned(kind, version)
+        if kind.custom is not None:
+            self.tag = f"{self.prefix[:1].lower()}{self.prefix[1 : -len(version)]}_{version}"
+        # A custom resource cannot be merged strategically.
+        self.patches = tuple(each for each in PATCH_TYPES if kind.custom is None or "strategic" not in each)
         self.root = root(kind.group, version)
         self.scope = "Namespaced" if kind.namespaced else ""
         self.collection = f"{self.root}/{'namespaces/{namespace}/' if kind.namespaced else ''}{kind.plural}"
@@ -193,7 +198,7 @@ class _Rows:
             self.gvk,
             _LIST,
             produces=(*JSON_TYPES, WATCH_TYPE),
-            responses=_responses(self.definition + LIST_SUFFIX, "200"),
+            responses=_responses(list_definition(self.kind, self.version), "200"),
         )
 
     def _item(self) -> Iterator[Operation]:
@@ -227,7 +232,7 @@ class _Rows:
                 return operation._replace(
                     parameters=(*_WRITE, _FORCE),
                     body=PATCH,
-                    consumes=PATCH_TYPES,
+                    consumes=self.patches,
                     responses=_responses(definition, *codes[method]),
                 )
         return operation._replace(parameters=_WRITE, body=definition, responses=_responses(definition, *codes[method]))

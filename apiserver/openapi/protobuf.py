@@ -145,7 +145,7 @@ def _schema(schema: dict[str, Any]) -> dict[str, Any]:
         message["type"] = {"value": [schema["type"]]}
     if "items" in schema:
         message["items"] = {"schema": [_schema(schema["items"])]}
-    if "additionalProperties" in schema:
+    if isinstance(schema.get("additionalProperties"), dict):
         message["additional_properties"] = {"schema": _schema(schema["additionalProperties"])}
     if "properties" in schema:
         message["properties"] = {"additional_properties": _named(schema["properties"], _schema)}

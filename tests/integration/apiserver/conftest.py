@@ -133,6 +133,15 @@ class Api:
         response.close()
         return answer
 
+    def follow(self, path: str) -> Iterator[Any]:
+        """What a watch says, as it says it; closing the generator ends it."""
+        response = self._client.get(path, headers=ADMIN)
+        try:
+            for chunk in response.iter_encoded():
+                yield from (json.loads(line) for line in chunk.splitlines())
+        finally:
+            response.close()
+
     def events(self, path: str, count: int = 0) -> list[Any]:
         """What a watch says: the first ``count`` events, or everything until it ends by itself."""
         response = self._client.get(path, headers=ADMIN)

@@ -1,0 +1,177 @@
+"""A custom resource's schema as OpenAPI publishes it, for kubectl's explain, validation and completion.
+
+Upstream: apiextensions-apiserver pkg/controller/openapi, builder and v2. Version 2 knows no junctors and no null, and
+kubectl takes a schema with properties to forbid all others: where unknown fields are kept it is told of none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiserver.customresources.rows import definition_name
+from apiserver.customresources.structural import (
+    EMBEDDED,
+    INT_OR_STRING,
+    JUNCTORS,
+    LIST_KEYS,
+    LIST_TYPE,
+    MAP_TYPE,
+    PRESERVE,
+    RULES,
+    Schema,
+    below,
+    is_either,
+)
+from apiserver.kind import Kind
+
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_CONVENTIONS = "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+# As upstream's TypeMeta and PartialObjectMetadata describe them.
+_DESCRIPTIONS = {
+    "apiVersion": "APIVersion defines the versioned schema of this representation of an object. Servers should convert "
+    "recognized schemas to the latest internal value, and may reject unrecognized values. "
+    f"{_CONVENTIONS}#resources",
+    "kind": "Kind is a string value representing the REST resource this object represents. Servers may infer this from "
+    "the endpoint the client submits requests to. Cannot be updated. In CamelCase. "
+    f"{_CONVENTIONS}#types-kinds",
+    "metadata": f"Standard object's metadata. {_CONVENTIONS}#metadata",
+}
+_EMBEDDED_DESCRIPTIONS = {
+    "apiVersion": "apiVersion defines the versioned schema of this representation of an object. "
+    f"{_CONVENTIONS}#resources",
+    "kind": "kind is a string value representing the type of this object. In CamelCase. "
+    f"{_CONVENTIONS}#types-kinds",
+    "metadata": _DESCRIPTIONS["metadata"],
+}  # fmt: skip
+# What of a schema is published as it is.
+_KEPT = (
+    "description", "title", "type", "format", "default", "nullable", "maximum", "exclusiveMaximum", "minimum",
+    "exclusiveMinimum", "maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "multipleOf",
+    "enum", "maxProperties", "minProperties", "required", PRESERVE, EMBEDDED, INT_OR_STRING, LIST_KEYS, LIST_TYPE,
+    MAP_TYPE, RULES,
+)  # fmt: skip
+
+
+def definitions(kind: Kind, *, v2: bool) -> dict[str, Schema]:
+    """The definitions of a version and of its lists, by name."""
+    assert kind.custom is not None
+    schema, references = kind.custom.schema, _V2 if v2 else _V3
+    if v2 and kind.custom.preserves:
+        # Not even kind and metadata may be mentioned, or kubectl would forbid the rest.
+        published: Schema = {"type": "object"}
+    else:
+        published = _v2(schema) if v2 else _v3(schema)
+        published.setdefault("properties", {}).update(_standard_fields(references, _DESCRIPTIONS))
+    list_name = definition_name(kind.group, kind.version, kind.list_kind)
+    return {
+        kind.definition: {**published, "x-kubernetes-group-version-kind": [_gvk(kind, kind.kind)]},
+        list_name: _list(kind, references),
+    }
+
+
+class _References:
+    """How one version of OpenAPI refers to another definition."""
+
+    def __init__(self, place: str, *, wrapped: bool) -> None:
+        self._place = place
+        self._wrapped = wrapped
+
+    def to(self, name: str, description: str = "") -> Schema:
+        """A reference with a description, which version 3 wants to stand apart from it."""
+        reference = {"$ref": f"#/{self._place}/{name}"}
+        if not description:
+            return reference
+        described: Schema = {"description": description}
+        return described | ({"allOf": [reference]} if self._wrapped else reference)
+
+
+_V2 = _References("definitions", wrapped=False)
+_V3 = _References("components/schemas", wrapped=True)
+
+
+def _standard_fields(references: _References, descriptions: dict[str, str]) -> dict[str, Schema]:
+    fields: dict[str, Schema] = {}
+    for name in ("apiVersion", "kind"):
+        fields[name] = {"description": descriptions[name], "type": "string"}
+    return fields | {"metadata": references.to(f"{_META}.ObjectMeta", descriptions["metadata"])}
+
+
+def _gvk(kind: Kind, name: str) -> dict[str, str]:
+    return {"group": kind.group, "kind": name, "version": kind.version}
+
+
+def _list(kind: Kind, references: _References) -> Schema:
+    items = {
+        "description": f"List of {kind.plural}. {_CONVENTIONS}",
+        "type": "array",
+        "items": references.to(kind.definition),
+    }
+    fields = _standard_fields(references, _DESCRIPTIONS)
+    fields["metadata"] = references.to(f"{_META}.ListMeta", f"Standard list metadata. {_CONVENTIONS}#types-kinds")
+    return {
+        "description": f"{kind.list_kind} is a list of {kind.kind}",
+        "type": "object",
+        "required": ["items"],
+        "properties": {**fields, "items": items},
+        "x-kubernetes-group-version-kind": [_gvk(kind, kind.list_kind)],
+    }
+
+
+def _v2(schema: Schema) -> Schema:
+    published = _kept(schema)
+    if published.pop("nullable", False):
+        published.pop("type", None)
+    elif not schema.get(PRESERVE):
+        _inside(schema, published, _v2)
+    if published.get("type") == "array" and "items" not in published:
+        del published["type"]
+    if schema.get(PRESERVE) and published.get("type") == "object":
+        del published["type"]
+    properties = schema.get("properties") or {}
+    if "required" in published:
+        must = [name for name in published["required"] if not properties.get(name, {}).get("nullable")]
+        published["required"] = must
+        if not must or (below(schema, "additionalProperties") or {}).get("nullable"):
+            del published["required"]
+    if schema.get(EMBEDDED) and not schema.get(PRESERVE):
+        _embed(published, _V2)
+    return published
+
+
+def _v3(schema: Schema) -> Schema:
+    published = _kept(schema)
+    for junctor in JUNCTORS:
+        if schema.get(junctor):
+            published[junctor] = [_v3(child) for child in schema[junctor]]
+    if schema.get("not") is not None:
+        published["not"] = _v3(schema["not"])
+    _inside(schema, published, _v3)
+    if schema.get(INT_OR_STRING) and not is_either(schema) and not is_either((schema.get("allOf") or [{}])[0]):
+        either = [{"type": "integer"}, {"type": "string"}]
+        if "anyOf" in published:
+            published["allOf"] = [{"anyOf": either}, *published.get("allOf", ())]
+        else:
+            published["anyOf"] = either
+    if schema.get(EMBEDDED):
+        _embed(published, _V3)
+    return published
+
+
+def _kept(schema: Schema) -> Schema:
+    return {key: schema[key] for key in _KEPT if key in schema and schema[key] not in (None, "", False, [])}
+
+
+def _inside(schema: Schema, published: Schema, publish: Any) -> None:
+    if "properties" in schema:
+        published["properties"] = {name: publish(child) for name, child in schema["properties"].items()}
+    items, additional = below(schema, "items"), schema.get("additionalProperties")
+    if items is not None:
+        published["items"] = publish(items)
+    if additional is not None:
+        published["additionalProperties"] = publish(additional) if isinstance(additional, dict) else additional
+
+
+def _embed(published: Schema, references: _References) -> None:
+    published["properties"] = published.get("properties", {}) | _standard_fields(references, _EMBEDDED_DESCRIPTIONS)
+    required = published.get("required", [])
+    published["required"] = [*required, *(name for name in ("kind", "apiVersion") if name not in required)]
