@@ -54,7 +54,9 @@ class Documents:
         if root == "openapi":
             return lambda environ, query: _openapi(self._served.registry(), path, environ, query)
         if path == "/":
-            return lambda environ, query: _json(orjson.dumps({"paths": sorted([*_paths(self._served.registry()), *self._health.paths])}))
+            return lambda environ, query: _json(
+                orjson.dumps({"paths": sorted([*_paths(self._served.registry()), *self._health.paths])})
+            )
         if root in ("api", "apis"):
             return lambda environ, query: self._discovery(root, parts, environ, query)
         raise no_such_resource()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from flask import Response
 
 from apiserver import discovery
-from apiserver.registry import REGISTRY
 from apiserver.store.protocol import StoreError
 from machinery.errors import no_such_resource
 from machinery.metrics import CONTENT_TYPE, METRICS, Metrics, Sample
@@ -41,9 +40,10 @@ def show(server: Server, metrics: Metrics = METRICS) -> None:
     """Adds what is looked up. Called by the first process of the server, which the others are children of."""
 
     def objects() -> Iterator[Sample]:
-        for kind in REGISTRY.stored():
-            if kind.stored_as is None:
-                yield Sample((kind.resource,), server.cache.count(kind.prefix))
+        # Each version of a custom resource has a row.
+        rows = {kind.resource: kind for kind in server.served.registry().stored() if kind.stored_as is None}
+        for resource, kind in rows.items():
+            yield Sample((resource,), server.cache.count(kind.prefix))
 
     def size() -> Iterator[Sample]:
         try:

@@ -130,6 +130,8 @@ class WatchStream:
             if now >= bookmark_at:
                 yield self._bookmark(revision, {})
                 bookmark_at = min(now + BOOKMARK_PERIOD, end - LAST_BOOKMARK) if now < end - LAST_BOOKMARK else end
+            if watcher.ended:
+                continue  # and was woken for it, perhaps while it was awake
             if (
                 watcher.wait(min(bookmark_at, end) - now, descriptor)
                 and self._connection
