@@ -21,6 +21,7 @@ from controllers.podaffinity import NamespaceLabels, has_affinity, pod_affinity
 from controllers.podrequests import requests_of
 from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
+from machinery.metrics import METRICS
 from machinery.objects import Object, get_condition, is_pod_terminal, key, now
 from machinery.resources import PODS
 
@@ -31,6 +32,15 @@ NAME = "default-scheduler"
 BACKOFF = (0.1, 10.0)
 # Upstream tries every unschedulable pod again after so long, whatever happened meanwhile.
 RETRY_ANYWAY = 300.0
+
+# Upstream's names (pkg/scheduler/metrics).
+ATTEMPTS = METRICS.histogram(
+    "scheduler_scheduling_attempt_duration_seconds",
+    "[STABLE] How long it took to find a node for a pod, or none.",
+    ("result", "profile"),
+    [0.001 * 2**power for power in range(15)],
+)
+ATTEMPTS.counted_as("scheduler_schedule_attempts_total", "[STABLE] Pods for which a node was looked for.")
 
 
 def plan(
@@ -120,10 +130,12 @@ class Scheduler:
             return None
         if self.usage.assumed_on(pod["metadata"]["uid"]):
             return self.check_assumed(pod)
+        since = time.perf_counter()
         with self.deciding:
             node, misfits = plan(pod, self.nodes.list(), self.usage, self.namespace_labels)
             if node:
                 self.usage.assume(pod, node)
+        ATTEMPTS.observe(time.perf_counter() - since, ("scheduled" if node else "unschedulable", NAME))
         if not node:
             self.waiting.add(pod_key)
             self.tell_unschedulable(pod, explain(pod, misfits))

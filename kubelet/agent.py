@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubelet import machine, pods
+from kubelet import machine, metrics, pods
 from kubelet.executor import Executor
 from kubelet.images import Images
 from kubelet.mounts import Mounts
@@ -87,6 +87,7 @@ class Agent:
             lambda: self._runtime_watch.problem,
         )
         self._workers.connect(self._executor(client), self._statuses)
+        metrics.show(config.node_name, self._all_containers)
         self._unclaimed: dict[str, list[Container]] = {}  # listed at the start, until their pods are seen
         self._watching = False
 
@@ -235,6 +236,9 @@ class Agent:
         if not self._pods.synced:
             return "the pods of this node have not been listed yet"
         return self._runtime_watch.problem
+
+    def _all_containers(self) -> list[Container]:
+        return [found for uid in self._workers.known() for found in self._workers.containers(uid)]
 
     def _containers(self, namespace: str, pod: str) -> list[Container]:
         found = self._pods.get(f"{namespace}/{pod}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from kubelet import actions, pods
 from kubelet.executor import Executor
+from kubelet.metrics import SYNCS
 from kubelet.plan import plan
 from kubelet.runtime.protocol import Container, RuntimeUnavailable
 from kubelet.state import Failure, PodState, Verdict
@@ -53,7 +54,9 @@ class PodWorkers:
         self._node = node
         self._lock = threading.Lock()
         self._records: dict[str, _Record] = {}
-        self._controller = Controller("pod", self._sync, workers=WORKERS, queue=WorkQueue(max_delay=LONGEST_RETRY))
+        self._controller = Controller(
+            "pod", self._sync, workers=WORKERS, queue=WorkQueue("pod", max_delay=LONGEST_RETRY)
+        )
         self._starts = Starts()
         self._sweeps = Turns(SWEEPS, self._controller.enqueue)
         self.executor: Executor
@@ -153,6 +156,7 @@ class PodWorkers:
             record = self._records.get(uid)
         if record is None:
             return None
+        since = time.perf_counter()
         try:
             return self._advance(uid, record)
         except RuntimeUnavailable as error:
@@ -161,6 +165,7 @@ class PodWorkers:
             return LONGEST_RETRY
         finally:
             self._sweeps.give_back(uid)
+            SYNCS.observe(time.perf_counter() - since, ("sync",))
 
     def _advance(self, uid: str, record: _Record) -> float | None:
         state = record.state

@@ -82,7 +82,7 @@ class StatusWriter:
         self._lock = threading.Lock()
         self._entries: dict[str, _Entry] = {}
         self._controller = Controller(
-            "pod-status", self._write, workers=WORKERS, queue=WorkQueue(max_delay=LONGEST_RETRY)
+            "pod-status", self._write, workers=WORKERS, queue=WorkQueue("pod-status", max_delay=LONGEST_RETRY)
         )
 
     def start(self, stop: threading.Event) -> None:

@@ -13,10 +13,11 @@ import os
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 import requests
@@ -26,6 +27,7 @@ from requests.structures import CaseInsensitiveDict
 
 from machinery import errors, kubeconfig
 from machinery.kubeconfig import Access
+from machinery.metrics import METRICS
 from machinery.objects import Object
 from machinery.resources import Resource
 from machinery.stopping import call_on
@@ -45,6 +47,16 @@ _PATCH_TYPES = {
 }
 
 
+REQUESTS = METRICS.counter(
+    "rest_client_requests_total", "[ALPHA] Requests to the API server, by its answer.", ("code", "method", "host")
+)
+DURATIONS = METRICS.histogram(
+    "rest_client_request_duration_seconds",
+    "[ALPHA] How long the API server took to answer; for watches, to begin to.",
+    ("verb", "host"),
+    (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60),
+)
+
 # What a broken connection raises beneath requests' own exceptions, while a body is streamed.
 _TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
@@ -62,6 +74,7 @@ class Client:
     def __init__(self, access: Access, *, user_agent: str = "mini-minishift") -> None:
         self.server = access.server
         self.namespace = access.namespace
+        self._host = urlsplit(access.server).netloc
         self._verify = not access.insecure_skip_tls_verify
         self._transport = _Transport(access)
         self._headers = {
@@ -256,14 +269,19 @@ class Client:
         timeout: Any = (CONNECT_TIMEOUT, read_timeout)  # the stubs do not know that either may be None
         attempts = 2 if method == "GET" else 1
         for attempt in range(attempts):
+            since, code = time.perf_counter(), "<error>"
             try:
                 response = self._transport.send(request, stream=True, timeout=timeout, verify=self._verify)
                 if not stream or response.status_code >= 400:
                     response.content  # noqa: B018 - reads the body, which gives the connection back
+                code = str(response.status_code)
                 break
             except _TRANSPORT_ERRORS as error:
                 if attempt == attempts - 1 or isinstance(error, requests.Timeout):
                     raise self._unreachable(error) from error
+            finally:
+                REQUESTS.add((code, method, self._host))
+                DURATIONS.observe(time.perf_counter() - since, (method, self._host))
         if response.status_code >= 400:
             raise _error_of(response)
         return response

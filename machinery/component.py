@@ -1,4 +1,4 @@
-"""What the ``__main__`` of every component needs: arguments, logging, signals, a health endpoint."""
+"""What the ``__main__`` of every component needs: arguments, logging, signals, health and metrics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
+
+from machinery.metrics import CONTENT_TYPE, METRICS
+from machinery.processmetrics import add_process_metrics
 
 if TYPE_CHECKING:
     from http.server import ThreadingHTTPServer
@@ -85,25 +88,28 @@ def fatal(message: str) -> NoReturn:
 
 
 def serve_health(address: str, check: HealthCheck) -> ThreadingHTTPServer | None:
-    """Answers /healthz, /livez and /readyz on ``ip:port`` in the background: 200 ``ok`` or 503 and why."""
+    """Answers on ``ip:port``, in the background: /healthz, /livez, /readyz with 200 ``ok`` or 503 and why; /metrics."""
     if not address:
         return None
+    add_process_metrics(METRICS)
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
 
         def do_GET(self) -> None:
-            if self.path.partition("?")[0] not in ("/healthz", "/livez", "/readyz"):
-                self._answer(404, "404 page not found\n")
-                return
-            problem = check()
-            self._answer(503 if problem else 200, problem or "ok")
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                self._answer(200, METRICS.exposition(), CONTENT_TYPE)
+            elif path in ("/healthz", "/livez", "/readyz"):
+                problem = check()
+                self._answer(503 if problem else 200, (problem or "ok").encode())
+            else:
+                self._answer(404, b"404 page not found\n")
 
-        def _answer(self, code: int, text: str) -> None:
-            body = text.encode()
+        def _answer(self, code: int, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
             self.send_response(code)
-            self.send_header("Content-Type", "text/plain; charset=utf-8")
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

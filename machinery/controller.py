@@ -41,7 +41,7 @@ class Controller:
 
     def __init__(self, name: str, reconcile: Reconcile, *, workers: int = 1, queue: WorkQueue | None = None) -> None:
         self.name = name
-        self.queue = WorkQueue() if queue is None else queue
+        self.queue = WorkQueue(name) if queue is None else queue
         self._reconcile = reconcile
         self._workers = workers
         self._informers: list[Syncing] = []

@@ -19,16 +19,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from machinery.queuemetrics import QueueMetrics
+
 # Upstream's per-item exponential backoff.
 BASE_DELAY = 0.005
 MAX_DELAY = 1000.0
 
 
 class WorkQueue:
-    """See the module's docstring. ``clock`` is monotonic seconds."""
+    """See the module's docstring. ``clock`` is monotonic seconds; ``name`` is the queue's in metrics."""
 
     def __init__(
         self,
+        name: str = "",
         *,
         base_delay: float = BASE_DELAY,
         max_delay: float = MAX_DELAY,
@@ -45,6 +48,7 @@ class WorkQueue:
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._shut_down = False
+        self._metrics = QueueMetrics(name, clock)
 
     def __len__(self) -> int:
         """How many keys are ready for a worker."""
@@ -74,6 +78,7 @@ class WorkQueue:
         with self._changed:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
+            self._metrics.retried()
         longest = self._max_delay if most is None else most
         self.add_after(key, min(self._base_delay * 2.0 ** min(failures, 60), longest))
 
@@ -99,6 +104,7 @@ class WorkQueue:
                     key = self._ready.popleft()
                     self._dirty.discard(key)
                     self._held.add(key)
+                    self._metrics.taken(key)
                     if self._ready:
                         self._changed.notify()  # one add may have woken this worker for several keys
                     return key
@@ -113,6 +119,7 @@ class WorkQueue:
         """Lets go of a key that ``get`` gave out."""
         with self._changed:
             self._held.discard(key)
+            self._metrics.done(key)
             if key in self._dirty:
                 self._ready.append(key)
                 self._changed.notify()
@@ -126,6 +133,7 @@ class WorkQueue:
         if self._shut_down or key in self._dirty:
             return
         self._dirty.add(key)
+        self._metrics.added(key)
         if key not in self._held:
             self._ready.append(key)
             self._changed.notify()

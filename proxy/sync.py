@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from machinery.informer import Informer
+from machinery.metrics import METRICS
 from machinery.objects import Object
 from machinery.stopping import call_on
 from proxy import conntrack
@@ -33,6 +34,23 @@ SETTLE_SECONDS = 0.1
 CHECK_SECONDS = 30.0
 # Where nobody tells of changes, looking is the only way: two short processes each time.
 CHECK_SECONDS_UNTOLD = 5.0
+
+# Upstream's names (pkg/proxy/metrics).
+SYNCS = METRICS.histogram(
+    "kubeproxy_sync_proxy_rules_duration_seconds",
+    "[ALPHA] How long it took to bring the rules up to date.",
+    bounds=[0.001 * 2**power for power in range(15)],
+)
+FAILURES = METRICS.counter(
+    "kubeproxy_sync_proxy_rules_iptables_restore_failures_total", "[ALPHA] How often the kernel did not take the rules."
+)
+LAST_SYNC = METRICS.gauge(
+    "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
+    "[ALPHA] When the rules were last brought up to date, in seconds since 1970.",
+)
+RULES = METRICS.gauge(
+    "kubeproxy_sync_proxy_rules_iptables_total", "[ALPHA] How many rules there are in our chains.", ("table",)
+)
 
 
 class Lister(Protocol):
@@ -80,6 +98,8 @@ class RuleSync:
             raise
         self._applied = {table.name: table for table in tables}
         self._ports = ports
+        for table in tables:
+            RULES.set(sum(map(len, table.chains.values())), (table.name,))
         self._clean_flows(ports)
         if not text:
             return ""
@@ -172,11 +192,15 @@ class Loop:
             done = self._rules.sync()
         except (RuleError, OSError) as error:
             self.problem = str(error)
+            FAILURES.add()
             wait, self._retry = self._retry, min(self._retry * 2, LAST_RETRY)
             log.error("%s; trying again in %.1f s", error, wait)
             return wait
         if done:
-            log.info("%s in %.0f ms", done, (self._clock() - began) * 1000)
+            took = self._clock() - began
+            SYNCS.observe(took)
+            LAST_SYNC.set(time.time())
+            log.info("%s in %.0f ms", done, took * 1000)
         self.problem = ""
         self._retry = FIRST_RETRY
         due = self._next_check if self._look_at is None else min(self._look_at, self._next_check)

@@ -13,6 +13,7 @@ import pytest
 from machinery import errors
 from machinery.client import Client
 from machinery.kubeconfig import Access
+from machinery.metrics import METRICS
 from machinery.resources import LEASES, PODS
 
 
@@ -307,3 +308,22 @@ def test_a_server_of_another_authority_is_refused(server, authority, tmp_path):
 def test_a_certificate_for_another_name_is_refused(server, authority):
     with pytest.raises(errors.ServiceUnavailable, match=r"certificate is not valid for|mismatch"):
         authority.secure(server, tls_server_name="kubernetes").get(PODS, "p", "ns")
+
+
+def test_requests_are_counted(server, client):
+    host = client.server.removeprefix("http://")
+
+    def counted(code, method):
+        text = METRICS.exposition("rest_client_requests_total").decode()
+        line = f'rest_client_requests_total{{code="{code}",method="{method}",host="{host}"}} '
+        return next((int(found.removeprefix(line)) for found in text.splitlines() if found.startswith(line)), 0)
+
+    client.get(PODS, "a", "b")
+    server.answer = lambda handler: handler.reply(409, {"kind": "Status", "reason": "Conflict", "code": 409})
+    with pytest.raises(errors.Conflict):
+        client.delete(PODS, "a", "b")
+    server.answer = lambda handler: setattr(handler, "close_connection", True)
+    with pytest.raises(errors.ServiceUnavailable):
+        client.get(PODS, "a", "b")
+    assert (counted(200, "GET"), counted(409, "DELETE"), counted("<error>", "GET")) == (1, 1, 2)
+    assert f'rest_client_request_duration_seconds_count{{verb="GET",host="{host}"}} 3' in METRICS.exposition().decode()

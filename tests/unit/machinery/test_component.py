@@ -10,6 +10,7 @@ import pytest
 
 from machinery import component
 from machinery.stopping import call_on
+from machinery.workqueue import WorkQueue
 
 
 def fetch(server, path):
@@ -24,13 +25,19 @@ def fetch(server, path):
 
 def test_health():
     problem = ""
+    queue = WorkQueue("test-health")
     server = component.serve_health("127.0.0.1:0", lambda: problem)
     assert server is not None
     assert fetch(server, "/healthz") == (200, "ok")
     problem = "rules are 40 s old"
     assert fetch(server, "/readyz?verbose") == (503, "rules are 40 s old")
     assert fetch(server, "/secret")[0] == 404
+    code, text = fetch(server, "/metrics")
+    assert code == 200
+    assert "\nprocess_cpu_seconds_total " in text
+    assert "# TYPE workqueue_depth gauge" in text
     server.server_close()
+    assert len(queue) == 0
     assert component.serve_health("", lambda: "") is None
 
 

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from machinery.metrics import METRICS
 from machinery.workqueue import WorkQueue
 
 
@@ -149,3 +150,27 @@ def test_many_workers_never_hold_the_same_key_and_lose_none():
     for worker in workers:
         worker.join(5)
     assert not overlaps
+
+
+def test_metrics(clock):
+    queue = WorkQueue("measured", clock=clock)
+
+    def value(name):
+        lines = METRICS.exposition("workqueue").decode().splitlines()
+        return next(float(line.split()[-1]) for line in lines if line.startswith(f'{name}{{name="measured"}}'))
+
+    for key in ("a", "b", "a"):
+        queue.add(key)
+    assert (value("workqueue_adds_total"), value("workqueue_depth")) == (2, 2)
+    clock.now += 3
+    assert queue.get() == "a"
+    clock.now += 2
+    assert (value("workqueue_depth"), value("workqueue_queue_duration_seconds_sum")) == (1, 3)
+    assert value("workqueue_unfinished_work_seconds") == 2
+    assert value("workqueue_longest_running_processor_seconds") == 2
+    queue.add("a")  # while it is held
+    queue.done("a")
+    assert (value("workqueue_work_duration_seconds_sum"), value("workqueue_work_duration_seconds_count")) == (2, 1)
+    assert (value("workqueue_adds_total"), value("workqueue_unfinished_work_seconds")) == (3, 0)
+    queue.add_rate_limited("c")
+    assert value("workqueue_retries_total") == 1
