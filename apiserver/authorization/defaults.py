@@ -284,6 +284,13 @@ CONTROLLERS: dict[str, list[Rule]] = {
         WRITE_EVENTS,
     ],
     "pod-garbage-collector": [can("delete list watch", "pods"), can(READ, "nodes"), can("patch", "pods/status")],
+    "replicaset-controller": [
+        can("get list update watch", "replicasets", APPS, EXTENSIONS),
+        can("update", "replicasets/status", APPS, EXTENSIONS),
+        can("update", "replicasets/finalizers", APPS, EXTENSIONS),
+        can("create delete list patch watch", "pods"),
+        WRITE_EVENTS,
+    ],
     "replication-controller": [
         can("get list update watch", "replicationcontrollers"),
         can("update", "replicationcontrollers/status"),
