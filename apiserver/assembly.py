@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from apiserver import admission, connect
+from apiserver import admission, connect, issuer
 from apiserver.allocation import RANGES
 from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
 from apiserver.authorization.authorizer import Authorizer
@@ -20,6 +20,7 @@ from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.objects import CachedObjects, CachedPods
 from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
+from apiserver.authorization.reviews import access_reviews
 from apiserver.bootstrap import Bootstrap
 from apiserver.cache import WatchCache
 from apiserver.compaction import Compaction
@@ -29,6 +30,7 @@ from apiserver.customresources.controller import Definitions
 from apiserver.customresources.served import Served
 from apiserver.endpoints import Endpoints
 from apiserver.freshness import Acknowledged
+from apiserver.issuer import IssuerDocuments
 from apiserver.kind import Kind
 from apiserver.reading import Reading
 from apiserver.registry import REGISTRY
@@ -38,7 +40,7 @@ from apiserver.reviews import reviews
 from apiserver.store.memory import MemoryStore
 from apiserver.store.protocol import Store
 from apiserver.tokenrequest import TokenRequests
-from apiserver.tokens import Signer, Verifier, read_public_keys
+from apiserver.tokens import PublicKey, Signer, Verifier, read_public_keys
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class Server:
     authenticator: Authenticator
     authorizer: Authorizer
     served: Served
+    issuer: IssuerDocuments
     bootstrapped: threading.Event = field(default_factory=threading.Event)  # its own objects are there
     background: list[Task] = field(default_factory=list)
 
@@ -89,35 +92,41 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     rest = Rest(store, cache)
     rest.admission = admission.chain(config.disable_admission_plugins)
     read = Reading(store, cache, computed(config, store))
-    tokens = tuple(_token_authenticators(config, rest.reader))
-    handlers = {("serviceaccounts", "token"): _token_requests(config, read).serve, **connect.handlers(config)}
-    keeper = PolicyKeeper(rest)
-    rest.authorizer = authorizer = _authorizer(cache, keeper)
-    endpoints = Endpoints(rest, read, cache, handlers, reviews(tokens))
-    served = Served(cache)
-    server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens), authorizer, served)
+    keys = _account_keys(config)
+    tokens = tuple(_token_authenticators(config, keys, rest.reader))
+    handlers = {("serviceaccounts", "token"): _token_requests(config, rest, read).serve, **connect.handlers(config)}
+    keeper, policy = PolicyKeeper(rest), Policy(CachedObjects(cache))
+    rest.authorizer = authorizer = Authorizer(NodeAuthorizer(CachedPods(cache)), Rbac(policy), keeper.ready)
+    endpoints = Endpoints(rest, read, cache, handlers, {**reviews(tokens), **access_reviews(authorizer, policy)})
+    served, documents = Served(cache), _issuer(config, keys)
+    server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens), authorizer, served, documents)
     server.background += [Bootstrap(rest, config, keeper, server.bootstrapped.set), Compaction(store)]
     server.background += [Definitions(rest, served)]
     return server
 
 
-def _authorizer(cache: WatchCache, keeper: PolicyKeeper) -> Authorizer:
-    return Authorizer(NodeAuthorizer(CachedPods(cache)), Rbac(Policy(CachedObjects(cache))), keeper.ready)
-
-
-def _token_authenticators(config: Config, reader: Reader) -> Iterator[TokenAuthenticator]:
-    if config.token_auth_file:
-        yield TokenFile(config.token_auth_file)
+def _account_keys(config: Config) -> Sequence[PublicKey]:
+    """What ServiceAccounts' tokens are checked with."""
     key_file = config.service_account_key_file or config.service_account_signing_key_file
-    if key_file:
-        keys = read_public_keys(key_file)
+    return read_public_keys(key_file) if key_file else ()
+
+
+def _issuer(config: Config, keys: Sequence[PublicKey]) -> IssuerDocuments:
+    here = f"https://{config.advertise_address}:{config.secure_port}{issuer.KEYS}"
+    return IssuerDocuments(config.service_account_issuer, config.service_account_jwks_uri or here, keys)
+
+
+def _token_authenticators(config: Config, keys: Sequence[PublicKey], reader: Reader) -> Iterator[TokenAuthenticator]:
+    if config.token_auth_file:
+        yield TokenFile(config.token_auth_file, config.audiences)
+    if keys:
         yield Verifier(keys, config.service_account_issuer, config.audiences, reader, _bindable_kinds())
 
 
-def _token_requests(config: Config, read: Reading) -> TokenRequests:
+def _token_requests(config: Config, rest: Rest, read: Reading) -> TokenRequests:
     signing = config.service_account_signing_key_file
     signer = Signer(signing, config.service_account_issuer) if signing else None
-    return TokenRequests(signer, config.audiences, read, _bindable_kinds())
+    return TokenRequests(signer, config, rest, read, _bindable_kinds())
 
 
 def _bindable_kinds() -> dict[str, Kind]:

@@ -26,6 +26,9 @@ class Config:
     service_account_key_file: Path | None = None
     service_account_signing_key_file: Path | None = None
     service_account_issuer: str = "https://kubernetes.default.svc"
+    service_account_max_token_expiration: int = 0
+    service_account_extend_token_expiration: bool = True
+    service_account_jwks_uri: str = ""
     api_audiences: tuple[str, ...] = ()
     disable_admission_plugins: tuple[str, ...] = ()
     service_cluster_ip_range: str = "172.30.0.0/16"
@@ -77,6 +80,14 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     add("--service-account-key-file", type=Path, help="the public key that ServiceAccount tokens are checked with")
     add("--service-account-signing-key-file", type=Path, help="the private key that they are signed with")
     add("--service-account-issuer", default=Config.service_account_issuer, help="the issuer named in them")
+    add("--service-account-max-token-expiration", type=int, default=0, metavar="SECONDS", help="0 is as long as asked")
+    add(
+        "--service-account-extend-token-expiration",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="a pod's own token is good for a year, in case that its program reads it only once",
+    )
+    add("--service-account-jwks-uri", default="", help="where verifiers of tokens find the keys; this server if empty")
     add("--api-audiences", default="", help="comma-separated audiences of tokens for this server; the issuer if empty")
     add("--disable-admission-plugins", default="", help="comma-separated; without ServiceAccount pods need none")
     add("--service-cluster-ip-range", default=Config.service_cluster_ip_range, help="where Services' VIPs are from")

@@ -32,6 +32,7 @@ class Documents:
         self._address = f"{address}:{server.config.secure_port}"
         self._served = server.served
         self._health = Health(server)
+        self._issuer = server.issuer
 
     def answer(self, info: RequestInfo, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
         """Raises NotFound for a path that is not served."""
@@ -54,9 +55,10 @@ class Documents:
         if root == "openapi":
             return lambda environ, query: _openapi(self._served.registry(), path, environ, query)
         if path == "/":
-            return lambda environ, query: _json(
-                orjson.dumps({"paths": sorted([*_paths(self._served.registry()), *self._health.paths])})
-            )
+            paths = [*_paths(self._served.registry()), *self._health.paths, *self._issuer.paths]
+            return lambda environ, query: _json(orjson.dumps({"paths": sorted(paths)}))
+        if document := self._issuer.answer(path):
+            return lambda environ, query: document
         if root in ("api", "apis"):
             return lambda environ, query: self._discovery(root, parts, environ, query)
         raise no_such_resource()

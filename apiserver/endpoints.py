@@ -12,13 +12,13 @@ from typing import Any
 import orjson
 from flask import Response
 
-from apiserver import deletion, negotiation, options, parameters, patch, reading, schema, tables, websockets
+from apiserver import deletion, metadata, negotiation, options, parameters, patch, reading, schema, tables, websockets
 from apiserver.cache import Item, WatchCache
 from apiserver.connection import ClientConnection
 from apiserver.kind import Kind
 from apiserver.negotiation import OBJECTS, Form, form_of
 from apiserver.reading import ListResult, Reading
-from apiserver.request import Call, User
+from apiserver.request import AdmissionRequest, Call, User
 from apiserver.rest import Rest, object_key
 from apiserver.reviews import Review
 from apiserver.subresources import Subresource, find_subresource
@@ -110,15 +110,22 @@ class Endpoints:
         return Response(stream, 200, {"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
 
     def _create(self, call: Call) -> Response:
-        form = _single_form(call)
-        obj = self._decoded(call, call.kind)
         review = self._reviews.get(call.kind.resource)
         if review is not None:
-            return respond(negotiation.encode(review(call, obj), form), 201, form=form)
+            return self._answer(call, review)
+        form = _single_form(call)
+        obj = self._decoded(call, call.kind)
         item = self._rest.create(
             call.kind, call.namespace, obj, call.user, dry_run=call.dry_run, warnings=call.warnings
         )
         return self._respond(call, item, form, 201)
+
+    def _answer(self, call: Call, review: Review) -> Response:
+        """What is stored nowhere has no row in a Table either."""
+        form = form_of(call.environ, call.query)
+        obj = self._decoded(call, call.kind)
+        metadata.place(call.kind, call.namespace, obj)
+        return respond(negotiation.encode(review(call, obj), form), 201, form=form)
 
     def _update(self, call: Call, subresource: str = "") -> Response:
         form = _single_form(call)
@@ -239,6 +246,12 @@ class Endpoints:
         form = form_of(call.environ, call.query)
         body = self._decoded(call, view_kind(call.kind, row))
         parent = self._read.get(call.kind, call.namespace, call.name).object
+        self._rest.admit(
+            AdmissionRequest(
+                "CREATE", call.kind, call.namespace, call.name, row.name, call.user, body, None, self._rest.reader,
+                call.dry_run,
+            )
+        )  # fmt: skip
         assert row.act is not None
         answer = row.act(RestActions(self._rest, call.user, call.dry_run), parent, body)
         return respond(negotiation.encode(answer, form), 201, form=form)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from apiserver import admission, deletion, metadata
+from apiserver.authorization.attributes import Attributes
 from apiserver.cache import Item, WatchCache, encode
 from apiserver.deletion import DeleteOptions
 from apiserver.kind import Kind, Strategy
@@ -194,7 +195,14 @@ class Rest:
                 raise
         if sent.pop("resourceVersion", None):
             raise conflict(kind.resource, name, "the object does not exist, but its resourceVersion was given")
+        self.require_create(kind, namespace, name, user)
         return self.create(kind, namespace, obj, user, dry_run=dry_run, warnings=warnings), True
+
+    def require_create(self, kind: Kind, namespace: str, name: str, user: User) -> None:
+        """Who may update need not be one who may create; raises Forbidden."""
+        if self.authorizer is not None:
+            asked = Attributes(user, "create", kind.group, kind.plural, namespace=namespace, name=name)
+            self.authorizer.require(asked)
 
     def modify(
         self,
@@ -381,7 +389,10 @@ class Rest:
 
     def connect(self, kind: Kind, namespace: str, name: str, subresource: str, user: User, options: Any) -> None:
         """Asks admission about a connection to an object."""
-        request = AdmissionRequest("CONNECT", kind, namespace, name, subresource, user, options, None, self.reader)
+        self.admit(AdmissionRequest("CONNECT", kind, namespace, name, subresource, user, options, None, self.reader))
+
+    def admit(self, request: AdmissionRequest) -> None:
+        """Asks admission about what is stored nowhere."""
         self._admit(request)
         self._validate(request)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from apiserver.authn import TokenAuthenticator
+from apiserver.authn import TokenAuthenticator, TokenRefused
 from apiserver.request import Call, User
 from apiserver.subresources.binding import bind_by_name
 from machinery.errors import BadRequest
@@ -13,7 +13,7 @@ from machinery.objects import Object
 Review = Callable[[Call, Object], Object]
 
 
-def reviews(authenticators: tuple[TokenAuthenticator, ...]) -> Mapping[str, Review]:
+def reviews(authenticators: Sequence[TokenAuthenticator]) -> Mapping[str, Review]:
     """Resource → what answers it."""
     return {
         "bindings": bind_by_name,
@@ -36,16 +36,21 @@ def _self_subject_review(call: Call, obj: Object) -> Object:
     return {**obj, "status": {"userInfo": user_info(call.user)}}
 
 
-def _token_review(authenticators: tuple[TokenAuthenticator, ...], obj: Object) -> Object:
+def _token_review(authenticators: Sequence[TokenAuthenticator], obj: Object) -> Object:
+    """Upstream: pkg/registry/authentication/tokenreview."""
     spec = obj.get("spec") or {}
-    token = spec.get("token")
+    token, audiences = spec.get("token"), spec.get("audiences") or ()
     if not token:
         raise BadRequest("token is required for TokenReview in authentication")
+    problems = ["invalid bearer token"]
     for authenticator in authenticators:
-        user = authenticator.review(token, spec.get("audiences") or ())
-        if user is not None:
-            status: Object = {"authenticated": True, "user": user_info(user)}
-            if spec.get("audiences"):
-                status["audiences"] = list(spec["audiences"])
+        try:
+            found = authenticator.identify(token, audiences)
+        except TokenRefused as why:
+            problems.append(str(why))
+            continue
+        if found is not None:
+            status = {"authenticated": True, "user": user_info(found.user), "audiences": list(found.audiences)}
             return {**obj, "status": status}
-    return {**obj, "status": {"user": {}, "error": "the token is not a valid one for this cluster"}}
+    error = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
+    return {**obj, "status": {"user": {}, "error": error}}

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from flask import Response
 
 from apiserver import negotiation, schema
+from apiserver.admission.serviceaccount import TOKEN_SECONDS
+from apiserver.config import Config
 from apiserver.kind import Kind
+from apiserver.negotiation import negotiate
 from apiserver.reading import Reading
-from apiserver.request import Call
+from apiserver.request import AdmissionRequest, Call
+from apiserver.rest import Rest
 from apiserver.subresources import find_subresource
-from apiserver.tokens import Signer
-from machinery.errors import BadRequest, FieldError, InternalError, conflict, invalid
+from apiserver.tokens import Bound, Signer
+from machinery.errors import BadRequest, FieldError, InternalError, NotFound, conflict, invalid
 from machinery.objects import Object, format_time
 
 DEFAULT_SECONDS = 3600
 LEAST_SECONDS = 600
 MOST_SECONDS = 1 << 32
+# A token that the ServiceAccount admission has asked for is good for a year: old programs never read it again.
+EXTENDED_SECONDS = 365 * 24 * 3600
+KIND = "TokenRequest.authentication.k8s.io"
 
 
 class TokenRequests:
-    """Issues tokens for ServiceAccounts, on the request of kubelets and administrators."""
+    """Issues tokens for ServiceAccounts, on the request of kubelets and of whoever may."""
 
     def __init__(
-        self, signer: Signer | None, audiences: Sequence[str], reading: Reading, kinds: dict[str, Kind]
+        self, signer: Signer | None, config: Config, rest: Rest, reading: Reading, kinds: dict[str, Kind]
     ) -> None:
         self._signer = signer
-        self._audiences = audiences
+        self._config = config
+        self._rest = rest
         self._reading = reading
         self._kinds = kinds
 
@@ -35,38 +41,64 @@ class TokenRequests:
         """The TokenRequest with its status."""
         if self._signer is None:
             raise InternalError("this API server signs no tokens: it has no --service-account-signing-key-file")
-        form = negotiation.form_of(call.environ, call.query)
+        form = negotiate(call.environ.get("HTTP_ACCEPT", ""))
         row = find_subresource(call.kind, "token")
         assert row is not None
         kind = Kind(row.group, row.version, row.kind, row.name, row.definition)
         body, warnings = schema.decode(kind, call.body, call.content_type, field_validation=call.field_validation)
         call.warnings += warnings
+        _place(call, body)
         spec = body.setdefault("spec", {})
-        seconds = spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
-        spec["audiences"] = spec.get("audiences") or list(self._audiences)
-        errors = _validate(seconds)
+        spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
+        errors = _validate(spec["expirationSeconds"])
         if errors:
-            raise invalid("TokenRequest.authentication.k8s.io", call.name, errors)
+            raise invalid(KIND, "", errors)
         account = self._reading.get(call.kind, call.namespace, call.name).object
-        bound = self._bound_object(call, spec.get("boundObjectRef"))
-        meta = body.setdefault("metadata", {})
-        meta.setdefault("name", call.name)
-        meta.setdefault("namespace", call.namespace)
+        self._rest.admit(
+            AdmissionRequest(
+                "CREATE", call.kind, call.namespace, call.name, "token", call.user, body, None, self._rest.reader,
+                call.dry_run,
+            )
+        )  # fmt: skip
+        bound = self._bound(call, spec.get("boundObjectRef"))
+        spec["audiences"] = spec.get("audiences") or list(self._config.audiences)
+        self._shorten(call, spec)
         if not call.dry_run:
-            token, expires = self._signer.sign(account, spec["audiences"], seconds, bound)
+            seconds, warn_after = self._lifetime(spec, bound)
+            token, expires = self._signer.sign(account, spec["audiences"], seconds, bound, warn_after)
             body["status"] = {"token": token, "expirationTimestamp": format_time(expires)}
         return Response(negotiation.encode(body, form), 201, content_type=form.content_type)
 
-    def _bound_object(self, call: Call, ref: Object | None) -> tuple[str, Object] | None:
+    def _shorten(self, call: Call, spec: Object) -> None:
+        asked, most = spec["expirationSeconds"], self._config.service_account_max_token_expiration
+        if 0 < most < asked:
+            call.warnings.append(f"requested expiration of {asked} seconds shortened to {most} seconds")
+            spec["expirationSeconds"] = most
+
+    def _lifetime(self, spec: Object, bound: Bound | None) -> tuple[int, int]:
+        """How long the token is good, and after which time its use is too late (0: never)."""
+        seconds = spec["expirationSeconds"]
+        if (
+            self._config.service_account_extend_token_expiration
+            and bound is not None
+            and bound.what == "pod"
+            and seconds == TOKEN_SECONDS
+            and set(spec["audiences"]) <= set(self._config.audiences)
+        ):
+            return EXTENDED_SECONDS, seconds
+        return seconds, 0
+
+    def _bound(self, call: Call, ref: Object | None) -> Bound | None:
         """The object that the token shall not outlive; raises when it is not as the request says."""
         if not ref:
             return None
-        what = str(ref.get("kind", "")).lower()
-        if what not in ("pod", "secret", "node") or ref.get("apiVersion") != "v1":
-            raise BadRequest(f"cannot bind token to object of type {ref.get('apiVersion')}, Kind={ref.get('kind')}")
-        kind, name = self._kinds[what], str(ref.get("name", ""))
+        group, _, version = str(ref.get("apiVersion", "")).rpartition("/")
+        what, name = str(ref.get("kind", "")), str(ref.get("name", ""))
+        if group or what not in ("Pod", "Secret", "Node"):
+            raise BadRequest(f"cannot bind token to object of type {group}/{version}, Kind={what}")
+        kind = self._kinds[what.lower()]
         obj = self._reading.get(kind, call.namespace if kind.namespaced else "", name).object
-        if what == "pod" and obj.get("spec", {}).get("serviceAccountName") != call.name:
+        if what == "Pod" and obj["spec"].get("serviceAccountName") != call.name:
             why = (
                 f'cannot bind token for serviceaccount "{call.name}" to pod running with different serviceaccount name.'
             )
@@ -77,8 +109,25 @@ class TokenRequests:
                 f"the UID in the bound object reference ({uid}) does not match the UID in record. "
                 "The object might have been deleted and then recreated"
             )
-            raise conflict(kind.resource, name, why)
-        return what, obj
+            raise conflict(what, name, why)
+        return Bound(what.lower(), obj, self._node_of(obj) if what == "Pod" else None)
+
+    def _node_of(self, pod: Object) -> Object | None:
+        name = pod["spec"].get("nodeName")
+        try:
+            return self._reading.get(self._kinds["node"], "", name).object if name else None
+        except NotFound:
+            return None
+
+
+def _place(call: Call, body: Object) -> None:
+    """Name and namespace are those of the path; raises Invalid when the body says others."""
+    meta = body.setdefault("metadata", {})
+    for field, value in (("name", call.name), ("namespace", call.namespace)):
+        if meta.get(field) and meta[field] != value:
+            why = f"must match the service account {field} if specified"
+            raise invalid(KIND, call.name, [FieldError.invalid(f"metadata.{field}", meta[field], why)])
+        meta[field] = value
 
 
 def _validate(seconds: int) -> list[FieldError]:

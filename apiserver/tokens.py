@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -24,20 +24,34 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from apiserver.authn import Identity, TokenRefused
 from apiserver.kind import Kind
 from apiserver.request import Reader, User
+from machinery.errors import quote
 from machinery.objects import Object, parse_time
 
 PREFIX = "system:serviceaccount:"
 CLAIM = "kubernetes.io"
+EXTRA = "authentication.kubernetes.io/"
 # Clocks of machines that show each other tokens may differ so much.
-LEEWAY = 10
-# A token of a pod that is being deleted is good until so long after the pod should be gone.
+LEEWAY = 60
+# A token of what is being deleted is good until so long after it should be gone.
 DELETION_LEEWAY = 60
+# What a token is bound to, in the order in which it is looked at; the account itself comes first.
+BINDINGS = ("secret", "pod", "node")
+INVALIDATED = "service account token has been invalidated"
 _REMEMBERED = 2048
 _ALGORITHMS = {256: "ES256", 384: "ES384", 521: "ES512"}
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+
+
+class Bound(NamedTuple):
+    """What a token shall not outlive: ``pod``, ``secret`` or ``node``, and for a pod the node that it runs on."""
+
+    what: str
+    obj: Object
+    node: Object | None = None
 
 
 class Signer:
@@ -50,21 +64,18 @@ class Signer:
         self._algorithm, self._id = algorithm_of(public), key_id(public)
 
     def sign(
-        self, account: Object, audiences: Sequence[str], seconds: int, bound_to: tuple[str, Object] | None
+        self, account: Object, audiences: Sequence[str], seconds: int, bound: Bound | None = None, warn_after: int = 0
     ) -> tuple[str, datetime]:
-        """A token for a ServiceAccount, perhaps bound to an object (``("pod", pod)``), and when it expires."""
+        """A token for a ServiceAccount, and when it expires; after ``warn_after`` seconds it is used too long."""
         meta = account["metadata"]
         now = int(time.time())
-        private: Object = {
-            "namespace": meta["namespace"],
-            "serviceaccount": {"name": meta["name"], "uid": meta["uid"]},
-        }
-        if bound_to is not None:
-            what, obj = bound_to
-            private[what] = {"name": obj["metadata"]["name"], "uid": obj["metadata"]["uid"]}
-            node = obj.get("spec", {}).get("nodeName") if what == "pod" else None
-            if node:
-                private["node"] = {"name": node}
+        private: Object = {"namespace": meta["namespace"], "serviceaccount": _reference(account)}
+        if bound is not None:
+            private[bound.what] = _reference(bound.obj)
+            if node := (bound.obj.get("spec") or {}).get("nodeName") if bound.what == "pod" else "":
+                private["node"] = _reference(bound.node) if bound.node else {"name": node}
+        if warn_after:
+            private["warnafter"] = now + warn_after
         claims = {
             "aud": list(audiences),
             "exp": now + seconds,
@@ -76,11 +87,15 @@ class Signer:
             "sub": f"{PREFIX}{meta['namespace']}:{meta['name']}",
         }
         token = jwt.encode(claims, self._key, self._algorithm, headers={"kid": self._id})
-        return token, datetime.fromtimestamp(now + seconds, UTC)
+        return token, datetime.fromtimestamp(now + (warn_after or seconds), UTC)
+
+
+def _reference(obj: Object) -> Object:
+    return {"name": obj["metadata"]["name"], "uid": obj["metadata"]["uid"]}
 
 
 class Verifier:
-    """Tells whose a token is; looks up whether the account, and the pod it is bound to, still exist."""
+    """Tells whose a token is; looks up whether the account, and what it is bound to, still exist."""
 
     def __init__(
         self, keys: Sequence[PublicKey], issuer: str, audiences: Sequence[str], reader: Reader, kinds: dict[str, Kind]
@@ -91,45 +106,51 @@ class Verifier:
         self._reader = reader
         self._kinds = kinds  # "serviceaccount", "pod", "secret", "node" → row
         self._lock = threading.Lock()
-        self._remembered: OrderedDict[tuple[str, tuple[str, ...]], Object] = OrderedDict()
+        self._remembered: OrderedDict[str, Object] = OrderedDict()
 
-    def authenticate(self, token: str) -> User | None:
-        """The ServiceAccount's user; None for what is not signed by us, expired, or bound to what is gone."""
-        return self.review(token, self._audiences)
-
-    def review(self, token: str, audiences: Sequence[str]) -> User | None:
-        """As ``authenticate``, for one of the given audiences; this server's own if there are none."""
-        claims = self._claims(token, tuple(audiences or self._audiences))
-        if claims is None or claims["exp"] + LEEWAY < time.time():
+    def identify(self, token: str, audiences: Sequence[str] = ()) -> Identity | None:
+        """The ServiceAccount, None for what is not signed by us; raises TokenRefused for what is no longer good."""
+        claims = self._claims(token)
+        if claims is None:
             return None
+        wanted, meant = audiences or self._audiences, _audiences(claims)
+        common = tuple(audience for audience in meant if audience in wanted)
+        if not common:
+            why = f"token audiences {_listed(meant)} is invalid for the target audiences {_listed(wanted)}"
+            raise TokenRefused(why)
+        _check_times(claims)
+        return Identity(self._user(claims), common)
+
+    def _user(self, claims: Object) -> User:
         private = claims[CLAIM]
         namespace, account = private["namespace"], private["serviceaccount"]
-        if not self._exists("serviceaccount", namespace, account):
-            return None
-        extra = {"authentication.kubernetes.io/credential-id": (f"JTI={claims['jti']}",)}
-        for what in ("pod", "secret", "node"):
+        self._check("serviceaccount", namespace, account, "service account")
+        extra = {f"{EXTRA}credential-id": (f"JTI={claims['jti']}",)} if claims.get("jti") else {}
+        for what in BINDINGS:
             ref = private.get(what)
-            if ref is None or "uid" not in ref:
+            if ref is None:
                 continue
-            if not self._exists(what, "" if what == "node" else namespace, ref):
-                return None
-            if what == "pod":
-                extra["authentication.kubernetes.io/pod-name"] = (ref["name"],)
-                extra["authentication.kubernetes.io/pod-uid"] = (ref["uid"],)
+            if what != "node" or "pod" not in private:  # a pod's node is only told
+                self._check(what, namespace, ref, f"{what} ref", INVALIDATED)
+            if what != "secret":
+                extra[f"{EXTRA}{what}-name"] = (ref["name"],)
+                if ref.get("uid"):
+                    extra[f"{EXTRA}{what}-uid"] = (ref["uid"],)
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
         return User(f"{PREFIX}{namespace}:{account['name']}", groups, account["uid"], extra)
 
-    def _claims(self, token: str, audiences: tuple[str, ...]) -> Object | None:
+    def _claims(self, token: str) -> Object | None:
         """What the token says, if it is well signed. Remembered, for checking a signature takes its time."""
         with self._lock:
-            known = self._remembered.get((token, audiences))
+            known = self._remembered.get(token)
         if known is not None:
             return known
         try:
             key = self._keys[jwt.get_unverified_header(token).get("kid", "")]
             claims: Object = jwt.decode(
-                token, key, [algorithm_of(key)], audience=list(audiences), issuer=self._issuer, leeway=LEEWAY,
-                options={"require": ["exp", "iss", "sub", "aud", CLAIM]},
+                token, key, [algorithm_of(key)], issuer=self._issuer,
+                options={"require": ["exp", "iss", "sub", "aud", CLAIM], "verify_aud": False, "verify_exp": False,
+                         "verify_nbf": False, "verify_iat": False},
             )  # fmt: skip
             private = claims[CLAIM]
             if claims["sub"] != f"{PREFIX}{private['namespace']}:{private['serviceaccount']['name']}":
@@ -137,17 +158,40 @@ class Verifier:
         except (jwt.PyJWTError, KeyError, TypeError):
             return None
         with self._lock:
-            self._remembered[token, audiences] = claims
+            self._remembered[token] = claims
             if len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
         return claims
 
-    def _exists(self, what: str, namespace: str, ref: Object) -> bool:
-        found = self._reader.get(self._kinds[what], namespace, ref["name"], fresh=True)
-        if found is None or found["metadata"].get("uid") != ref["uid"]:
-            return False
-        deleted = found["metadata"].get("deletionTimestamp")
-        return not deleted or (datetime.now(UTC) - parse_time(deleted)).total_seconds() < DELETION_LEEWAY
+    def _check(self, what: str, namespace: str, ref: Object, shown: str, absent: str = "") -> None:
+        """Raises TokenRefused unless the object is there, the same, and not long since deleted."""
+        kind = self._kinds[what]
+        found = self._reader.get(kind, namespace if kind.namespaced else "", ref["name"], fresh=True)
+        if found is None:
+            raise TokenRefused(absent or f"{kind.plural} {quote(ref['name'])} not found")
+        meta = found["metadata"]
+        if meta.get("uid") != ref.get("uid"):
+            raise TokenRefused(f"{shown} UID ({meta.get('uid')}) does not match claim ({ref.get('uid')})")
+        deleted = meta.get("deletionTimestamp")
+        if deleted and (datetime.now(UTC) - parse_time(deleted)).total_seconds() >= DELETION_LEEWAY:
+            raise TokenRefused(INVALIDATED)
+
+
+def _audiences(claims: Object) -> list[str]:
+    meant = claims["aud"]
+    return [meant] if isinstance(meant, str) else list(meant)
+
+
+def _listed(audiences: Sequence[str]) -> str:
+    return f"[{' '.join(map(quote, audiences))}]"
+
+
+def _check_times(claims: Object) -> None:
+    now = time.time()
+    if claims["exp"] + LEEWAY < now:
+        raise TokenRefused("service account token has expired")
+    if claims.get("nbf", 0) - LEEWAY > now:
+        raise TokenRefused("service account token is not valid yet")
 
 
 def read_public_keys(key_file: Path) -> list[PublicKey]:

@@ -8,8 +8,10 @@ them, and quotas are charged when nobody is left who could refuse.
 from collections.abc import Iterable
 
 from apiserver.admission.certificates import CertificateApproval, CertificateSigning, CertificateSubjectRestriction
+from apiserver.admission.escalation import Escalation
 from apiserver.admission.limitranger import LimitRanger
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.admission.noderestriction import NodeRestriction
 from apiserver.admission.plugin import Plugin
 from apiserver.admission.podsecurity import PodSecurity
 from apiserver.admission.priority import Priority
@@ -20,9 +22,10 @@ from apiserver.admission.tolerations import DefaultTolerationSeconds
 
 CHAIN: tuple[Plugin, ...] = (
     NamespaceLifecycle(),
+    Escalation(),
     LimitRanger(),
     ServiceAccount(),
-    # here NodeRestriction
+    NodeRestriction(),
     PodSecurity(),
     Priority(),
     DefaultTolerationSeconds(),
@@ -36,7 +39,8 @@ CHAIN: tuple[Plugin, ...] = (
 
 def chain(disabled: Iterable[str]) -> tuple[Plugin, ...]:
     """The plugins but those that --disable-admission-plugins names; raises ValueError for one that there is not."""
-    if unknown := set(disabled) - {plugin.name for plugin in CHAIN}:
-        known = ", ".join(plugin.name for plugin in CHAIN)
+    names = [plugin.name for plugin in CHAIN if plugin.name]
+    if unknown := set(disabled) - set(names):
+        known = ", ".join(names)
         raise ValueError(f"--disable-admission-plugins: unknown: {', '.join(sorted(unknown))}; there are {known}")
     return tuple(plugin for plugin in CHAIN if plugin.name not in disabled)

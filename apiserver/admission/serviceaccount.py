@@ -7,6 +7,7 @@ and renews it; nothing secret stands in the pod.
 from __future__ import annotations
 
 from apiserver.admission.plugin import Plugin, is_pod, refuse
+from apiserver.authorization.node import references
 from apiserver.kinds.pod_defaults import DEFAULT_MODE, set_service_account
 from apiserver.kinds.pod_update import MIRROR
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
@@ -33,8 +34,7 @@ class ServiceAccount(Plugin):
         assert request.object is not None
         spec = request.object["spec"]
         if MIRROR in (request.object["metadata"].get("annotations") or {}):
-            if spec.get("serviceAccountName"):
-                raise refuse(request, "a mirror pod may not reference service accounts")
+            _check_mirror(request, request.object)
             return
         set_service_account(spec, spec.get("serviceAccountName") or DEFAULT)
         account = _find(request, spec["serviceAccountName"])
@@ -42,6 +42,17 @@ class ServiceAccount(Plugin):
             _mount(spec)
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(secret) for secret in account["imagePullSecrets"]]
+
+
+def _check_mirror(request: AdmissionRequest, pod: Object) -> None:
+    """What a kubelet runs by itself has no part in the cluster's secrets."""
+    if pod["spec"].get("serviceAccountName"):
+        raise refuse(request, "a mirror pod may not reference service accounts")
+    if any(resource == "secrets" for resource, _ in references(pod)):
+        raise refuse(request, "a mirror pod may not reference secrets")
+    projections = ((volume.get("projected") or {}).get("sources") or () for volume in pod["spec"].get("volumes") or ())
+    if any("serviceAccountToken" in source for sources in projections for source in sources):
+        raise refuse(request, "a mirror pod may not use ServiceAccountToken volume projections")
 
 
 def _find(request: AdmissionRequest, name: str) -> Object:

@@ -4,7 +4,7 @@
 (``rbac.py``), which finds a user's rules in the stored roles and bindings (``policy.py``) and matches them
 (``rules.py``). Nobody ever says no: what none of them allows is refused.
 
-The roles that every cluster has stand in ``defaults.py``; ``keeper.py`` keeps them there. ``escalation.py`` sees to it
-that nobody gives away what she has not got, ``impersonation.py`` is ``kubectl --as``, ``reviews.py`` is
-``kubectl auth can-i``.
+The roles that every cluster has stand in ``defaults.py``; ``keeper.py`` keeps them there. ``impersonation.py`` is
+``kubectl --as``, ``reviews.py`` is ``kubectl auth can-i``. That nobody gives away what she has not got, and which
+objects a kubelet may write, is for admission (``escalation.py``, ``noderestriction.py``): it knows the objects.
 """

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from apiserver.authorization.attributes import Attributes, Decision, refusal
 from apiserver.authorization.node import GROUP as NODES
 from apiserver.authorization.node import NodeAuthorizer
+from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
 
 MASTERS = "system:masters"
@@ -19,6 +20,11 @@ class Authorizer:
         self._nodes = nodes
         self._rbac = rbac
         self._ready = ready
+
+    @property
+    def policy(self) -> Policy:
+        """The roles and bindings."""
+        return self._rbac.policy
 
     def allows(self, asked: Attributes) -> bool:
         """Whether anyone allows it. Every request comes by, so it is quick."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from apiserver.authorization import defaults
 from apiserver.authorization.attributes import Attributes, Decision
 from apiserver.authorization.rules import allows
+from apiserver.kinds.pod_update import MIRROR
 from apiserver.request import User
 from machinery.errors import BadRequest
 from machinery.objects import Object
@@ -20,7 +21,6 @@ from machinery.selectors import parse_field_selector
 PREFIX = "system:node:"
 GROUP = "system:nodes"
 LEASES = "kube-node-lease"
-MIRROR = "kubernetes.io/config.mirror"
 
 YES, NO_OPINION = Decision(True), Decision(False)
 Reference = tuple[str, str]  # resource and name
@@ -115,7 +115,7 @@ class NodeAuthorizer:
         else:
             wanted = (asked.resource, asked.name)
             pods = (pod for pod in self._pods.in_namespace(asked.namespace) if _runs_on(pod, node))
-            found = any(wanted in references(pod) for pod in pods)
+            found = any(wanted in references(pod) for pod in pods if not _is_mirror(pod))
         return YES if found else Decision(False, f"no relationship found between node '{node}' and this object")
 
 
@@ -152,6 +152,11 @@ def selects_node(selector: str, node: str) -> bool:
         return False  # refused for what it is when it is served
 
 
+def _is_mirror(pod: Object) -> bool:
+    """A mirror pod was made by a kubelet itself, and gives it nothing."""
+    return MIRROR in (pod["metadata"].get("annotations") or {})
+
+
 def _runs_on(pod: Object, node: str) -> bool:
     return bool(pod["spec"].get("nodeName") == node)
 
@@ -162,12 +167,7 @@ _SECRET_REFS = ("cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "st
 
 
 def references(pod: Object) -> set[Reference]:
-    """The objects of its namespace that a pod refers to (upstream: api/v1/pod.VisitPodSecretNames and its like).
-
-    A mirror pod was made by a kubelet itself, and gives it nothing.
-    """
-    if MIRROR in (pod["metadata"].get("annotations") or {}):
-        return set()
+    """The objects of its namespace that a pod refers to (upstream: api/v1/pod.VisitPodSecretNames and its like)."""
     spec = pod["spec"]
     found = {("serviceaccounts", spec.get("serviceAccountName", ""))}
     found.update(("secrets", secret.get("name", "")) for secret in spec.get("imagePullSecrets") or ())

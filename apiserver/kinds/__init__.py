@@ -20,7 +20,14 @@ from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BIND
 from apiserver.kinds.replicasets import REPLICA_SETS
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
-from apiserver.kinds.reviews import SELF_SUBJECT_REVIEWS, TOKEN_REVIEWS
+from apiserver.kinds.reviews import (
+    LOCAL_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_REVIEWS,
+    SELF_SUBJECT_RULES_REVIEWS,
+    SUBJECT_ACCESS_REVIEWS,
+    TOKEN_REVIEWS,
+)
 from apiserver.kinds.runtimeclasses import RUNTIME_CLASSES
 from apiserver.kinds.secrets import SECRETS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
@@ -47,6 +54,10 @@ ROWS: tuple[Kind, ...] = (
     REPLICA_SETS,
     SELF_SUBJECT_REVIEWS,
     TOKEN_REVIEWS,
+    LOCAL_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_RULES_REVIEWS,
+    SUBJECT_ACCESS_REVIEWS,
     CUSTOM_RESOURCE_DEFINITIONS,
     CERTIFICATE_SIGNING_REQUESTS,
     LEASES,

@@ -1,23 +1,19 @@
 """Kinds that are answered and never stored: the create verb fills in the status."""
 
+from __future__ import annotations
+
 from apiserver.kind import Kind
 
-SELF_SUBJECT_REVIEWS = Kind(
-    "authentication.k8s.io",
-    "v1",
-    "SelfSubjectReview",
-    "selfsubjectreviews",
-    "io.k8s.api.authentication.v1.SelfSubjectReview",
-    namespaced=False,
-    verbs=("create",),
-)
 
-TOKEN_REVIEWS = Kind(
-    "authentication.k8s.io",
-    "v1",
-    "TokenReview",
-    "tokenreviews",
-    "io.k8s.api.authentication.v1.TokenReview",
-    namespaced=False,
-    verbs=("create",),
-)
+def _review(group: str, kind: str, *, namespaced: bool = False) -> Kind:
+    definition = f"io.k8s.api.{group.partition('.')[0]}.v1.{kind}"
+    return Kind(group, "v1", kind, f"{kind.lower()}s", definition, namespaced=namespaced, verbs=("create",))
+
+
+SELF_SUBJECT_REVIEWS = _review("authentication.k8s.io", "SelfSubjectReview")
+TOKEN_REVIEWS = _review("authentication.k8s.io", "TokenReview")
+
+LOCAL_SUBJECT_ACCESS_REVIEWS = _review("authorization.k8s.io", "LocalSubjectAccessReview", namespaced=True)
+SELF_SUBJECT_ACCESS_REVIEWS = _review("authorization.k8s.io", "SelfSubjectAccessReview")
+SELF_SUBJECT_RULES_REVIEWS = _review("authorization.k8s.io", "SelfSubjectRulesReview")
+SUBJECT_ACCESS_REVIEWS = _review("authorization.k8s.io", "SubjectAccessReview")

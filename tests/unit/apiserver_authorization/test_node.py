@@ -142,7 +142,8 @@ def test_everything_that_a_pod_refers_to() -> None:
     }
 
 
-def test_a_mirror_pod_gives_its_kubelet_nothing() -> None:
+def test_a_mirror_pod_gives_its_kubelet_nothing(authorizer: Authorizer, pods: Any) -> None:
     mirror = pod(volumes=[{"name": "a", "secret": {"secretName": "s"}}])
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
-    assert references(mirror) == set()
+    pods.pods = [mirror]
+    assert reason(authorizer, NODE, "GET", "/api/v1/namespaces/ns/secrets/s") == UNRELATED.format("n1")

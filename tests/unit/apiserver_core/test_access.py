@@ -11,10 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from apiserver.authn import ANONYMOUS, Authenticator, TokenFile, certified_user
+from apiserver.authn import ANONYMOUS, Authenticator, TokenFile, TokenRefused, certified_user
 from apiserver.kind import Kind
 from apiserver.request import User
-from apiserver.tokens import Signer, Verifier, read_public_keys
+from apiserver.tokens import Bound, Signer, Verifier, read_public_keys
 from machinery.errors import Unauthorized
 from machinery.objects import Object
 
@@ -34,9 +34,9 @@ def test_a_token_file(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text('# comment\nt1,jane,7,"devs,ops"\nt2,joe,8\n')
     tokens = TokenFile(file)
-    assert tokens.authenticate("t1") == User("jane", ("devs", "ops", AUTHENTICATED), "7")
-    assert tokens.authenticate("t2") == User("joe", (AUTHENTICATED,), "8")
-    assert tokens.authenticate("t") is None
+    assert tokens.identify("t1") == (User("jane", ("devs", "ops", AUTHENTICATED), "7"), ())
+    assert tokens.identify("t2") == (User("joe", (AUTHENTICATED,), "8"), ())
+    assert tokens.identify("t") is None
     file.write_text("t1,jane\n")
     with pytest.raises(ValueError, match=":1: a line must be"):
         TokenFile(file)
@@ -93,54 +93,104 @@ def verifier(key_file: Path, *objects: Object) -> Verifier:
     return Verifier(read_public_keys(key_file), "issuer", ["api"], Objects(*objects), KINDS)
 
 
+def whose(verifier: Verifier, token: str, *audiences: str) -> User:
+    found = verifier.identify(token, audiences)
+    assert found is not None
+    return found.user
+
+
+def why_not(verifier: Verifier, token: str, *audiences: str) -> str:
+    with pytest.raises(TokenRefused) as caught:
+        verifier.identify(token, audiences)
+    return str(caught.value)
+
+
 def test_a_token_tells_whose_it_is(key_file: Path) -> None:
-    token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], 600, ("pod", POD))
     node = named("Node", "n1", "u3")
-    user = verifier(key_file, ACCOUNT, POD, node).authenticate(token)
-    assert user is not None
+    token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], 600, Bound("pod", POD, node))
+    user = whose(verifier(key_file, ACCOUNT, POD), token)
     assert user.name == "system:serviceaccount:ns:robot"
     assert user.groups == ("system:serviceaccounts", "system:serviceaccounts:ns", AUTHENTICATED)
     assert user.uid == "u1"
-    assert user.extra["authentication.kubernetes.io/pod-name"] == ("p",)
+    extra = {key.removeprefix("authentication.kubernetes.io/"): values for key, values in user.extra.items()}
+    assert extra.pop("credential-id")[0].startswith("JTI=")
+    assert extra == {"pod-name": ("p",), "pod-uid": ("u2",), "node-name": ("n1",), "node-uid": ("u3",)}
 
 
 def test_a_token_is_no_longer_good(key_file: Path) -> None:
-    token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], 600, ("pod", POD))
-    assert verifier(key_file, ACCOUNT).authenticate(token) is None, "its pod is gone"
-    assert verifier(key_file, POD).authenticate(token) is None, "its account is gone"
-    assert verifier(key_file, named("ServiceAccount", "robot", "other"), POD).authenticate(token) is None
+    token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], 600, Bound("pod", POD))
+    invalidated = "service account token has been invalidated"
+    assert why_not(verifier(key_file, ACCOUNT), token) == invalidated, "its pod is gone"
+    assert why_not(verifier(key_file, POD), token) == 'serviceaccounts "robot" not found'
+    other = named("ServiceAccount", "robot", "other")
+    assert why_not(verifier(key_file, other, POD), token) == "service account UID (other) does not match claim (u1)"
+    other = named("Pod", "p", "other")
+    assert why_not(verifier(key_file, ACCOUNT, other), token) == "pod ref UID (other) does not match claim (u2)"
     deleted = {**POD, "metadata": {**POD["metadata"], "deletionTimestamp": "2020-01-01T00:00:00Z"}}
-    assert verifier(key_file, ACCOUNT, deleted).authenticate(token) is None
-    expired, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], -60, None)
-    assert verifier(key_file, ACCOUNT).authenticate(expired) is None
+    assert why_not(verifier(key_file, ACCOUNT, deleted), token) == invalidated
+    expired, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], -120, None)
+    assert why_not(verifier(key_file, ACCOUNT), expired) == "service account token has expired"
+
+
+def test_a_token_of_a_node_ends_with_it(key_file: Path) -> None:
+    node = named("Node", "n1", "u3")
+    token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], 600, Bound("node", node))
+    assert whose(verifier(key_file, ACCOUNT, node), token).extra["authentication.kubernetes.io/node-name"] == ("n1",)
+    assert why_not(verifier(key_file, ACCOUNT), token) == "service account token has been invalidated"
 
 
 def test_a_token_that_was_good_expires(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checking = verifier(key_file, ACCOUNT)
     token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], 600, None)
-    assert checking.authenticate(token)
+    assert whose(checking, token)
     later = time.time() + 700
     monkeypatch.setattr("apiserver.tokens.time.time", lambda: later)
-    assert checking.authenticate(token) is None
+    assert why_not(checking, token) == "service account token has expired"
+
+
+def test_a_token_may_be_good_for_longer_than_it_says(key_file: Path) -> None:
+    token, expires = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], 9000, None, 600)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] == 9000
+    assert claims["kubernetes.io"]["warnafter"] - claims["iat"] == 600 == expires.timestamp() - claims["iat"]
 
 
 def test_tokens_that_are_not_ours(key_file: Path, tmp_path: Path) -> None:
     checking = verifier(key_file, ACCOUNT)
-    for issuer, audiences in (("other", ["api"]), ("issuer", ["vault"])):
-        token, _ = Signer(key_file, issuer).sign(ACCOUNT, audiences, 600, None)
-        assert checking.authenticate(token) is None
+    token, _ = Signer(key_file, "other").sign(ACCOUNT, ["api"], 600, None)
+    assert checking.identify(token) is None
     other = tmp_path / "other.key"
     key = ec.generate_private_key(ec.SECP256R1())
     other.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     token, _ = Signer(other, "issuer").sign(ACCOUNT, ["api"], 600, None)
-    assert checking.authenticate(token) is None
+    assert checking.identify(token) is None
     unsigned = jwt.encode(jwt.decode(token, options={"verify_signature": False}), "", "none")
     for text in (unsigned, "", "x", "x.y.z", token[:-4]):
-        assert checking.authenticate(text) is None
+        assert checking.identify(text) is None
 
 
-def test_review_for_another_audience(key_file: Path) -> None:
-    token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["vault"], 600, None)
+def test_audiences(key_file: Path) -> None:
+    token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["vault", "api"], 600, None)
     checking = verifier(key_file, ACCOUNT)
-    assert checking.review(token, ["vault", "x"]) is not None
-    assert checking.review(token, []) is None
+    found = checking.identify(token, ["vault", "x"])
+    assert found is not None and found.audiences == ("vault",)
+    found = checking.identify(token)
+    assert found is not None and found.audiences == ("api",)
+    said = 'token audiences ["vault" "api"] is invalid for the target audiences ["x"]'
+    assert why_not(checking, token, "x") == said
+    token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["vault"], 600, None)
+    assert why_not(checking, token) == 'token audiences ["vault"] is invalid for the target audiences ["api"]'
+
+
+def test_a_websocket_carries_its_token_among_its_protocols(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("t1,jane,7\n")
+    authenticator = Authenticator((TokenFile(file),))
+    protocol = "base64url.bearer.authorization.k8s.io.dDE"
+    environ = {"HTTP_SEC_WEBSOCKET_PROTOCOL": f"v4.channel.k8s.io, {protocol}"}
+    assert authenticator.authenticate(environ).name == "jane"
+    assert environ["HTTP_SEC_WEBSOCKET_PROTOCOL"] == "v4.channel.k8s.io"
+    for offered in (protocol, f"{protocol}, {protocol}, x", "x, base64url.bearer.authorization.k8s.io.%"):
+        with pytest.raises(Unauthorized):
+            authenticator.authenticate({"HTTP_SEC_WEBSOCKET_PROTOCOL": offered})
+    assert authenticator.authenticate({"HTTP_SEC_WEBSOCKET_PROTOCOL": "v4.channel.k8s.io"}) == ANONYMOUS
