@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from machinery.objects import Object
-
 NO_HELP = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"
 
@@ -23,14 +21,19 @@ class Misfit:
     helpless: bool = True
 
 
-def explain(pod: Object, misfits: Mapping[str, Misfit]) -> str:
-    """Upstream's FitError: how many nodes object for which reason, and that evicting pods would not help."""
+def explain(misfits: Mapping[str, Misfit], ineligible: str = "", *, preempts: bool = False) -> str:
+    """Upstream's FitError: how many nodes object for which reason, and why evicting pods will not help, unless it does.
+
+    ``ineligible`` says that the pod may not have others evicted.
+    """
     total = len(misfits)
     if not total:
         return "no nodes available to schedule pods"
     message = _histogram(total, (reason for misfit in misfits.values() for reason in misfit.reasons))
-    if pod["spec"].get("preemptionPolicy") == "Never":
-        return f"{message} preemption: not eligible due to preemptionPolicy=Never."
+    if preempts:
+        return message
+    if ineligible:
+        return f"{message} preemption: {ineligible}"
     hopes = (NO_HELP if misfit.helpless else NO_VICTIMS for misfit in misfits.values())
     return f"{message} preemption: {_histogram(total, hopes)}"
 

@@ -1,8 +1,8 @@
 """Binds pods to nodes (upstream: pkg/scheduler).
 
 One decision at a time (``plan``, pure), counted in NodeUsage at once; the binding is posted by several workers
-at the same time. A pod that fits nowhere waits until something changes that could help it, and then for what is
-left of its backoff.
+at the same time. A pod that fits nowhere may have less important ones evicted (``preemption.py``). It waits until
+something changes that could help it, and then for what is left of its backoff.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from controllers import preemption
 from controllers.context import Context
 from controllers.failures import outcome_unknown
 from controllers.misfit import Misfit, explain
 from controllers.nodefit import score, unfit
-from controllers.nodeusage import NodeUsage
+from controllers.nodeusage import NodeUsage, Placement, nominated_node, usage_of
 from controllers.podaffinity import NamespaceLabels, has_affinity, pod_affinity
 from controllers.podrequests import requests_of
+from controllers.preemption import Candidate, Fits
 from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
 from machinery.metrics import METRICS
@@ -48,19 +50,36 @@ def plan(
 ) -> tuple[str, dict[str, Misfit]]:
     """The best node for the pod (the first by name among equals), or none and what each node objects."""
     candidates = {str(node["metadata"]["name"]): node for node in nodes}
-    placed = [(other, node) for name, node in candidates.items() for other in usage.of(name).pods]
+    taken = {name: usage.of(name, pod) for name in candidates}
+    placed = [(other, node) for name, node in candidates.items() for other in taken[name].pods]
     affinity = pod_affinity(pod, placed, namespace_labels)
     requests = requests_of(pod)
     misfits: dict[str, Misfit] = {}
     fitting: list[str] = []
     for name in sorted(candidates):
-        misfit = unfit(pod, requests, candidates[name], usage.of(name)) or affinity.unfit(candidates[name])
+        misfit = unfit(pod, requests, candidates[name], taken[name]) or affinity.unfit(candidates[name])
         if misfit is None:
             fitting.append(name)
         else:
             misfits[name] = misfit
-    best = max(fitting, key=lambda name: score(pod, requests, candidates[name], usage.of(name)), default="")
+    if (nominated := nominated_node(pod)) in fitting:
+        return nominated, misfits
+    best = max(fitting, key=lambda name: score(pod, requests, candidates[name], taken[name]), default="")
     return best, misfits
+
+
+def fits_among(pod: Object, nodes: Iterable[Object], usage: NodeUsage, namespace_labels: NamespaceLabels) -> Fits:
+    """Whether the pod would fit on a node with only some of its pods, the other nodes being as they are."""
+    requests = requests_of(pod)
+    everywhere = [(node, usage.of(node["metadata"]["name"], pod).pods) for node in nodes]
+
+    def fits(node: Object, staying: Sequence[Placement]) -> bool:
+        elsewhere = [(other, host) for host, pods in everywhere if host is not node for other in pods]
+        placed = [*elsewhere, *((placement.pod, node) for placement in staying)]
+        affinity = pod_affinity(pod, placed, namespace_labels)
+        return unfit(pod, requests, node, usage_of(staying)) is None and affinity.unfit(node) is None
+
+    return fits
 
 
 def is_waiting(pod: Object) -> bool:
@@ -131,18 +150,66 @@ class Scheduler:
         if self.usage.assumed_on(pod["metadata"]["uid"]):
             return self.check_assumed(pod)
         since = time.perf_counter()
+        victims: Candidate | None = None
+        ineligible = ""
         with self.deciding:
-            node, misfits = plan(pod, self.nodes.list(), self.usage, self.namespace_labels)
+            nodes = self.nodes.list()
+            node, misfits = plan(pod, nodes, self.usage, self.namespace_labels)
             if node:
                 self.usage.assume(pod, node)
+            elif not (ineligible := preemption.ineligible(pod, self.usage)):
+                victims = self.find_victims(pod, nodes, misfits)
         ATTEMPTS.observe(time.perf_counter() - since, ("scheduled" if node else "unschedulable", NAME))
         if not node:
             self.waiting.add(pod_key)
-            self.tell_unschedulable(pod, explain(pod, misfits))
+            if victims is not None:
+                self.preempt(pod, victims)
+            nominated = victims.node if victims else nominated_node(pod) if ineligible == preemption.WAITS else ""
+            self.tell_unschedulable(pod, explain(misfits, ineligible, preempts=victims is not None), nominated)
             return RETRY_ANYWAY
         self.waiting.forget(pod_key)
         self.bind(pod, node)
         return None
+
+    def find_victims(self, pod: Object, nodes: Sequence[Object], misfits: Mapping[str, Misfit]) -> Candidate | None:
+        """Who has to make room for the pod; the room is kept for it from now on."""
+        fits = fits_among(pod, nodes, self.usage, self.namespace_labels)
+        found = preemption.choose(pod, nodes, misfits, self.usage, fits)
+        if found is None:
+            self.usage.withdraw(pod["metadata"]["uid"])
+        else:
+            self.usage.nominate(pod, found.node, found.victims)
+        return found
+
+    def preempt(self, pod: Object, candidate: Candidate) -> None:
+        """Evicts the victims; when that fails, the decision is made anew."""
+        uid = pod["metadata"]["uid"]
+        log.info("pod %s gets room on %s, where %d have to go", key(pod), candidate.node, len(candidate.victims))
+        for victim in candidate.victims:
+            try:
+                self.evict(victim)
+            except ApiError:
+                self.usage.withdraw(uid)
+                raise
+            message = f"Preempted by pod {uid} on node {candidate.node}"
+            self.recorder.event(victim, "Normal", "Preempted", message)
+
+    def evict(self, victim: Object) -> None:
+        """Says why in the status, then deletes."""
+        meta = victim["metadata"]
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "lastTransitionTime": now(),
+            "reason": "PreemptionByScheduler",
+            "message": f"{NAME}: preempting to accommodate a higher priority pod",
+        }
+        patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [condition]}}
+        try:
+            self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+            self.client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
+        except (NotFound, Conflict):
+            return  # gone, or another of the same name by now
 
     def namespace_labels(self, name: str) -> Mapping[str, str]:
         """The labels of a namespace, for affinity terms that select some."""
@@ -182,11 +249,12 @@ class Scheduler:
         self.usage.forget(uid)
         return 0 if live["metadata"]["uid"] == uid else None
 
-    def tell_unschedulable(self, pod: Object, message: str) -> None:
-        """The event, and the condition if it does not say so already."""
+    def tell_unschedulable(self, pod: Object, message: str, nominated: str = "") -> None:
+        """The event, and the condition and the node that room is being made on, if the pod does not say so already."""
         self.recorder.event(pod, "Warning", "FailedScheduling", message)
         condition = get_condition(pod, "PodScheduled")
-        if condition and (condition.get("status"), condition.get("message")) == ("False", message):
+        told = condition is not None and (condition.get("status"), condition.get("message")) == ("False", message)
+        if told and nominated == nominated_node(pod):
             return
         same = condition is not None and condition.get("status") == "False"
         new = {
@@ -198,7 +266,7 @@ class Scheduler:
             "lastTransitionTime": condition["lastTransitionTime"] if condition and same else now(),
         }
         meta = pod["metadata"]
-        patch = {"status": {"conditions": [new]}}
+        patch = {"status": {"conditions": [new], "nominatedNodeName": nominated or None}}
         try:
             self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
         except NotFound:

@@ -99,11 +99,11 @@ def test_words(pod: Any, node: Any, kind: str, expected: str) -> None:
     labels = {"app": "missing"} if kind == "podAffinity" else {"app": "x"}
     comes = pod("comes", affinity=affinity(kind, labels))
     _, misfits = plan(comes, [node(labels={HOST: "node"})], usage(pod("there", node="node")))
-    assert expected in explain(comes, misfits)
+    assert expected in explain(misfits)
 
 
 def test_words_of_those_that_are_there(pod: Any, node: Any) -> None:
     there = usage(pod("there", node="node", affinity=affinity("podAntiAffinity", {"app": "x"})))
     comes = pod("comes")
     _, misfits = plan(comes, [node(labels={HOST: "node"})], there)
-    assert "1 node(s) didn't satisfy existing pods anti-affinity rules." in explain(comes, misfits)
+    assert "1 node(s) didn't satisfy existing pods anti-affinity rules." in explain(misfits)

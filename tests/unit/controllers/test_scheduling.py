@@ -10,6 +10,7 @@ from controllers.misfit import explain
 from controllers.nodeaffinity import holds, matches_term
 from controllers.nodeusage import NodeUsage
 from controllers.podrequests import ports_collide, requests_of
+from controllers.preemption import ineligible
 from controllers.scheduler import is_waiting, plan
 from machinery.objects import Object
 
@@ -20,9 +21,10 @@ def container(cpu: str = "", memory: str = "", **more: Any) -> Object:
 
 
 def message(pod: Object, nodes: list[Object], usage: NodeUsage | None = None) -> str:
-    chosen, misfits = plan(pod, nodes, usage or NodeUsage())
+    usage = usage or NodeUsage()
+    chosen, misfits = plan(pod, nodes, usage)
     assert not chosen
-    return explain(pod, misfits)
+    return explain(misfits, ineligible(pod, usage))
 
 
 VICTIMS = "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
