@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import select
 import subprocess
 import sys
@@ -107,19 +106,6 @@ def test_each_xdist_worker_has_a_server_of_its_own(pytester: pytest.Pytester, ru
     assert set(urls) == {"urls-gw0", "urls-gw1"}
     assert [len(each) for each in urls.values()] == [1, 1]
     assert not set.intersection(*urls.values())
-
-
-def test_options_are_in_the_help_with_their_defaults(run: Run) -> None:
-    text = re.sub(r"\s+", " ", run("--help").stdout.str())
-    for option, default in [
-        ("--kube-store={memory,etcd}", "memory"),
-        ("--kube-etcd=KUBE_ETCD", "etcd"),
-        ("--kube-controllers=KUBE_CONTROLLERS", "*"),
-        ("--kube-timeout=KUBE_TIMEOUT", "30"),
-        ("--kube-log-lines=KUBE_LOG_LINES", "40"),
-    ]:
-        ini = option.partition("=")[0].removeprefix("--").replace("-", "_")
-        assert re.search(rf"{re.escape(option)} .*\(default: {re.escape(default)}; ini: {ini}\)", text)
 
 
 def test_settings_are_read_from_the_ini_file_and_the_command_line_wins(pytester: pytest.Pytester, run: Run) -> None:
