@@ -6,6 +6,7 @@ imports nothing but pytest until a fixture is asked for.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,6 +69,9 @@ def start_kube_server(
 def kubeconfig(kube_server: KubeServer, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The path of an administrator's kubeconfig, to which KUBECONFIG is set during the test."""
     monkeypatch.setenv("KUBECONFIG", str(kube_server.kubeconfig))
+    for library in ("kubernetes", "kubernetes_asyncio"):  # which read KUBECONFIG when they are imported
+        if module := sys.modules.get(f"{library}.config.kube_config"):
+            monkeypatch.setattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", str(kube_server.kubeconfig))
     # Clients that run in a pod, of a CI system's perhaps, would prefer that one's cluster.
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_PORT", raising=False)

@@ -56,9 +56,12 @@ class Rest:
                 raise
         return _decoded(response.status, data)
 
-    def watch(self, path: str) -> Iterator[Object]:
-        """The events of a watch, as long as the caller takes them: ``watch("/api/v1/pods?watch=1")``."""
-        connection = self._connect()
+    def watch(self, path: str, silence: float = TIMEOUT) -> Iterator[Object]:
+        """The events of a watch, as long as the caller takes them: ``watch("/api/v1/pods?watch=true")``.
+
+        Raises TimeoutError when nothing has happened for so many seconds.
+        """
+        connection = self._connect(silence)
         try:
             response = self._send(connection, "GET", path)
             if response.status >= 400:
@@ -75,9 +78,9 @@ class Rest:
         with self._lock:
             self._drop()
 
-    def _connect(self) -> http.client.HTTPSConnection:
+    def _connect(self, timeout: float = TIMEOUT) -> http.client.HTTPSConnection:
         host, port = self._address.hostname or "", self._address.port
-        return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=self._tls)
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
 
     def _usable(self) -> http.client.HTTPSConnection | None:
         """The kept connection, unless the server has closed it: nothing else can be read from an idle one."""

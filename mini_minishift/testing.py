@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import select
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ __all__ = ["ApiError", "KubeServer", "ServerError"]
 
 STORES = ("memory", "etcd")
 STOP_SECONDS = 10.0
+GRACE_SECONDS = 5.0  # for the server to end a watch whose time is over
 # Of pytest-cov and coverage: the server is not what they should measure, which would slow it down.
 _NOT_INHERITED = ("COV_CORE_", "COVERAGE_")
 
@@ -163,16 +165,39 @@ class KubeServer:
         return self._client().request(method, path, body, content_type)
 
     def watch(self, path: str) -> Iterator[Object]:
-        """The events of a watch: ``server.watch("/api/v1/pods?watch=1")``."""
+        """The events of a watch: ``server.watch("/api/v1/pods?watch=true")``; 30 s without one are a TimeoutError."""
         return self._client().watch(path)
+
+    def wait(
+        self, path: str, condition: Callable[[Object | None], object] = bool, *, seconds: float = 10.0
+    ) -> Object | None:
+        """The object at ``path`` as soon as it is as wanted: by default, as soon as it is there.
+
+        ``condition`` is given the object, or None while there is none. Raises TimeoutError with what there was instead.
+        """
+        found = None
+        for found in self._states(path, seconds):
+            if condition(found):
+                return found
+        raise TimeoutError(f"{path} was not as wanted within {seconds:g} s; it is {json.dumps(found)}")
+
+    def _states(self, path: str, seconds: float) -> Iterator[Object | None]:
+        """What one object is now, and what it becomes."""
+        collection, _, name = path.rpartition("/")
+        query = f"{collection}?fieldSelector=metadata.name%3D{name}"
+        listed = self.request("GET", query)
+        yield next(iter(listed["items"]), None)
+        version = listed["metadata"]["resourceVersion"]
+        query += f"&watch=true&resourceVersion={version}&timeoutSeconds={math.ceil(seconds)}"
+        for event in self._client().watch(query, silence=seconds + GRACE_SECONDS):
+            yield None if event["type"] == "DELETED" else event["object"]
 
     def create_namespace(self, prefix: str = "test-") -> str:
         """A new namespace's name, once its default service account and root certificate are there too."""
         body = {"metadata": {"generateName": prefix}}
         name = str(self.request("POST", "/api/v1/namespaces", body)["metadata"]["name"])
         for plural, first in self._first_objects:
-            path = f"/api/v1/namespaces/{name}/{plural}?watch=true&fieldSelector=metadata.name%3D{first}"
-            next(event for event in self.watch(path) if event["type"] == "ADDED")
+            self.wait(f"/api/v1/namespaces/{name}/{plural}/{first}")
         return name
 
     def delete_namespace(self, name: str) -> None:

@@ -18,11 +18,22 @@ def test_fixtures_give_a_server_a_namespace_and_access(
     pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makepyfile("""
+        import asyncio
         import os
         import pytest
+        import kubernetes
+        import kubernetes_asyncio.client
         from mini_minishift.testing import ApiError
 
         seen = []
+
+        def test_clients_that_were_imported_before_find_the_server(kubeconfig, kube_server):
+            import kubernetes_asyncio.config
+            from kubernetes import client, config
+            config.load_kube_config()
+            assert client.Configuration.get_default_copy().host == kube_server.url
+            asyncio.run(kubernetes_asyncio.config.load_kube_config())
+            assert kubernetes_asyncio.client.Configuration.get_default_copy().host == kube_server.url
 
         def test_namespace(kube_server, kube_namespace):
             seen.append(kube_namespace)
@@ -60,7 +71,7 @@ def test_fixtures_give_a_server_a_namespace_and_access(
     """)
     monkeypatch.setenv("KUBECONFIG", "theirs")
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    run().assert_outcomes(passed=6)
+    run().assert_outcomes(passed=7)
 
 
 def test_a_failed_test_shows_what_its_servers_said(pytester: pytest.Pytester, run: Run) -> None:
@@ -98,11 +109,11 @@ def test_each_xdist_worker_has_a_server_of_its_own(pytester: pytest.Pytester, ru
 
         @pytest.mark.parametrize("number", range(4))
         def test_url(kube_server, kube_namespace, number, worker_id):
-            with open(f"../urls-{worker_id}", "a") as file:
+            with open(f"urls-{worker_id}", "a") as file:
                 file.write(kube_server.url + "\\n")
     """)
     run("-p", "xdist", "-n", "2").assert_outcomes(passed=4)
-    urls = {file.name: set(file.read_text().split()) for file in pytester.path.parent.glob("urls-gw*")}
+    urls = {file.name: set(file.read_text().split()) for file in pytester.path.glob("urls-gw*")}
     assert set(urls) == {"urls-gw0", "urls-gw1"}
     assert [len(each) for each in urls.values()] == [1, 1]
     assert not set.intersection(*urls.values())
@@ -146,7 +157,7 @@ def test_on_a_real_etcd(pytester: pytest.Pytester, run: Run) -> None:
             assert kube_server.request("GET", f"/api/v1/namespaces/{kube_namespace}")["status"]["phase"] == "Active"
     """)
     run("--kube-store=etcd").assert_outcomes(passed=1)
-    assert not list(pytester.path.parent.glob("**/etcd/data"))
+    assert not list(pytester.path.glob("**/etcd/data"))
 
 
 def test_without_the_client_library_it_is_said_what_to_install(pytester: pytest.Pytester, run: Run) -> None:
@@ -162,12 +173,12 @@ def test_the_server_ends_with_a_run_that_is_killed(pytester: pytest.Pytester, ru
         import os, signal
 
         def test_ends(kube_server):
-            with open("../pid", "w") as file:
+            with open("pid", "w") as file:
                 file.write(f"{kube_server.pid}")
             os.kill(os.getpid(), signal.SIGKILL)
     """)
     assert run().ret == -9
-    server = int((pytester.path.parent / "pid").read_text())
+    server = int((pytester.path / "pid").read_text())
     try:
         ends = os.pidfd_open(server)
     except ProcessLookupError:

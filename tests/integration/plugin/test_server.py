@@ -69,18 +69,15 @@ def test_what_belongs_to_a_deleted_object_is_deleted(server: KubeServer) -> None
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["uid"]}
     create(server, namespace, "child", ownerReferences=[reference])
     path = f"/api/v1/namespaces/{namespace}/configmaps"
-    events = server.watch(f"{path}?watch=true&fieldSelector=metadata.name%3Dchild")
-    assert next(events)["type"] == "ADDED"
     server.request("DELETE", f"{path}/owner")
-    assert next(events)["type"] == "DELETED"
+    server.wait(f"{path}/child", lambda child: child is None)
 
 
 def test_a_deleted_namespace_goes_with_its_objects(server: KubeServer) -> None:
     namespace = server.create_namespace()
     create(server, namespace, "inside")
-    events = server.watch(f"/api/v1/namespaces?watch=true&fieldSelector=metadata.name%3D{namespace}")
     server.delete_namespace(namespace)
-    assert next(event for event in events if event["type"] == "DELETED")
+    server.wait(f"/api/v1/namespaces/{namespace}", lambda found: found is None)
     with pytest.raises(ApiError) as caught:
         server.request("GET", f"/api/v1/namespaces/{namespace}/configmaps/inside")
     assert caught.value.reason == "NotFound"
@@ -99,8 +96,8 @@ def test_an_approved_certificate_request_is_signed(server: KubeServer) -> None:
     made = server.request("POST", requests, {"metadata": {"name": "jane"}, "spec": spec})
     made["status"] = {"conditions": [{"type": "Approved", "status": "True", "reason": "Test", "message": "a test"}]}
     server.request("PUT", f"{requests}/jane/approval", made)
-    events = server.watch(f"{requests}?watch=true&fieldSelector=metadata.name%3Djane")
-    signed = next(event for event in events if "certificate" in event["object"]["status"])["object"]
+    signed = server.wait(f"{requests}/jane", lambda found: found and "certificate" in found["status"])
+    assert signed
     certificate = x509.load_pem_x509_certificate(base64.b64decode(signed["status"]["certificate"]))
     authority = x509.load_pem_x509_certificate(server.certificate_authority.read_bytes())
     certificate.verify_directly_issued_by(authority)
@@ -125,6 +122,22 @@ def test_a_service_account_may_what_its_roles_say(server: KubeServer) -> None:
     with pytest.raises(ApiError, match="cannot create"):
         account.request("POST", maps, {"metadata": {"name": "a"}})
     account.close()
+
+
+def test_waiting_ends_with_what_is_wanted_or_tells_what_there_was(server: KubeServer) -> None:
+    namespace = server.create_namespace()
+    path = f"/api/v1/namespaces/{namespace}/configmaps/later"
+    thread = threading.Timer(0.1, create, (server, namespace, "later"))
+    thread.start()
+    found = server.wait(path)
+    assert found and found["metadata"]["name"] == "later"
+    thread.join()
+    with pytest.raises(
+        TimeoutError, match=r'configmaps/later was not as wanted within 0.1 s; it is {"kind": "ConfigMap"'
+    ):
+        server.wait(path, lambda found: found is None, seconds=0.1)
+    with pytest.raises(TimeoutError, match="it is null"):
+        server.wait(path + "-still", seconds=0.1)
 
 
 def test_a_refusal_is_raised_with_its_status(server: KubeServer) -> None:
