@@ -1,6 +1,7 @@
 """Watches on every kind that can be listed, watched and deleted, events aside: for the garbage collector and quotas.
 
-Kinds come and go with custom resources, so discovery is asked again from time to time (upstream: every 30 s).
+Kinds come and go with custom resources: discovery is asked again when a definition changes, so that the owner of an
+object is known as soon as it may be named, and from time to time (upstream only does that, every 30 s).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ FIRST_TRIES = 0.1
 NEEDED = {"list", "watch", "delete"}
 # What nobody owns, nobody keeps and nobody counts.
 IGNORED = {("", "events"), ("events.k8s.io", "events")}
+DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 
 
 class Monitors:
@@ -53,6 +55,7 @@ class Monitors:
         self.failing = False
         self.started = False
         self.synced = threading.Event()
+        self.outdated = threading.Event()
         self.handlers: list[Handler] = []
         self.listeners: list[Listener] = []
 
@@ -84,7 +87,9 @@ class Monitors:
 
     def _run(self, stop: threading.Event) -> None:
         listed: set[Resource] = set()
+        call_on(stop, self.outdated.set)
         while not stop.is_set():
+            self.outdated.clear()
             if self._refresh(stop):
                 new = self.running.keys() - listed
                 for resource in new:
@@ -95,7 +100,7 @@ class Monitors:
                 listed = set(self.running)
                 for listener in self.listeners:
                     listener(new)
-            stop.wait(REDISCOVER if self.synced.is_set() else FIRST_TRIES)
+            self.outdated.wait(REDISCOVER if self.synced.is_set() else FIRST_TRIES)
 
     def _refresh(self, stop: threading.Event) -> bool:
         """Asks discovery, and starts and ends watches accordingly."""
@@ -131,5 +136,7 @@ class Monitors:
             call_on(stop, ended.set)
         for handler in self.handlers:
             informer.add_handler(handler)
+        if (resource.group, resource.plural) == DEFINITIONS:
+            informer.add_handler(lambda old, new: self.outdated.set())
         informer.start(ended or stop)
         return informer, ended
