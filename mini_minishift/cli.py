@@ -20,8 +20,8 @@ from machinery import kubeconfig as kubeconfig_files
 from machinery.component import setup_logging
 from mini_minishift.standalone import ALL, CONTEXT, MEMORY, STORES, Options, Ready, Standalone
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, resolve_path=True, path_type=Path)
+FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
 
 
 @commands.command()
@@ -49,7 +49,7 @@ def api(
 
         def ready(access: Ready) -> None:
             if kubeconfig is not None:
-                stack.enter_context(_merged(kubeconfig.resolve(), Path(access.kubeconfig)))
+                stack.enter_context(_merged(kubeconfig, Path(access.kubeconfig)))
             progress.line(f"Ready in {progress.seconds():.1f} s at {access.url}. In another terminal:")
             used = (kubeconfig or Path(access.kubeconfig)).resolve()
             if used != kubeconfigs.users_file().resolve():

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import logging
 import os
 import secrets
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,19 +91,22 @@ class Standalone:
         self._progress = progress
         self._ready = ready
         self._port = options.port
+        # As seen from where the user is, which will not be the current folder for long.
+        self._program = str(Path(options.etcd).absolute()) if os.sep in options.etcd else options.etcd
         self._stop = threading.Event()
         self._failure: Exception | None = None
 
     def run(self) -> None:
         """Serves until SIGTERM, SIGINT or SIGHUP; raises ClusterError when it cannot."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chdir(self._folder)  # the paths of unix sockets are short from here
         with contextlib.ExitStack() as stack:
+            stack.enter_context(_locked(self._folder))
+            os.chdir(self._folder)  # the paths of unix sockets are short from here
             listener = stack.enter_context(_bound(self._options.port))
             self._port = listener.getsockname()[1]
             etcd = None
             if self._options.store == ETCD:
-                etcd = Etcd(self._options.etcd, self._folder)
+                etcd = Etcd(self._program, self._folder)
                 stack.callback(etcd.stop)
             with self._progress.step("certificates"):
                 pki.complete(self._pki, [_role()], pki.elliptic_key)
@@ -220,6 +224,17 @@ def selected(names: str) -> list[str]:
 
 def _role() -> pki.Role:
     return pki.Role("apiserver", "kube-apiserver", names=(*pki.SERVICE_NAMES, "localhost", ADDRESS, SERVICE_IP))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Two servers on the same data would overwrite each other's."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ClusterError(f"a server is running on {folder}: end it, or choose another folder") from None
+        yield
 
 
 def _bound(port: int) -> socket.socket:

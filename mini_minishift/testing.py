@@ -101,7 +101,6 @@ class KubeServer:
             # A session of its own: Ctrl-C is for the tests, which may still need the server to end in peace.
             self._process = subprocess.Popen(
                 argv,
-                cwd=self.folder,
                 env={name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
                 | environment,
                 stdin=subprocess.PIPE,

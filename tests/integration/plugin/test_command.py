@@ -120,9 +120,20 @@ def test_a_data_directory_brings_the_objects_back(begin: Begin, tmp_path: Path, 
     kubectl(tmp_path / "data" / "kubeconfig", "create", "configmap", "kept")
     assert first.end() == 0
     assert f"{tmp_path}/data keeps its data" in first.said
+    hasty = begin(*flags)
+    hasty.wait_for("certificates")
+    hasty.end()  # before it has begun, it loses nothing
     second = begin(*flags, "--controllers=none")
     second.wait_for("Ready in")
     assert "configmap/kept" in kubectl(tmp_path / "data" / "kubeconfig", "get", "configmap", "--output=name")
+
+
+def test_two_do_not_share_a_data_directory(begin: Begin, tmp_path: Path) -> None:
+    first = begin(f"--data-dir={tmp_path}/data")
+    first.wait_for("Ready in")
+    second = begin(f"--data-dir={tmp_path}/data")
+    second.wait_for(f"Error: a server is running on {tmp_path}/data: end it, or choose another folder")
+    assert second.end() == 1
 
 
 def test_a_taken_port_is_told_in_a_line(begin: Begin, tmp_path: Path) -> None:
