@@ -16,6 +16,7 @@ from apiserver.assembly import Server
 from apiserver.config import Config
 from apiserver.server import Gunicorn, allow_files
 from apiserver.worker import Worker
+from machinery.metrics import METRICS
 
 # Each would end a program in a terminal.
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -42,6 +43,7 @@ class Alone(Gunicorn):
             self.server.stop()
 
     def _worker_starts(self, worker: Any) -> None:
+        METRICS.use_block(0)
         self.server.start()
         stop = self.stopping(worker.handle_exit)
         for number in _ENDING:

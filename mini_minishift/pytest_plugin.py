@@ -29,8 +29,8 @@ OPTIONS = (
 )
 # Fixtures that start a server; whose test fails shows what the server said meanwhile.
 STARTING = frozenset({"kube_server", "start_kube_server"})
-_SERVERS = pytest.StashKey[list["KubeServer"]]()
-_BEGINS = pytest.StashKey[dict[int, int]]()
+# The running servers, each with the length that its log had when it was ready, and when the present test began.
+_SERVERS = pytest.StashKey[dict["KubeServer", int]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -114,13 +114,13 @@ def _serving(config: pytest.Config, factory: pytest.TempPathFactory, overrides: 
         server = KubeServer(factory.mktemp("kube-server"), **(chosen | overrides)).start()
     except (ServerError, ValueError) as error:
         pytest.fail(f"the Kubernetes API server for tests: {error}", pytrace=False)
-    servers = config.stash.setdefault(_SERVERS, [])
-    servers.append(server)
+    servers = config.stash.setdefault(_SERVERS, {})
     try:
         server.apply(*config.getini("kube_crds"))
+        servers[server] = server.log_size()
         yield server
     finally:
-        servers.remove(server)
+        servers.pop(server, None)
         server.close()
         shutil.rmtree(server.folder / "etcd", ignore_errors=True)  # pytest keeps the folders of its last runs
 
@@ -132,8 +132,9 @@ def _option(config: pytest.Config, name: str) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> None:
-    """Remembers where in their logs the servers are when a test begins."""
-    item.stash[_BEGINS] = {id(server): server.log_size() for server in item.config.stash.get(_SERVERS, [])}
+    """Remembers where the servers' logs are when a test begins."""
+    servers = item.config.stash.get(_SERVERS, {})
+    servers.update({server: server.log_size() for server in servers})
 
 
 @pytest.hookimpl(hookwrapper=True)  # the form that pytest 7 knows too
@@ -143,6 +144,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
     if not report.failed or STARTING.isdisjoint(getattr(item, "fixturenames", ())):
         return
     lines = int(_option(item.config, "log-lines"))
-    for server in item.config.stash.get(_SERVERS, []) if lines else ():
-        if said := server.log_tail(lines, item.stash[_BEGINS].get(id(server), 0)):
+    for server, begin in item.config.stash.get(_SERVERS, {}).items() if lines else ():
+        if said := server.log_tail(lines, begin):
             report.sections.append((f"Kubernetes API server at {server.url}", said))

@@ -16,6 +16,7 @@ Object = dict[str, Any]
 
 TIMEOUT = 30.0
 JSON = "application/json"
+USER_AGENT = "mini-minishift-tests"
 
 
 class ApiError(Exception):
@@ -40,7 +41,7 @@ class Rest:
     def __init__(self, url: str, certificate_authority: Path, token: str) -> None:
         self._address = urlsplit(url)
         self._tls = ssl.create_default_context(cafile=str(certificate_authority))
-        self._headers = {"Authorization": f"Bearer {token}", "Accept": JSON}
+        self._headers = {"Authorization": f"Bearer {token}", "Accept": JSON, "User-Agent": USER_AGENT}
         self._lock = threading.Lock()
         self._connection: http.client.HTTPSConnection | None = None
 

@@ -30,9 +30,8 @@ def main() -> int:
     parser.add_argument("--store", choices=STORES, default=MEMORY)
     parser.add_argument("--etcd", default="etcd")
     parser.add_argument("--controllers", default=ALL)
-    parser.add_argument("--verbose", action="store_true")
     given = vars(parser.parse_args())
-    setup_logging(given.pop("verbose"))
+    setup_logging()
     watcher = threading.Thread(target=end_with_caller, args=(os.getppid(),), name="caller", daemon=True)
     watcher.start()
     with Path(os.devnull).open("w") as nowhere:

@@ -40,6 +40,7 @@ log = logging.getLogger("standalone")
 ADDRESS = "127.0.0.1"
 CONTEXT = "mini-minishift-api"  # cluster, user and context in the kubeconfig
 BACKLOG = 1024
+VERBOSITY = 2  # requests that write are in the log: what a test's author looks for there
 MEMORY, ETCD = "memory", "etcd"
 STORES = (MEMORY, ETCD)
 ALL, NONE = "*", "none"
@@ -57,6 +58,7 @@ GIVEN = {
     "root-ca-certificate-publisher-controller": ("configmaps", "kube-root-ca.crt"),
 }
 ADMINISTRATOR = ("admin", "system:masters")
+USER_AGENT = "mini-minishift-controllers"
 MANAGER = ("system:kube-controller-manager", "")
 
 
@@ -184,6 +186,7 @@ class Standalone:
             # Who makes the service accounts that pods would have to have?
             disable_admission_plugins=() if ACCOUNTS in self._names else ("ServiceAccount",),
             workers=1,
+            verbosity=VERBOSITY,
         )
 
     def _build_manager(self) -> Manager:
@@ -192,6 +195,8 @@ class Standalone:
         from controllers.manager import Manager
         from machinery.informer import Informers
 
+        # What a test's author looks for in the log is what others ask.
+        logging.getLogger("apiserver.requests").addFilter(lambda record: USER_AGENT not in record.getMessage())
         client = self._client
         authority = self._access.certificate_authority
         options = ManagerOptions(
@@ -207,7 +212,7 @@ class Standalone:
 
         authority = Path(self._access.certificate_authority).read_bytes()
         access = kubeconfig.Access(self._access.url, authority, token=self._tokens[MANAGER[0]])
-        return Client(access, user_agent="mini-minishift-controllers")
+        return Client(access, user_agent=USER_AGENT)
 
 
 def selected(names: str) -> list[str]:

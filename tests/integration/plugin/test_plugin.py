@@ -74,13 +74,14 @@ def test_fixtures_give_a_server_a_namespace_and_access(
     run().assert_outcomes(passed=7)
 
 
-def test_a_failed_test_shows_what_its_servers_said(pytester: pytest.Pytester, run: Run) -> None:
+def test_a_failed_test_shows_what_its_servers_were_asked(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile("""
         def test_passes(kube_server):
-            pass
+            kube_server.create_namespace("passed-")
 
         def test_fails(kube_server, start_kube_server):
-            start_kube_server(controllers="none")
+            kube_server.request("POST", "/api/v1/namespaces", {"metadata": {"name": "failed"}})
+            start_kube_server(controllers="none").create_namespace("other-")
             raise AssertionError("on purpose")
 
         def test_fails_without_a_server():
@@ -88,18 +89,17 @@ def test_a_failed_test_shows_what_its_servers_said(pytester: pytest.Pytester, ru
     """)
     result = run()
     result.assert_outcomes(passed=1, failed=2)
-    shown = result.outlines
-    sections = [line for line in shown if "Kubernetes API server at https://127.0.0.1:" in line]
-    # The shared server has said nothing during the test, the other one was started by it.
-    assert len(sections) == 1
-    assert sum("serving on https://127.0.0.1:" in line for line in shown) == 1
+    sections = [line for line in result.outlines if "Kubernetes API server at https://127.0.0.1:" in line]
+    asked = [line for line in result.outlines if " POST " in line]
+    assert len(sections) == len(asked) == 2
+    assert all("/api/v1/namespaces 201" in line and "admin with mini-minishift-tests" in line for line in asked)
 
 
 def test_the_log_can_be_left_out(pytester: pytest.Pytester, run: Run) -> None:
-    pytester.makepyfile("def test_fails(kube_server): assert False")
+    pytester.makepyfile("def test_fails(kube_namespace): assert False")
     result = run("--kube-log-lines=0")
     result.assert_outcomes(failed=1)
-    assert "serving on" not in result.stdout.str()
+    assert "Kubernetes API server at" not in result.stdout.str()
     assert "Kubernetes API server at" in run("--kube-log-lines=1").stdout.str()
 
 
