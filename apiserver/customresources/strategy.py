@@ -14,7 +14,14 @@ from apiserver.kind import Strategy
 from machinery.errors import FieldError, MethodNotAllowed
 from machinery.objects import Object
 
-_IDENTITY = ("apiVersion", "kind", "metadata")
+# After these errors rules are not run: they rely on what is wrong.
+_BLOCKING = frozenset(
+    {"FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"}
+)
+_NOT_CHECKED = (
+    "some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation"
+)
 
 
 class CustomResourceStrategy(Strategy):
@@ -70,13 +77,13 @@ class CustomResourceStrategy(Strategy):
         if identity:
             return identity
         schema = self._version.schema
-        return [
+        found = [
             *values.check_values(schema, obj),
             *self._scaled(obj, spec=True),
             *embedded.check_embedded(schema, obj),
             *uniqueness.check_uniqueness(schema, obj),
-            *self._rules(obj, None),
         ]
+        return self._with_rules(found, obj, None)
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
         return self._validate_update(new, old, spec=True)
@@ -90,13 +97,13 @@ class CustomResourceStrategy(Strategy):
             return identity
         schema = self._version.schema
         repeated = [] if any(uniqueness.check_uniqueness(schema, old)) else uniqueness.check_uniqueness(schema, new)
-        return [
+        found = [
             *values.check_values(schema, new, old),
             *self._scaled(new, spec=spec),
             *embedded.check_embedded(schema, new),
             *repeated,
-            *self._rules(new, old),
         ]
+        return self._with_rules(found, new, old)
 
     def _identity(self, obj: Object) -> Iterator[FieldError]:
         for field, wanted in (("kind", self._kind), ("apiVersion", self._version.shape.api_version)):
@@ -107,9 +114,14 @@ class CustomResourceStrategy(Strategy):
         if self._scale is not None:
             yield from self._scale.check(obj, spec=spec)
 
-    def _rules(self, obj: Object, old: Object | None) -> list[FieldError]:
+    def _with_rules(self, found: list[FieldError], obj: Object, old: Object | None) -> list[FieldError]:
+        """What is wrong so far, and the rules' verdict, if it can be asked for."""
         rules = self._version.rules
-        return rules.check(obj, old) if rules is not None else []
+        if rules is None:
+            return found
+        if any(error.type in _BLOCKING for error in found):
+            return [*found, FieldError.invalid("<nil>", None, _NOT_CHECKED)]
+        return [*found, *rules.check(obj, old)]
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {name: _label(fieldpath.value_at(obj, keys)) for name, keys in self._selectable.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from apiserver.customresources import decoding, nodes
-from apiserver.customresources.structural import PRESERVE, Schema
+from apiserver.customresources.structural import PRESERVE, Schema, has_rules
 from machinery.objects import Object
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class CustomVersion:
     @cached_property
     def rules(self) -> Rules | None:
         """The compiled x-kubernetes-validations; None without any."""
+        if not has_rules(self.schema):
+            return None
         from apiserver.customresources.celrules import rules_of
 
         return rules_of(self.schema)
