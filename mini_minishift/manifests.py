@@ -7,18 +7,25 @@ from urllib.parse import quote
 
 from mini_minishift.rest import ApiError, Object, Rest
 
-FIELD_MANAGER = "mini-minishift-tests"
-
 
 def read(manifest: Path | str | Object) -> list[Object]:
     """The objects of a YAML file, or the one that is given as a dict; a List is its items."""
     if isinstance(manifest, dict):
-        objects = [manifest]
+        documents = [manifest]
     else:
         import yaml
 
-        objects = [obj for obj in yaml.safe_load_all(Path(manifest).read_text()) if obj]
-    return [each for obj in objects for each in (obj["items"] if obj["kind"].endswith("List") else [obj])]
+        documents = [document for document in yaml.safe_load_all(Path(manifest).read_text()) if document is not None]
+    objects = [each for document in documents for each in _items(document)]
+    for obj in objects:
+        if not isinstance(obj, dict) or not {"apiVersion", "kind", "metadata"} <= obj.keys():
+            raise ValueError(f"{manifest} holds something without apiVersion, kind or metadata: {obj}")
+    return objects
+
+
+def _items(document: Object) -> list[Object]:
+    is_list = isinstance(document, dict) and str(document.get("kind")).endswith("List") and "items" in document
+    return list(document["items"]) if is_list else [document]
 
 
 def apply(rest: Rest, obj: Object) -> Object:
@@ -32,9 +39,7 @@ def apply(rest: Rest, obj: Object) -> Object:
         path = f"{collection}/{quote(obj['metadata']['name'])}"
         version = rest.request("GET", path)["metadata"]["resourceVersion"]
         made = rest.request("PUT", path, {**obj, "metadata": {**obj["metadata"], "resourceVersion": version}})
-    if obj["kind"] == "CustomResourceDefinition":
-        return _established(rest, collection, made)
-    return made
+    return _established(rest, collection, made) if obj["kind"] == "CustomResourceDefinition" else made
 
 
 def _collection(rest: Rest, obj: Object) -> str:
@@ -42,23 +47,20 @@ def _collection(rest: Rest, obj: Object) -> str:
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     for resource in rest.request("GET", root)["resources"]:
         if resource["kind"] == obj["kind"] and "/" not in resource["name"]:
-            namespace = obj["metadata"].get("namespace", "default")
-            return (
-                f"{root}/namespaces/{namespace}/{resource['name']}"
-                if resource["namespaced"]
-                else f"{root}/{resource['name']}"
-            )
+            where = f"/namespaces/{obj['metadata'].get('namespace', 'default')}" if resource["namespaced"] else ""
+            return f"{root}{where}/{resource['name']}"
     raise ApiError({"code": 404, "message": f"the server has no kind {obj['kind']} in {version}"})
 
 
 def _established(rest: Rest, collection: str, definition: Object) -> Object:
+    """The definition as it is once its objects can be used."""
     name = definition["metadata"]["name"]
     for event in rest.watch(f"{collection}?watch=true&fieldSelector=metadata.name%3D{name}"):
         found: Object = event["object"]
         conditions = {each["type"]: each for each in found.get("status", {}).get("conditions") or ()}
         if conditions.get("Established", {}).get("status") == "True":
             return found
-        refused = conditions.get("NamesAccepted", {})
-        if refused.get("status") == "False":
-            raise ApiError({"code": 409, "message": f"{name} is not accepted: {refused.get('message')}"})
-    raise ApiError({"code": 504, "message": f"{name} was not established"})
+        if conditions.get("NamesAccepted", {}).get("status") == "False":
+            why = conditions["NamesAccepted"].get("message")
+            raise ApiError({"code": 409, "message": f"the names of {name} are not accepted: {why}"})
+    raise ApiError({"code": 504, "message": f"the server ended the watch before {name} was established"})

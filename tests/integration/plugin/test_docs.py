@@ -1,4 +1,4 @@
-"""The Python of docs/testing.md does what the page says."""
+"""The Python of docs/testing.md, and of the README's tests, does what the page says."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[3] / "docs" / "testing.md"
+REPOSITORY = Path(__file__).parents[3]
+PAGE = REPOSITORY / "docs" / "testing.md"
+OPERATOR = REPOSITORY / "demo" / "operator"
 
 
 def test_the_examples_run(pytester: pytest.Pytester, run: Callable[..., pytest.RunResult]) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    for name in ("pages.py", "crd.yaml", "pytest.ini"):
+        (pytester.path / name).write_text((OPERATOR / name).read_text())
+    blocks = [block for page in (PAGE, REPOSITORY / "README.md") for block in examples(page)]
     for number, block in enumerate(blocks):
         (pytester.path / f"test_block_{number}.py").write_text(block)
-    tests = sum(block.count("\ndef test_") + block.startswith("def test_") for block in blocks)
-    assert tests > 6
-    run().assert_outcomes(passed=tests)
+    count = sum(len(re.findall(r"^def test_", block, re.MULTILINE)) for block in blocks)
+    assert count > 7
+    run().assert_outcomes(passed=count)
+
+
+def examples(page: Path) -> list[str]:
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return [block for block in blocks if "def test_" in block]
 
 
 def test_the_table_of_settings_is_complete(run: Callable[..., pytest.RunResult]) -> None:

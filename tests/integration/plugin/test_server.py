@@ -146,6 +146,49 @@ def test_a_refusal_is_raised_with_its_status(server: KubeServer) -> None:
     assert (caught.value.code, caught.value.reason) == (404, "NotFound")
 
 
+def definition(plural: str = "things", **names: Any) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.tests.example"},
+        "spec": {
+            "group": "tests.example",
+            "scope": "Namespaced",
+            "names": {"plural": plural, "kind": plural.title(), **names},
+            "versions": [version],
+        },
+    }
+
+
+def test_manifests_are_applied_again_and_again(server: KubeServer, tmp_path: Path) -> None:
+    namespace = server.create_namespace()
+    thing = {"apiVersion": "tests.example/v1", "kind": "Things", "metadata": {"name": "a", "namespace": namespace}}
+    file = tmp_path / "manifests.yaml"
+    file.write_text(yaml.safe_dump_all([definition(), {**thing, "spec": {"size": 1}}, None]))
+    conditions = server.apply(file)[0]["status"]["conditions"]
+    assert {"Established"} <= {each["type"] for each in conditions if each["status"] == "True"}
+    again = {"apiVersion": "v1", "kind": "List", "items": [{**thing, "spec": {"size": 2}}]}
+    assert server.apply(again)[0]["metadata"]["generation"] == 2
+    found = server.wait(f"/apis/tests.example/v1/namespaces/{namespace}/things/a")
+    assert found and found["spec"] == {"size": 2}
+
+
+def test_manifests_that_cannot_be_applied(server: KubeServer, tmp_path: Path) -> None:
+    with pytest.raises(ApiError, match="the server has no kind Thing in v1"):
+        server.apply({"apiVersion": "v1", "kind": "Thing", "metadata": {"name": "a"}})
+    server.apply(definition("firsts"))
+    with pytest.raises(
+        ApiError, match=r"the names of seconds.tests.example are not accepted: .*firsts.* is already in use"
+    ):
+        server.apply(definition("seconds", singular="firsts"))
+    file = tmp_path / "values.yaml"
+    file.write_text("replicas: 1\n")
+    with pytest.raises(ValueError, match=r"values.yaml holds something without apiVersion, kind or metadata"):
+        server.apply(file)
+
+
 def test_the_log_begins_where_one_asks(server: KubeServer) -> None:
     assert "serving on https://127.0.0.1" in server.log_tail(0)
     assert server.log_tail(1).count("\n") == 0
