@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from apiserver.config import Config
 from apiserver.locations import Target
 
 _CONNECT_SECONDS = 10.0
@@ -99,20 +100,29 @@ class Dialer:
     def __init__(self, certificate: Path | None, key: Path | None, authority: Path | None) -> None:
         self._certificate, self._key, self._authority = certificate, key, authority
 
-    def kubelet(self, target: Target) -> http.client.HTTPConnection:
+    @staticmethod
+    def of(config: Config) -> Dialer:
+        """As the flags say."""
+        return Dialer(
+            config.kubelet_client_certificate, config.kubelet_client_key, config.kubelet_certificate_authority
+        )
+
+    def kubelet(self, target: Target, patience: float = _CONNECT_SECONDS) -> http.client.HTTPConnection:
         """A connection to a kubelet."""
-        return self._open(target, self._kubelet_tls)
+        return self._open(target, self._kubelet_tls, patience)
 
     def server(self, target: Target) -> http.client.HTTPConnection:
         """A connection to a server in a pod or on a node."""
         return self._open(target, self._any_tls if target.scheme == "https" else None)
 
-    def _open(self, target: Target, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    def _open(
+        self, target: Target, tls: ssl.SSLContext | None, patience: float = _CONNECT_SECONDS
+    ) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection
         if tls is None:
-            connection = http.client.HTTPConnection(target.host, target.port, timeout=_CONNECT_SECONDS)
+            connection = http.client.HTTPConnection(target.host, target.port, timeout=patience)
         else:
-            connection = http.client.HTTPSConnection(target.host, target.port, timeout=_CONNECT_SECONDS, context=tls)
+            connection = http.client.HTTPSConnection(target.host, target.port, timeout=patience, context=tls)
         try:
             connection.connect()
         except OSError as error:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from apiserver.backend import Dialer
 from apiserver.cache import Item, encode
 from apiserver.config import Config
 from apiserver.kind import Kind
 from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
+from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
+from apiserver.request import Reader
 from apiserver.store.protocol import Store, StoreError
+from apiserver.usage import NodeMetrics, PodMetrics, Usage, asking
 from machinery.errors import not_found
 from machinery.objects import Object
 
@@ -31,9 +35,14 @@ class Computed(Protocol):
         """All of them, of one namespace when given."""
 
 
-def computed(config: Config, store: Store) -> Mapping[str, Computed]:
+def computed(config: Config, store: Store, reader: Reader) -> Mapping[str, Computed]:
     """Resource → what works its objects out."""
-    return {COMPONENT_STATUSES.resource: ComponentStatuses(config.controllers_healthz, store)}
+    usage = Usage(reader, asking(Dialer.of(config)))
+    return {
+        COMPONENT_STATUSES.resource: ComponentStatuses(config.controllers_healthz, store),
+        NODE_METRICS.resource: NodeMetrics(usage),
+        POD_METRICS.resource: PodMetrics(usage),
+    }
 
 
 def item_of(kind: Kind, obj: Object) -> Item:

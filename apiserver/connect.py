@@ -35,7 +35,7 @@ Handler = Callable[[Call], Response]
 
 def handlers(config: Config) -> Mapping[tuple[str, str], Handler]:
     """What serves each connection, by (resource, subresource)."""
-    dialer = Dialer(config.kubelet_client_certificate, config.kubelet_client_key, config.kubelet_certificate_authority)
+    dialer = Dialer.of(config)
     connect, proxy = Connect(dialer), Proxy(dialer)
     return {
         ("pods", "log"): connect.log,

@@ -213,6 +213,12 @@ class Agent:
         return self._statuses.shown(found) if found else None
 
     def container_id(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> str:
+        return self._attempt(namespace, pod, container, previous=previous).id
+
+    def container_pid(self, namespace: str, pod: str, container: str) -> int:
+        return self._attempt(namespace, pod, container).pid
+
+    def _attempt(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> Container:
         attempts = sorted(
             (found for found in self._containers(namespace, pod) if found.name == container and not found.sandbox),
             key=lambda found: (found.attempt, found.created),
@@ -221,7 +227,7 @@ class Agent:
         wanted = attempts[1:] if previous else attempts
         if not wanted:
             raise NotFound(f'container "{container}" not found in pod "{pod}"')
-        return wanted[0].id
+        return wanted[0]
 
     def sandbox_pid(self, namespace: str, pod: str) -> int:
         found = self._pods.get(f"{namespace}/{pod}")

@@ -9,6 +9,7 @@ import platform
 import shutil
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,23 @@ def node_info(runtime_version: str) -> dict[str, Any]:
         "osImage": platform.freedesktop_os_release().get("PRETTY_NAME", "Linux"),
         "systemUUID": _read("/sys/class/dmi/id/product_uuid") or _read("/etc/machine-id"),
     }
+
+
+def cpu_seconds() -> float:
+    """What all processors of the machine have worked so far."""
+    user, nice, system, _idle, _iowait, *others = map(int, _read("/proc/stat").splitlines()[0].split()[1:])
+    # The guests' time behind the first three others (irq, softirq, steal) is in user and nice already.
+    return (user + nice + system + sum(others[:3])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_in_use() -> int:
+    """Memory that is used, without files that the kernel would forget first (cadvisor's working set of all)."""
+    return max(0, memory() - _meminfo("MemFree") - _meminfo("Inactive(file)"))
+
+
+def booted() -> float:
+    """When the machine started, in seconds since 1970."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def has_memory() -> bool:

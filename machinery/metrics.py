@@ -40,10 +40,11 @@ _MERGES: Mapping[Merge, Callable[[float, float], float]] = {"sum": float.__add__
 
 
 class Sample(NamedTuple):
-    """One number that is only worked out when somebody asks."""
+    """One number that is only worked out when somebody asks; ``at`` says when it was so, in seconds since 1970."""
 
     labels: Labels
     value: float
+    at: float | None = None
 
 
 class View(NamedTuple):
@@ -258,10 +259,27 @@ class Metrics:
         numbers = self.numbers()
         lines: list[str] = []
         for name, view in sorted(self._views.items()):
-            shown = list(_samples(view, numbers)) if name.startswith(prefix) else ()
-            if shown:
-                lines += [f"# HELP {view.name} {_escaped(view.help)}", f"# TYPE {view.name} {view.type}", *shown]
+            if name.startswith(prefix):
+                lines += _with_head(view.name, view.type, view.help, _samples(view, numbers))
         return "\n".join([*lines, ""]).encode()
+
+
+def lines_of(name: str, type: str, help: str, labels: tuple[str, ...], samples: Iterable[Sample]) -> Iterator[str]:
+    """One metric in Prometheus' text form, nothing if there are no samples of it."""
+    yield from _with_head(name, type, help, (_line(name, labels, sample) for sample in samples))
+
+
+def _with_head(name: str, type: str, help: str, lines: Iterable[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        if not number:
+            yield f"# HELP {name} {_escaped(help)}"
+            yield f"# TYPE {name} {type}"
+        yield line
+
+
+def _line(name: str, labels: tuple[str, ...], sample: Sample) -> str:
+    at = "" if sample.at is None else f" {round(sample.at * 1000)}"
+    return f"{name}{_label_text(labels, sample.labels)} {_number(sample.value)}{at}"
 
 
 def _merge(
@@ -274,7 +292,7 @@ def _merge(
 def _samples(view: View, numbers: Mapping[str, Mapping[Labels, list[float]]]) -> Iterator[str]:
     if view.read is not None:
         for sample in view.read():
-            yield f"{view.name}{_label_text(view.labels, sample.labels)} {_number(sample.value)}"
+            yield _line(view.name, view.labels, sample)
     family = view.family
     if family is None:
         return

@@ -67,8 +67,8 @@ def _each(look: Callable[[QueueMetrics], Sample]) -> Callable[[], Iterator[Sampl
     def samples() -> Iterator[Sample]:
         sums: dict[tuple[str, ...], float] = {}
         for queue in list(_queues):
-            labels, value = look(queue)
-            sums[labels] = sums.get(labels, 0) + value
+            sample = look(queue)
+            sums[sample.labels] = sums.get(sample.labels, 0) + sample.value
         return (Sample(labels, value) for labels, value in sorted(sums.items()))
 
     return samples

@@ -32,6 +32,7 @@ from apiserver.kinds.runtimeclasses import RUNTIME_CLASSES
 from apiserver.kinds.secrets import SECRETS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
 from apiserver.kinds.services import SERVICES
+from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
 from apiserver.kinds.workloads import WORKLOADS
 
 ROWS: tuple[Kind, ...] = (
@@ -63,6 +64,8 @@ ROWS: tuple[Kind, ...] = (
     LEASES,
     ENDPOINT_SLICES,
     EVENTS_V1,
+    NODE_METRICS,
+    POD_METRICS,
     RUNTIME_CLASSES,
     PRIORITY_CLASSES,
     CLUSTER_ROLE_BINDINGS,

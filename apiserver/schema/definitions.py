@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from apiserver.schema import metricsdefinitions
+
 Definition = dict[str, Any]
 Definitions = Mapping[str, Definition]
 
@@ -27,7 +29,7 @@ def load() -> Definitions:
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("the package kubernetes-validate is missing: install the dependencies in pyproject.toml")
     content = Path(spec.submodule_search_locations[0], _FILE).read_bytes()
-    definitions: Definitions = orjson.loads(content)["$defs"]
+    definitions: Definitions = {**orjson.loads(content)["$defs"], **metricsdefinitions.DEFINITIONS}
     return definitions
 
 

@@ -18,13 +18,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from docker.errors import NotFound as DockerNotFound
 from requests import RequestException
 
-from kubelet.server import execute, logs, nodelogs, podnetwork, portforward, upgrade
+from kubelet.server import execute, logs, nodelogs, podnetwork, portforward, stats, upgrade
 from kubelet.server.connection import Connection
 from kubelet.server.dockerstream import DockerError
 from kubelet.server.host import PodHost
 from kubelet.server.logfile import FolderWatch, LogFile
 from kubelet.server.spdy import SpdyError
 from machinery.errors import ApiError, BadRequest, Forbidden, InternalError, NotFound
+from machinery.metrics import CONTENT_TYPE, METRICS
 from machinery.objects import Object
 from machinery.websocket import is_websocket
 
@@ -113,6 +114,10 @@ class Handler(BaseHTTPRequestHandler):
         }
         if url.path == "/stats/summary":
             return self._json(self.server.statistics.summary(self.server.host))
+        if url.path == "/metrics":
+            return self._reply(200, METRICS.exposition().decode(), CONTENT_TYPE)
+        if url.path == "/metrics/resource":
+            return self._reply(200, stats.resource_metrics(self.server.host), CONTENT_TYPE)
         if url.path.startswith("/logs/"):
             return self._node_logs(unquote(url.path.removeprefix("/logs/")))
         endpoint = endpoints.get((parts[0], len(parts) - 1))

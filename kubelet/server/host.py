@@ -37,6 +37,9 @@ class PodHost(Protocol):
         "p"``) when Docker has no such container; the server has looked at the pod's spec and status before.
         """
 
+    def container_pid(self, namespace: str, pod: str, container: str) -> int:
+        """The first process of the container's newest attempt, 0 if it does not run. Raises as ``container_id``."""
+
     def sandbox_pid(self, namespace: str, pod: str) -> int:
         """A process whose network namespace is the pod's (``/proc/<pid>/ns/net``): the sandbox' own.
 

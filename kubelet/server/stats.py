@@ -1,23 +1,115 @@
-"""GET /stats/summary: what the node's pods use, from Docker's statistics (upstream: stats/v1alpha1 Summary).
+"""What the node and its containers use, from the kernel's files or, where those cannot be seen, from Docker.
 
-``usageNanoCores`` is the rate since the caller before, as upstream's is since its last housekeeping.
+/metrics/resource     processor time and memory in Prometheus' form, which ``kubectl top`` works from
+/stats/summary        the same and more as an object (upstream: stats/v1alpha1 Summary); ``usageNanoCores`` is the rate
+                      since the caller before, as upstream's is since its last housekeeping
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
-import docker
 from docker.errors import APIError
 
+from kubelet import cgroups, machine
+from kubelet.cgroups import Usage
 from kubelet.server.host import PodHost
 from machinery.errors import ApiError
-from machinery.objects import Object, now
+from machinery.metrics import Sample, lines_of
+from machinery.objects import Object, now, parse_time
 
 _AT_ONCE = 16  # questions to Docker
+
+
+class Measured(NamedTuple):
+    """A running container, by its status in its pod, and what it had used at a moment."""
+
+    pod: Object
+    status: Object
+    usage: Usage
+    at: float
+
+    @property
+    def id(self) -> str:
+        return str(self.status.get("containerID", ""))
+
+
+def measure(host: PodHost, pods: Iterable[Object]) -> list[Measured]:
+    """Every running container of the pods, side by side, since Docker may take a second for each."""
+    running = [(pod, status) for pod in pods for status in _running(pod)]
+    with ThreadPoolExecutor(_AT_ONCE, "stats") as pool:
+        found = pool.map(lambda pair: _measure(host, *pair), running)
+        return [one for one in found if one is not None]
+
+
+def _measure(host: PodHost, pod: Object, status: Object) -> Measured | None:
+    meta = pod["metadata"]
+    try:
+        names = meta["namespace"], meta["name"], status["name"]
+        found = cgroups.usage(host.container_pid(*names)) or _ask_docker(host, host.container_id(*names))
+    except (ApiError, APIError):
+        return None  # it has just ended
+    return None if found is None else Measured(pod, status, found, time.time())
+
+
+def _ask_docker(host: PodHost, container_id: str) -> Usage | None:
+    found: dict[str, Any] = host.docker.stats(container_id, stream=False, one_shot=True)
+    memory = found.get("memory_stats") or {}
+    if "usage" not in memory:
+        return None
+    detail = memory.get("stats") or {}
+    inactive = int(detail.get("total_inactive_file") or detail.get("inactive_file") or 0)
+    used = int(memory["usage"])
+    return Usage(int(found["cpu_stats"]["cpu_usage"]["total_usage"]), used, max(0, used - inactive))
+
+
+def _running(pod: Object) -> Iterator[Object]:
+    for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        for status in (pod.get("status") or {}).get(field) or ():
+            if "running" in (status.get("state") or {}):
+                yield status
+
+
+def resource_metrics(host: PodHost) -> str:
+    """/metrics/resource, under upstream's names (pkg/kubelet/metrics/collectors/resource_metrics.go)."""
+    measured = measure(host, host.pods())
+    node_cpu = Sample((), machine.cpu_seconds(), time.time())
+    node_memory = Sample((), machine.memory_in_use(), time.time())
+    containers = [(_labels(one), one) for one in measured]
+    pods: dict[tuple[str, ...], list[Measured]] = {}
+    for labels, one in containers:
+        pods.setdefault(labels[1:], []).append(one)
+    cpu = [Sample(labels, one.usage.nanoseconds / 1e9, one.at) for labels, one in containers]
+    memory = [Sample(labels, one.usage.working_set, one.at) for labels, one in containers]
+    started = [Sample(labels, _started(one.status)) for labels, one in containers]
+    pod_cpu = [Sample(pod, sum(one.usage.nanoseconds for one in all_) / 1e9, all_[0].at) for pod, all_ in pods.items()]
+    pod_memory = [Sample(pod, sum(one.usage.working_set for one in all_), all_[0].at) for pod, all_ in pods.items()]
+    by_pod, by_container = ("namespace", "pod"), ("container", "namespace", "pod")
+    seconds, size = "[STABLE] Processor time so far, in seconds.", "[STABLE] Memory in use, in bytes."
+    return "\n".join([
+        *lines_of("container_cpu_usage_seconds_total", "counter", seconds, by_container, cpu),
+        *lines_of("container_memory_working_set_bytes", "gauge", size, by_container, memory),
+        *lines_of("container_start_time_seconds", "gauge", "[STABLE] Start, since 1970.", by_container, started),
+        *lines_of("node_cpu_usage_seconds_total", "counter", seconds, (), [node_cpu]),
+        *lines_of("node_memory_working_set_bytes", "gauge", size, (), [node_memory]),
+        *lines_of("pod_cpu_usage_seconds_total", "counter", seconds, by_pod, pod_cpu),
+        *lines_of("pod_memory_working_set_bytes", "gauge", size, by_pod, pod_memory),
+        *lines_of("resource_scrape_error", "gauge", "[STABLE] 1 if this is incomplete.", (), [Sample((), 0)]),
+        "",
+    ])  # fmt: skip
+
+
+def _labels(one: Measured) -> tuple[str, str, str]:
+    return one.status["name"], one.pod["metadata"]["namespace"], one.pod["metadata"]["name"]
+
+
+def _started(status: Object) -> float:
+    started = status["state"]["running"].get("startedAt")
+    return parse_time(started).timestamp() if started else 0.0
 
 
 class Statistics:
@@ -25,82 +117,48 @@ class Statistics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last: dict[str, tuple[float, int]] = {}
+        self._last: dict[str, Measured] = {}
 
     def summary(self, host: PodHost) -> Object:
-        """The node's Summary: running containers with processor time and memory."""
+        """The node's Summary."""
         pods = host.pods()
-        running = [(pod, status) for pod in pods for status in _running(pod)]
-        # Docker lets whoever asks a second time wait for its next sample, a second at most.
-        with ThreadPoolExecutor(_AT_ONCE, "stats") as pool:
-            found = list(pool.map(lambda pair: (pair[0], self._container(host, *pair)), running))
+        measured = measure(host, pods)
+        with self._lock:
+            before, self._last = self._last, {one.id: one for one in measured}
         containers: dict[str, list[Object]] = {pod["metadata"]["uid"]: [] for pod in pods}
-        for pod, container in found:
-            if container is not None:
-                containers[pod["metadata"]["uid"]].append(container)
-        self._forget_all_but({container["id"] for _, container in found if container is not None})
+        for one in measured:
+            containers[one.pod["metadata"]["uid"]].append(_container_stats(one, before.get(one.id)))
         stats = [_pod_stats(pod, containers[pod["metadata"]["uid"]]) for pod in pods]
-        return {"node": _total({"nodeName": host.node_name}, stats), "pods": stats}
-
-    def _forget_all_but(self, containers: set[str]) -> None:
-        with self._lock:
-            self._last = {container: last for container, last in self._last.items() if container in containers}
-
-    def _container(self, host: PodHost, pod: Object, status: Object) -> Object | None:
-        meta = pod["metadata"]
-        try:
-            container_id = host.container_id(meta["namespace"], meta["name"], status["name"])
-            used = _usage(host.docker, container_id)
-        except (ApiError, APIError):
-            return None  # it has just ended
-        if used is None:
-            return None
-        nanoseconds, memory, working_set = used
-        cpu: Object = {"time": now(), "usageCoreNanoSeconds": nanoseconds, "usageNanoCores": 0}
-        moment = time.monotonic()
-        with self._lock:
-            before = self._last.get(container_id)
-            self._last[container_id] = (moment, nanoseconds)
-        if before is not None and moment > before[0]:
-            cpu["usageNanoCores"] = max(0, int((nanoseconds - before[1]) / (moment - before[0])))
-        return {
-            "id": container_id,
-            "name": status["name"],
-            "startTime": status["state"]["running"].get("startedAt"),
-            "cpu": cpu,
-            "memory": {"time": now(), "usageBytes": memory, "workingSetBytes": working_set},
-        }
+        return {"node": _node_stats(host.node_name), "pods": stats}
 
 
-def _usage(client: docker.APIClient, container_id: str) -> tuple[int, int, int] | None:
-    """Processor nanoseconds, memory, and memory without what the kernel would give back first."""
-    found: dict[str, Any] = client.stats(container_id, stream=False, one_shot=True)
-    memory = found.get("memory_stats") or {}
-    if "usage" not in memory:
-        return None
-    detail = memory.get("stats") or {}
-    inactive = int(detail.get("total_inactive_file") or detail.get("inactive_file") or 0)
-    usage = int(memory["usage"])
-    return int(found["cpu_stats"]["cpu_usage"]["total_usage"]), usage, max(0, usage - inactive)
+def _container_stats(one: Measured, before: Measured | None) -> Object:
+    usage, rate = one.usage, 0
+    if before is not None and one.at > before.at:
+        rate = max(0, int((usage.nanoseconds - before.usage.nanoseconds) / (one.at - before.at)))
+    return {
+        "name": one.status["name"],
+        "startTime": one.status["state"]["running"].get("startedAt"),
+        "cpu": {"time": now(), "usageCoreNanoSeconds": usage.nanoseconds, "usageNanoCores": rate},
+        "memory": {"time": now(), "usageBytes": usage.memory, "workingSetBytes": usage.working_set},
+    }
 
 
-def _running(pod: Object) -> list[Object]:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    return [status for status in statuses if "running" in (status.get("state") or {})]
-
-
-def _pod_stats(pod: Object, containers: list[Object]) -> Object:
-    reference = {name: pod["metadata"][name] for name in ("name", "namespace", "uid")}
-    shown = [{name: value for name, value in container.items() if name != "id"} for container in containers]
-    started = (pod.get("status") or {}).get("startTime")
-    return _total({"podRef": reference, "startTime": started, "containers": shown}, shown)
+def _node_stats(name: str) -> Object:
+    return {
+        "nodeName": name,
+        "cpu": {"time": now(), "usageCoreNanoSeconds": int(machine.cpu_seconds() * 1e9)},
+        "memory": {"time": now(), "workingSetBytes": machine.memory_in_use()},
+    }
 
 
 _SUMMED = {"cpu": ("usageCoreNanoSeconds", "usageNanoCores"), "memory": ("usageBytes", "workingSetBytes")}
 
 
-def _total(stats: Object, parts: list[Object]) -> Object:
-    """Adds the sums over the parts."""
+def _pod_stats(pod: Object, containers: list[Object]) -> Object:
+    reference = {name: pod["metadata"][name] for name in ("name", "namespace", "uid")}
+    started = (pod.get("status") or {}).get("startTime")
+    stats: Object = {"podRef": reference, "startTime": started, "containers": containers}
     for group, fields in _SUMMED.items():
-        stats[group] = {"time": now()} | {name: sum(part[group][name] for part in parts) for name in fields}
+        stats[group] = {"time": now()} | {name: sum(part[group][name] for part in containers) for name in fields}
     return stats

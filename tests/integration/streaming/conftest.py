@@ -152,6 +152,9 @@ class Host:
             raise NotFound(f'container "{container}" not found in pod "{pod}"')
         return attempts[-1 - previous]
 
+    def container_pid(self, namespace: str, pod: str, container: str) -> int:
+        return int(self.docker.inspect_container(self.container_id(namespace, pod, container))["State"]["Pid"])
+
     def sandbox_pid(self, namespace: str, pod: str) -> int:
         return int(self.docker.inspect_container(self._any_id(pod))["State"]["Pid"])
 
@@ -281,6 +284,8 @@ def _node_status(kubelet: KubeletServer) -> Object:
     return {
         "addresses": [{"type": "InternalIP", "address": address}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+        "allocatable": {"cpu": "2", "memory": "4Gi"},
+        "capacity": {"cpu": "2", "memory": "4Gi"},
     }
 
 
