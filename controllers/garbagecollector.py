@@ -169,6 +169,10 @@ class GarbageCollector:
         references = References()
         for owner in owners:
             resource = self.monitors.resource(owner.api_version, owner.kind)
+            if resource is None and any(self._is_absent(owner.within(each)) for each in (dependent.namespace, "")):
+                # It has gone together with its kind.
+                references.dangling.append(owner)
+                continue
             if resource is None:
                 raise UnknownKind(f"{dependent} refers to an owner of an unknown kind {owner.api_version}/{owner.kind}")
             if resource.namespaced and not dependent.namespace:

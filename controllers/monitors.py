@@ -91,16 +91,23 @@ class Monitors:
         while not stop.is_set():
             self.outdated.clear()
             if self._refresh(stop):
-                new = self.running.keys() - listed
-                for resource in new:
-                    while not self.running[resource][0].wait_synced(1.0):
-                        if stop.is_set():
-                            return
-                self.synced.set()
-                listed = set(self.running)
+                unlisted = self.running.keys() - listed
+                new = {resource for resource in unlisted if self._is_listed(resource, stop)}
+                if stop.is_set():
+                    return
+                listed = (listed & self.running.keys()) | new
+                if listed == self.running.keys():
+                    self.synced.set()
                 for listener in self.listeners:
                     listener(new)
             self.outdated.wait(REDISCOVER if self.synced.is_set() else FIRST_TRIES)
+
+    def _is_listed(self, resource: Resource, stop: threading.Event) -> bool:
+        """Waits until a kind has been listed; false when it may be gone before that."""
+        while not self.running[resource][0].wait_synced(0.2):
+            if stop.is_set() or self.outdated.is_set():
+                return False
+        return True
 
     def _refresh(self, stop: threading.Event) -> bool:
         """Asks discovery, and starts and ends watches accordingly."""
