@@ -152,9 +152,7 @@ class Endpoints:
             new, warnings = schema.check(kind, patched, field_validation=validation)
             kind.to_stored(new)
             call.warnings[:] = warnings
-            name = new["metadata"].get("name")
-            if name != call.name:
-                raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
+            metadata.check_name(new, call.name, call.namespace)
             return new
 
         item = self._rest.modify(
@@ -226,9 +224,7 @@ class Endpoints:
                     patched = patch.apply(view, show(old), body, call.content_type)
                     changed, _ = schema.check(view, patched, field_validation=call.field_validation)
                 sent = changed["metadata"]
-                if sent.setdefault("name", call.name) != call.name:
-                    why = f"the name of the object ({sent['name']}) does not match the name on the URL ({call.name})"
-                    raise BadRequest(why)
+                metadata.check_name(changed, call.name, call.namespace)
                 if row.apply is not None:
                     row.apply(old, changed)
                 old["metadata"]["resourceVersion"] = sent.get("resourceVersion", "")

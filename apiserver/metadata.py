@@ -35,6 +35,21 @@ def place(kind: Kind, namespace: str, obj: Object) -> None:
         metadata["namespace"] = namespace
 
 
+def check_name(obj: Object, name: str, namespace: str) -> None:
+    """Raises BadRequest unless the object is the one of its path (upstream: handlers' checkName)."""
+    metadata = obj["metadata"]
+    found, found_namespace = metadata.get("name"), metadata.get("namespace")
+    if not found:
+        why = f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        raise BadRequest(why)
+    if found != name:
+        raise BadRequest(f"the name of the object ({found}) does not match the name on the URL ({name})")
+    if namespace and found_namespace and found_namespace != namespace:
+        raise BadRequest(
+            f"the namespace of the object ({found_namespace}) does not match the namespace on the request ({namespace})"
+        )
+
+
 def stamp(obj: Object) -> None:
     """What the server writes into a new object's metadata, whatever the client sent."""
     metadata = obj["metadata"]

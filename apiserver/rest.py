@@ -25,7 +25,6 @@ from apiserver.turns import Turns
 from machinery.errors import (
     AlreadyExists,
     ApiError,
-    BadRequest,
     FieldError,
     InternalError,
     already_exists,
@@ -172,10 +171,9 @@ class Rest:
         warnings: list[str] | None = None,
     ) -> tuple[Item, bool]:
         """Replaces an object, or its status, if a resourceVersion in the body allows; the flag: it was created."""
+        metadata.check_name(obj, name, namespace)
         metadata.place(kind, namespace, obj)
         sent = obj["metadata"]
-        if sent.setdefault("name", name) != name:
-            raise BadRequest(f"the name of the object ({sent['name']}) does not match the name on the URL ({name})")
         pristine = orjson.dumps(obj)
 
         def change(old: Object) -> Object:

@@ -16,7 +16,8 @@ from apiserver.patch.merge import merge
 from apiserver.patch.strategic import strategic_merge
 from apiserver.schema import node_of
 from apiserver.schema.body import MalformedError, parse_json, unsupported_media_type, written
-from machinery.errors import BadRequest, UnsupportedMediaType
+from apiserver.schema.decode import unfitting
+from machinery.errors import BadRequest, FieldError, UnsupportedMediaType, invalid
 from machinery.objects import Object
 
 JSON_PATCH = "application/json-patch+json"
@@ -40,7 +41,19 @@ def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Objec
         raise BadRequest("error decoding patch: exceeded max depth") from None
     if not isinstance(changed, dict):
         raise BadRequest("the patch does not leave an object: its root is replaced by something else")
+    _keep_identity(kind, changed, current, media_type)
     return changed
+
+
+def _keep_identity(kind: Kind, changed: Object, before: Object, media_type: str) -> None:
+    """What kind of object it is, no patch can change: a strategic one is not heard about it, others are refused."""
+    identity: Object = {field: before[field] for field in ("apiVersion", "kind") if field in before}
+    kept = {field: changed.get(field) or value for field, value in identity.items()}
+    changed |= identity if media_type == STRATEGIC_MERGE_PATCH else kept
+    if kept == identity or media_type == STRATEGIC_MERGE_PATCH or not all(isinstance(v, str) for v in kept.values()):
+        return  # for a value of another type the schema has the words
+    why = unfitting(kind, kept["apiVersion"], kept["kind"])
+    raise invalid("", "", [FieldError.invalid("patch", orjson.dumps(changed).decode(), why)])
 
 
 def accepted_type(content_type: str, kind: Kind | None = None) -> str:

@@ -115,18 +115,23 @@ def _check_identity(kind: Kind, api_version: str, obj: Object) -> tuple[str, str
     found_version, found_kind = obj.get("apiVersion") or api_version, obj.get("kind") or kind.kind
     if (found_version, found_kind) == (api_version, kind.kind):
         return found_version, found_kind
-    if not is_registered(found_version, found_kind):
-        why = f"no kind {quote(found_kind)} is registered for version {quote(found_version)} in scheme {quote(_SCHEME)}"
-        raise cannot_be_handled(kind, found_version, found_kind, why)
-    if found_kind != kind.kind:
-        wrong = f"{found_version.rpartition('/')[2]}.{found_kind}"
-        why = f"converting ({wrong}) to ({kind.group.partition('.')[0] or 'core'}.{kind.kind}): unknown conversion"
-        raise cannot_be_handled(kind, found_version, found_kind, why)
+    if not is_registered(found_version, found_kind) or found_kind != kind.kind:
+        raise cannot_be_handled(kind, found_version, found_kind, unfitting(kind, found_version, found_kind))
     if kind.definition.startswith("io.k8s.apimachinery."):
         return found_version, found_kind  # DeleteOptions and its like belong to every group.
     raise BadRequest(
         f"the API version in the data ({found_version}) does not match the expected API version ({api_version})"
     )
+
+
+def unfitting(kind: Kind, found_version: str, found_kind: str) -> str:
+    """Why an object of that kind is none of this one, in the words of upstream's scheme."""
+    if not is_registered(found_version, found_kind):
+        return (
+            f"no kind {quote(found_kind)} is registered for version {quote(found_version)} in scheme {quote(_SCHEME)}"
+        )
+    wrong = f"{found_version.rpartition('/')[2]}.{found_kind}"
+    return f"converting ({wrong}) to ({kind.group.partition('.')[0] or 'core'}.{kind.kind}): unknown conversion"
 
 
 def cannot_be_handled(kind: Kind, version: str, found: str, why: str) -> BadRequest:
