@@ -40,7 +40,8 @@ def parse_options(
     ``dry_run`` are the query's values of that name. Raises Invalid or BadRequest.
     """
     source = _from_query(query, dry_run) if body is None else body
-    options.check_delete(source)
+    # Upstream deletes for good on ``?dryRun=all`` with a body; here a dry run that is asked for wrongly is refused.
+    options.check_delete(source, dry_run)
     policy, orphan = source.get("propagationPolicy") or "", source.get("orphanDependents")
     if orphan is not None:
         policy = "Orphan" if orphan else "Background"

@@ -62,15 +62,15 @@ def dry_run_errors(given: Sequence[str]) -> Iterator[FieldError]:
         yield FieldError.not_supported("dryRun", list(given), ["All"])
 
 
-def check_delete(options: Mapping[str, Any]) -> None:
-    """Raises Invalid for DeleteOptions that contradict themselves, or want what there is not."""
+def check_delete(options: Mapping[str, Any], dry_run: Sequence[str] = ()) -> None:
+    """Raises Invalid for DeleteOptions (and values of ``dryRun``) that contradict themselves or are unknown."""
     policy, errors = options.get("propagationPolicy"), []
     if options.get("orphanDependents") is not None and policy is not None:
         why = "orphanDependents and deletionPropagation cannot be both set"
         errors.append(FieldError.invalid("propagationPolicy", policy, why))
     if policy is not None and policy not in _POLICIES:
         errors.append(FieldError.not_supported("propagationPolicy", policy, [*_POLICIES, "nil"]))
-    errors += dry_run_errors(options.get("dryRun") or ())
+    errors += dry_run_errors(options.get("dryRun") or dry_run)
     if errors:
         raise invalid("DeleteOptions.meta.k8s.io", "", errors)
 

@@ -46,7 +46,7 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         return is_path_segment_name(name)
 
     def record_creator(self, obj: Object, user: User) -> None:
-        spec = obj["spec"]
+        spec = obj.setdefault("spec", {})
         for field in ("username", "uid", "groups", "extra"):
             spec.pop(field, None)
         spec["username"] = user.name
