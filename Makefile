@@ -20,8 +20,8 @@ down: .venv/made ## Remove everything that it put on this machine
 status: .venv/made ## How it is
 	@$(CLUSTER) status
 
-logs: .venv/made ## Follow what the components say, or one: make logs C=kubelet
-	@$(CLUSTER) logs $(C)
+logs: .venv/made ## Follow what the components say, or one: make logs C=kubelet; with V=3 every request
+	@$(CLUSTER) logs $(if $(V),--verbosity=$(V)) $(C)
 
 walkthrough: .venv/made ## Play the article, command by command, and compare
 	@$(BIN)/python demo/play.py

@@ -12,6 +12,7 @@ import click
 
 from cluster.errors import ClusterError
 from cluster.settings import HOME_VARIABLE, State, default_state
+from machinery.errors import ApiError
 from machinery.kubeconfig import KubeconfigError
 
 COMPONENTS = ("etcd", "apiserver", "controllers", "kubelet", "proxy", "supervisor")
@@ -23,7 +24,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ClusterError, KubeconfigError) as error:
+        except (ClusterError, KubeconfigError, ApiError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -128,13 +129,23 @@ def status(state: State) -> None:
 @click.argument("component", type=click.Choice(COMPONENTS), required=False)
 @click.option("-f/-F", "--follow/--no-follow", default=True, help="Keep showing what is added.  [default: follow]")
 @click.option("-n", "--lines", default=20, show_default=True, help="How many lines of the past, for each component.")
+@click.option(
+    "-v",
+    "--verbosity",
+    type=click.IntRange(0, 3),
+    help="Tell the API server first how much to log from now on: 0 slow requests, 2 also those that write, 3 all.",
+)
 @click.pass_obj
-def logs(state: State, component: str | None, follow: bool, lines: int) -> None:
+def logs(state: State, component: str | None, follow: bool, lines: int, verbosity: int | None) -> None:
     """Show the logs of all components, or of one."""
     names = [component] if component else list(COMPONENTS)
     files = [path for name in names if (path := state.logs / f"{name}.log").exists()]
     if not files:
         raise click.ClickException(f"there are no logs in {state.logs}: start the cluster with make up")
+    if verbosity is not None:
+        from cluster import health
+
+        health.client(state).raw("/debug/flags/v", method="PUT", body=verbosity)
     # tail waits for the kernel to tell of changes, and copes with files that are cut short.
     command = ["tail", f"--lines={lines}", *(["--follow=name", "--retry"] if follow else []), *map(str, files)]
     os.execvp(command[0], command)

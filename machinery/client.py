@@ -221,9 +221,9 @@ class Client:
             cancel()
             response.close()
 
-    def raw(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
-        """The body of a GET of any path, e.g. ``/healthz``."""
-        return self._send("GET", path, query or {}).content
+    def raw(self, path: str, query: Mapping[str, str] | None = None, *, method: str = "GET", body: Any = None) -> bytes:
+        """The body of the answer for any path, e.g. ``/healthz``."""
+        return self._send(method, path, query or {}, body).content
 
     def request(
         self,
