@@ -22,6 +22,7 @@ import time
 from typing import NamedTuple
 
 MAX_REQUEST = 16 * 1024  # bytes of request line and headers; curl sends about a hundred
+LINGER_SECONDS = 1.0  # what a client whose connection is to be closed gets to read its answer
 IDLE_SECONDS = 60.0  # how long a connection may say nothing
 DRAIN_SECONDS = 1.0  # how long requests under way may take to finish after SIGTERM
 
@@ -161,6 +162,11 @@ class Server:
                         buffer += data
                     head, _, buffer = buffer.partition(b"\r\n\r\n")
                     if not self.reply(connection, head, client):
+                        # Unread bytes would turn the close into a reset, which may overtake the answer.
+                        connection.shutdown(socket.SHUT_WR)
+                        connection.settimeout(LINGER_SECONDS)
+                        while connection.recv(MAX_REQUEST):
+                            continue
                         return
             except OSError:
                 return  # the client went away or said nothing for too long: there is no one to answer
