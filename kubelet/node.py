@@ -90,6 +90,11 @@ class NodeAgent:
             self._node = self._register(health)
             self._reported_at = time.monotonic()
             return
+        try:
+            self._node = self._client.get(NODES, self._config.name)
+        except NotFound:
+            self._register_again()
+            return
         status = node_status(self._node, health, self._config, self._facts(), objects.now())
         due = time.monotonic() - self._reported_at >= REPORT_EVERY
         if not due and same_status(self._node.get("status") or {}, status):
@@ -98,11 +103,14 @@ class NodeAgent:
         try:
             self._node = self._client.patch(NODES, self._config.name, "", body, type="strategic", subresource="status")
         except NotFound:
-            log.warning("The node object %s is gone; registering again", self._config.name)
-            self._node = None
-            self.changed()
+            self._register_again()
             return
         self._reported_at = time.monotonic()
+
+    def _register_again(self) -> None:
+        log.warning("The node object %s is gone; registering again", self._config.name)
+        self._node = None
+        self.changed()
 
     def _register(self, health: Health) -> Object:
         node = node_object(self._config)
@@ -192,7 +200,7 @@ def node_status(node: Object, health: Health, config: NodeConfig, facts: dict[st
             {"type": "Hostname", "address": config.name},
         ],
         "capacity": machine.capacity(config.root),
-        "allocatable": machine.allocatable(config.root),
+        "allocatable": {**machine.allocatable(config.root), **extended_resources(node)},
         "daemonEndpoints": {"kubeletEndpoint": {"Port": config.port}},
         **facts,
         "conditions": [
@@ -205,6 +213,19 @@ def node_status(node: Object, health: Health, config: NodeConfig, facts: dict[st
             )
         ],
     }
+
+
+def extended_resources(node: Object) -> dict[str, str | None]:
+    """What others have written into the node's capacity, and is allocatable therefore; None for what they took back."""
+    status = node.get("status") or {}
+    capacity, allocatable = status.get("capacity") or {}, status.get("allocatable") or {}
+    return {name: capacity.get(name) for name in (*capacity, *allocatable) if is_extended(name)}
+
+
+def is_extended(resource: str) -> bool:
+    """A resource that Kubernetes itself does not know: ``example.com/dongle`` (upstream: IsExtendedResourceName)."""
+    domain, slash, _ = resource.partition("/")
+    return bool(slash) and not domain.endswith("kubernetes.io")
 
 
 # The words of the other case.
@@ -238,7 +259,7 @@ def _timed(node: Object, condition: dict[str, Any], now: str) -> dict[str, Any]:
 
 def same_status(old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Whether two statuses differ in nothing but when they were made. Amounts are compared by another's writing them
-    in canonical form, so they are left out: a machine's capacity does not change while it runs."""
+    in canonical form, so they are left out: a machine's capacity does not change while it runs. Extended ones do."""
     return _essence(old) == _essence(new)
 
 
@@ -248,7 +269,9 @@ def _essence(status: dict[str, Any]) -> tuple[Any, ...]:
         for condition in status.get("conditions") or []
         if condition["type"] in ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
     ]
-    return sorted(conditions), status.get("images") or [], status.get("nodeInfo"), status.get("addresses")
+    amounts = status.get("allocatable") or {}
+    extended = {name: amount for name, amount in amounts.items() if is_extended(name) and amount is not None}
+    return sorted(conditions), status.get("images") or [], status.get("nodeInfo"), status.get("addresses"), extended
 
 
 def lease_spec(name: str) -> dict[str, Any]:
