@@ -13,6 +13,7 @@ from apiserver.kinds.leases import LEASES
 from apiserver.kinds.limitranges import LIMIT_RANGES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.nodes import NODES
+from apiserver.kinds.persistentvolumeclaims import PERSISTENT_VOLUME_CLAIMS
 from apiserver.kinds.pods import BINDINGS, PODS
 from apiserver.kinds.podtemplates import POD_TEMPLATES
 from apiserver.kinds.priorityclasses import PRIORITY_CLASSES
@@ -44,6 +45,7 @@ ROWS: tuple[Kind, ...] = (
     LIMIT_RANGES,
     NAMESPACES,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     POD_TEMPLATES,
     REPLICATION_CONTROLLERS,

@@ -5,12 +5,16 @@ Paths are upstream's field paths as text; the messages about the values come fro
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import yaml
+
 from machinery import validation
 from machinery.errors import FieldError
+from machinery.objects import Object
 
 Errors = Iterator[FieldError]
 
@@ -134,3 +138,10 @@ def data_keys(path: str, data: Mapping[str, Any]) -> Errors:
     """Keys that do as file names."""
     for name in data:
         yield from invalid(f"{path}[{name}]", name, validation.is_config_map_key(name))
+
+
+def difference(old: Object, new: Object) -> str:
+    """What differs, as a person would look for it; upstream shows its Go structs here."""
+    before, after = (yaml.safe_dump(spec).splitlines() for spec in (old, new))
+    lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
+    return "\n".join(line for line in lines if not line.startswith("@@")) + "\n"

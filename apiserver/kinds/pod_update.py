@@ -6,9 +6,6 @@ Upstream: ValidatePodCreate, ValidatePodUpdate and ValidatePodStatusUpdate.
 from __future__ import annotations
 
 import copy
-import difflib
-
-import yaml
 
 from apiserver.kinds import checks
 from apiserver.kinds.pod_spec import validate_pod_spec, validate_tolerations
@@ -69,7 +66,7 @@ def validate_pod_change(new: Object, old: Object) -> checks.Errors:
     unchanged = _with_changeable_of(spec, before)
     if unchanged != before:
         listed = ",".join(CHANGEABLE)
-        why = f"pod updates may not change fields other than {listed}\n{_difference(before, unchanged)}"
+        why = f"pod updates may not change fields other than {listed}\n{checks.difference(before, unchanged)}"
         yield FieldError.forbidden("spec", why)
 
 
@@ -127,13 +124,6 @@ def _with_changeable_of(new: Object, old: Object) -> Object:
     if grace is not None and grace < 0 and spec.get("terminationGracePeriodSeconds") == 1:
         spec["terminationGracePeriodSeconds"] = grace
     return spec
-
-
-def _difference(old: Object, new: Object) -> str:
-    """What differs, as a person would look for it; upstream shows its Go structs here."""
-    before, after = (yaml.safe_dump(spec).splitlines() for spec in (old, new))
-    lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
-    return "\n".join(line for line in lines if not line.startswith("@@")) + "\n"
 
 
 def validate_pod_status_change(new: Object, old: Object) -> checks.Errors:

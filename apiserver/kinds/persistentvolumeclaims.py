@@ -1,0 +1,192 @@
+"""PersistentVolumeClaims (upstream: pkg/registry/core/persistentvolumeclaim).
+
+There are no volumes to bind one to, so it stays Pending, as upstream's does without a provisioner; what programs do
+with their claims beyond that, from ownership to quota, works.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiserver.kind import Column, Kind
+from apiserver.kinds import checks
+from apiserver.kinds.cells import AGE, NAME, UNSET
+from apiserver.kinds.resource_validation import validate_quantity
+from apiserver.kinds.strategies import StatusStrategy
+from machinery import quantity
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+ACCESS_MODES = {
+    "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOnce": "RWO", "ReadWriteOncePod": "RWOP",
+}  # fmt: skip
+VOLUME_MODES = ("Block", "Filesystem")
+CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+# What a claim may be filled from by its field ``dataSource``; any other is only asked for in ``dataSourceRef``.
+CLASSIC_SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+
+
+class ClaimStrategy(StatusStrategy):
+    initial_status = {"phase": "Pending"}
+
+    def default(self, obj: Object) -> None:
+        obj.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
+        obj.setdefault("status", {}).setdefault("phase", "Pending")
+
+    def prepare_create(self, obj: Object) -> None:
+        super().prepare_create(obj)
+        _unite_sources(obj["spec"])
+
+    def prepare_update(self, new: Object, old: Object) -> None:
+        super().prepare_update(new, old)
+        if not old["spec"].get("dataSource") and not old["spec"].get("dataSourceRef"):
+            _drop_other_sources(new["spec"])
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return list(_validate(obj["spec"]))
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return [*self.validate(new), *_validate_change(new, old)]
+
+    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+        capacity = (new.get("status") or {}).get("capacity") or {}
+        return [
+            error for name in capacity for error in validate_quantity(f"status.capacity[{name}]", name, capacity[name])
+        ]
+
+    def warnings(self, obj: Object) -> list[str]:
+        return list(_warnings(obj))
+
+
+def _unite_sources(spec: Object) -> None:
+    """The two fields that say what a claim is filled from say the same (upstream: NormalizeDataSources)."""
+    if (spec.get("dataSourceRef") or {}).get("namespace"):
+        del spec["dataSourceRef"]  # upstream's feature CrossNamespaceVolumeDataSource, which is off
+    _drop_other_sources(spec)
+    if source := spec.get("dataSource") or spec.get("dataSourceRef"):
+        spec.setdefault("dataSource", dict(source))
+        spec.setdefault("dataSourceRef", dict(source))
+
+
+def _drop_other_sources(spec: Object) -> None:
+    source = spec.get("dataSource") or {}
+    if not spec.get("dataSourceRef") and (source.get("apiGroup") or "", source.get("kind")) not in CLASSIC_SOURCES:
+        spec.pop("dataSource", None)
+
+
+def _validate(spec: Object) -> checks.Errors:
+    modes = spec.get("accessModes") or []
+    if not modes:
+        yield FieldError.required("spec.accessModes", "at least 1 access mode is required")
+    yield from checks.label_selector("spec.selector", spec.get("selector"))
+    for mode in modes:
+        if mode not in ACCESS_MODES:
+            yield FieldError.not_supported("spec.accessModes", mode, tuple(ACCESS_MODES))
+    if "ReadWriteOncePod" in modes and set(modes) & (ACCESS_MODES.keys() - {"ReadWriteOncePod"}):
+        yield FieldError.forbidden("spec.accessModes", "may not use ReadWriteOncePod with other access modes")
+    size = _size(spec)
+    if size is None:
+        yield FieldError.required("spec.resources[storage]")
+    elif quantity.parse(size) <= 0:
+        yield FieldError.invalid("spec.resources[storage]", str(size), "must be greater than zero")
+    if name := spec.get("storageClassName"):
+        yield from checks.subdomain("spec.storageClassName", name)
+    if (mode := spec.get("volumeMode")) not in VOLUME_MODES:
+        yield FieldError.not_supported("spec.volumeMode", mode, VOLUME_MODES)
+    for field in ("dataSource", "dataSourceRef"):
+        if source := spec.get(field):
+            yield from _validate_source(f"spec.{field}", source)
+    sources = [spec.get(field) for field in ("dataSource", "dataSourceRef")]
+    if all(sources) and sources[0] != sources[1]:
+        yield FieldError.invalid("spec", "spec.dataSource", "must match dataSourceRef")
+
+
+def _validate_source(path: str, source: Object) -> checks.Errors:
+    for field in ("name", "kind"):
+        if not source.get(field):
+            yield FieldError.required(f"{path}.{field}")
+    group = source.get("apiGroup") or ""
+    if group:
+        yield from checks.subdomain(f"{path}.apiGroup", group)
+    elif source.get("kind") != "PersistentVolumeClaim":
+        why = "must be 'PersistentVolumeClaim' when referencing the default apiGroup"
+        yield FieldError.invalid(path, source.get("kind", ""), why)
+
+
+def _validate_change(new: Object, old: Object) -> checks.Errors:
+    """All that may change is which volume it is bound to, once, and the size of a bound one, upwards."""
+    before, after = dict(old["spec"]), dict(new["spec"])
+    if not before.get("volumeName"):
+        for spec in (before, after):
+            spec.pop("volumeName", None)
+    annotated = [(obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION, "") for obj in (new, old)]
+    if "storageClassName" not in before and annotated[1] and after.get("storageClassName") == annotated[1]:
+        after.pop("storageClassName")  # from the annotation to the field that took its place
+    else:
+        yield from checks.immutable(f"metadata.annotations.{CLASS_ANNOTATION}", *annotated)
+    if (new.get("status") or {}).get("phase") == "Bound" and (after.get("resources") or {}).get("requests"):
+        after["resources"] = after["resources"] | {"requests": before["resources"]["requests"]}
+    if after != before:
+        yield FieldError.forbidden("spec", f"{IMMUTABLE}\n{checks.difference(before, after)}")
+    capacity = ((old.get("status") or {}).get("capacity") or {}).get("storage")
+    wanted, had, given = (quantity.parse(size or "0") for size in (_size(new["spec"]), _size(old["spec"]), capacity))
+    if wanted < had and wanted <= given:
+        yield FieldError.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+    yield from checks.immutable("volumeMode", new["spec"].get("volumeMode"), old["spec"].get("volumeMode"))
+
+
+def _size(spec: Object) -> Any:
+    return ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+
+
+def _warnings(obj: Object) -> Any:
+    if CLASS_ANNOTATION in (obj["metadata"].get("annotations") or {}):
+        why = 'deprecated since v1.8; use "storageClassName" attribute instead'
+        yield f"metadata.annotations[{CLASS_ANNOTATION}]: {why}"
+    for field in ("requests", "limits"):
+        size = ((obj["spec"].get("resources") or {}).get(field) or {}).get("storage")
+        if size is not None and quantity.parse(size) % 1:
+            why = f'fractional byte value "{size}" is invalid, must be an integer'
+            yield f"spec.resources.{field}[storage]: {why}"
+
+
+def _phase(obj: Object) -> str:
+    deleted = obj["metadata"].get("deletionTimestamp")
+    return "Terminating" if deleted else str((obj.get("status") or {}).get("phase", ""))
+
+
+def _when_bound(obj: Object, field: str) -> Any:
+    """Something of the status, which says nothing before there is a volume."""
+    return (obj.get("status") or {}).get(field) if obj["spec"].get("volumeName") else None
+
+
+def _class(obj: Object) -> str:
+    annotations = obj["metadata"].get("annotations") or {}
+    return str(annotations.get(CLASS_ANNOTATION) or obj["spec"].get("storageClassName") or "")
+
+
+PERSISTENT_VOLUME_CLAIMS = Kind(
+    "",
+    "v1",
+    "PersistentVolumeClaim",
+    "persistentvolumeclaims",
+    "io.k8s.api.core.v1.PersistentVolumeClaim",
+    short_names=("pvc",),
+    subresources=("status",),
+    strategy=ClaimStrategy(),
+    columns=(
+        NAME,
+        Column("Status", _phase),
+        Column("Volume", lambda obj: obj["spec"].get("volumeName", "")),
+        Column("Capacity", lambda obj: (_when_bound(obj, "capacity") or {}).get("storage", "")),
+        Column(
+            "Access Modes",
+            lambda obj: ",".join(ACCESS_MODES.get(mode, "") for mode in _when_bound(obj, "accessModes") or ()),
+        ),
+        Column("StorageClass", _class),
+        Column("VolumeAttributesClass", lambda obj: obj["spec"].get("volumeAttributesClassName", UNSET)),
+        AGE,
+        Column("VolumeMode", lambda obj: obj["spec"].get("volumeMode", UNSET), priority=1),
+    ),
+)
