@@ -17,16 +17,19 @@ _BLOCK = re.compile(rb"-----BEGIN ([^\n-]+)-----\r?\n(.*?)-----END \1-----", re.
 
 
 def parse_request(pem: bytes) -> x509.CertificateSigningRequest:
-    """The request in the first block; raises ValueError. Its signature is not checked."""
+    """The request in the first block, whole; raises ValueError. Its signature is not checked."""
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
 
     block = _BLOCK.search(pem)
     if block is None or block[1].decode(errors="replace") != REQUEST:
         raise ValueError(f"PEM block type must be {REQUEST}")
     try:
-        return x509.load_pem_x509_csr(block[0] + b"\n")
-    except (ValueError, TypeError) as error:
+        request = x509.load_pem_x509_csr(block[0] + b"\n")
+        _ = request.subject, request.extensions  # parsed when they are first looked at, which must not fail later
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
         raise ValueError(f"asn1: structure error: {error}") from None
+    return request
 
 
 def check_request(pem: bytes) -> x509.CertificateSigningRequest:
@@ -63,7 +66,7 @@ def check_certificates(pem: bytes) -> list[x509.Certificate]:
             raise ValueError("no PEM block headers are permitted")
         try:
             found.append(x509.load_pem_x509_certificate(block[0]))
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise ValueError(f"x509: malformed certificate: {error}") from None
     if not found:
         raise ValueError(f"must contain at least one {CERTIFICATE} PEM block")

@@ -309,3 +309,14 @@ def test_nobody_asks_to_be_all_powerful() -> None:
     powerful["spec"]["signerName"] = "example.com/own"
     ask(plugin, "", powerful, None)
     ask(plugin, "", csr(), None)
+
+
+def test_damaged_requests_are_refused_and_nothing_else_happens() -> None:
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name("ana", "devs"))
+    names = x509.SubjectAlternativeName([x509.DNSName("ana.example.com")])
+    der = builder.add_extension(names, critical=False).sign(KEY, hashes.SHA256()).public_bytes(Encoding.DER)
+    for at in range(len(der)):
+        damaged = base64.b64encode(der[:at] + bytes([der[at] ^ 0x15]) + der[at + 1 :]).decode()
+        pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{damaged}\n-----END CERTIFICATE REQUEST-----\n"
+        [error] = STRATEGY.validate(csr(request=encoded(pem.encode())))
+        assert error.field == "spec.request"
