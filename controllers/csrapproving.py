@@ -49,7 +49,7 @@ class CertificateApprover:
                 self.approve(csr, MESSAGES[subresource])
                 return None
         if tried:
-            log.info("certificate request %s is recognized as %s, but its user has no right to it", name, tried)
+            log.debug("certificate request %s is recognized as %s, but its user has no right to it", name, tried)
         return RETRY if tried else None
 
     def approve(self, csr: Object, message: str) -> None:

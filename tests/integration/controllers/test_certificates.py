@@ -65,6 +65,18 @@ def test_a_request_that_does_not_fit_its_signer_fails(cluster: Any, wait: Wait) 
     )
 
 
+def test_a_kubelets_request_is_approved_for_who_may_have_it(cluster: Any, wait: Wait) -> None:
+    """An administrator may have any node's certificate."""
+    csr = make(cluster, "kubernetes.io/kube-apiserver-client-kubelet", "system:node:node-7", "system:nodes")
+    wait(lambda: newest(cluster, csr)["status"].get("certificate"), "the certificate")
+    approved = get_condition(newest(cluster, csr), "Approved")
+    assert approved is not None
+    assert (approved["reason"], approved["message"]) == (
+        "AutoApproved",
+        "Auto approving kubelet client certificate after SubjectAccessReview.",
+    )
+
+
 def test_other_peoples_requests_are_left_alone(cluster: Any, wait: Wait) -> None:
     foreign, ours = make(cluster, "example.com/own", "ana"), make(cluster, "kubernetes.io/kube-apiserver-client", "ana")
     for csr in (foreign, ours):

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from controllers.certificateauthority import CertificateAuthority, validity
-from controllers.csrapproving import recognized, review
+from controllers.context import Context
+from controllers.csrapproving import MESSAGES, CertificateApprover, recognized, review
 from controllers.csrcleaner import deadlines
 from controllers.signers import API_CLIENT, KUBELET_CLIENT, KUBELET_SERVING, SIGNERS, waits_for_signature
 from machinery.objects import Object, format_time, parse_time
@@ -171,3 +172,66 @@ def test_how_long_requests_are_kept(authority: CertificateAuthority) -> None:
     assert ends("Denied") == ends("Failed") == [HOUR]
     assert ends("Approved") == [], "somebody may still sign it"
     assert ends("Approved", certificate=authority.sign(request(), CLIENT, 1200, NOW)) == [HOUR, HOUR / 3]
+
+
+class Reviewer:
+    """An API server that allows some subresources, and remembers what was approved."""
+
+    def __init__(self, *allowed: str) -> None:
+        self.allowed = allowed
+        self.asked: list[str] = []
+        self.approved: list[Object] = []
+
+    def create(self, resource: Any, body: Object) -> Object:
+        subresource = body["spec"]["resourceAttributes"]["subresource"]
+        self.asked.append(subresource)
+        return {"status": {"allowed": subresource in self.allowed}}
+
+    def update(self, resource: Any, obj: Object, *, subresource: str) -> Object:
+        assert subresource == "approval"
+        self.approved.append(obj)
+        return obj
+
+
+@pytest.mark.parametrize(
+    "allowed, asked, message",
+    [
+        (("selfnodeclient",), ["selfnodeclient"], MESSAGES["selfnodeclient"]),
+        (("nodeclient",), ["selfnodeclient", "nodeclient"], MESSAGES["nodeclient"]),
+        ((), ["selfnodeclient", "nodeclient"], None),
+    ],
+)
+def test_what_a_node_may_have_is_approved(
+    informer: Any, allowed: tuple[str, ...], asked: list[str], message: str | None
+) -> None:
+    reviewer = Reviewer(*allowed)
+    informer.objects["r"] = csr(KUBELET_CLIENT, request(), CLIENT)
+    again = approve_if_allowed(reviewer, informer, "r")
+    assert reviewer.asked == asked
+    told = [obj["status"]["conditions"][-1]["message"] for obj in reviewer.approved]
+    assert told == ([message] if message else [])
+    assert (again is None) is (message is not None), "rights may be given later"
+
+
+def test_what_is_decided_or_nobodys_is_not_asked_about(informer: Any) -> None:
+    reviewer = Reviewer("nodeclient")
+    informer.objects["denied"] = csr(KUBELET_CLIENT, request(), CLIENT, "Denied")
+    informer.objects["other"] = csr(API_CLIENT, request(), CLIENT)
+    for name in ("denied", "other", "gone"):
+        assert approve_if_allowed(reviewer, informer, name) is None
+    assert reviewer.asked == []
+
+
+class Informers:
+    """One for all kinds."""
+
+    def __init__(self, informer: Any) -> None:
+        self.informer = informer
+
+    def of(self, resource: Any, **_: Any) -> Any:
+        return self.informer
+
+
+def approve_if_allowed(client: Any, informer: Any, name: str) -> float | None:
+    made: Any = Context(client, Informers(informer))  # type: ignore[arg-type]
+    return CertificateApprover(made).reconcile(name)
