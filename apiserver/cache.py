@@ -338,7 +338,10 @@ class WatchCache:
 
     def watch(self, prefix: str, below: str, after: int) -> Watcher:
         """A watcher of later events than ``after``; raises Gone when that is too long ago."""
-        with self.lock:
+        with self._moved:
+            if after < self._kind(prefix).oldest:
+                # Just after the start the log has still to be filled with the store's history.
+                self._moved.wait_for(lambda: self._fed >= self._loaded or self._stop.is_set(), CATCH_UP)
             kind = self._kind(prefix)
             if after < kind.oldest:
                 raise Gone(f"too old resource version: {after} ({kind.oldest})")
@@ -359,7 +362,7 @@ class WatchCache:
         reachable = True
         while not self._stop.is_set():
             try:
-                if not self._loaded or self._store.revision() < self.revision:
+                if self._store.revision(patient=True) < self.revision or not self._loaded:
                     self._load()
                 if not reachable:
                     log.info("etcd answers again")
@@ -418,6 +421,7 @@ class WatchCache:
                 # The whole history is in the logs now.
                 for kind in self._kinds.values():
                     kind.oldest = max(self._history_from, kind.dropped)
+                self._moved.notify_all()
             self._fed = batch.revision
             if batch.revision > self.revision:
                 self.revision = batch.revision

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -170,8 +171,11 @@ class EtcdStore:
                 self._calls.discard(call)
             call.cancel()
 
-    def revision(self) -> int:
-        answer = self._call(self._kv.Range, rpc.RangeRequest(key=COMPACTED_KEY.encode(), count_only=True))
+    def revision(self, *, patient: bool = False) -> int:
+        # gRPC works on a connection only while somebody waits for it, and otherwise once in five seconds. So one has to
+        # wait for an etcd that starts, or each attempt to reach it is over before it is looked at.
+        request = rpc.RangeRequest(key=COMPACTED_KEY.encode(), count_only=True)
+        answer = self._call(partial(self._kv.Range, wait_for_ready=patient), request)
         return int(answer.header.revision)
 
     def size(self) -> int:

@@ -118,7 +118,7 @@ class MemoryStore:
             position = batch.revision + 1
             yield batch
 
-    def revision(self) -> int:
+    def revision(self, *, patient: bool = False) -> int:
         with self._changed:
             return self._revision
 

@@ -132,8 +132,8 @@ class Store(Protocol):
     def watch(self, prefix: str, revision: int, stop: Stop) -> Iterator[Batch]:
         """Changes from ``revision`` on, without end until ``stop`` is set and ``close`` called. Raises Compacted."""
 
-    def revision(self) -> int:
-        """The newest revision."""
+    def revision(self, *, patient: bool = False) -> int:
+        """The newest revision. ``patient`` waits for a store that is away, until it is back or the deadline is over."""
 
     def size(self) -> int:
         """How many bytes the store takes, about."""

@@ -17,7 +17,7 @@ Answering = Callable[[int, bytes], str]
 
 
 class Broken(MemoryStore):
-    def revision(self) -> int:
+    def revision(self, *, patient: bool = False) -> int:
         raise Unavailable("etcd does not answer")
 
 
