@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from cluster.errors import ClusterError
-from cluster.settings import HOME_VARIABLE, State, default_state
+from cluster.settings import HOME_VARIABLE, IN_REPOSITORY, State, default_state
 from machinery.errors import ApiError
 from machinery.kubeconfig import KubeconfigError
 
@@ -72,8 +72,11 @@ def up(state: State, timeout: float) -> None:
     launch.up(state, progress, seconds=timeout)
     progress.line(f"Ready in {progress.seconds():.1f} s. What to type next:")
     progress.line("  kubectl get nodes")
-    progress.line("  make walkthrough    plays the article, command by command")
-    progress.line("  make status         how the cluster is; make logs, make stop, make down")
+    if IN_REPOSITORY:
+        progress.line("  make walkthrough    plays the article, command by command")
+        progress.line("  make status         how the cluster is; make logs, make stop, make down")
+    else:
+        progress.line("  mini-minishift status    how the cluster is; also logs, stop, down")
 
 
 @main.command()
@@ -119,7 +122,7 @@ def status(state: State) -> None:
 
     report = statuses.collect(state)
     if report is None:
-        click.echo(f"There is no cluster in {state.root}. Make one with: make up")
+        click.echo(f"There is no cluster in {state.root}. Make one with: mini-minishift up")
         sys.exit(3)
     click.echo(statuses.render(report, state, time.time()))
     sys.exit(0 if report.well else 1 if report.parts else 3)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+IN_REPOSITORY = (REPOSITORY / "pyproject.toml").exists()  # not installed from a wheel
 
 SERVICE_CIDR = "172.30.0.0/16"  # the post's range of VIPs
 SERVICE_IP = "172.30.0.1"  # kubernetes.default, always the first address of the range
@@ -94,4 +95,4 @@ def default_state() -> State:
     chosen = os.environ.get(HOME_VARIABLE)
     if chosen:
         return State(Path(chosen).resolve())
-    return State(REPOSITORY / ".cluster" if (REPOSITORY / "pyproject.toml").exists() else INSTALLED_STATE)
+    return State(REPOSITORY / ".cluster" if IN_REPOSITORY else INSTALLED_STATE)

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -30,16 +31,25 @@ def main() -> int:
     parser.add_argument("--store", choices=STORES, default=MEMORY)
     parser.add_argument("--etcd", default="etcd")
     parser.add_argument("--controllers", default=ALL)
+    parser.add_argument("--temporary", action="store_true", help="nobody misses the folder when the caller is gone")
     given = vars(parser.parse_args())
+    temporary = given.pop("temporary")
     setup_logging()
-    watcher = threading.Thread(target=end_with_caller, args=(os.getppid(),), name="caller", daemon=True)
-    watcher.start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server itself knows how to end
+    caller_is_gone = threading.Event()
+    watching = (os.getppid(), caller_is_gone)
+    threading.Thread(target=end_with_caller, args=watching, name="caller", daemon=True).start()
     with Path(os.devnull).open("w") as nowhere:
         try:
             Standalone(Options(**given), Progress(nowhere), announce).run()
         except ClusterError as error:
             say({"error": str(error)})
             return 1
+        except KeyboardInterrupt:
+            return 1  # before it had begun
+        finally:
+            if temporary and caller_is_gone.is_set():
+                shutil.rmtree(given["folder"], ignore_errors=True)
     return 0
 
 
@@ -52,7 +62,7 @@ def say(document: object, output: TextIO = sys.stdout) -> None:
     output.flush()
 
 
-def end_with_caller(caller: int) -> None:
+def end_with_caller(caller: int, gone: threading.Event) -> None:
     """Asks this process to end once the caller has closed the pipe, or has ended."""
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
@@ -62,6 +72,7 @@ def end_with_caller(caller: int) -> None:
         pass  # it has ended already
     else:
         poll.poll()
+    gone.set()
     os.kill(os.getpid(), signal.SIGTERM)
 
 

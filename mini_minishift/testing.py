@@ -58,6 +58,8 @@ class KubeServer:
         self._temporary = folder is None
         self.port = port
         self._flags = [f"--folder={self.folder}", f"--store={store}", f"--etcd={etcd}", f"--controllers={controllers}"]
+        if self._temporary:
+            self._flags.append("--temporary")
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._rest: Rest | None = None
@@ -112,6 +114,7 @@ class KubeServer:
             ready = self._first_words(self._process, begin)
         except BaseException:
             self.kill()
+            self._remove_temporary()
             raise
         self.url, self.token, self._first_objects = ready["url"], ready["token"], ready["first_objects"]
         self.port = int(self.url.rpartition(":")[2])
@@ -145,8 +148,7 @@ class KubeServer:
     def close(self) -> None:
         """Stops it, and removes its folder if that is a temporary one."""
         self.stop()
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove_temporary()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -259,6 +261,10 @@ class KubeServer:
         if "error" in words:
             raise ServerError(words["error"])
         return words
+
+    def _remove_temporary(self) -> None:
+        if self._temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _reap(self) -> None:
         assert self._process

@@ -304,7 +304,7 @@ def test_it_ends_with_a_program_that_is_killed(forked: bool) -> None:
         server = KubeServer(controllers="none").start()
         child = os.fork() if sys.argv[1:] else 0
         if child or not sys.argv[1:]:
-            print(server.pid, child, flush=True)
+            print(server.pid, child, server.folder, flush=True)
         signal.pause()
     """
     process = subprocess.Popen(
@@ -313,14 +313,15 @@ def test_it_ends_with_a_program_that_is_killed(forked: bool) -> None:
         text=True,
     )
     assert process.stdout
-    server, child = map(int, process.stdout.readline().split())
-    ends = os.pidfd_open(server)
+    server, child, folder = process.stdout.readline().split()
+    ends = os.pidfd_open(int(server))
     try:
         process.kill()
         process.wait()
         assert select.select([ends], [], [], 5)[0]
+        assert not Path(folder).exists()
     finally:
         os.close(ends)
         process.stdout.close()
-        if child:
-            os.kill(child, signal.SIGKILL)
+        if forked:
+            os.kill(int(child), signal.SIGKILL)
