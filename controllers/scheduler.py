@@ -17,7 +17,7 @@ from controllers.context import Context
 from controllers.failures import outcome_unknown
 from controllers.misfit import Misfit, explain
 from controllers.nodefit import score, unfit
-from controllers.nodeusage import NodeUsage, Placement, nominated_node, usage_of
+from controllers.nodeusage import NodeUsage, Placement, nominated_node, priority_of, usage_of
 from controllers.podaffinity import NamespaceLabels, has_affinity, pod_affinity
 from controllers.podrequests import requests_of
 from controllers.preemption import Candidate, Fits
@@ -135,11 +135,14 @@ class Scheduler:
             self.retry_waiting()
 
     def retry_waiting(self, concerned: Callable[[Object], bool] = lambda _: True) -> None:
-        """Another try for each pod that fits nowhere and is concerned, as soon as its backoff allows."""
-        for pod_key, delay in self.waiting.delays():
-            pod = self.pods.get(pod_key)
-            if pod is not None and concerned(pod):
-                self.controller.enqueue_after(pod_key, delay)
+        """Another try for each pod that fits nowhere and is concerned, as soon as its backoff allows.
+
+        The more important come first: one that preempts nobody has no other advantage.
+        """
+        waiting = [(pod, delay) for pod_key, delay in self.waiting.delays() if (pod := self.pods.get(pod_key))]
+        for pod, delay in sorted(waiting, key=lambda each: -priority_of(each[0])):
+            if concerned(pod):
+                self.controller.enqueue_after(key(pod), delay)
 
     def reconcile(self, pod_key: str) -> float | None:
         """Finds a node for one pod and binds it, or tells why there is none."""
