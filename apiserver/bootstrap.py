@@ -19,6 +19,7 @@ from apiserver.cache import Item
 from apiserver.config import Config
 from apiserver.kind import Kind
 from apiserver.kinds.priorityclasses import PRIORITY_CLASSES, SYSTEM_CLASSES
+from apiserver.managedfields import SELF
 from apiserver.registry import REGISTRY
 from apiserver.request import LOOPBACK
 from apiserver.rest import Rest, object_key
@@ -95,7 +96,7 @@ class Bootstrap:
             meta = wanted["metadata"]
             namespace, name = meta.get("namespace", ""), meta["name"]
             try:
-                self._rest.modify(kind, namespace, name, lambda old: {**old, **_parts(wanted)}, LOOPBACK)
+                self._rest.modify(kind, namespace, name, lambda old: {**old, **_parts(wanted)}, LOOPBACK, writer=SELF)
                 log.info("put %s %s right again", kind.kind, name)
             except Conflict:
                 return  # by another worker

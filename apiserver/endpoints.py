@@ -12,7 +12,20 @@ from typing import Any
 import orjson
 from flask import Response
 
-from apiserver import deletion, metadata, negotiation, options, parameters, patch, reading, schema, tables, websockets
+from apiserver import (
+    applying,
+    deletion,
+    metadata,
+    negotiation,
+    options,
+    parameters,
+    patch,
+    reading,
+    schema,
+    tables,
+    views,
+    websockets,
+)
 from apiserver.cache import Item, WatchCache
 from apiserver.connection import ClientConnection
 from apiserver.kind import Kind
@@ -116,8 +129,9 @@ class Endpoints:
         form = _single_form(call)
         obj = self._decoded(call, call.kind)
         item = self._rest.create(
-            call.kind, call.namespace, obj, call.user, dry_run=call.dry_run, warnings=call.warnings
-        )
+            call.kind, call.namespace, obj, call.user,
+            writer=call.writer, dry_run=call.dry_run, warnings=call.warnings,
+        )  # fmt: skip
         return self._respond(call, item, form, 201)
 
     def _answer(self, call: Call, review: Review) -> Response:
@@ -132,7 +146,7 @@ class Endpoints:
         obj = self._decoded(call, call.kind)
         item, created = self._rest.update(
             call.kind, call.namespace, call.name, obj, call.user,
-            subresource=subresource, dry_run=call.dry_run, warnings=call.warnings,
+            writer=call.writer, subresource=subresource, dry_run=call.dry_run, warnings=call.warnings,
         )  # fmt: skip
         return self._respond(call, item, form, 201 if created else 200)
 
@@ -140,6 +154,8 @@ class Endpoints:
         form = _single_form(call)
         # A patch of a form that is not accepted is refused even where there is nothing to patch.
         kind, body, content_type = call.kind, call.body, patch.accepted_type(call.content_type, call.kind)
+        if content_type == patch.APPLY_PATCH:
+            return self._apply(call, subresource, form)
         validation = call.field_validation
 
         def change(old: Object) -> Object:
@@ -157,9 +173,17 @@ class Endpoints:
 
         item = self._rest.modify(
             kind, call.namespace, call.name, change, call.user,
-            subresource=subresource, dry_run=call.dry_run, warnings=call.warnings,
+            writer=call.writer, subresource=subresource, dry_run=call.dry_run, warnings=call.warnings,
         )  # fmt: skip
         return self._respond(call, item, form)
+
+    def _apply(self, call: Call, subresource: str, form: Form) -> Response:
+        """Server-side apply, which creates what is not there."""
+        item, created = self._rest.apply(
+            call.kind, call.namespace, call.name, applying.change(call), call.user,
+            subresource=subresource, dry_run=call.dry_run, warnings=call.warnings,
+        )  # fmt: skip
+        return self._respond(call, item, form, 201 if created else 200)
 
     def _delete(self, call: Call) -> Response:
         form = _single_form(call)
@@ -216,24 +240,9 @@ class Endpoints:
             item = self._read.get(call.kind, call.namespace, call.name)
         else:
             wanted = self._decoded(call, view) if call.verb == "update" else None
-            body = b"" if wanted else call.body  # read once: a change may be made several times
-
-            def change(old: Object) -> Object:
-                changed = wanted
-                if changed is None:
-                    patched = patch.apply(view, show(old), body, call.content_type)
-                    changed, _ = schema.check(view, patched, field_validation=call.field_validation)
-                sent = changed["metadata"]
-                metadata.check_name(changed, call.name, call.namespace)
-                if row.apply is not None:
-                    row.apply(old, changed)
-                old["metadata"]["resourceVersion"] = sent.get("resourceVersion", "")
-                if sent.get("uid"):
-                    old["metadata"]["uid"] = sent["uid"]
-                return old
-
             item = self._rest.modify(
-                call.kind, call.namespace, call.name, change, call.user,
+                call.kind, call.namespace, call.name, views.change(call, row, view, wanted), call.user,
+                writer=None if row.show is not None else call.writer,
                 subresource=call.subresource, dry_run=call.dry_run, hooks=row.hooks,
             )  # fmt: skip
         return respond(negotiation.encode(show(item.object), form), form=form)

@@ -41,6 +41,10 @@ class Column:
     description: str = ""
 
 
+_STATUS: Mapping[str, Any] = {"f:status": {}}
+_BUT_STATUS: Mapping[str, Any] = {"f:spec": {}}
+
+
 class Strategy:
     """What differs from kind to kind in the life of an object; the defaults suit a kind without spec and status."""
 
@@ -104,6 +108,10 @@ class Strategy:
     def validate_part_update(self, part: str, new: Object, old: Object) -> list[FieldError]:
         """Checks a change through such a subresource."""
         return self.validate_update(new, old)
+
+    def reset_fields(self, subresource: str) -> Mapping[str, Any]:
+        """What a write cannot change, and so does not own, as FieldsV1 (upstream: GetResetFields)."""
+        return _BUT_STATUS if subresource == "status" else _STATUS
 
     def warnings(self, obj: Object) -> list[str]:
         """Texts for ``Warning:`` headers on create and update."""

@@ -55,7 +55,7 @@ def stamp(obj: Object) -> None:
     metadata = obj["metadata"]
     if metadata.get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
-    for field in (*_SERVERS_OWN, "resourceVersion", "selfLink", "managedFields"):
+    for field in (*_SERVERS_OWN, "resourceVersion", "selfLink"):
         metadata.pop(field, None)
     metadata["uid"] = str(uuid.uuid4())
     metadata["creationTimestamp"] = now()
@@ -69,7 +69,7 @@ def generate_name(kind: Kind, base: str) -> str:
 def keep(new: Object, old: Object) -> None:
     """Restores on an update what only the server may set; a uid or name that was sent is compared elsewhere."""
     metadata, before = new["metadata"], old["metadata"]
-    for field in ("selfLink", "managedFields", "generation"):
+    for field in ("selfLink", "generation"):
         metadata.pop(field, None)
     for field in _SERVERS_OWN:
         if field in before and (field in ("generation",) or not metadata.get(field)):

@@ -15,11 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from flask import Response
 
+from apiserver import managedfields
 from apiserver.kind import Kind
+from apiserver.managedfields import Writer
 from apiserver.store.protocol import Entry
 from machinery.objects import Object
 
@@ -101,7 +104,7 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     _body: Callable[[], bytes] = lambda: b""
 
-    @property
+    @cached_property
     def body(self) -> bytes:
         """The request's body, read with the limit that upstream has (3 MiB)."""
         return self._body()
@@ -121,6 +124,12 @@ class Call:
     def dry_run(self) -> bool:
         """Nothing is to be stored; ``options`` has checked that nothing else than ``All`` is asked for."""
         return "dryRun" in self.query
+
+    @property
+    def writer(self) -> Writer:
+        """In whose name the request writes fields."""
+        given, user_agent = self.query.get("fieldManager", ""), self.environ.get("HTTP_USER_AGENT", "")
+        return Writer(managedfields.manager_name(given, user_agent), self.version, self.subresource)
 
 
 Handler = Callable[[Call], Object | Reply]

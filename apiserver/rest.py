@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver import admission, deletion, metadata
+from apiserver import admission, deletion, managedfields, metadata
 from apiserver.authorization.attributes import Attributes
 from apiserver.cache import Item, WatchCache, encode
 from apiserver.deletion import DeleteOptions
 from apiserver.kind import Kind, Strategy
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
+from apiserver.managedfields import SELF, Writer
 from apiserver.request import AdmissionRequest, User
 from apiserver.store.protocol import Changed, Claimed, Entry, Overtaken, Store
 from apiserver.turns import Turns
@@ -27,6 +28,7 @@ from machinery.errors import (
     ApiError,
     FieldError,
     InternalError,
+    NotFound,
     already_exists,
     conflict,
     invalid,
@@ -90,15 +92,18 @@ class Rest:
         obj: Object,
         user: User,
         *,
+        writer: Writer | None = SELF,
         dry_run: bool = False,
         warnings: list[str] | None = None,
     ) -> Item:
-        """Stores a new object; raises AlreadyExists, Invalid, Forbidden …"""
+        """Stores a new object; raises AlreadyExists, Invalid, Forbidden … Without ``writer`` it has managed fields."""
         metadata.place(kind, namespace, obj)
         metadata.stamp(obj)
         meta = obj["metadata"]
         strategy = kind.strategy
         strategy.default(obj)
+        if writer is not None:
+            managedfields.created(kind, obj, writer)
         request = AdmissionRequest(
             "CREATE", kind, namespace, meta.get("name", ""), "", user, obj, None, self.reader, dry_run
         )
@@ -166,6 +171,7 @@ class Rest:
         obj: Object,
         user: User,
         *,
+        writer: Writer | None = SELF,
         subresource: str = "",
         dry_run: bool = False,
         warnings: list[str] | None = None,
@@ -186,15 +192,45 @@ class Rest:
 
         try:
             return self.modify(
-                kind, namespace, name, change, user, subresource=subresource, dry_run=dry_run, warnings=warnings
-            ), False
+                kind, namespace, name, change, user,
+                writer=writer, subresource=subresource, dry_run=dry_run, warnings=warnings,
+            ), False  # fmt: skip
         except ApiError as error:
             if error.code != 404 or not kind.strategy.create_on_update or subresource:
                 raise
         if sent.pop("resourceVersion", None):
             raise conflict(kind.resource, name, "the object does not exist, but its resourceVersion was given")
         self.require_create(kind, namespace, name, user)
-        return self.create(kind, namespace, obj, user, dry_run=dry_run, warnings=warnings), True
+        return self.create(kind, namespace, obj, user, writer=writer, dry_run=dry_run, warnings=warnings), True
+
+    def apply(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        change: Callable[[Object | None], Object],
+        user: User,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        warnings: list[str] | None = None,
+    ) -> tuple[Item, bool]:
+        """Modifies an object, or creates it when ``change`` has been given None; the flag: it was created."""
+        for _ in range(WRITE_ATTEMPTS):
+            try:
+                return self.modify(
+                    kind, namespace, name, change, user, subresource=subresource, dry_run=dry_run, warnings=warnings
+                ), False
+            except NotFound:
+                if subresource:
+                    raise
+            try:
+                new = change(None)
+                self.require_create(kind, namespace, name, user)
+                return self.create(kind, namespace, new, user, writer=None, dry_run=dry_run, warnings=warnings), True
+            except AlreadyExists:
+                continue  # another writer was faster
+        raise conflict(kind.resource, name)
 
     def require_create(self, kind: Kind, namespace: str, name: str, user: User) -> None:
         """Who may update need not be one who may create; raises Forbidden."""
@@ -210,6 +246,7 @@ class Rest:
         change: Change,
         user: User,
         *,
+        writer: Writer | None = None,
         subresource: str = "",
         dry_run: bool = False,
         warnings: list[str] | None = None,
@@ -218,7 +255,8 @@ class Rest:
         """Reads, changes, checks and writes; ``change`` gets a copy and returns the new object, perhaps several times.
 
         What ``change`` returns may carry a resourceVersion or uid, which must then be those of the old object. Without
-        ``hooks`` neither strategy nor admission looks at it: for changes that the server itself makes.
+        ``hooks`` neither strategy nor admission looks at it: for changes that the server itself makes. Without
+        ``writer`` the managed fields are what ``change`` makes of them.
         """
         key = object_key(kind, namespace, name)
         item = self.cache.get(kind.prefix, key)
@@ -235,12 +273,13 @@ class Rest:
             )
             try:
                 new = change(orjson.loads(seen.data))
-                self._check_update(kind, new, old, request, hooks)
+                self._check_update(kind, new, old, request, hooks, writer)
             except ApiError:
                 if newest:
                     raise
                 item, newest = _item(self.store.get(key)), True
                 continue
+            managedfields.settle(new, old)
             # What is stored otherwise than it would be now is written anew.
             unchanged = new == old and (kind.custom is None or kind.custom.is_stored(new, item))
             if unchanged and not newest:
@@ -262,14 +301,19 @@ class Rest:
             return kind.seen(written)
         raise conflict(kind.resource, name)
 
-    def _check_update(self, kind: Kind, new: Object, old: Object, request: AdmissionRequest, hooks: bool) -> None:
+    def _check_update(
+        self, kind: Kind, new: Object, old: Object, request: AdmissionRequest, hooks: bool, writer: Writer | None
+    ) -> None:
         strategy, name = kind.strategy, request.name
         self._check_identity(kind, new, old)
         metadata.keep(new, old)
+        if hooks:
+            strategy.default(new)
+        if writer is not None:
+            managedfields.updated(kind, new, old, writer)
         if not hooks:
             _refuse(kind, name, metadata.validate_update(kind, new, old))
             return
-        strategy.default(new)
         request.object = new
         self._admit(request)
         if request.subresource == "status":

@@ -72,6 +72,9 @@ class CustomResourceStrategy(Strategy):
         if status is not values.MISSING:
             new["status"] = status
 
+    def reset_fields(self, subresource: str) -> Mapping[str, Any]:
+        return super().reset_fields(subresource) if self._status else {}
+
     def validate(self, obj: Object) -> list[FieldError]:
         identity = list(self._identity(obj))
         if identity:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apiserver.kind import Column, Kind
 from apiserver.kinds import checks
@@ -38,12 +38,21 @@ MIN_EXPIRATION = 600
 MAX_DOMAIN = 253
 MAX_SIGNER_NAME = MAX_DOMAIN + 1 + 63 + 1 + 253
 CONDITIONS = "status.conditions"
+# Each path has a part of its own, and nobody changes what has been asked for.
+_RESET: Mapping[str, Mapping[str, Any]] = {
+    "": {"f:spec": {}, "f:status": {}},
+    "status": {"f:spec": {}, "f:status": {"f:conditions": {}}},
+    "approval": {"f:spec": {}, "f:status": {"f:certificate": {}}},
+}
 
 
 class CertificateSigningRequestStrategy(StatusStrategy):
     def validate_name(self, name: str) -> list[str]:
         """Upstream does not care what they are called."""
         return is_path_segment_name(name)
+
+    def reset_fields(self, subresource: str) -> Mapping[str, Any]:
+        return _RESET[subresource]
 
     def record_creator(self, obj: Object, user: User) -> None:
         spec = obj.setdefault("spec", {})

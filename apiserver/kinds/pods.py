@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from apiserver.kind import Column, Kind
 from apiserver.kinds import pod_columns as cells
@@ -16,6 +17,7 @@ from machinery.errors import FieldError
 from machinery.objects import Object, is_pod_terminal, now
 
 GATED = "SchedulingGated"
+_BUT_STATUS = {"f:spec": {}, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}}
 
 
 class PodStrategy(StatusStrategy):
@@ -23,6 +25,9 @@ class PodStrategy(StatusStrategy):
 
     def default(self, obj: Object) -> None:
         default_pod(obj)
+
+    def reset_fields(self, subresource: str) -> Mapping[str, Any]:
+        return _BUT_STATUS if subresource == "status" else super().reset_fields(subresource)
 
     def prepare_create(self, obj: Object) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}

@@ -20,6 +20,7 @@ PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
 )
 WATCH_TYPE = "application/json;stream=watch"
 

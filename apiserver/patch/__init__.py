@@ -1,7 +1,7 @@
 """PATCH: the three ways to say what is to change, told apart by Content-Type.
 
-``apply`` gives the changed object; ``schema.check`` then prunes it and finds what does not fit, as for any body.
-Server-side apply is not among them, and is refused with 415.
+``apply`` gives the changed object; ``schema.check`` then prunes it and finds what does not fit, as for any body. The
+fourth way, server-side apply, says what there is to be: see ``managedfields``.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from apiserver.patch.strategic import strategic_merge
 from apiserver.schema import node_of
 from apiserver.schema.body import MalformedError, parse_json, unsupported_media_type, written
 from apiserver.schema.decode import unfitting
-from machinery.errors import BadRequest, FieldError, UnsupportedMediaType, invalid
+from machinery.errors import BadRequest, FieldError, invalid
 from machinery.objects import Object
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
+ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 
-__all__ = ["ACCEPTED", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "accepted_type", "apply"]
+__all__ = ["ACCEPTED", "APPLY_PATCH", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "accepted_type", "apply"]
 
 
 def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Object:
@@ -62,11 +62,6 @@ def accepted_type(content_type: str, kind: Kind | None = None) -> str:
     How lists of a custom resource would merge, nobody has said: there is no strategic merge patch for it.
     """
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type == APPLY_PATCH:
-        raise UnsupportedMediaType(
-            "server-side apply is not supported here; use kubectl apply without --server-side, "
-            f"or one of the accepted media types: {', '.join(ACCEPTED)}"
-        )
     accepted: tuple[str, ...] = ACCEPTED
     if kind is not None and kind.custom is not None:
         accepted = tuple(each for each in ACCEPTED if each != STRATEGIC_MERGE_PATCH)

@@ -42,6 +42,8 @@ class Subresource:
     act: Callable[[Actions, Object, Object], Object] | None = None  # (actions, parent, body) → response
     # Whether strategy and admission look at what a view writes; not where they would put back what the view is for.
     hooks: bool = True
+    # Of a scale: where the replicas are in the parent, as elements of FieldsV1.
+    replicas: tuple[str, ...] = ("f:spec", "f:replicas")
 
 
 def success() -> Object:

@@ -192,8 +192,3 @@ def test_watch_in_columns(kubectl: Kubectl) -> None:
 
 def line_reader(stream: IO[str]) -> Any:
     return (line.split() for line in stream)
-
-
-def test_server_side_apply_says_what_to_do(kubectl: Kubectl) -> None:
-    said = kubectl.fails("apply", "--server-side", "-f", "-", stdin=text(service("ssa", ports=[{"port": 1}])))
-    assert "use kubectl apply without --server-side" in said

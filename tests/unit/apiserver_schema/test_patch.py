@@ -224,11 +224,10 @@ def test_malformed_patches(content_type: str, body: bytes, message: str) -> None
 
 
 def test_other_content_types() -> None:
-    with pytest.raises(UnsupportedMediaType, match="server-side apply is not supported here"):
-        patch.apply(row("Pod"), {}, b"{}", patch.APPLY_PATCH)
     with pytest.raises(UnsupportedMediaType) as caught:
         patch.apply(row("Pod"), {}, b"{}", "application/json")
     assert caught.value.message == (
         "the body of the request was in an unknown format - accepted media types include: "
-        "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json"
+        "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, "
+        "application/apply-patch+yaml"
     )

@@ -1,0 +1,63 @@
+"""The body of an apply: a part of an object, in YAML or JSON (upstream: apiserver endpoints/handlers/patch.go)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from apiserver.kind import Kind
+from apiserver.schema import body as bodies
+from apiserver.schema.nodes import MismatchError
+from machinery.errors import BadRequest
+from machinery.objects import Object
+
+
+class Configuration(NamedTuple):
+    """What is to be applied, in the version that is stored, and what is wrong with the way in which it is written."""
+
+    object: Object
+    duplicates: str = ""
+
+
+def read(kind: Kind, version: str, body: bytes, field_validation: str) -> Configuration:
+    """Raises BadRequest for what is no object of the kind and version that the path says."""
+    obj, is_json = _parse(body)
+    api_version = f"{kind.group}/{version}" if kind.group else version
+    if (obj.get("apiVersion"), obj.get("kind")) != (api_version, kind.kind):
+        raise BadRequest(f"invalid object type: {describe(obj)}")
+    duplicates = ""
+    if field_validation != "Ignore" and (not is_json or bodies.may_have_duplicates(body, bodies.written(obj))):
+        duplicates = "".join(f"error converting YAML to JSON: {text}" for text in bodies.yaml_duplicates(body))
+    if version != kind.version and kind.convert is not None:
+        kind.convert(obj, version, True)
+    stored = kind.stored_as or kind
+    obj["apiVersion"], obj["kind"] = stored.api_version, stored.kind
+    return Configuration(obj, duplicates)
+
+
+def _parse(body: bytes) -> tuple[Object, bool]:
+    """JSON is YAML too, but read a hundred times quicker as what it is."""
+    is_json = body.lstrip()[:1] == b"{"
+    try:
+        try:
+            value = bodies.parse(body, bodies.JSON if is_json else bodies.YAML)
+        except bodies.MalformedError:
+            if not is_json:
+                raise
+            is_json = False
+            value = bodies.parse(body, bodies.YAML)
+        bodies.written(value)
+    except bodies.MalformedError as error:
+        raise BadRequest(f"error decoding YAML: {error}") from None
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        why = f"error unmarshaling JSON: while decoding JSON: {MismatchError(value, 'map[string]interface {}')}"
+        raise BadRequest(f"error decoding YAML: {why}")
+    return value, is_json
+
+
+def describe(obj: Object) -> str:
+    """The object's group, version and kind, as Go prints them."""
+    api_version, kind = obj.get("apiVersion"), obj.get("kind")
+    group, _, version = api_version.rpartition("/") if isinstance(api_version, str) else ("", "", "")
+    return f"{group}/{version}, Kind={kind if isinstance(kind, str) else ''}"

@@ -1,0 +1,135 @@
+"""``metadata.managedFields``: who set which fields, when, and by what kind of request.
+
+Upstream: apimachinery util/managedfields/internal, managedfields.go and capmanagers.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from apiserver.managedfields import fieldset
+from apiserver.managedfields.fieldset import Fields
+from machinery.errors import quote
+from machinery.objects import Object
+
+APPLY, UPDATE = "Apply", "Update"
+FIELDS_TYPE = "FieldsV1"
+# So many managers by update are told apart; the oldest of more become one.
+MOST_UPDATERS = 10
+ANCIENT = "ancient-changes"
+
+
+class Manager(NamedTuple):
+    """Whose fields an entry tells of. One who applies has one set of fields, whatever the version it is applied in."""
+
+    name: str
+    operation: str
+    api_version: str  # empty for APPLY
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        text = quote(self.name)
+        if self.subresource:
+            text += f" with subresource {quote(self.subresource)}"
+        return f"{text} using {self.api_version}" if self.operation == UPDATE else text
+
+
+class Owned(NamedTuple):
+    """What a manager owns, since when, in the words of which version."""
+
+    fields: Fields
+    api_version: str
+    time: str = ""
+
+
+Managers = dict[Manager, Owned]
+
+
+def manager(name: str, operation: str, api_version: str, subresource: str = "") -> Manager:
+    """The manager that a request speaks for."""
+    return Manager(name or "unknown", operation, api_version if operation == UPDATE else "", subresource)
+
+
+def read(entries: Iterable[Any]) -> Managers:
+    """The managers that stored entries tell of."""
+    return {
+        manager(entry["manager"], entry["operation"], entry["apiVersion"], entry.get("subresource", "")): Owned(
+            entry["fieldsV1"], entry["apiVersion"], entry.get("time", "")
+        )
+        for entry in entries
+    }
+
+
+def parse(entries: Iterable[Object]) -> Managers:
+    """The managers of entries that a client sent; raises ValueError when one of them is none."""
+    managers: Managers = {}
+    for index, entry in enumerate(entries):
+        if entry.get("operation") not in (APPLY, UPDATE):
+            raise ValueError("operation must be `Apply` or `Update`")
+        if not entry.get("apiVersion"):
+            raise ValueError("apiVersion must not be empty")
+        if entry.get("fieldsType") != FIELDS_TYPE:
+            raise ValueError(f"invalid fieldsType {quote(entry.get('fieldsType', ''))} in managed fields entry {index}")
+        fields = fieldset.parse(entry.get("fieldsV1") or {})
+        who = Manager(
+            entry.get("manager", ""),
+            entry["operation"],
+            entry["apiVersion"] if entry["operation"] == UPDATE else "",
+            entry.get("subresource", ""),
+        )
+        managers[who] = Owned(fields, entry["apiVersion"], entry.get("time") or "")
+    return managers
+
+
+def is_reset(entries: Any) -> bool:
+    """Whether a client asks to forget all managers: an empty list, or one empty entry."""
+    return entries is not None and (not entries or (len(entries) == 1 and not entries[0]))
+
+
+def write(managers: Mapping[Manager, Owned]) -> list[Object]:
+    """The entries as they are stored: those of appliers first, then by age."""
+    ordered = sorted(managers.items(), key=lambda item: (item[0].operation, item[1].time, *item[0]))
+    return [_entry(who, owned) for who, owned in ordered]
+
+
+def _entry(who: Manager, owned: Owned) -> Object:
+    entry: Object = {"manager": who.name, "operation": who.operation, "apiVersion": owned.api_version}
+    if owned.time:
+        entry["time"] = owned.time
+    entry["fieldsType"] = FIELDS_TYPE
+    entry["fieldsV1"] = owned.fields
+    if who.subresource:
+        entry["subresource"] = who.subresource
+    return entry
+
+
+def same_but_time(left: Iterable[Object], right: Iterable[Object]) -> bool:
+    """Whether two lists of entries differ in nothing but when."""
+    return [{**entry, "time": ""} for entry in left] == [{**entry, "time": ""} for entry in right]
+
+
+def capped(managers: Managers) -> Managers:
+    """With no more managers by update than are told apart: the oldest of each version become one."""
+    updaters = sorted(
+        (who for who in managers if who.operation == UPDATE), key=lambda who: (managers[who].time, str(who))
+    )
+    excess = len(updaters) - MOST_UPDATERS
+    if excess <= 0:
+        return managers
+    managers = dict(managers)
+    first: dict[str, Manager] = {}
+    for who in updaters:
+        if excess <= 0:
+            break
+        version = managers[who].api_version
+        if version not in first:
+            first[version] = who
+            continue
+        bucket = Manager(ANCIENT, UPDATE, version)
+        if bucket not in managers:
+            managers[bucket] = managers.pop(first[version])
+        old, merged = managers[bucket], managers.pop(who)
+        managers[bucket] = Owned(fieldset.union(old.fields, merged.fields), version, merged.time)
+        excess -= 1
+    return managers

@@ -1,0 +1,139 @@
+"""Sets of fields, as tries of path elements in the very form in which they are stored and sent: FieldsV1.
+
+``{"f:spec": {"f:ports": {".": {}, "v:80": {}}}}`` is the set of ``.spec.ports`` and ``.spec.ports[=80]``. An element
+with nothing below it is a member; one with something below it is a member if "." is there too. (The empty trie as a
+whole is the empty set.) Elements stand in upstream's order.
+
+Tries are never changed, only shared, and copied along the path that differs. Upstream: structured-merge-diff,
+fieldpath/set.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from apiserver.managedfields import elements
+
+Fields = dict[str, Any]
+
+# The member that has nothing below it; shared by all tries.
+LEAF: Fields = {}
+SELF = "."
+
+
+def is_member(node: Fields) -> bool:
+    """Whether the element itself is in the set, beside what is below it."""
+    return not node or SELF in node
+
+
+def member(below: Fields | None) -> Fields:
+    """The node of a member with these elements below it."""
+    return {SELF: LEAF, **below} if below else LEAF
+
+
+def union(left: Fields, right: Fields) -> Fields:
+    """What is in either set."""
+    if not left or not right:
+        return left or right
+    united = dict(left)
+    for element, there in right.items():
+        here = left.get(element)
+        united[element] = there if here is None else _union_at(here, there)
+    return elements.in_order(united) if len(united) > len(left) else united
+
+
+def _union_at(left: Fields, right: Fields) -> Fields:
+    if left is right:
+        return left
+    if left and right:
+        return union(left, right)
+    node = left or right
+    return node if is_member(node) else member(node)
+
+
+def intersection(left: Fields, right: Fields) -> Fields:
+    """What is in both sets."""
+    common: Fields = {}
+    for element, here in left.items():
+        there = right.get(element)
+        if there is None:
+            continue
+        if here and there:
+            below = intersection(here, there)
+            if below:
+                common[element] = _tidy(below)
+        elif is_member(here) and is_member(there):
+            common[element] = LEAF
+    return common
+
+
+def difference(left: Fields, right: Fields) -> Fields:
+    """What is in the left set and not in the right one; ``left`` itself when that is all of it."""
+    rest: Fields = {}
+    changed = False
+    for element, here in left.items():
+        there = right.get(element)
+        node: Fields | None = here if there is None else _difference_at(here, there)
+        changed = changed or node is not here
+        if node is not None:
+            rest[element] = node
+    return rest if changed else left
+
+
+def _difference_at(left: Fields, right: Fields) -> Fields | None:
+    if not left:
+        return None if is_member(right) else left
+    rest = difference(left, right or {SELF: LEAF})
+    return _tidy(rest) if rest else None
+
+
+def without(left: Fields, right: Mapping[str, Any]) -> Fields:
+    """The left set less the members of the right one and all that is below them (upstream: RecursiveDifference)."""
+    rest: Fields = {}
+    for element, here in left.items():
+        there = right.get(element)
+        if there is None or (not here and not is_member(there)):
+            rest[element] = here
+        elif not is_member(there) and (below := without(here, there)):
+            rest[element] = _tidy(below)
+    return rest
+
+
+def _tidy(node: Fields) -> Fields:
+    """A member without anything below it has one form only."""
+    return LEAF if len(node) == 1 and SELF in node else node
+
+
+def has(fields: Fields, path: tuple[str, ...]) -> bool:
+    """Whether a path of elements is in the set."""
+    for element in path:
+        node = fields.get(element)
+        if node is None:
+            return False
+        fields = node
+    return is_member(fields)
+
+
+def paths(fields: Fields) -> Iterator[str]:
+    """Every member as people write it, ``.spec.containers[name="sise"].image``, in upstream's order."""
+    for element, below in fields.items():
+        if element != SELF and is_member(below):
+            yield elements.describe(element)
+    for element, below in fields.items():
+        if below:
+            before = elements.describe(element)
+            yield from (before + path for path in paths(below))
+
+
+def parse(value: Any) -> Fields:
+    """A trie that a client sent, brought into order; raises ValueError for what is none."""
+    if not isinstance(value, dict):
+        raise ValueError(f"FieldsV1 must be an object, not {type(value).__name__}")
+    parsed: Fields = {}
+    for element, below in value.items():
+        if element == SELF:
+            parsed[SELF] = LEAF
+        elif known := elements.canonical(element):
+            parsed[known] = _tidy(parse(below))
+    return elements.in_order(parsed)

@@ -1,0 +1,185 @@
+"""What the verbs call: managed fields kept on every write, and made use of by server-side apply.
+
+Upstream: apimachinery util/managedfields, and apiserver endpoints/handlers/fieldmanager. A write without a writer, such
+as a binding or a deletion, leaves them as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from apiserver.kind import Kind
+from apiserver.managedfields import entries, fieldset, lastapplied, typecheck, updating
+from apiserver.managedfields.configuration import describe
+from apiserver.managedfields.entries import APPLY, UPDATE, Manager, Managers
+from apiserver.managedfields.fieldset import Fields
+from apiserver.managedfields.updating import ConflictsError, Schema
+from apiserver.schema import node_of
+from machinery.errors import BadRequest, Conflict
+from machinery.objects import Object, now
+
+# Who first applies to an object of which nobody was known to own anything.
+BEFORE_FIRST_APPLY = "before-first-apply"
+MOST_NAME_BYTES = 128
+
+
+class Writer(NamedTuple):
+    """In whose name, in which version and through which subresource a request writes."""
+
+    name: str
+    version: str = ""  # empty: the kind's own
+    subresource: str = ""
+
+
+# Writes of the API server itself.
+SELF = Writer("kube-apiserver")
+
+
+@lru_cache(maxsize=1024)
+def manager_name(field_manager: str, user_agent: str) -> str:
+    """The name of a manager: as the client says, or what its user agent begins with."""
+    if field_manager:
+        return field_manager
+    name = ""
+    for character in user_agent.partition("/")[0]:
+        if not character.isprintable():
+            continue
+        if len((name + character).encode()) > MOST_NAME_BYTES:
+            break
+        name += character
+    return name
+
+
+def created(kind: Kind, obj: Object, writer: Writer) -> None:
+    """Sets the managed fields of a new object, in place."""
+    _written(kind, obj, {"metadata": {}}, writer)
+
+
+def updated(kind: Kind, new: Object, old: Object, writer: Writer) -> None:
+    """Sets the managed fields of a changed object, in place."""
+    _written(kind, new, old, writer)
+
+
+def _written(kind: Kind, new: Object, old: Object, writer: Writer) -> None:
+    metadata = new["metadata"]
+    sent, stored = metadata.pop("managedFields", None), old["metadata"].get("managedFields")
+    schema = schema_of(kind, writer)
+    difference = updating.compare(schema, old, new)
+    if sent is None or sent == stored or writer.subresource:
+        if stored and not any(difference):
+            metadata["managedFields"] = stored
+            return
+        managers = entries.read(stored or ())
+    else:
+        managers = _sent_or_stored(sent, stored)
+    if not managers and old["metadata"].get("uid"):
+        return  # they have been reset, or never kept
+    who = entries.manager(writer.name, UPDATE, schema.api_version, writer.subresource)
+    if any(difference):
+        managers = entries.capped(updating.update(schema, difference, managers, who, now()))
+    if managers:
+        metadata["managedFields"] = entries.write(managers)
+
+
+def _sent_or_stored(sent: Any, stored: Any) -> Managers:
+    """A client may write the entries itself; those that make no sense are passed over, as if it did not know of any."""
+    if entries.is_reset(sent):
+        return {}
+    try:
+        managers = entries.parse(sent)
+    except (ValueError, AttributeError):
+        managers = {}
+    return managers or entries.read(stored or ())
+
+
+def settle(new: Object, old: Object) -> None:
+    """Takes a new time back when nothing else is new, so that a write of the same remains none.
+
+    Upstream: fieldmanager.IgnoreManagedFieldsTimestampsTransformer.
+    """
+    after, before = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
+    if not after or not before or after == before or len(after) != len(before):
+        return
+    if entries.same_but_time(after, before):
+        new["metadata"]["managedFields"] = before
+        if new != old:
+            new["metadata"]["managedFields"] = after
+
+
+def apply(kind: Kind, live: Object | None, config: Object, writer: Writer, *, force: bool) -> Object:
+    """A new object: the configuration merged into the live one, if there is any. Raises Conflict or BadRequest."""
+    schema = schema_of(kind, writer)
+    _check(schema, config)
+    metadata = live["metadata"] if live else {}
+    managers = entries.read(metadata.get("managedFields") or ())
+    kept = {key: value for key, value in metadata.items() if key != "managedFields"}
+    bare = {**live, "metadata": kept} if live else {}
+    time = now()
+    if live and not managers:
+        before = entries.manager(BEFORE_FIRST_APPLY, UPDATE, schema.api_version, writer.subresource)
+        managers = updating.update(schema, updating.compare(schema, {}, bare), {}, before, time)
+    who = entries.manager(writer.name, APPLY, schema.api_version, writer.subresource)
+    try:
+        applied = updating.apply(schema, bare, config, managers, who, time, force=force)
+    except ConflictsError as error:
+        conflicts = error.conflicts
+        if writer.name == lastapplied.MANAGER:
+            conflicts = lastapplied.remaining(schema, bare, conflicts)
+        if conflicts:
+            raise conflict(conflicts) from None
+        applied = updating.apply(schema, bare, config, managers, who, time, force=True)
+    # Copied, for what follows changes it in place, and the configuration is needed again when another write was faster.
+    result: Object = orjson.loads(orjson.dumps(applied.object))
+    result["metadata"] = result.get("metadata") or {}
+    if applied.managers:
+        result["metadata"]["managedFields"] = entries.write(applied.managers)
+    if writer.name == lastapplied.MANAGER:
+        lastapplied.update(result, config)
+    return result
+
+
+def _check(schema: Schema, config: Object) -> None:
+    metadata = config.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    if metadata.get("managedFields") is not None:
+        raise BadRequest("metadata.managedFields must be nil")
+    problems = typecheck.problems(schema.node, config)
+    if problems:
+        name = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+        raise BadRequest(f"failed to create typed patch object ({name}; {describe(config)}): {problems}")
+
+
+def schema_of(kind: Kind, writer: Writer) -> Schema:
+    """What a writer's requests are compared by."""
+    version = writer.version or kind.version
+    api_version = f"{kind.group}/{version}" if kind.group else version
+    node = kind.custom.node if kind.custom is not None else node_of((kind.stored_as or kind).definition)
+    return Schema(node, api_version, kind.strategy.reset_fields(writer.subresource))
+
+
+def conflict(conflicts: dict[Manager, Fields]) -> Conflict:
+    """Upstream's 409, which names each field and who owns it."""
+    found = [(str(who), path) for who in sorted(conflicts) for path in fieldset.paths(conflicts[who])]
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path} for who, path in found
+    ]
+    if len(found) == 1:
+        message = f"1 conflict: conflict with {found[0][0]}: {found[0][1]}"
+    else:
+        message = f"{len(found)} conflicts: {_by_manager(found)}"
+    return Conflict(f"Apply failed with {message}", details={"causes": causes})
+
+
+def _by_manager(found: Iterable[tuple[str, str]]) -> str:
+    lines: list[str] = []
+    last = ""
+    for who, path in found:
+        if who != last:
+            lines.append(f"conflicts with {who}:")
+            last = who
+        lines.append(f"- {path}")
+    return "\n".join(lines)

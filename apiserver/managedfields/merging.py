@@ -1,0 +1,101 @@
+"""A configuration merged into an object, and fields taken out of one.
+
+Nothing is changed in place: what is given may be the watch cache's own, and what is returned shares parts of it.
+Upstream: structured-merge-diff, typed/merge.go and remove.go.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from apiserver.managedfields.fieldset import Fields, is_member
+from apiserver.managedfields.walks import below, by_element, element_of
+from apiserver.schema.nodes import Array, Map, Node, Struct
+
+
+def merge(node: Node, live: Any, config: Any) -> Any:
+    """``config`` laid over ``live``. A null replaces what does not divide, and leaves alone what does."""
+    if isinstance(node, Array) and node.list_type != "atomic":
+        return _merge_items(node, live, config) if live and config else live or config
+    if type(live) is not dict or not _divides(node):
+        return config
+    if config is None or config == {}:
+        return live or config
+    if type(config) is not dict:
+        return config
+    merged = dict(live)
+    for key, value in config.items():
+        merged[key] = merge(below(node, key), live[key], value) if key in live else value
+    return merged
+
+
+def _divides(node: Node) -> bool:
+    return not node.atomic if isinstance(node, Struct | Map) else not isinstance(node, Array)
+
+
+def _merge_items(node: Array, live: list[Any], config: list[Any]) -> list[Any]:
+    """Items that only the object has stay about where they are; all others come in the order of the configuration."""
+    mine = [element_of(node, item) for item in live]
+    theirs = [element_of(node, item) for item in config]
+    wanted = dict(zip(theirs, config, strict=True))
+    # Of items of the same key none is merged with.
+    base = {element: same[0] for element, same in by_element(node, live).items() if len(same) == 1}
+    shared = deque(element for element in wanted if element in set(mine))
+    merged: list[Any] = []
+    done: set[str] = set()
+
+    def take(element: str) -> None:
+        merged.append(merge(node.item, base[element], wanted[element]) if element in base else wanted[element])
+        done.add(element)
+        if shared and shared[0] == element:
+            shared.popleft()
+
+    left = right = 0
+    while left < len(mine) or right < len(theirs):
+        if left < len(mine):
+            element = mine[left]
+            if element not in wanted:
+                merged.append(live[left])
+                left += 1
+                continue
+            if right < len(theirs) and shared and shared[0] != element:
+                left += 1  # its turn among the configuration's items has been, or will be
+                continue
+            if element in done or element == theirs[right]:
+                left += 1
+        if right < len(theirs):
+            take(theirs[right])
+            right += 1
+    return merged
+
+
+def remove(node: Node, value: Any, fields: Fields) -> Any:
+    """The value without the members of a set; a list or map that loses all becomes null."""
+    if isinstance(node, Array):
+        if type(value) is not list or node.list_type == "atomic":
+            return None
+        return _remove_items(node, value, fields) or None
+    if type(value) is not dict:
+        return None if type(value) is list else value
+    if not _divides(node):
+        return None
+    kept = {}
+    for key, child in value.items():
+        at = fields.get(f"f:{key}")
+        if at is None:
+            kept[key] = child
+        elif not is_member(at):
+            kept[key] = remove(below(node, key), child, at)
+    return kept or None
+
+
+def _remove_items(node: Array, items: list[Any], fields: Fields) -> list[Any]:
+    kept = []
+    for item in items:
+        at = fields.get(element_of(node, item))
+        if at is None:
+            kept.append(item)
+        elif not is_member(at):
+            kept.append(remove(node.item, item, at))
+    return kept

@@ -1,0 +1,252 @@
+"""Objects, walked along their schema, as sets of fields.
+
+A field has an owner of its own when it is a scalar, or something that is atomic, a list that is no set and no map for
+example. Whatever the schema does not describe divides itself: maps by their keys, and lists not at all.
+
+Upstream: structured-merge-diff, typed/compare.go and typed/tofieldset.go, where a created object is one that is
+compared with an empty one; so it is here, and in ``added`` the whole work of most creations is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+from apiserver.managedfields import elements
+from apiserver.managedfields.fieldset import LEAF, SELF, Fields, member
+from apiserver.schema.nodes import Array, Map, Node, Struct
+
+# The node of what no schema describes.
+ANY = Node("interface {}")
+_ABSENT = object()
+
+
+class Comparison(NamedTuple):
+    """What differs between two objects; each difference is in one of the sets."""
+
+    taken: Fields  # added or modified
+    removed: Fields
+
+
+def below(node: Node, key: str) -> Node:
+    """The node of a member of a value, also of one that the schema does not know."""
+    return node.child(key) or ANY
+
+
+def added(node: Node, value: Any) -> Fields:
+    """The node in a set for a value that was not there before: all that is in it, and itself."""
+    kind = type(value)
+    if kind is dict:
+        if isinstance(node, Struct):
+            if node.atomic:
+                return LEAF
+            specs, empties = node.specs, node.empties
+            tree: Fields = {SELF: LEAF}
+            if empties:
+                value = {**empties, **value}
+            for key in sorted(value):
+                child = value[key]
+                if type(child) is dict or type(child) is list:
+                    spec = specs.get(key)
+                    tree[f"f:{key}"] = added(spec[3] if spec is not None else below(node, key), child)
+                else:
+                    tree[f"f:{key}"] = LEAF
+            return tree if len(tree) > 1 else LEAF
+        if isinstance(node, Map):
+            return _added_keys(node.item, value) if value and not node.atomic else LEAF
+        return _added_keys(ANY, value) if value and not isinstance(node, Array) else LEAF
+    if kind is list and value and isinstance(node, Array) and node.list_type != "atomic":
+        return {SELF: LEAF, **_added_items(node, value)}
+    return LEAF
+
+
+def _added_keys(item: Node, value: dict[str, Any]) -> Fields:
+    tree: Fields = {SELF: LEAF}
+    for key in sorted(value):
+        child = value[key]
+        tree[f"f:{key}"] = added(item, child) if type(child) is dict or type(child) is list else LEAF
+    return tree
+
+
+def _added_items(node: Array, items: list[Any]) -> Fields:
+    """Elements of the same key have one owner together (upstream: since structured-merge-diff 4.4)."""
+    tree: Fields = {}
+    item = node.item
+    for child in items:
+        element = element_of(node, child)
+        tree[element] = LEAF if element in tree else added(item, child)
+    return elements.in_order(tree)
+
+
+def element_of(node: Array, item: Any) -> str:
+    try:
+        return elements.of_item(node, item)
+    except elements.MissingKeyError:
+        # Stored objects have been validated: only a key that may be absent can be so.
+        return "k:{}" if node.list_type == "map" else "v:null"
+
+
+def compare(node: Node, old: dict[str, Any], new: dict[str, Any], skipped: Collection[str] = ()) -> Comparison:
+    """What is different in the new object, but for these of its fields."""
+    comparison = Comparison({}, {})
+    if skipped:
+        old = {key: value for key, value in old.items() if key not in skipped}
+        new = {key: value for key, value in new.items() if key not in skipped}
+    if isinstance(node, Struct):
+        _compare_fields(node, old, new, *comparison)
+    else:
+        _compare_keys(ANY, old, new, *comparison)
+    return Comparison(elements.in_order(comparison.taken), elements.in_order(comparison.removed))
+
+
+def _compare_fields(node: Struct, old: dict[str, Any], new: dict[str, Any], taken: Fields, removed: Fields) -> None:
+    empties = node.empties
+    for key, after in new.items():
+        before = old.get(key, _ABSENT)
+        if before == after:
+            continue
+        if before is _ABSENT:
+            before = empties.get(key, _ABSENT)
+        if before != after:
+            _compare_at(below(node, key), f"f:{key}", before, after, taken, removed)
+    for key, before in old.items():
+        if key not in new and (after := empties.get(key, _ABSENT)) != before:
+            _compare_at(below(node, key), f"f:{key}", before, after, taken, removed)
+
+
+def _compare_keys(item: Node, old: dict[str, Any], new: dict[str, Any], taken: Fields, removed: Fields) -> None:
+    for key, after in new.items():
+        before = old.get(key, _ABSENT)
+        if before != after:
+            _compare_at(item, f"f:{key}", before, after, taken, removed)
+    for key, before in old.items():
+        if key not in new:
+            removed[f"f:{key}"] = added(item, before)
+
+
+def _compare_at(node: Node, element: str, before: Any, after: Any, taken: Fields, removed: Fields) -> None:
+    """Compares two values of a field, key or item that differ; either may be absent."""
+    if before is _ABSENT:
+        taken[element] = added(node, after)
+        return
+    if after is _ABSENT:
+        removed[element] = added(node, before)
+        return
+    inside, gone = Comparison({}, {})
+    if not _compare_inside(node, before, after, inside, gone):
+        taken[element] = member(elements.in_order(inside))
+    elif inside:
+        taken[element] = elements.in_order(inside)
+    if gone:
+        removed[element] = elements.in_order(gone)
+
+
+def _compare_inside(node: Node, before: Any, after: Any, taken: Fields, removed: Fields) -> bool:
+    """False when the whole has been modified, which is so of all that does not divide."""
+    if isinstance(node, Array):
+        if node.list_type == "atomic" or not (before or after):
+            return False
+        _compare_items(node, before or [], after or [], taken, removed)
+        return True
+    if getattr(node, "atomic", False) or not (before or after):
+        return False
+    if isinstance(node, Struct):
+        _compare_fields(node, before or {}, after or {}, taken, removed)
+        return True
+    if isinstance(node, Map):
+        _compare_keys(node.item, before or {}, after or {}, taken, removed)
+        return True
+    return _compare_any(before, after, taken, removed)
+
+
+def _compare_any(before: Any, after: Any, taken: Fields, removed: Fields) -> bool:
+    """A value without a schema may become one of another type: then its keys come or go, and the whole is modified."""
+    old, new = (value if type(value) is dict else {} for value in (before, after))
+    _compare_keys(ANY, old, new, taken, removed)
+    return all(type(value) is dict or value is None for value in (before, after))
+
+
+def _compare_items(node: Array, before: list[Any], after: list[Any], taken: Fields, removed: Fields) -> None:
+    old, new = by_element(node, before), by_element(node, after)
+    for element, here in new.items():
+        there = old.get(element, [])
+        if here == there:
+            continue
+        if len(here) > 1 and len(there) > 1:
+            taken[element] = LEAF
+        elif len(here) > 1:
+            if there:
+                removed[element] = added(node.item, there[0])
+            taken[element] = LEAF
+        elif len(there) > 1:
+            taken[element] = added(node.item, here[0])
+            removed[element] = LEAF
+        else:
+            _compare_at(node.item, element, there[0] if there else _ABSENT, here[0], taken, removed)
+    for element, there in old.items():
+        if element not in new:
+            removed[element] = LEAF if len(there) > 1 else added(node.item, there[0])
+
+
+def by_element(node: Array, items: list[Any]) -> dict[str, list[Any]]:
+    """The items of a list by their keys; more than one of a key are not wanted, but may be there."""
+    found: dict[str, list[Any]] = {}
+    for item in items:
+        found.setdefault(element_of(node, item), []).append(item)
+    return found
+
+
+def owned(node: Node, value: Any) -> Fields:
+    """What is set in a configuration that is applied: its leaves, and the elements of lists and maps on the way."""
+    return _owned_below(node, value, every=False) or {}
+
+
+def present(node: Node, value: Any) -> Fields:
+    """All that is there: what is owned, and every field of a struct, even one with nothing in it to be owned."""
+    return _owned_below(node, value, every=True) or {}
+
+
+def _owned_below(node: Node, value: Any, *, every: bool) -> Fields | None:
+    """None for what does not divide."""
+    if isinstance(node, Array):
+        return None if node.list_type == "atomic" else _owned_items(node, value or [], every=every)
+    if getattr(node, "atomic", False):
+        return None
+    if isinstance(node, Struct):
+        return _owned_keys(value or {}, node, () if every else node.specs, every=every)
+    if isinstance(node, Map) or type(value) is dict:
+        return _owned_keys(value or {}, node, (), every=every)
+    return None
+
+
+def _owned_keys(value: dict[str, Any], node: Node, known: Collection[str], *, every: bool) -> Fields:
+    """Of a known field's value only what is in it counts, unless nothing is; a free key counts itself."""
+    tree: Fields = {}
+    for key, child in value.items():
+        inside = _owned_below(below(node, key), child, every=every)
+        if inside is None or child is None or child == {} or key not in known:
+            tree[f"f:{key}"] = member(inside)
+        elif inside:
+            tree[f"f:{key}"] = inside
+    return elements.in_order(tree)
+
+
+def _owned_items(node: Array, items: list[Any], *, every: bool) -> Fields:
+    tree: Fields = {}
+    for element, same in by_element(node, items).items():
+        tree[element] = LEAF if len(same) > 1 else member(_owned_below(node.item, same[0], every=every))
+    return elements.in_order(tree)
+
+
+def with_fields(node: Node, fields: Fields) -> Fields:
+    """The set with the fields of structs that lead to its members (upstream: EnsureNamedFieldsAreMembers)."""
+    tree: Fields = {}
+    for element, inside in fields.items():
+        if inside:
+            field = element[2:] if element[:2] == "f:" else ""
+            child = below(node, field) if field else node.item if isinstance(node, Array) else ANY
+            inside = with_fields(child, inside)
+            if field and isinstance(node, Struct) and field in node.specs:
+                inside = {SELF: LEAF, **inside}
+        tree[element] = inside
+    return tree
