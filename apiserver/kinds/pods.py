@@ -17,7 +17,7 @@ from machinery.errors import FieldError
 from machinery.objects import Object, is_pod_terminal, now
 
 GATED = "SchedulingGated"
-_BUT_STATUS = {"f:spec": {}, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}}
+_BUT_STATUS: Mapping[str, Any] = {"f:spec": {}, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}}
 
 
 class PodStrategy(StatusStrategy):

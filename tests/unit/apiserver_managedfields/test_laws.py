@@ -133,6 +133,7 @@ def test_what_is_applied_is_there(first: Object, second: Object) -> None:
 @given(pods(), pods())
 def test_applying_nothing_takes_everything_back(first: Object, second: Object) -> None:
     start = applied(None, first, "a", force=False)
+    assume(owners(start))
     try:
         live = applied(start, second, "b", force=False)
     except Conflict:
