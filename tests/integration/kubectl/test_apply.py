@@ -169,19 +169,19 @@ def test_patches(kubectl: Kubectl, kind: str, body: Any) -> None:
 
 
 def test_edit_and_replace(kubectl: Kubectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kubectl(*SERVER_SIDE, stdin=manifest(config_map("edited", a="before")))
+    kubectl(*SERVER_SIDE, stdin=manifest(config_map("rewritten", a="before")))
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\nsed -i s/before/after/ "$1"\n')
     editor.chmod(editor.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("KUBE_EDITOR", str(editor))
-    kubectl("edit", "configmap", "edited")
-    assert kubectl.json("get", "cm", "edited")["data"] == {"a": "after"}
-    assert ("kubectl-edit", "Update", "") in managers(kubectl, "configmaps", "edited")
-    kubectl("replace", "-f", "-", stdin=manifest(config_map("edited", a="replaced")))
-    assert ("kubectl-replace", "Update", "") in managers(kubectl, "configmaps", "edited")
-    before = kubectl.json("get", "cm", "edited")["metadata"]["uid"]
-    kubectl("replace", "--force", "-f", "-", stdin=manifest(config_map("edited", a="anew")))
-    after = kubectl.json("get", "cm", "edited")
+    kubectl("edit", "configmap", "rewritten")
+    assert kubectl.json("get", "cm", "rewritten")["data"] == {"a": "after"}
+    assert ("kubectl-edit", "Update", "") in managers(kubectl, "configmaps", "rewritten")
+    kubectl("replace", "-f", "-", stdin=manifest(config_map("rewritten", a="replaced")))
+    assert ("kubectl-replace", "Update", "") in managers(kubectl, "configmaps", "rewritten")
+    before = kubectl.json("get", "cm", "rewritten")["metadata"]["uid"]
+    kubectl("replace", "--force", "-f", "-", stdin=manifest(config_map("rewritten", a="anew")))
+    after = kubectl.json("get", "cm", "rewritten")
     assert after["data"] == {"a": "anew"}
     assert after["metadata"]["uid"] != before
 
