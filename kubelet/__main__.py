@@ -12,6 +12,7 @@ from machinery import component
 if TYPE_CHECKING:
     from kubelet.agent import Agent
     from kubelet.server.server import KubeletServer
+    from machinery.client import Client
 
 log = logging.getLogger("kubelet")
 
@@ -31,7 +32,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--cluster-id", default="mini-minishift", metavar="ID", help="value of our containers' label")
     parser.add_argument("--tls-cert-file", metavar="FILE", help="serving certificate for logs, exec and the like")
     parser.add_argument("--tls-private-key-file", metavar="FILE", help="its key")
-    parser.add_argument("--client-ca-file", metavar="FILE", help="only clients with this CA's certificate get in")
+    parser.add_argument("--client-ca-file", metavar="FILE", help="who signs the certificates of clients")
     parser.add_argument("--port", type=int, default=10250, help="of the HTTPS server (default %(default)s)")
     parser.add_argument(
         "--pod-infra-container-image",
@@ -49,10 +50,11 @@ def main() -> None:
     options = arguments().parse_args()
     component.setup_logging(options.verbose)
     stop = component.stop_on_signals()
-    agent = make_agent(options)
+    client = make_client(options)
+    agent = make_agent(options, client)
     health = component.serve_health(options.healthz_bind_address, agent.healthy)
     agent.start(stop)
-    server = serve(agent, options)
+    server = serve(agent, options, client)
     stop.wait()
     log.info("Stopping; the pods go on")
     if server:
@@ -62,17 +64,21 @@ def main() -> None:
         health.server_close()
 
 
-def make_agent(options: argparse.Namespace) -> Agent:
-    from kubelet.agent import Agent, Config
-    from kubelet.names import ClusterDns
-    from kubelet.runtime.docker import DockerRuntime
+def make_client(options: argparse.Namespace) -> Client:
     from machinery.client import Client
     from machinery.kubeconfig import KubeconfigError
 
     try:
-        client = Client.from_kubeconfig(options.kubeconfig, user_agent="kubelet")
+        return Client.from_kubeconfig(options.kubeconfig, user_agent="kubelet")
     except KubeconfigError as error:
         component.fatal(str(error))
+
+
+def make_agent(options: argparse.Namespace, client: Client) -> Agent:
+    from kubelet.agent import Agent, Config
+    from kubelet.names import ClusterDns
+    from kubelet.runtime.docker import DockerRuntime
+
     config = Config(
         node_name=options.hostname_override,
         node_ip=options.node_ip,
@@ -84,11 +90,12 @@ def make_agent(options: argparse.Namespace) -> Agent:
     return Agent(client, DockerRuntime(options.cluster_id), config)
 
 
-def serve(agent: Agent, options: argparse.Namespace) -> KubeletServer | None:
+def serve(agent: Agent, options: argparse.Namespace, client: Client) -> KubeletServer | None:
     """The HTTPS server, where there is a certificate for it."""
     if not options.tls_cert_file:
         log.warning("No --tls-cert-file: logs, exec, attach and port-forward are not served")
         return None
+    from kubelet.server.access import DelegatedGate
     from kubelet.server.server import KubeletServer, server_context
 
     context = server_context(
@@ -96,7 +103,8 @@ def serve(agent: Agent, options: argparse.Namespace) -> KubeletServer | None:
     )
     addresses = dict.fromkeys(["127.0.0.1", options.node_ip])
     try:
-        server = KubeletServer(agent, context, [(address, options.port) for address in addresses])
+        gate = DelegatedGate(client, options.hostname_override)
+        server = KubeletServer(agent, gate, context, [(address, options.port) for address in addresses])
     except OSError as error:
         component.fatal(f"cannot listen on port {options.port}: {error.strerror}. Choose another --port.")
     server.start()

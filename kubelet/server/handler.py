@@ -1,7 +1,6 @@
 """One client's requests: finds the endpoint, checks who asks, answers in the kubelet's way (plain words, no Status).
 
-Paths and parameters are upstream's (pkg/kubelet/server): only the API server and administrators call them, so a client
-certificate of the group system:masters is needed; any other certificate of the cluster's CA is refused.
+Paths and parameters are upstream's (pkg/kubelet/server); who may ask is for the gate to say (``access.py``).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from kubelet.server.dockerstream import DockerError
 from kubelet.server.host import PodHost
 from kubelet.server.logfile import FolderWatch, LogFile
 from kubelet.server.spdy import SpdyError
-from machinery.errors import ApiError, BadRequest, Forbidden, InternalError, NotFound
+from machinery.errors import ApiError, BadRequest, InternalError, NotFound
 from machinery.metrics import CONTENT_TYPE, METRICS
 from machinery.objects import Object
 from machinery.websocket import is_websocket
@@ -37,9 +36,8 @@ _IDLE_SECONDS = 90.0  # between requests on a kept-alive connection
 _HEADER_SECONDS = 10.0
 _LINE_LIMIT = 256 * 1024
 _LINGER_SECONDS = 2.0  # for the client of a stream to close its end, too
-_ADMINISTRATORS = "system:masters"
 _CHUNK = 65536
-_VERBS = {"GET": "get", "POST": "create"}
+_METHODS = ("GET", "POST")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -67,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self.raw_requestline.endswith(b"\n") or not self.parse_request():
             return
         self.conn.deadline = None
-        if self.command in _VERBS:
+        if self.command in _METHODS:
             self._answer()
         else:
             self._reply(405, "only GET and POST are served\n")
@@ -95,10 +93,8 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _authorize(self) -> None:
-        subject: list[tuple[str, str]] = [names[0] for names in cast(Any, self.conn.peer_certificate())["subject"]]
-        if ("organizationName", _ADMINISTRATORS) not in subject:
-            user, verb = dict(subject).get("commonName", ""), _VERBS[self.command]
-            raise Forbidden(f"Forbidden (user={user}, verb={verb}, resource=nodes, subresource=proxy)")
+        certificate, authorization = self.conn.peer_certificate(), self.headers.get("Authorization", "")
+        self.server.gate.check(certificate, authorization, self.command, urlsplit(self.path).path)
 
     def _route(self) -> None:
         url = urlsplit(self.path)

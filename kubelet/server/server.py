@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+from kubelet.server.access import Gate
 from kubelet.server.connection import Connection
 from kubelet.server.handler import Handler
 from kubelet.server.host import PodHost
@@ -26,20 +27,23 @@ _STOP_SECONDS = 2.0
 
 
 def server_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext:
-    """TLS that asks for a client certificate of the cluster's CA and takes no other."""
+    """TLS that asks for a client certificate of the cluster's CA and takes no other; who has a token needs none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(client_ca)
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 
 class KubeletServer:
     """Serves a PodHost on some addresses: ``start``, then ``stop``. Port 0 takes a free one, see ``addresses``."""
 
-    def __init__(self, host: PodHost, context: ssl.SSLContext, addresses: Sequence[tuple[str, int]]) -> None:
+    def __init__(
+        self, host: PodHost, gate: Gate, context: ssl.SSLContext, addresses: Sequence[tuple[str, int]]
+    ) -> None:
         self.host = host
+        self.gate = gate
         self.statistics = Statistics()
         self._context = context
         self._stopping = False

@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,11 @@ from e2e import harness
 
 from cluster import pki
 from cluster.settings import REPOSITORY, State
+from kubelet.server.access import DelegatedGate, Gate
 from kubelet.server.server import KubeletServer, server_context
-from machinery.errors import NotFound
+from machinery.client import Client
+from machinery.errors import NotFound, Unauthorized
+from machinery.kubeconfig import Access
 from machinery.objects import Object, now
 
 IMAGE = "mini-minishift-test/streaming:1"
@@ -189,10 +192,17 @@ def host(engine: docker.APIClient, image: str) -> Iterator[Host]:
 @pytest.fixture(scope="session")
 def kubelet(state: State, host: Host) -> Iterator[KubeletServer]:
     context = server_context(state.pki / "kubelet.crt", state.pki / "kubelet.key", state.pki / "ca.crt")
-    server = KubeletServer(host, context, [("127.0.0.1", 0)])
+    server = KubeletServer(host, Closed(), context, [("127.0.0.1", 0)])
     server.start()
     yield server
     server.stop()
+
+
+class Closed:
+    """The kubelet's gate until there is an API server to ask."""
+
+    def check(self, certificate: Mapping[str, Any], authorization: str, method: str, path: str) -> None:
+        raise Unauthorized("there is no API server yet")
 
 
 class Api:
@@ -272,11 +282,23 @@ def run_api(state: State, kubelet: KubeletServer) -> Iterator[tuple[Api, subproc
         assert code == 201, text
         code, text = api.request("PUT", f"/api/v1/nodes/{NODE}/status", json.loads(text) | {"status": node["status"]})
         assert code == 200, text
+        before, kubelet.gate = kubelet.gate, _gate(state, api)
         yield api, process
+        kubelet.gate = before
     finally:
         process.terminate()
         process.wait(15)
         sys.stderr.write(log.read_text())
+
+
+def _gate(state: State, api: Api) -> Gate:
+    """Asks the API server with the kubelet's own rights."""
+
+    def pem(name: str) -> bytes:
+        return (state.pki / name).read_bytes()
+
+    access = Access(api.url, pem("ca.crt"), pem("kubelet-client.crt"), pem("kubelet-client.key"))
+    return DelegatedGate(Client(access, user_agent="kubelet"), NODE)
 
 
 def _node_status(kubelet: KubeletServer) -> Object:

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.docker
 
 
 @pytest.fixture(scope="module")
-def ask(state: Any, kubelet: KubeletServer) -> Callable[..., tuple[int, bytes]]:
-    """A request with a client certificate of the cluster's."""
+def ask(state: Any, kubelet: KubeletServer, api: Any) -> Callable[..., tuple[int, bytes]]:
+    """A request with a client certificate of the cluster's, or with a bearer token and ``who=""``."""
 
     def ask(method: str, path: str, *, who: str = "apiserver-kubelet-client", **headers: str) -> tuple[int, bytes]:
         context = client_context(state, who)
@@ -60,15 +60,32 @@ def test_health_pods_and_statistics(ask: Any, web: str) -> None:
     assert found["containers"][0]["name"] == "main"
 
 
-def test_who_may_ask(ask: Any, state: Any, kubelet: KubeletServer) -> None:
+def test_who_may_ask(ask: Any) -> None:
     code, text = ask("GET", "/pods", who="proxy")
-    assert (code, text) == (403, b"Forbidden (user=system:kube-proxy, verb=get, resource=nodes, subresource=proxy)\n")
-    connection = http.client.HTTPSConnection(*kubelet.addresses[0], context=client_context(state), timeout=30)
-    # TLS 1.3 tells a client that its certificate is missing when it reads.
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        connection.request("GET", "/pods")
-        connection.getresponse()
-    connection.close()
+    refused = b"Forbidden (user=system:kube-proxy, verb=get, resource=nodes, subresource(s)=[%b])\n"
+    assert (code, text) == (403, refused % b"proxy")
+    assert ask("GET", "/stats/summary", who="proxy") == (403, refused % b"stats")
+    assert ask("GET", "/pods", who="admin")[0] == 200
+    assert ask("GET", "/pods", who="") == (401, b"Unauthorized\n")
+    assert ask("GET", "/pods", who="", Authorization="Bearer nonsense") == (401, b"Unauthorized\n")
+
+
+def test_a_service_account_with_the_right_may_ask(ask: Any, api: Any) -> None:
+    account = "/api/v1/namespaces/default/serviceaccounts"
+    api.request("POST", account, {"metadata": {"name": "scraper"}})
+    token = json.loads(api.request("POST", f"{account}/scraper/token", {"spec": {}})[1])["status"]["token"]
+    bearer = {"Authorization": f"Bearer {token}"}
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["nodes/stats"]}
+    code, text = api.request("POST", f"{rbac}/clusterroles", {"metadata": {"name": "scraper"}, "rules": [rule]})
+    assert code == 201, text
+    ref = {"kind": "ClusterRole", "name": "scraper"}
+    subjects = [{"kind": "ServiceAccount", "name": "scraper", "namespace": "default"}]
+    binding = {"metadata": {"name": "scraper"}, "roleRef": ref, "subjects": subjects}
+    code, text = api.request("POST", f"{rbac}/clusterrolebindings", binding)
+    assert code == 201, text
+    assert ask("GET", "/stats/summary", who="", **bearer)[0] == 200
+    assert ask("GET", "/pods", who="", **bearer)[0] == 403
 
 
 @pytest.mark.parametrize(
@@ -125,7 +142,7 @@ def test_a_protocol_that_nobody_speaks_is_refused(ask: Any, web: str) -> None:
     )
 
 
-def test_requests_share_a_connection(state: Any, kubelet: KubeletServer, web: str) -> None:
+def test_requests_share_a_connection(state: Any, kubelet: KubeletServer, web: str, api: Any) -> None:
     context = client_context(state, "admin")
     connection = http.client.HTTPSConnection(*kubelet.addresses[0], context=context, timeout=30)
     for path in ("/healthz", "/containerLogs/default/served/main", "/nothing", "/healthz"):
@@ -149,10 +166,12 @@ def test_mute_and_garbled_connections_disturb_nobody(ask: Any, kubelet: KubeletS
         sock.close()
 
 
-def test_stop_is_prompt_with_mute_idle_and_streaming_clients(state: Any, host: Any) -> None:
+def test_stop_is_prompt_with_mute_idle_and_streaming_clients(
+    state: Any, host: Any, kubelet: KubeletServer, api: Any
+) -> None:
     context = server_context(state.pki / "kubelet.crt", state.pki / "kubelet.key", state.pki / "ca.crt")
     before = set(threading.enumerate())
-    server = KubeletServer(host, context, [("127.0.0.1", 0)])
+    server = KubeletServer(host, kubelet.gate, context, [("127.0.0.1", 0)])
     server.start()
     host.start("quiet", ["sleep", "infinity"])
     mute = socket.create_connection(server.addresses[0])
@@ -173,7 +192,9 @@ def test_stop_is_prompt_with_mute_idle_and_streaming_clients(state: Any, host: A
         client.close()
 
 
-def test_a_follower_that_leaves_ends_its_thread(state: Any, kubelet: KubeletServer, web: str, wait_until: Any) -> None:
+def test_a_follower_that_leaves_ends_its_thread(
+    state: Any, kubelet: KubeletServer, web: str, wait_until: Any, api: Any
+) -> None:
     context = client_context(state, "admin")
     client = http.client.HTTPSConnection(*kubelet.addresses[0], context=context, timeout=30)
     client.request("GET", "/containerLogs/default/served/main?follow=true")
