@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 from controllers.context import Context, Options
+from controllers.identities import USER_AGENT, Identities
 from controllers.manager import CONTROLLERS, Manager, selected
-from machinery import component
+from machinery import component, kubeconfig
 from machinery.client import Client
 from machinery.informer import Informers
-from machinery.kubeconfig import KubeconfigError
+from machinery.kubeconfig import Access, KubeconfigError
 
 log = logging.getLogger("controllers")
 
@@ -25,6 +26,12 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         epilog="Controllers: " + ", ".join(CONTROLLERS),
     )
     component.add_kubeconfig(parser)
+    parser.add_argument("--scheduler-kubeconfig", metavar="FILE", default="", help="the scheduler's own (--kubeconfig)")
+    parser.add_argument(
+        "--use-service-account-credentials",
+        action="store_true",
+        help="each controller writes as a service account of its own, with no more rights than it needs",
+    )
     component.add_healthz(parser, "127.0.0.1:10257")
     parser.add_argument("--root-ca-file", metavar="FILE", default="", help="certificate authority for pods to trust")
     parser.add_argument(
@@ -80,6 +87,14 @@ def seconds(text: str) -> float:
     return float(text.removesuffix(unit)) * units.get(unit, 1.0)
 
 
+def access_of(flag: str, file: str) -> Access:
+    """What a kubeconfig says; ends the process with a message when it cannot be used."""
+    try:
+        return kubeconfig.access(file)
+    except (OSError, KubeconfigError) as error:
+        component.fatal(f"{flag} {file}: {error}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs until SIGTERM."""
     given = arguments(argv)
@@ -105,11 +120,11 @@ def main(argv: list[str] | None = None) -> int:
         concurrent_gc_syncs=given.concurrent_gc_syncs,
     )
     stop = component.stop_on_signals()
-    try:
-        client = Client.from_kubeconfig(given.kubeconfig, user_agent="mini-minishift-controllers")
-    except (OSError, KubeconfigError) as error:
-        component.fatal(f"--kubeconfig {given.kubeconfig}: {error}")
-    manager = Manager(Context(client, Informers(client), options), names)
+    access = access_of("--kubeconfig", given.kubeconfig)
+    scheduler = access_of("--scheduler-kubeconfig", given.scheduler_kubeconfig) if given.scheduler_kubeconfig else None
+    client = Client(access, user_agent=USER_AGENT)
+    identities = Identities(access, client, scheduler, with_accounts=given.use_service_account_credentials)
+    manager = Manager(Context(client, Informers(client), options), names, identities.client_of)
     component.serve_health(given.healthz_bind_address, manager.problem)
     manager.start(stop)
     stop.wait()

@@ -6,7 +6,7 @@ Informers are made on first use, so a controller that does not run costs no watc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 
 from controllers.monitors import Monitors
@@ -79,6 +79,15 @@ class Context:
     informers: Informers
     options: Options = field(default_factory=Options)
     recorders: dict[str, EventRecorder] = field(default_factory=dict)
+    monitors: Monitors = field(init=False)
+    of: InitVar[Context | None] = None
+
+    def __post_init__(self, of: Context | None) -> None:
+        self.monitors = of.monitors if of else Monitors(self.client, self.informers)
+
+    def acting_as(self, client: Client) -> Context:
+        """What is read is shared; what is written, events included, is under the client's identity."""
+        return Context(client, self.informers, self.options, of=self)
 
     def recorder(self, component: str) -> EventRecorder:
         """Records events in the name of one of upstream's components."""
@@ -135,10 +144,6 @@ class Context:
     @cached_property
     def resource_quotas(self) -> Informer:
         return self.informers.of(resources.RESOURCE_QUOTAS, indexers={NAMESPACE: by_namespace})
-
-    @cached_property
-    def monitors(self) -> Monitors:
-        return Monitors(self.client, self.informers)
 
     @cached_property
     def leases(self) -> Informer:

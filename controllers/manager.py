@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
 
 from controllers.context import Context
 from controllers.parallel import in_parallel
+from machinery.client import Client
 
 log = logging.getLogger(__name__)
 
@@ -85,8 +86,13 @@ def selected(names: Iterable[str]) -> list[str]:
 class Manager:
     """Builds and runs controllers."""
 
-    def __init__(self, context: Context, names: Iterable[str]) -> None:
+    def __init__(
+        self, context: Context, names: Iterable[str], identity: Callable[[str], Client | None] = lambda name: None
+    ) -> None:
+        """``identity`` gives the client that a controller writes with, None for the process' own."""
         self.context = context
+        self.contexts = [context]
+        self._identity = identity
         self.running = {name: self._build(name) for name in names if self._possible(name)}
 
     def start(self, stop: threading.Event) -> None:
@@ -98,12 +104,13 @@ class Manager:
 
     def problem(self) -> str | None:
         """Why the process is not healthy: a kind that was never listed."""
-        waiting = self.context.unsynced()
+        waiting = sorted({kind for context in self.contexts for kind in context.unsynced()})
         return f"waiting for the first list of {', '.join(waiting)}" if waiting else None
 
     def close(self) -> None:
         """Writes the events that still wait, as far as a moment suffices."""
-        in_parallel([partial(recorder.close, CLOSING) for recorder in self.context.recorders.values()], 16)
+        recorders = [recorder for context in self.contexts for recorder in context.recorders.values()]
+        in_parallel([partial(recorder.close, CLOSING) for recorder in recorders], 16)
 
     def _possible(self, name: str) -> bool:
         option = NEEDED_OPTIONS.get(name)
@@ -114,5 +121,9 @@ class Manager:
 
     def _build(self, name: str) -> Runnable:
         module, _, cls = CONTROLLERS[name].partition(":")
-        made: Runnable = getattr(importlib.import_module(f"controllers.{module}"), cls)(self.context)
+        context, client = self.context, self._identity(name)
+        if client is not None:
+            context = self.context.acting_as(client)
+            self.contexts.append(context)
+        made: Runnable = getattr(importlib.import_module(f"controllers.{module}"), cls)(context)
         return made

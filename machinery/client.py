@@ -8,6 +8,7 @@ cannot know whether it happened, and its reconciler will look again anyway.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import ssl
@@ -15,8 +16,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 from urllib.parse import urlencode, urlsplit
 
 import orjson
@@ -68,6 +70,16 @@ class WatchEvent(NamedTuple):
     object: Object
 
 
+class Tokens(Protocol):
+    """Bearer tokens that are renewed."""
+
+    def get(self) -> str:
+        """One that is good now; raises ApiError when there is none to be had."""
+
+    def reject(self, token: str) -> None:
+        """The server has refused it: the next is to be another."""
+
+
 class Client:
     """Talks to one API server as one user."""
 
@@ -85,11 +97,18 @@ class Client:
         }
         if access.token:
             self._headers["Authorization"] = f"Bearer {access.token}"
+        self._tokens: Tokens | None = None
 
     @classmethod
     def from_kubeconfig(cls, path: str | Path, *, context: str = "", user_agent: str = "mini-minishift") -> Client:
         """A client for the current (or the named) context of a kubeconfig."""
         return cls(kubeconfig.access(path, context), user_agent=user_agent)
+
+    def under(self, tokens: Tokens) -> Client:
+        """The same connections under another identity; they must not have one of their own (a client certificate)."""
+        other = copy.copy(self)
+        other._tokens = tokens
+        return other
 
     # Verbs
 
@@ -262,6 +281,9 @@ class Client:
         request.url = f"{self.server}{path}?{urlencode(given)}" if given else self.server + path
         request.headers = CaseInsensitiveDict(self._headers)
         request.hooks = {}
+        token = self._tokens.get() if self._tokens else ""
+        if token:
+            request.headers["Authorization"] = f"Bearer {token}"
         if body is not None:
             request.body = orjson.dumps(body)
             request.headers["Content-Type"] = content_type
@@ -282,6 +304,8 @@ class Client:
             finally:
                 REQUESTS.add((code, method, self._host))
                 DURATIONS.observe(time.perf_counter() - since, (method, self._host))
+        if response.status_code == HTTPStatus.UNAUTHORIZED and self._tokens:
+            self._tokens.reject(token)
         if response.status_code >= 400:
             raise _error_of(response)
         return response

@@ -192,27 +192,32 @@ class Standalone:
     def _build_manager(self) -> Manager:
         from controllers.context import Context
         from controllers.context import Options as ManagerOptions
+        from controllers.identities import Identities
         from controllers.manager import Manager
         from machinery.informer import Informers
 
         # What a test's author looks for in the log is what others ask.
         logging.getLogger("apiserver.requests").addFilter(lambda record: USER_AGENT not in record.getMessage())
-        client = self._client
+        client, access = self._client, self._manager_access
         authority = self._access.certificate_authority
         options = ManagerOptions(
             root_ca_file=authority,
             cluster_signing_cert_file=authority,
             cluster_signing_key_file=str(self._pki / "ca.key"),
         )
-        return Manager(Context(client, Informers(client), options), self._names)
+        identities = Identities(access, client, None, with_accounts=True)
+        return Manager(Context(client, Informers(client), options), self._names, identities.client_of)
+
+    @cached_property
+    def _manager_access(self) -> kubeconfig.Access:
+        authority = Path(self._access.certificate_authority).read_bytes()
+        return kubeconfig.Access(self._access.url, authority, token=self._tokens[MANAGER[0]])
 
     @cached_property
     def _client(self) -> Client:
         from machinery.client import Client
 
-        authority = Path(self._access.certificate_authority).read_bytes()
-        access = kubeconfig.Access(self._access.url, authority, token=self._tokens[MANAGER[0]])
-        return Client(access, user_agent=USER_AGENT)
+        return Client(self._manager_access, user_agent=USER_AGENT)
 
 
 def selected(names: str) -> list[str]:

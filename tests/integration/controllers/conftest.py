@@ -6,6 +6,7 @@ There is no container: ``FakeKubelet`` does what the controllers can see of a ku
 from __future__ import annotations
 
 import datetime
+import logging
 import shutil
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from controllers.context import Context, Options
+from controllers.identities import Identities
 from controllers.manager import CONTROLLERS, Manager
 from machinery.client import Client
 from machinery.errors import ApiError, NotFound
@@ -34,7 +36,7 @@ from machinery.kubeconfig import Access
 from machinery.objects import Object, key, now
 from machinery.resources import NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 
-TOKEN = "controllers-test"
+ADMIN, MANAGER, SCHEDULER = "admin", "system:kube-controller-manager", "system:kube-scheduler"
 NODE = "node-1"
 
 
@@ -51,7 +53,10 @@ class ControlPlane:
         self.folder = folder
         self.port = free_port()
         self.token_file = folder / "tokens.csv"
-        self.token_file.write_text(f'{TOKEN},admin,admin,"system:masters"\n')
+        # Each is its own token.
+        self.token_file.write_text(
+            f"{ADMIN},{ADMIN},1,system:masters\n{MANAGER},{MANAGER},2\n{SCHEDULER},{SCHEDULER},3\n"
+        )
         self.ca_file = folder / "ca.crt"
         self.ca_file.write_text("-----BEGIN CERTIFICATE-----\n")
         self.key_file = folder / "sa.key"
@@ -107,8 +112,18 @@ class ControlPlane:
         for process in self.processes.values():
             process.wait(20)
 
+    def access(self, user: str = ADMIN, port: int = 0) -> Access:
+        return Access(f"http://127.0.0.1:{port or self.port}", token=user)
+
     def client(self) -> Client:
-        return Client(Access(f"http://127.0.0.1:{self.port}", token=TOKEN), user_agent="tests")
+        return Client(self.access(), user_agent="tests")
+
+    def manager(self, options: Options, port: int = 0) -> Manager:
+        """All controllers with the rights that they have in a cluster, not started."""
+        access = self.access(MANAGER, port)
+        client = Client(access, user_agent="controllers")
+        identities = Identities(access, client, self.access(SCHEDULER, port), with_accounts=True)
+        return Manager(Context(client, Informers(client), options), CONTROLLERS, identities.client_of)
 
     def wait_ready(self) -> None:
         client = self.client()
@@ -257,11 +272,36 @@ def wait() -> Callable[..., Any]:
     return wait_for
 
 
+class Refusals(logging.Handler):
+    """Notes what was refused for want of rights."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.found: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = f"{record.getMessage()} {record.exc_info[1] if record.exc_info else ''}"
+        if "in API group" in text:
+            self.found.add(text)
+
+
 @pytest.fixture(scope="session")
-def manager(plane: ControlPlane) -> Iterator[Manager]:
+def refusals() -> Iterator[Refusals]:
+    """Whatever happens in these tests, no controller may lack a right."""
+    handler, loggers = Refusals(), [logging.getLogger(name) for name in ("controllers", "machinery")]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(handler)
+    yield handler
+    for logger in loggers:
+        logger.removeHandler(handler)
+    assert not handler.found
+
+
+@pytest.fixture(scope="session")
+def manager(plane: ControlPlane, refusals: Refusals) -> Iterator[Manager]:
     """All controllers, running."""
     stop = threading.Event()
-    client = plane.client()
     options = Options(
         root_ca_file=str(plane.ca_file),
         cluster_signing_cert_file=str(plane.signing_cert),
@@ -269,7 +309,7 @@ def manager(plane: ControlPlane) -> Iterator[Manager]:
         legacy_service_account_tokens=True,
         node_monitor_grace_period=3600,
     )
-    made = Manager(Context(client, Informers(client), options), CONTROLLERS)
+    made = plane.manager(options)
     made.start(stop)
     yield made
     stop.set()

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from controllers.context import Context, Options
-from controllers.manager import CONTROLLERS, Manager
+from controllers.context import Options
+from controllers.manager import Manager
 from machinery.client import Client
 from machinery.errors import ApiError
-from machinery.informer import Informer, Informers
-from machinery.kubeconfig import Access
+from machinery.informer import Informer
 from machinery.objects import Object
 from machinery.resources import ENDPOINT_SLICES, PODS, REPLICATION_CONTROLLERS, SERVICES
 
@@ -125,8 +124,7 @@ def wire(own_plane: Any) -> Iterator[BrokenWire]:
 @pytest.fixture
 def manager(own_plane: Any, wire: BrokenWire, stop: threading.Event) -> Manager:
     """All controllers, at the other end of the wire."""
-    client = Client(Access(f"http://127.0.0.1:{wire.port}", token="controllers-test"))
-    made = Manager(Context(client, Informers(client), Options(node_monitor_grace_period=3600)), CONTROLLERS)
+    made: Manager = own_plane.manager(Options(node_monitor_grace_period=3600), wire.port)
     made.start(stop)
     return made
 

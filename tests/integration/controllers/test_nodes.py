@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from controllers.context import Context, Options
-from controllers.manager import CONTROLLERS, Manager
+from controllers.context import Options
 from machinery.client import Client
 from machinery.errors import NotFound
-from machinery.informer import Informers
 from machinery.objects import Object, get_condition, is_pod_ready, now, now_micro
 from machinery.resources import ENDPOINT_SLICES, EVENTS, LEASES, NODES, PODS, SERVICES
 
@@ -26,10 +24,9 @@ GRACE = 1.0
 def client(own_plane: Any) -> Iterator[Client]:
     """With controllers that lose patience soon."""
     stop = threading.Event()
-    made = own_plane.client()
     options = Options(node_monitor_grace_period=GRACE, orphaned_pod_quarantine=0.5)
-    Manager(Context(made, Informers(made), options), CONTROLLERS).start(stop)
-    yield made
+    own_plane.manager(options).start(stop)
+    yield own_plane.client()
     stop.set()
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from machinery import kubeconfig
 from machinery.client import Client
 from machinery.errors import NotFound
 from machinery.resources import CONFIG_MAPS, PODS, REPLICATION_CONTROLLERS
@@ -30,20 +30,18 @@ class Process:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             self.health = f"127.0.0.1:{listener.getsockname()[1]}"
-        self.kubeconfig = folder / "kubeconfig"
-        name = {"name": "test"}
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "clusters": [{**name, "cluster": {"server": f"http://127.0.0.1:{plane.port}"}}],
-            "users": [{**name, "user": {"token": "controllers-test"}}],
-            "contexts": [{**name, "context": {"cluster": "test", "user": "test"}}],
-        }
-        self.kubeconfig.write_text(yaml.safe_dump(config))
+        for user in ("controller-manager", "scheduler"):
+            access = plane.access(f"system:kube-{user}")
+            kubeconfig.save(folder / user, kubeconfig.build("test", {"server": access.server}, {"token": access.token}))
         self.log = folder / "log"
-        flags = [f"--kubeconfig={self.kubeconfig}", f"--healthz-bind-address={self.health}"]
-        self.process = start([*flags, f"--root-ca-file={plane.ca_file}"], self.log)
+        flags = [
+            f"--kubeconfig={folder}/controller-manager",
+            f"--scheduler-kubeconfig={folder}/scheduler",
+            "--use-service-account-credentials",
+            f"--healthz-bind-address={self.health}",
+            f"--root-ca-file={plane.ca_file}",
+        ]
+        self.process = start(flags, self.log)
 
     def healthy(self) -> bool:
         try:
@@ -68,6 +66,7 @@ def process(own_plane: Any, tmp_path: Path) -> Iterator[Process]:
     yield made
     made.process.kill()
     made.process.wait()
+    assert "in API group" not in made.log.read_text(), "a right is missing"
 
 
 def test_starts_works_and_stops(own_plane: Any, process: Process, wait: Wait) -> None:
