@@ -16,6 +16,7 @@ from gunicorn.http.errors import ParseException
 
 from apiserver import parameters
 from apiserver.assembly import Server
+from apiserver.authorization import ownership
 from apiserver.authorization.attributes import attributes_of
 from apiserver.authorization.impersonation import impersonated
 from apiserver.documents import Documents
@@ -106,12 +107,12 @@ class _Front:
         info = record.info = parse_request(environ["REQUEST_METHOD"], path, watch=watch, field_selector=fields)
         server = self._server
         user = record.user = impersonated(server.authenticator.authenticate(environ), environ, server.authorizer)
-        server.authorizer.require(attributes_of(user, info))
+        visible = ownership.visible(server.authorizer, attributes_of(user, info))
         if not info.is_resource:
             record.allowed()
             return self._documents.answer(info, environ, query)
         call = self._call(info, user, query, environ, warnings)
-        record.kind = call.kind
+        record.kind, call.visible = call.kind, visible
         record.allowed()
         return self._server.endpoints.serve(call)
 

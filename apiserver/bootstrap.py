@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
+from apiserver import projects
 from apiserver.authorization.keeper import PolicyKeeper
 from apiserver.cache import Item
 from apiserver.config import Config
@@ -71,6 +72,7 @@ class Bootstrap:
                 for kind, obj in self._initial:
                     self._create_missing(kind, obj)
                 self._keeper.run()
+                projects.complete_all(self._rest)
             except (ApiError, StoreError) as error:
                 if str(error) != failed:
                     failed = str(error)

@@ -20,6 +20,7 @@ from apiserver import (
     options,
     parameters,
     patch,
+    projects,
     reading,
     schema,
     tables,
@@ -29,6 +30,7 @@ from apiserver import (
 from apiserver.cache import Item, WatchCache
 from apiserver.connection import ClientConnection
 from apiserver.kind import Kind
+from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.negotiation import OBJECTS, Form, form_of
 from apiserver.reading import ListResult, Reading
 from apiserver.request import AdmissionRequest, Call, User
@@ -99,7 +101,7 @@ class Endpoints:
 
     def _list(self, call: Call) -> Response:
         form = negotiation.list_form(form_of(call.environ, call.query, OBJECTS), call.kind.go_type)
-        options = reading.parse_list_options(call.kind, call.query)
+        options = reading.parse_list_options(call.kind, call.query, call.visible)
         result = self._read.list(call.kind, call.namespace, options)
         if _is_plain(call, form):
             return respond(reading.list_body(call.kind, call.kind.api_version, result))
@@ -111,7 +113,7 @@ class Endpoints:
             query["fieldSelector"] = query.get("fieldSelector") or f"metadata.name={call.name}"
         accept = call.environ.get("HTTP_ACCEPT", "").replace(";stream=watch", "")
         form = negotiation.stream_form(form_of(call.environ, {"pretty": "0"}, OBJECTS, accept), call.kind.go_type)
-        options = reading.parse_list_options(call.kind, query, watch=True)
+        options = reading.parse_list_options(call.kind, query, call.visible, watch=True)
         if call.name and options.selection.fields.exact("metadata.name") != call.name:
             raise BadRequest("fieldSelector metadata.name doesn't match requested name")
         render = None if _is_plain(call, form) else self._event_renderer(call, form)
@@ -132,6 +134,8 @@ class Endpoints:
             call.kind, call.namespace, obj, call.user,
             writer=call.writer, dry_run=call.dry_run, warnings=call.warnings,
         )  # fmt: skip
+        if call.kind is NAMESPACES:
+            item = projects.complete(self._rest, item.object) or item
         return self._respond(call, item, form, 201)
 
     def _answer(self, call: Call, review: Review) -> Response:

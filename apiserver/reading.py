@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import orjson
@@ -42,10 +42,11 @@ class Selection(NamedTuple):
     labels: Selector
     fields: FieldSelector
     kind: Kind
+    visible: Callable[[Object], bool] | None = None  # which objects may be shown; None is all
 
     @property
     def everything(self) -> bool:
-        return self.labels.empty and self.fields.empty
+        return self.labels.empty and self.fields.empty and self.visible is None
 
     def matches(self, item: Item) -> bool:
         """Looks into the object only when there is something to look for."""
@@ -55,7 +56,9 @@ class Selection(NamedTuple):
         metadata = obj["metadata"]
         if not self.labels.matches(metadata.get("labels") or {}):
             return False
-        return self.fields.empty or self.fields.matches(fields_of(self.kind, obj))
+        if not self.fields.empty and not self.fields.matches(fields_of(self.kind, obj)):
+            return False
+        return self.visible is None or self.visible(obj)
 
 
 class ListOptions(NamedTuple):
@@ -91,14 +94,16 @@ def fields_of(kind: Kind, obj: Object) -> dict[str, str]:
     return fields
 
 
-def parse_list_options(kind: Kind, query: Mapping[str, str], *, watch: bool = False) -> ListOptions:
+def parse_list_options(
+    kind: Kind, query: Mapping[str, str], visible: Callable[[Object], bool] | None = None, *, watch: bool = False
+) -> ListOptions:
     """Reads and checks the query; raises BadRequest or Invalid with upstream's messages."""
     fields = parse_field_selector(query.get("fieldSelector", ""))
     if not fields.empty:
         fields.check_fields(fields_of(kind, {"metadata": {}}).keys())
     labels = parse_selector(query.get("labelSelector", ""))
     options = ListOptions(
-        Selection(labels, fields, kind),
+        Selection(labels, fields, kind, visible),
         resource_version(query),
         query.get("resourceVersionMatch", ""),
         max(0, parameters.integer(query, "limit") or 0),

@@ -103,6 +103,7 @@ class Call:
     subpath: str = ""  # what follows /proxy
     warnings: list[str] = field(default_factory=list)
     _body: Callable[[], bytes] = lambda: b""
+    visible: Callable[[Object], bool] | None = None  # which objects a list or watch may show; None is all
 
     @cached_property
     def body(self) -> bytes:

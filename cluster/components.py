@@ -106,6 +106,8 @@ def controllers(state: State) -> Component:
     argv = _python(
         "controllers",
         f"--kubeconfig={state.kubeconfigs}/controllers",
+        f"--scheduler-kubeconfig={state.kubeconfigs}/scheduler",
+        "--use-service-account-credentials",
         f"--root-ca-file={state.pki}/ca.crt",
         f"--cluster-signing-cert-file={state.pki}/ca.crt",
         f"--cluster-signing-key-file={state.pki}/ca.key",

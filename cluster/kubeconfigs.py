@@ -1,7 +1,8 @@
-"""Kubeconfig files: one for each component, the administrator's, and our context in the user's own file.
+"""Kubeconfig files: one for each component, one for people, and our contexts in the user's own file.
 
-The administrator's carries its keys in itself, so that it can be copied anywhere; the components' point to files.
-``up`` selects our context in the user's file and remembers what was selected; ``down`` puts that back.
+People's carries its keys in itself, so that it can be copied anywhere; the components' point to files. It has two
+contexts, as Minishift has two users: the administrator's, and that of a developer with rights in her own projects only.
+``up`` selects the administrator's in the user's file and remembers what was selected; ``down`` puts that back.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import base64
 import os
 import pwd
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from cluster.record import Record
-from cluster.settings import API_PORT, CONTEXT, State
+from cluster.settings import API_PORT, CONTEXT, DEVELOPER_CONTEXT, State
 from machinery import kubeconfig
 
 SERVER = f"https://127.0.0.1:{API_PORT}"
-COMPONENTS = {"controllers": "controllers", "kubelet": "kubelet-client", "proxy": "proxy"}
+CONTEXTS = (CONTEXT, DEVELOPER_CONTEXT)
+COMPONENTS = {"controllers": "controllers", "scheduler": "scheduler", "kubelet": "kubelet-client", "proxy": "proxy"}
 
 
 def write_all(state: State) -> None:
@@ -29,20 +32,27 @@ def write_all(state: State) -> None:
             "client-key": str(state.pki / f"{certificate}.key"),
         }
         kubeconfig.save(state.kubeconfigs / name, kubeconfig.build(CONTEXT, cluster, user))
-    kubeconfig.save(state.kubeconfig, administrator(state))
+    kubeconfig.save(state.kubeconfig, people(state))
     if not state.tokens.exists():
         # For clients that only know bearer tokens: token, user, uid, groups.
         with os.fdopen(os.open(state.tokens, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
             file.write(f"{secrets.token_urlsafe(24)},admin,admin,system:masters\n")
 
 
-def administrator(state: State) -> kubeconfig.Kubeconfig:
+def people(state: State) -> kubeconfig.Kubeconfig:
+    """Both contexts, the administrator's selected."""
+
     def data(name: str) -> str:
         return base64.b64encode((state.pki / name).read_bytes()).decode()
 
+    def user(name: str) -> dict[str, str]:
+        return {"client-certificate-data": data(f"{name}.crt"), "client-key-data": data(f"{name}.key")}
+
     cluster = {"server": SERVER, "certificate-authority-data": data("ca.crt")}
-    user = {"client-certificate-data": data("admin.crt"), "client-key-data": data("admin.key")}
-    return kubeconfig.build(CONTEXT, cluster, user)
+    config = kubeconfig.build(CONTEXT, cluster, user("admin"))
+    config["users"].append({"name": DEVELOPER_CONTEXT, "user": user("developer")})
+    config["contexts"].append({"name": DEVELOPER_CONTEXT, "context": {"cluster": CONTEXT, "user": DEVELOPER_CONTEXT}})
+    return config
 
 
 def users_file() -> Path:
@@ -56,33 +66,34 @@ def users_file() -> Path:
 
 
 def merge(state: State, record: Record) -> dict[str, str]:
-    """Adds and selects our context in the user's file; returns what to remember of it."""
+    """Adds our contexts to the user's file and selects the administrator's; returns what to remember of it."""
     path = users_file()
     config = kubeconfig.load(path)
     selected = config.get("current-context") or ""
-    merged = kubeconfig.merge(config, administrator(state))
+    merged = kubeconfig.merge(config, people(state))
     if merged != config:
         fresh = [folder for folder in (path, *path.parents) if not folder.exists()]
         kubeconfig.save(path, merged)
         _give_to_sudo_user(fresh)
     same_file = record.kubeconfig == str(path)
-    previous = selected if selected != CONTEXT else record.previous_context if same_file else ""
+    previous = selected if selected not in CONTEXTS else record.previous_context if same_file else ""
     return {"kubeconfig": str(path), "previous_context": previous}
 
 
 def unmerge(record: Record) -> bool:
-    """Takes our context out again; returns whether there was one."""
-    return bool(record.kubeconfig) and take_out(Path(record.kubeconfig), CONTEXT, record.previous_context)
+    """Takes our contexts out again; returns whether there were any."""
+    return bool(record.kubeconfig) and take_out(Path(record.kubeconfig), CONTEXTS, record.previous_context)
 
 
-def take_out(path: Path, context: str, previous: str) -> bool:
-    """The same for any file and context; ``previous`` is what was selected before."""
+def take_out(path: Path, contexts: Sequence[str], previous: str) -> bool:
+    """The same for any file and contexts; ``previous`` is what was selected before."""
     if not path.exists():
         return False
-    config = kubeconfig.load(path)
-    left = kubeconfig.remove(config, context)
+    config = left = kubeconfig.load(path)
+    for context in contexts:
+        left = kubeconfig.remove(left, context)
     names = {entry["name"] for entry in left.get("contexts") or []}
-    if config.get("current-context") == context:
+    if config.get("current-context") in contexts:
         left["current-context"] = previous if previous in names else ""
     if left == config:
         return False

@@ -57,9 +57,11 @@ def roles(node: str, node_ip: str) -> list[Role]:
         ),
         Role("kubelet", f"system:node:{node}", "system:nodes", names=(node, "localhost", "127.0.0.1", node_ip)),
         Role("admin", "admin", "system:masters"),
-        Role("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
+        Role("developer", "developer", "developers"),
+        Role("apiserver-kubelet-client", "kube-apiserver-kubelet-client"),
         Role("kubelet-client", f"system:node:{node}", "system:nodes"),
         Role("controllers", "system:kube-controller-manager"),
+        Role("scheduler", "system:kube-scheduler"),
         Role("proxy", "system:kube-proxy"),
     ]
 

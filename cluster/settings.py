@@ -26,7 +26,8 @@ CONTROLLERS_HEALTH_PORT = 10257
 KUBELET_HEALTH_PORT = 10248
 PROXY_HEALTH_PORT = 10256
 
-CONTEXT = "mini-minishift"  # cluster, user and context in the kubeconfig
+CONTEXT = "mini-minishift"  # cluster, administrator and her context in the kubeconfig
+DEVELOPER_CONTEXT = "mini-minishift-developer"  # a user without rights in the cluster, and her context
 
 SANDBOX_IMAGE = "mini-minishift/sandbox:latest"
 BUSYBOX_IMAGE = "mini-minishift/busybox:1"
@@ -73,7 +74,7 @@ class State:
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's, for ``KUBECONFIG=`` or to copy."""
+        """The administrator's and the developer's, for ``KUBECONFIG=`` or to copy."""
         return self.root / "kubeconfig"
 
     @property

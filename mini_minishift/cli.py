@@ -96,7 +96,7 @@ def _merged(file: Path, ours: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        kubeconfigs.take_out(file, CONTEXT, before.get("current-context") or "")
+        kubeconfigs.take_out(file, (CONTEXT,), before.get("current-context") or "")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from apiserver.admission.noderestriction import NodeRestriction
 from apiserver.admission.plugin import Plugin
 from apiserver.admission.podsecurity import PodSecurity
 from apiserver.admission.priority import Priority
+from apiserver.admission.projectrequest import ProjectRequest
 from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.admission.runtimeclass import RuntimeClass
 from apiserver.admission.serviceaccount import ServiceAccount
@@ -23,6 +24,7 @@ from apiserver.admission.tolerations import DefaultTolerationSeconds
 CHAIN: tuple[Plugin, ...] = (
     NamespaceLifecycle(),
     Escalation(),
+    ProjectRequest(),
     LimitRanger(),
     ServiceAccount(),
     NodeRestriction(),

@@ -9,6 +9,7 @@ from apiserver.authorization.node import GROUP as NODES
 from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
+from machinery.errors import Forbidden
 
 MASTERS = "system:masters"
 
@@ -37,7 +38,11 @@ class Authorizer:
     def require(self, asked: Attributes) -> None:
         """Raises Forbidden, with its reason, unless this is allowed."""
         if not self.allows(asked):
-            raise refusal(asked, self.decide(asked).reason)
+            raise self.refusal(asked)
+
+    def refusal(self, asked: Attributes) -> Forbidden:
+        """What is said to who may not."""
+        return refusal(asked, self.decide(asked).reason)
 
     def decide(self, asked: Attributes) -> Decision:
         """The answer with its reason, or the reasons of all who were asked in vain."""

@@ -143,6 +143,8 @@ AGGREGATED: dict[str, list[Rule]] = {
 # Each of these three is part of the one before it.
 PART_OF = {"view": "edit", "edit": "admin"}
 
+PROVISIONER, OWNER = "self-provisioner", "project-owner"
+
 HEALTH = "/healthz /livez /readyz"
 
 CLUSTER: dict[str, list[Rule]] = {
@@ -220,6 +222,9 @@ CLUSTER: dict[str, list[Rule]] = {
         can(READ, "storageclasses", STORAGE),
         can("get list patch update watch", "persistentvolumeclaims"),
     ],
+    # People's own projects, by OpenShift's names (see ownership.py): make some, and delete one that is yours.
+    PROVISIONER: [can("create own", "namespaces")],
+    OWNER: [can("delete", "namespaces")],
     # Who may approve which certificates.
     "system:certificates.k8s.io:certificatesigningrequests:nodeclient": [
         can("create", "certificatesigningrequests/nodeclient", CERTIFICATES)
@@ -288,17 +293,22 @@ CONTROLLERS: dict[str, list[Rule]] = {
         can("get list update watch", "replicasets", APPS, EXTENSIONS),
         can("update", "replicasets/status", APPS, EXTENSIONS),
         can("update", "replicasets/finalizers", APPS, EXTENSIONS),
-        can("create delete list patch watch", "pods"),
+        can("create delete get list patch watch", "pods"),  # get is of our own: is one there whose answer got lost?
         WRITE_EVENTS,
     ],
     "replication-controller": [
         can("get list update watch", "replicationcontrollers"),
         can("update", "replicationcontrollers/status"),
         can("update", "replicationcontrollers/finalizers"),
-        can("create delete list patch watch", "pods"),
+        can("create delete get list patch watch", "pods"),  # get is of our own: is one there whose answer got lost?
         WRITE_EVENTS,
     ],
-    "resourcequota-controller": [can("list watch", "*", "*"), can("update", "resourcequotas/status"), WRITE_EVENTS],
+    "resourcequota-controller": [
+        can("list watch", "*", "*"),
+        can("get", "resourcequotas"),  # of our own
+        can("update", "resourcequotas/status"),
+        WRITE_EVENTS,
+    ],
     "root-ca-cert-publisher": [can("create update", "configmaps"), WRITE_EVENTS],
     "service-account-controller": [can("create", "serviceaccounts"), WRITE_EVENTS],
 }
@@ -316,8 +326,9 @@ BOUND: dict[str, tuple[str, ...]] = {
     "system:node-proxier": ("User system:kube-proxy",),
     "system:kube-controller-manager": (MANAGER,),
     "system:kube-dns": ("ServiceAccount kube-system/kube-dns",),
-    "system:kube-scheduler": (SCHEDULER, MANAGER),
+    "system:kube-scheduler": (SCHEDULER,),
     "system:volume-scheduler": (SCHEDULER,),
+    PROVISIONER: ("Group developers",),
     # Of our own: what the API server shows to kubelets (kubeadm makes such a binding, too).
     "system:kubelet-api-admin": ("User kube-apiserver-kubelet-client",),
 }
@@ -358,8 +369,8 @@ def default_policy() -> Iterator[tuple[Kind, Object]]:
     for name, subjects in BOUND.items():
         yield CLUSTER_ROLE_BINDINGS, _binding("ClusterRoleBinding", name, "ClusterRole", name, subjects)
     for account in CONTROLLERS:
-        name, subjects = f"system:controller:{account}", (f"ServiceAccount kube-system/{account}", MANAGER)
-        yield CLUSTER_ROLE_BINDINGS, _binding("ClusterRoleBinding", name, "ClusterRole", name, subjects)
+        name, subject = f"system:controller:{account}", f"ServiceAccount kube-system/{account}"
+        yield CLUSTER_ROLE_BINDINGS, _binding("ClusterRoleBinding", name, "ClusterRole", name, (subject,))
     for (namespace, name), (rules, subjects) in NAMESPACED.items():
         yield ROLES, _object("Role", name, {"rules": rules}, namespace=namespace)
         bound = name if name.startswith("system:") else f"system::{name}"

@@ -59,7 +59,7 @@ def test_a_file_with_other_contexts_is_as_before_in_the_end(state: State) -> Non
     record = merge(state)
     merged = yaml.safe_load(users().read_text())
     assert merged["current-context"] == "mini-minishift"
-    assert [context["name"] for context in merged["contexts"]] == ["work", "mini-minishift"]
+    assert [context["name"] for context in merged["contexts"]] == ["work", "mini-minishift", "mini-minishift-developer"]
     assert kubeconfigs.unmerge(record)
     assert yaml.safe_load(users().read_text()) == FOREIGN
 
@@ -81,6 +81,18 @@ def test_a_context_that_the_user_selected_since_then_stays_selected(state: State
     assert yaml.safe_load(users().read_text())["current-context"] == "third"
 
 
+def test_a_file_with_the_developer_selected_is_as_before_in_the_end(state: State) -> None:
+    users().parent.mkdir()
+    users().write_text(yaml.safe_dump(FOREIGN))
+    record = merge(state)
+    merged = yaml.safe_load(users().read_text())
+    users().write_text(yaml.safe_dump({**merged, "current-context": "mini-minishift-developer"}))
+    record = merge(state, record)
+    assert record.previous_context == "work"
+    assert kubeconfigs.unmerge(record)
+    assert yaml.safe_load(users().read_text()) == FOREIGN
+
+
 def test_under_sudo_it_is_the_file_of_the_person_who_typed_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("HOME", "/root-or-so")
@@ -95,7 +107,7 @@ def test_nothing_to_remove_changes_nothing(state: State) -> None:
 
 def test_every_file_of_the_state_is_private(state: State) -> None:
     files = [state.kubeconfig, state.tokens, *state.kubeconfigs.iterdir()]
-    assert len(files) == 5
+    assert len(files) == 6
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 

@@ -19,9 +19,11 @@ ALL = [
     "apiserver",
     "kubelet",
     "admin",
+    "developer",
     "apiserver-kubelet-client",
     "kubelet-client",
     "controllers",
+    "scheduler",
     "proxy",
     "sa",
 ]
@@ -54,8 +56,10 @@ def test_keys_are_readable_by_their_owner_alone(state: State) -> None:
         ("kubelet-client", "CN=system:node:node,O=system:nodes"),
         ("kubelet", "CN=system:node:node,O=system:nodes"),
         ("controllers", "CN=system:kube-controller-manager"),
+        ("scheduler", "CN=system:kube-scheduler"),
+        ("developer", "CN=developer,O=developers"),
         ("proxy", "CN=system:kube-proxy"),
-        ("apiserver-kubelet-client", "CN=kube-apiserver-kubelet-client,O=system:masters"),
+        ("apiserver-kubelet-client", "CN=kube-apiserver-kubelet-client"),
     ],
 )
 def test_holders_are_who_the_authorizer_expects(state: State, name: str, subject: str) -> None:

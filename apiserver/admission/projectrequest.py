@@ -1,0 +1,52 @@
+"""ProjectRequest: a namespace that somebody makes for herself is marked as hers (``authorization/ownership.py``)."""
+
+from __future__ import annotations
+
+from apiserver.admission.plugin import Plugin, refuse
+from apiserver.authorization.authorizer import MASTERS
+from apiserver.authorization.ownership import REQUESTER, owns_what_she_makes
+from apiserver.kinds.namespaces import NAMESPACES
+from apiserver.request import AdmissionRequest
+from machinery.objects import Object
+
+# Until the owner has her rights: a namespace and its bindings are several writes.
+UNFINISHED = "mini-minishift/unfinished-project"
+# Names that begin so are the system's.
+RESERVED = ("kube-", "openshift-")
+
+
+class ProjectRequest(Plugin):
+    """Without a name, for it is no plugin upstream: nobody can switch it off."""
+
+    def handles(self, request: AdmissionRequest) -> bool:
+        return request.kind is NAMESPACES and request.operation in ("CREATE", "UPDATE")
+
+    def admit(self, request: AdmissionRequest) -> None:
+        assert request.object is not None
+        if request.authorizer is None or MASTERS in request.user.groups:
+            return
+        marks = _marks(request.old)
+        if request.old is None and owns_what_she_makes(request.authorizer, request.user):
+            _check_name(request, request.object["metadata"])
+            marks = {REQUESTER: request.user.name, **({} if request.dry_run else {UNFINISHED: "true"})}
+        _set_marks(request.object["metadata"], marks)
+
+
+def _marks(namespace: Object | None) -> dict[str, str]:
+    annotations = ((namespace or {}).get("metadata") or {}).get("annotations") or {}
+    return {name: annotations[name] for name in (REQUESTER, UNFINISHED) if name in annotations}
+
+
+def _set_marks(metadata: Object, marks: dict[str, str]) -> None:
+    """They give rights, so that nobody may write them herself."""
+    annotations = metadata.get("annotations") or {}
+    if _marks({"metadata": metadata}) != marks:
+        others = {name: value for name, value in annotations.items() if name not in (REQUESTER, UNFINISHED)}
+        metadata["annotations"] = {**others, **marks}
+
+
+def _check_name(request: AdmissionRequest, metadata: Object) -> None:
+    name = metadata.get("name") or metadata.get("generateName") or ""
+    for prefix in RESERVED:
+        if name.startswith(prefix):
+            raise refuse(request, f'cannot request a project starting with "{prefix}"')

@@ -1,0 +1,55 @@
+"""Projects, as in OpenShift and Minishift: namespaces that people without rights in the cluster make for themselves.
+
+Who has the verb ``own`` on namespaces beside ``create`` (ClusterRole ``self-provisioner``) becomes the administrator of
+a namespace that she creates, and is shown her own when she lists namespaces, which she may not otherwise. So
+``kubectl create namespace x`` is for her what ``oc new-project x`` is there.
+
+Here is who owns what; ``admission/projectrequest.py`` marks a new project, ``projects.py`` gives it to its owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from apiserver.authorization.attributes import Attributes
+from apiserver.authorization.authorizer import MASTERS, Authorizer
+from apiserver.request import User
+from machinery.objects import Object
+
+OWN = "own"
+REQUESTER = "openshift.io/requester"  # the annotation that OpenShift gives its projects
+
+Visible = Callable[[Object], bool]
+
+
+def visible(authorizer: Authorizer, asked: Attributes) -> Visible | None:
+    """Which objects the user is shown, None for all; raises Forbidden unless it is allowed in one way or the other."""
+    if authorizer.allows(asked):
+        return None
+    if _is_list_of_namespaces(asked) and _may_own(authorizer, asked.user):
+        return lambda namespace: _is_hers(authorizer, asked.user, namespace)
+    raise authorizer.refusal(asked)
+
+
+def owns_what_she_makes(authorizer: Authorizer, user: User) -> bool:
+    """Whoever may do everything owns nothing in particular."""
+    if MASTERS in user.groups or not _may_own(authorizer, user):
+        return False
+    return not authorizer.allows(Attributes(user, "*", "*", "*"))
+
+
+def _may_own(authorizer: Authorizer, user: User) -> bool:
+    return authorizer.allows(Attributes(user, OWN, resource="namespaces"))
+
+
+def _is_list_of_namespaces(asked: Attributes) -> bool:
+    return asked.verb in ("list", "watch") and (asked.group, asked.combined, asked.namespace) == ("", "namespaces", "")
+
+
+def _is_hers(authorizer: Authorizer, user: User, namespace: Object) -> bool:
+    """She asked for it, which is known before any binding is there; or she may see it."""
+    meta = namespace["metadata"]
+    if (meta.get("annotations") or {}).get(REQUESTER) == user.name:
+        return True
+    name = meta["name"]
+    return authorizer.allows(Attributes(user, "get", resource="namespaces", namespace=name, name=name))
