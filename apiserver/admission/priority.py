@@ -45,7 +45,7 @@ def _resolve(request: AdmissionRequest) -> None:
     spec = request.object["spec"]
     name = spec.get("priorityClassName")
     if name:
-        found = request.reader.get(PRIORITY_CLASSES, "", name)
+        found = request.reader.get(PRIORITY_CLASSES, "", name, fresh=True)
         if found is None:
             raise refuse(request, f"no PriorityClass with name {name} was found")
     else:
