@@ -276,3 +276,44 @@ def test_an_awaited_object_is_there_as_soon_as_it_is_written(store: MemoryStore,
     found = cache.await_item(PODS, key, 5)
     assert found is not None and found.key == key
     writer.join()
+
+
+WIDGETS = "/registry/example.com/widgets/"
+
+
+def test_kinds_that_come_later_are_followed_from_the_start(store: MemoryStore, cache: WatchCache) -> None:
+    assert cache.get(WIDGETS, WIDGETS + "ns/a") is None
+    assert cache.select(WIDGETS)[0] == []
+    before = store.revision()
+    write(store, cache, WIDGETS + "ns/a")
+    revision = write(store, cache, WIDGETS + "ns/b")
+    cache.wait_for(revision)
+    assert [item.key for item in cache.select(WIDGETS)[0]] == [WIDGETS + "ns/a", WIDGETS + "ns/b"]
+    assert collect(cache.watch(WIDGETS, WIDGETS, before), 2) == [("ADDED", "a"), ("ADDED", "b")]
+    again = start(store)
+    assert again.get(WIDGETS, WIDGETS + "ns/a") is not None
+    again.stop()
+
+
+def test_a_kind_that_goes_ends_its_watches_and_is_forgotten(store: MemoryStore, cache: WatchCache) -> None:
+    revision = write(store, cache, WIDGETS + "ns/a")
+    cache.wait_for(revision)
+    _, watcher = cache.watch_with_list(WIDGETS, WIDGETS)
+    cache.forget(WIDGETS)
+    assert cache.get(WIDGETS, WIDGETS + "ns/a") is not None, "not with objects"
+    cache.end_watches_of(WIDGETS)
+    assert watcher.ended
+    watcher.close()
+    gone = store.delete(WIDGETS + "ns/a", revision)
+    cache.wait_for(gone)
+    cache.forget(WIDGETS)
+    with pytest.raises(Gone):
+        cache.watch(WIDGETS, WIDGETS, revision)
+    assert cache.changed(WIDGETS) == gone, "so that no continue token is taken for fresh"
+    cache.watch(WIDGETS, WIDGETS, gone).close()
+
+
+def test_the_stored_form_of_an_item() -> None:
+    stored = value("a", labels={"resourceVersion": "5"})
+    assert Item("k", stored, 5).bare() == stored
+    assert Item("k", stored, 0).bare() == stored

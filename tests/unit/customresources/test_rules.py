@@ -1,0 +1,214 @@
+"""Rules in CEL: what may be written, and what breaks them (upstream: schema/cel validation_test.go)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from apiserver.customresources.celcheck import check_rules
+from apiserver.customresources.celrules import rules_of
+from apiserver.customresources.celtypes import escape
+
+FIELDS = yaml.safe_load("""
+min: {type: integer}
+max: {type: integer}
+name: {type: string}
+ratio: {type: number}
+at: {type: string, format: date-time}
+for: {type: string, format: duration}
+bytes: {type: string, format: byte}
+port: {x-kubernetes-int-or-string: true}
+maybe: {type: string, nullable: true}
+tags: {type: array, items: {type: string}}
+dash-ed: {type: string}
+labels: {type: object, additionalProperties: {type: string}}
+sizes: {type: object, additionalProperties: {x-kubernetes-int-or-string: true}}
+lists: {type: object, additionalProperties: {type: array, items: {type: integer}}}
+grid: {type: array, items: {type: array, items: {type: integer}}}
+parts:
+  type: array
+  x-kubernetes-list-type: map
+  x-kubernetes-list-map-keys: [name]
+  items: {type: object, required: [name], properties: {name: {type: string}, size: {type: integer}}}
+""")
+
+
+COMPILATION = "rule: compilation failed: ERROR: <input>"
+
+
+def schema(*rules: Any, inside: str = "") -> Any:
+    """A schema with rules at its root, or at a field (an element's, with brackets)."""
+    listed = [{"rule": rule} if isinstance(rule, str) else rule for rule in rules]
+    whole: Any = {"type": "object", "properties": yaml.safe_load(yaml.safe_dump(FIELDS))}
+    place = whole if not inside else whole["properties"][inside.removesuffix("[]")]
+    if inside.endswith("[]"):
+        place = place["items"]
+    place["x-kubernetes-validations"] = listed
+    return whole
+
+
+def refused(*rules: Any, inside: str = "") -> list[str]:
+    return [
+        f"{error.field.partition('s[0].')[2]}: {error.detail}"
+        for error in check_rules("s", schema(*rules, inside=inside))
+    ]
+
+
+def broken(rule: Any, obj: Any, old: Any = None, *, inside: str = "") -> list[str]:
+    whole = schema(rule, inside=inside)
+    assert list(check_rules("s", whole)) == []
+    rules = rules_of(whole)
+    assert rules is not None
+    return [str(error) for error in rules.check(obj, old)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad"),
+    [
+        ("self.min <= self.max", {"min": 1, "max": 2}, {"min": 3, "max": 2}),
+        ("!has(self.name) || self.name.startsWith('a')", {}, {"name": "b"}),
+        ("self.ratio / 2.0 < 1.0", {"ratio": 1}, {"ratio": 2}),
+        ("self.at > timestamp('2020-01-01T00:00:00Z')", {"at": "2021-01-01T00:00:00Z"}, {"at": "2019-01-01T00:00:00Z"}),
+        ("self.__for__ < duration('1h')", {"for": "59m"}, {"for": "1h1m"}),
+        ("self.bytes == b'abc'", {"bytes": "YWJj"}, {"bytes": "YWJk"}),
+        ("type(self.port) == int || self.port == 'http'", {"port": 80}, {"port": "x"}),
+        ("self.maybe == null || self.maybe == 'a'", {"maybe": None}, {"maybe": "b"}),
+        ("self.tags.all(t, size(t) < 3) && self.tags.isSorted()", {"tags": ["a", "b"]}, {"tags": ["b", "a"]}),
+        ("self.dash__dash__ed == 'x'", {"dash-ed": "x"}, {"dash-ed": "y"}),
+        ("self.labels.all(k, k.matches('^[a-z]+$'))", {"labels": {"a": "1"}}, {"labels": {"A": "1"}}),
+        ("self.lists.all(k, self.lists[k].sum() == 3)", {"lists": {"a": [1, 2]}}, {"lists": {"a": [1]}}),
+        ("self.grid.all(row, row.max() < 3)", {"grid": [[1, 2]]}, {"grid": [[3]]}),
+        ("self.parts.exists_one(p, p.name == 'a' && p.size > 1)", {"parts": [{"name": "a", "size": 2}]}, {"parts": []}),
+        (
+            "self.metadata.name == 'x' && self.kind == 'K'",
+            {"kind": "K", "metadata": {"name": "x"}},
+            {"kind": "K", "metadata": {"name": "y"}},
+        ),
+        (
+            "isQuantity(self.name) && quantity(self.name).isGreaterThan(quantity('1Gi'))",
+            {"name": "2Gi"},
+            {"name": "1000Mi"},
+        ),
+        ("quantity(self.name).add(quantity('1')) == quantity('1.5')", {"name": "500m"}, {"name": "501m"}),
+        (
+            "isURL(self.name) && url(self.name).getHost() == 'a.b:1'",
+            {"name": "https://a.b:1/c"},
+            {"name": "https://a.b/c"},
+        ),
+        ("isIP(self.name) && cidr('10.0.0.0/8').containsIP(ip(self.name))", {"name": "10.1.1.1"}, {"name": "11.1.1.1"}),
+        ("self.name.find('[0-9]+') == '12'", {"name": "a12b"}, {"name": "ab"}),
+        ("self.name.split(',').join('-') == 'a-b'", {"name": "a,b"}, {"name": "a"}),
+        ("'%s:%d'.format([self.name, self.min]) == 'a:1'", {"name": "a", "min": 1}, {"name": "a", "min": 2}),
+        ("sets.contains(['a', 'b'], self.tags)", {"tags": ["a"]}, {"tags": ["c"]}),
+        ("self.?name.orValue('a') == 'a'", {}, {"name": "b"}),
+    ],
+)
+def test_rules(rule: str, good: Any, bad: Any) -> None:
+    assert broken(rule, good) == []
+    assert broken(rule, bad) == [f'<nil>: Invalid value: "object": failed rule: {rule}']
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ("self.nope > 1", COMPILATION + ":1:5: undefined field 'nope'\n | self.nope > 1\n | ....^"),
+        (
+            "self.min > 'a'",
+            COMPILATION
+            + ":1:10: found no matching overload for '_>_' applied to '(int, string)'\n"
+            + " | self.min > 'a'\n | .........^",
+        ),
+        (
+            "unheard(self)",
+            COMPILATION + ":1:8: undeclared reference to 'unheard' (in container '')\n | unheard(self)\n | .......^",
+        ),
+        ("self.min", "rule: cel expression must evaluate to a bool"),
+        ("  ", "rule: rule is not specified"),
+        ({"rule": "true\n&& true"}, "message: message must be specified if rule contains line breaks"),
+        ({"rule": "true", "message": "a\nb"}, "message: message must not contain line breaks"),
+        ({"rule": "true", "messageExpression": "1"}, "messageExpression: messageExpression must evaluate to a string"),
+        (
+            {"rule": "true", "fieldPath": ".x"},
+            "fieldPath: fieldPath must be a valid path: does not refer to a valid field",
+        ),
+        ({"rule": "true", "optionalOldSelf": True}, "optionalOldSelf: may not be set if oldSelf is not used in rule"),
+    ],
+)
+def test_what_may_not_be_written(rule: Any, why: str) -> None:
+    assert refused(rule) == [why]
+
+
+def test_transitions() -> None:
+    rule = {"rule": "self.name == oldSelf.name", "message": "name is immutable", "fieldPath": ".name"}
+    assert broken(rule, {"name": "a"}) == []
+    assert broken(rule, {"name": "b"}, {"name": "a"}) == ['name: Invalid value: "object": name is immutable']
+    optional = {"rule": "!oldSelf.hasValue() || oldSelf.value().min <= self.min", "optionalOldSelf": True}
+    assert broken(optional, {"min": 1}) == []
+    assert broken(optional, {"min": 2}, {"min": 1}) == []
+    assert len(broken(optional, {"min": 0}, {"min": 1})) == 1
+
+
+def test_elements_are_compared_where_they_can_be_told_apart() -> None:
+    rule = {"rule": "self.size >= oldSelf.size", "message": "may not shrink"}
+    old, new = (
+        [{"name": "a", "size": 1}, {"name": "b", "size": 5}],
+        [{"name": "b", "size": 4}, {"name": "a", "size": 1}],
+    )
+    assert broken(rule, {"parts": new}, {"parts": old}, inside="parts[]") == [
+        'parts[0]: Invalid value: "object": may not shrink'
+    ]
+    assert refused("self == oldSelf", inside="tags[]") == [
+        "rule: oldSelf cannot be used on the uncorrelatable portion of the schema within s.properties[tags]"
+    ]
+
+
+def test_messages_and_reasons() -> None:
+    told = {"rule": "self.min > 0", "messageExpression": "'min is ' + string(self.min)", "message": "no"}
+    assert broken(told, {"min": 0}) == ['<nil>: Invalid value: "object": min is 0']
+    fails = {"rule": "self.min > 0", "messageExpression": "'min is ' + self.name", "message": "positive, please"}
+    assert broken(fails, {"min": 0}) == ['<nil>: Invalid value: "object": positive, please']
+    forbidden = {"rule": "self.min > 0", "reason": "FieldValueForbidden", "fieldPath": ".min"}
+    assert broken(forbidden, {"min": 0}) == ["min: Forbidden: failed rule: self.min > 0"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "obj", "why"),
+    [
+        ("self.min > 1", {}, "no such key: min evaluating rule: self.min > 1"),
+        ("self.max / self.min > 1", {"max": 1, "min": 0}, "division by zero evaluating rule: self.max / self.min > 1"),
+        ("self.tags[3] == 'a'", {"tags": []}, "index out of bounds: 3 evaluating rule: self.tags[3] == 'a'"),
+        (
+            "self.port > 1",
+            {"port": "a"},
+            "'no such overload': call arguments did not match a supported operator, function or macro signature for "
+            "rule: self.port > 1",
+        ),
+    ],
+)
+def test_what_fails_at_work(rule: str, obj: Any, why: str) -> None:
+    assert broken(rule, obj) == [f'<nil>: Invalid value: "object": {why}']
+
+
+def test_a_rule_that_takes_too_long_ends() -> None:
+    rule = "self.tags.all(a, self.tags.all(b, self.tags.all(c, a + b + c != 'x')))"
+    [error] = broken(rule, {"tags": ["a"] * 1000})
+    assert error.endswith(
+        "validation failed due to running out of cost budget, no further validation rules will be run"
+    )
+
+
+def test_what_was_broken_before_the_rule_came_may_stay() -> None:
+    old = {"parts": [{"name": "a", "size": 0}]}
+    assert broken("self.size > 0", {**old, "name": "new"}, old, inside="parts[]") == []
+    assert len(broken("self.size > 0", {"parts": [{"name": "a", "size": -1}]}, old, inside="parts[]")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "escaped"),
+    [("a", "a"), ("a-b", "a__dash__b"), ("a.b/c", "a__dot__b__slash__c"), ("a__b", "a__underscores__b"), ("int", "int"),
+     ("namespace", "__namespace__"), ("1a", ""), ("ä", "")],
+)  # fmt: skip
+def test_names_of_fields(name: str, escaped: str) -> None:
+    assert escape(name) == escaped
