@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import select
 import shutil
@@ -21,6 +22,8 @@ from cluster.errors import ClusterError
 from cluster.progress import Progress
 from machinery.component import setup_logging
 from mini_minishift.standalone import ALL, MEMORY, STORES, Options, Ready, Standalone
+
+log = logging.getLogger("serve")
 
 
 def main() -> int:
@@ -68,10 +71,10 @@ def end_with_caller(caller: int, gone: threading.Event) -> None:
     poll.register(sys.stdin, select.POLLIN)
     try:
         poll.register(os.pidfd_open(caller), select.POLLIN)
-    except ProcessLookupError:
-        pass  # it has ended already
-    else:
-        poll.poll()
+    except OSError as error:
+        # Where a sandbox does not let us watch a process, the pipe must do. It is closed if the caller is gone already.
+        log.info("cannot watch process %d, only its pipe: %s", caller, error)
+    poll.poll()
     gone.set()
     os.kill(os.getpid(), signal.SIGTERM)
 
