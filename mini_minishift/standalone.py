@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from controllers.manager import Manager
     from machinery.client import Client
 
-log = logging.getLogger("standalone")
-
 ADDRESS = "127.0.0.1"
 CONTEXT = "mini-minishift-api"  # cluster, user and context in the kubeconfig
 BACKLOG = 1024
@@ -116,7 +114,10 @@ class Standalone:
             with self._progress.step("API server"):
                 from apiserver.alone import Alone  # here, so that etcd starts meanwhile
 
-                server = Alone(self._config(etcd), self._started, self._stop.set)
+                try:
+                    server = Alone(self._config(etcd), self._started, self._stop.set)
+                except ValueError as error:  # the file of the store in memory
+                    raise ClusterError(f"{error}. Remove it to begin anew") from error
                 self._manager = self._build_manager()
             if etcd is not None:
                 with self._progress.step("etcd"):

@@ -44,7 +44,7 @@ class KubeServer:
 
     def __init__(
         self,
-        folder: Path | None = None,
+        folder: Path | str | None = None,
         *,
         port: int = 0,
         store: str = "memory",
@@ -54,7 +54,7 @@ class KubeServer:
     ) -> None:
         if store not in STORES:
             raise ValueError(f"store must be one of {', '.join(STORES)}, not {store!r}")
-        self.folder = folder or Path(tempfile.mkdtemp(prefix="kube-server-"))
+        self.folder = Path(folder or tempfile.mkdtemp(prefix="kube-server-"))
         self._temporary = folder is None
         self.port = port
         self._flags = [f"--folder={self.folder}", f"--store={store}", f"--etcd={etcd}", f"--controllers={controllers}"]

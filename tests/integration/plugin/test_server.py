@@ -264,6 +264,12 @@ def test_the_last_words_of_an_etcd_that_fails_are_shown(start: Start, tmp_path: 
         start(folder=tmp_path, store="etcd")
 
 
+def test_damaged_data_are_told(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "store.json").write_text("not what a server wrote")
+    with pytest.raises(ServerError, match=r"store.json does not hold a store's content: .*\. Remove it to begin anew"):
+        start(folder=tmp_path)
+
+
 def test_a_taken_port_is_told(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
