@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from apiserver.customresources import defaults, fieldpath
 from apiserver.customresources.openapischema import check_schema
-from apiserver.customresources.structural import Errors, Schema, check_structural, has_rules
+from apiserver.customresources.structural import RULES, Errors, Schema, check_structural, says
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object
@@ -214,7 +214,7 @@ def _schema(path: str, schema: Schema, *, status: bool) -> Errors:
     # Whether defaults are valid, and rules can be compiled, is only known of a schema that is in order itself.
     more = structure or defaults.check_defaults(path, schema)
     yield from (*found, *more)
-    if not found and not structure and has_rules(schema):
+    if not found and not structure and says(schema, RULES):
         from apiserver.customresources.celcheck import check_rules  # CEL is large, and not many use it
 
         yield from check_rules(path, schema)

@@ -79,12 +79,11 @@ class CustomResourceStrategy(Strategy):
         identity = list(self._identity(obj))
         if identity:
             return identity
-        schema = self._version.schema
         found = [
-            *values.check_values(schema, obj),
+            *self._version.values.check(obj),
             *self._scaled(obj, spec=True),
-            *embedded.check_embedded(schema, obj),
-            *uniqueness.check_uniqueness(schema, obj),
+            *self._embedded(obj),
+            *self._repeated(obj),
         ]
         return self._with_rules(found, obj, None)
 
@@ -98,13 +97,11 @@ class CustomResourceStrategy(Strategy):
         identity = list(self._identity(new))
         if identity:
             return identity
-        schema = self._version.schema
-        repeated = [] if any(uniqueness.check_uniqueness(schema, old)) else uniqueness.check_uniqueness(schema, new)
         found = [
-            *values.check_values(schema, new, old),
+            *self._version.values.check(new, old),
             *self._scaled(new, spec=spec),
-            *embedded.check_embedded(schema, new),
-            *repeated,
+            *self._embedded(new),
+            *([] if any(self._repeated(old)) else self._repeated(new)),
         ]
         return self._with_rules(found, new, old)
 
@@ -116,6 +113,14 @@ class CustomResourceStrategy(Strategy):
     def _scaled(self, obj: Object, *, spec: bool) -> Iterator[FieldError]:
         if self._scale is not None:
             yield from self._scale.check(obj, spec=spec)
+
+    def _embedded(self, obj: Object) -> Iterator[FieldError]:
+        if self._version.has_embedded:
+            yield from embedded.check_embedded(self._version.schema, obj)
+
+    def _repeated(self, obj: Object) -> Iterator[FieldError]:
+        if self._version.has_unique_elements:
+            yield from uniqueness.check_uniqueness(self._version.schema, obj)
 
     def _with_rules(self, found: list[FieldError], obj: Object, old: Object | None) -> list[FieldError]:
         """What is wrong so far, and the rules' verdict, if it can be asked for."""

@@ -43,11 +43,11 @@ def below(schema: Schema, part: str) -> Schema | None:
     return found if isinstance(found, dict) else None
 
 
-def has_rules(schema: Schema) -> bool:
-    """Whether a schema or one inside it has rules."""
+def says(schema: Schema, extension: str) -> bool:
+    """Whether a schema, or one inside it, has an extension."""
     inner = [below(schema, part) for part in ("items", "additionalProperties")]
     inner += (schema.get("properties") or {}).values()
-    return bool(schema.get(RULES)) or any(has_rules(child) for child in inner if child is not None)
+    return bool(schema.get(extension)) or any(says(child, extension) for child in inner if child is not None)
 
 
 def is_either(schema: Schema) -> bool:

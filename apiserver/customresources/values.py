@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from apiserver.customresources import formats, regex
-from apiserver.customresources.structural import INT_OR_STRING, LIST_KEYS, LIST_TYPE, MAP_TYPE, Schema, below
+from apiserver.customresources.structural import INT_OR_STRING, JUNCTORS, LIST_KEYS, LIST_TYPE, MAP_TYPE, Schema, below
 from machinery.errors import FieldError, quote
 
 MISSING = object()
@@ -23,7 +23,7 @@ _NOWHERE = "<nil>"
 
 def check_values(schema: Schema, value: Any, old: Any = MISSING, path: str = "") -> list[FieldError]:
     """Everything wrong with a value; ``old`` is what stood there before, for an update."""
-    return _Check().errors(schema, value, old, path)[0]
+    return Values(schema).check(value, old, path)
 
 
 def same(value: Any, old: Any) -> bool:
@@ -53,24 +53,47 @@ def element_finder(schema: Schema, old: Any) -> Callable[[Any], Any]:
     return lambda element: known.get(identity(element), MISSING)
 
 
-class _Check:
-    """One validation. Every method returns its errors with the number of checks passed, by which ``anyOf`` chooses."""
+class Values:
+    """A schema, compiled to check values by.
 
-    def errors(self, schema: Schema, value: Any, old: Any, path: str) -> tuple[list[FieldError], int]:
+    Checking gives the errors with the number of checks passed, by which ``anyOf`` chooses whose errors to tell.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        items, additional = below(schema, "items"), below(schema, "additionalProperties")
+        self._items = Values(items) if items is not None else None
+        self._additional = Values(additional) if additional is not None else None
+        self._properties = {name: Values(child) for name, child in (schema.get("properties") or {}).items()}
+        self._choices = {junctor: [Values(each) for each in schema.get(junctor) or ()] for junctor in JUNCTORS}
+        self._not = Values(schema["not"]) if schema.get("not") is not None else None
+        self._junctors = any(self._choices.values()) or self._not is not None
+        self._required: tuple[str, ...] = tuple(schema.get("required") or ())
+        # Values of these types are of the right type; of those every value is right.
+        self._right = frozenset(_right_types(schema))
+        self._plain = () if self._junctors or schema.get("enum") else tuple(_unlimited(schema))
+
+    def check(self, value: Any, old: Any = MISSING, path: str = "") -> list[FieldError]:
+        """Everything wrong with a value."""
+        return self._errors(value, old, path)[0]
+
+    def _errors(self, value: Any, old: Any, path: str) -> tuple[list[FieldError], int]:
         """All errors about one value."""
-        if same(value, old):
+        if old is not MISSING and same(value, old):
             return [], 1
+        schema = self._schema
         found: list[FieldError] = []
         matches = 2
-        wrong_type = _type_error(schema, value, path)
+        wrong_type = None if type(value) in self._right else _type_error(schema, value, path)
         if wrong_type is not None:
             found.append(wrong_type)
             matches -= 1
         if value is None:
             return [*found, *_enum(schema, value, path)], matches
-        junctors, passed = self._junctors(schema, value, old, path)
-        found += junctors
-        matches += passed
+        if self._junctors:
+            junctors, passed = self._check_junctors(value, path)
+            found += junctors
+            matches += passed
         match value:
             case str():
                 found += _string(schema, value, path)
@@ -79,24 +102,20 @@ class _Check:
             case int() | float():
                 found += _number(schema, value, path)
             case list():
-                more, passed = self._list(schema, value, old, path)
-                found += more
-                matches += passed
+                matches += self._check_list(value, old, path, found)
         found += _enum(schema, value, path)
         if type(value) is dict:
-            more, passed = self._object(schema, value, old, path)
-            found += more
-            matches += passed
+            matches += self._check_object(value, old, path, found)
         return found, matches
 
-    def _junctors(self, schema: Schema, value: Any, old: Any, path: str) -> tuple[list[FieldError], int]:
+    def _check_junctors(self, value: Any, path: str) -> tuple[list[FieldError], int]:
         found: list[FieldError] = []
         matches = 0
         for junctor in ("anyOf", "oneOf"):
-            choices = schema.get(junctor)
+            choices = self._choices[junctor]
             if not choices:
                 continue
-            results = [self.errors(choice, value, MISSING, path) for choice in choices]
+            results = [choice._errors(value, MISSING, path) for choice in choices]
             valid = sum(not errors for errors, _ in results)
             best = max(results, key=lambda result: result[1])
             if junctor == "anyOf" and not valid:
@@ -106,57 +125,82 @@ class _Check:
                 found.append(_nowhere(f"{quote(path)} must validate one and only one schema (oneOf). {how}"))
                 found += best[0] if not valid else []
             matches += best[1] if not valid else 1
-        choices = schema.get("allOf") or ()
-        results = [self.errors(choice, value, MISSING, path) for choice in choices]
+        results = [choice._errors(value, MISSING, path) for choice in self._choices["allOf"]]
         for errors, passed in results:
             found += errors
             matches += passed
         if any(errors for errors, _ in results):
             none = "" if any(not errors for errors, _ in results) else ". None validated"
             found.append(_nowhere(f"{quote(path)} must validate all the schemas (allOf){none}"))
-        if schema.get("not") is not None and not self.errors(schema["not"], value, MISSING, path)[0]:
+        if self._not is not None and not self._not._errors(value, MISSING, path)[0]:
             found.append(_nowhere(f"{quote(path)} must not validate the schema (not)"))
         return found, matches
 
-    def _list(self, schema: Schema, value: list[Any], old: Any, path: str) -> tuple[list[FieldError], int]:
-        found: list[FieldError] = []
-        matches = 1
-        items = below(schema, "items")
+    def _check_list(self, value: list[Any], old: Any, path: str, found: list[FieldError]) -> int:
+        items, matches = self._items, 1
         if items is not None:
-            before = element_finder(schema, old)
+            before = element_finder(self._schema, old)
             for index, element in enumerate(value):
-                more, passed = self.errors(items, element, before(element), f"{path}[{index}]")
-                found += more
+                if type(element) in items._plain:
+                    matches += 1
+                    continue
+                errors, passed = items._errors(element, before(element), f"{path}[{index}]")
+                found += errors
                 matches += passed
-        least, most = schema.get("minItems"), schema.get("maxItems")
+        least, most = self._schema.get("minItems"), self._schema.get("maxItems")
         if least is not None and len(value) < least:
             why = f"{path} in body should have at least {least} items"
             found.append(FieldError.invalid(path, len(value), why))
         if most is not None and len(value) > most:
             found.append(FieldError.too_many(path, len(value), most))
-        return found, matches
+        return matches
 
-    def _object(self, schema: Schema, value: dict[str, Any], old: Any, path: str) -> tuple[list[FieldError], int]:
-        least, most = schema.get("minProperties"), schema.get("maxProperties")
+    def _check_object(self, value: dict[str, Any], old: Any, path: str, found: list[FieldError]) -> int:
+        least, most = self._schema.get("minProperties"), self._schema.get("maxProperties")
         if least is not None and len(value) < least:
             why = f"{path} in body should have at least {least} properties"
-            return [FieldError.invalid(path, len(value), why)], 0
+            found.append(FieldError.invalid(path, len(value), why))
+            return 0
         if most is not None and len(value) > most:
-            return [FieldError.too_many(path, len(value), most)], 0
-        found: list[FieldError] = []
-        matches = 1
-        properties, additional = schema.get("properties") or {}, below(schema, "additionalProperties")
+            found.append(FieldError.too_many(path, len(value), most))
+            return 0
+        properties, additional, matches = self._properties, self._additional, 1
         for key, child in value.items():
             inner = properties.get(key, additional)
-            if inner is not None:
-                at = f"{path}.{key}" if path else key
-                more, passed = self.errors(inner, child, child_of(schema, old, key), at)
-                found += more
-                matches += passed
-        for key in schema.get("required") or ():
+            if inner is None:
+                continue
+            if type(child) in inner._plain:
+                matches += 1
+                continue
+            at = f"{path}.{key}" if path else key
+            errors, passed = inner._errors(child, child_of(self._schema, old, key), at)
+            found += errors
+            matches += passed
+        for key in self._required:
             if key not in value:
                 found.append(FieldError.required(f"{path}.{key}" if path else key))
-        return found, matches
+        return matches
+
+
+def _right_types(schema: Schema) -> Iterator[type]:
+    """The Python types that are a schema's own."""
+    names = {"string": str, "integer": int, "number": float, "boolean": bool, "array": list, "object": dict}
+    return (names[name] for name in _types(schema) if name in names)
+
+
+def _unlimited(schema: Schema) -> Iterator[type]:
+    """The Python types of which a schema takes every value."""
+    for name in _types(schema):
+        if name == "boolean":
+            yield bool
+        elif name in ("integer", "number") and not any(schema.get(key) is not None for key in _LIMITS_OF_NUMBERS):
+            yield int
+        elif name == "string" and not any(schema.get(key) is not None for key in _LIMITS_OF_STRINGS):
+            yield str
+
+
+_LIMITS_OF_NUMBERS = ("multipleOf", "minimum", "maximum", "format")
+_LIMITS_OF_STRINGS = ("minLength", "maxLength", "pattern", "format")
 
 
 def _nowhere(why: str) -> FieldError:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from apiserver.customresources import decoding, nodes
-from apiserver.customresources.structural import PRESERVE, Schema, has_rules
+from apiserver.customresources.structural import EMBEDDED, LIST_TYPE, PRESERVE, RULES, Schema, says
+from apiserver.customresources.values import Values
 from machinery.objects import Object
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ class CustomVersion:
         self.terminating = terminating
         self.subresources = subresources or {}
         self._shapes = shapes  # by apiVersion
+        # Most schemas have neither.
+        self.has_embedded = says(shape.schema, EMBEDDED)
+        self.has_unique_elements = says(shape.schema, LIST_TYPE)
 
     @property
     def preserves(self) -> bool:
@@ -60,9 +64,14 @@ class CustomVersion:
         return bool(self.schema.get(PRESERVE))
 
     @cached_property
+    def values(self) -> Values:
+        """The schema, compiled to check values by."""
+        return Values(self.schema)
+
+    @cached_property
     def rules(self) -> Rules | None:
         """The compiled x-kubernetes-validations; None without any."""
-        if not has_rules(self.schema):
+        if not says(self.schema, RULES):
             return None
         from apiserver.customresources.celrules import rules_of
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from apiserver.customresources import definition
-from apiserver.kind import Column, Kind
-from apiserver.kinds.cells import NAME
+from apiserver.kind import Kind
 from apiserver.kinds.strategies import StatusStrategy, put
 from machinery.errors import FieldError
 from machinery.objects import Object, set_condition
@@ -102,8 +101,4 @@ CUSTOM_RESOURCE_DEFINITIONS = Kind(
     categories=("api-extensions",),
     subresources=("status",),
     strategy=CustomResourceDefinitionStrategy(),
-    columns=(
-        NAME,
-        Column("Created At", lambda obj: obj["metadata"].get("creationTimestamp"), "date"),
-    ),
 )
