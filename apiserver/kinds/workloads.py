@@ -1,7 +1,8 @@
-"""Workloads of the apps group that cannot be made yet, for no controller would run them.
+"""Kinds that cannot be made here, for no controller would do anything about them.
 
-They can be listed and watched all the same, since clients that look for everything that runs (``kubectl get all``,
-upstream's end-to-end suite before its first test) take an answer of none, but not the absence of the kind.
+They can be listed and watched all the same: clients that look for everything that there may be (``kubectl get all``,
+``kubectl apply --prune``, upstream's end-to-end suite before its first test) take an answer of none, but not the
+absence of the kind.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from apiserver.kind import Kind
 _READING = ("get", "list", "watch")
 
 
-def _row(kind: str, short_name: str) -> Kind:
-    definition = f"io.k8s.api.apps.v1.{kind}"
-    plural = f"{kind.lower()}s"
+def _row(group: str, kind: str, plural: str, short_name: str, *, all: bool = True, namespaced: bool = True) -> Kind:
+    package = group.partition(".")[0] or "core"
     return Kind(
-        "apps", "v1", kind, plural, definition, short_names=(short_name,), categories=("all",), verbs=_READING
+        group, "v1", kind, plural, f"io.k8s.api.{package}.v1.{kind}", namespaced=namespaced, verbs=_READING,
+        short_names=(short_name,) if short_name else (), categories=("all",) if all else (),
     )  # fmt: skip
 
 
-WORKLOADS = tuple(
-    _row(kind, short_name)
-    for kind, short_name in (
-        ("DaemonSet", "ds"),
-        ("Deployment", "deploy"),
-        ("StatefulSet", "sts"),
-    )
+WORKLOADS = (
+    _row("", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", all=False),
+    _row("", "PersistentVolume", "persistentvolumes", "pv", all=False, namespaced=False),
+    _row("apps", "DaemonSet", "daemonsets", "ds"),
+    _row("apps", "Deployment", "deployments", "deploy"),
+    _row("apps", "StatefulSet", "statefulsets", "sts"),
+    _row("batch", "CronJob", "cronjobs", "cj"),
+    _row("batch", "Job", "jobs", ""),
+    _row("networking.k8s.io", "Ingress", "ingresses", "ing", all=False),
 )
