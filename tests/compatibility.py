@@ -2,7 +2,7 @@
 
 A test says whose it is (``pytest.mark.client("lightkube")`` on its module) and what it shows
 (``pytest.mark.verb("get")``). What a client cannot do by itself stands in ``lacks`` of its mark. Tests of kubectl are
-told apart by the generation in their parameters.
+told apart by the generation in their parameters, and what one of them lacks by its name.
 
 The table in the repository must be what the tests say. A run of them all is compared with the whole of it, a run of
 some with their cells; ``--rewrite-compatibility`` writes it anew from a run of all.
@@ -59,7 +59,7 @@ class Compatibility:
         report = yield
         client = client_of(item)
         if client is not None and (report.when == "call" or report.failed):
-            for verb in verbs_of(item):
+            for verb in set(verbs_of(item)) - set(lacking(item)):
                 said = YES if report.passed else f"{NO}: {report.wasxfail}" if hasattr(report, "wasxfail") else NO
                 if not report.skipped or said != NO:
                     self._cells[verb, client] = worst(self._cells.get((verb, client), YES), said)
@@ -104,9 +104,9 @@ def verbs_of(item: pytest.Item) -> list[str]:
 
 def lacking(item: pytest.Item) -> Iterable[str]:
     """What the client has no way to do."""
-    mark = item.get_closest_marker("client")
-    lacks: Iterable[str] = mark.kwargs.get("lacks", ()) if mark is not None else ()
-    return lacks
+    mark, client = item.get_closest_marker("client"), client_of(item)
+    lacks: Iterable[str] | Mapping[str, Iterable[str]] = mark.kwargs.get("lacks", ()) if mark is not None else ()
+    return lacks.get(client or "", ()) if isinstance(lacks, Mapping) else lacks
 
 
 def worst(one: str, other: str) -> str:

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from e2e import harness
+from e2e.harness import Kubectl
 from integration.clients.controlplane import ControlPlane
 
 from cluster.settings import BUSYBOX_IMAGE
 from machinery.client import Client
 from machinery.objects import Object, get_condition
-from machinery.resources import ENDPOINTS, NAMESPACES, PODS, SERVICES
+from machinery.resources import ENDPOINTS, NAMESPACES, PODS, SERVICE_ACCOUNTS, SERVICES
 
 _numbers = itertools.count(1)
 
@@ -63,6 +65,24 @@ def namespace(admin: Client) -> str:
 
 
 @pytest.fixture(scope="package")
+def kubectls() -> dict[str, Path]:
+    return harness.kubectls()
+
+
+@pytest.fixture(params=list(harness.GENERATIONS))
+def kubectl(
+    request: pytest.FixtureRequest, kubectls: dict[str, Path], kubeconfig: Path, namespace: str, admin: Client
+) -> Kubectl:
+    """kubectl of each generation in turn, in a namespace of the test's own, where pods may be made."""
+    if request.param not in kubectls:
+        pytest.skip(f"NOT RUN: no kubectl of generation {request.param} on this machine")
+    for event in admin.watch(SERVICE_ACCOUNTS, namespace):
+        if event.object["metadata"].get("name") == "default":
+            break
+    return Kubectl(kubectls[request.param], kubeconfig, namespace)
+
+
+@pytest.fixture(scope="package")
 def shell(admin: Client) -> Object:
     """A running pod that serves HTTP on 8080 and answers each line on its standard input."""
     pod = admin.create(PODS, pod_named("shell", SCRIPT, stdin=True), "default")
@@ -84,7 +104,7 @@ def write_log(line: str) -> list[str]:
 def await_ready(admin: Client, pod: Object) -> Object:
     """The pod once it is ready."""
     meta = pod["metadata"]
-    events = admin.watch(PODS, meta["namespace"], field_selector=f"metadata.name={meta['name']}")
+    events = admin.watch(PODS, meta["namespace"], field_selector=f"metadata.name={meta['name']}", timeout=30)
     for event in events:
         if (get_condition(event.object, "Ready") or {}).get("status") == "True":
             return event.object

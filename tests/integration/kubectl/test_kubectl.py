@@ -30,12 +30,14 @@ def text(*objects: Object) -> str:
     return "\n---\n".join(yaml.safe_dump(obj) for obj in objects)
 
 
+@verb("api-resources")
 def test_api_resources(kubectl: Kubectl) -> None:
     shown = kubectl("api-resources", "--no-headers", "--output=name").split()
     assert sorted(shown) == sorted(f"{kind.plural}.{kind.group}".rstrip(".") for kind in REGISTRY.kinds())
     assert "po" in kubectl("api-resources").split()
 
 
+@verb("explain --recursive")
 @pytest.mark.parametrize(("plural", "version"), KINDS)
 def test_explain(kubectl: Kubectl, plural: str, version: str) -> None:
     shown = kubectl("explain", plural, f"--api-version={version}", "--recursive")
@@ -43,12 +45,14 @@ def test_explain(kubectl: Kubectl, plural: str, version: str) -> None:
     assert "metadata" in shown
 
 
+@verb("explain")
 def test_explain_a_field(kubectl: Kubectl) -> None:
     shown = kubectl("explain", "pod.spec.containers.ports.containerPort")
     assert "<integer>" in shown
     assert "Number of port to expose" in shown
 
 
+@verb("apply")
 def test_apply_merges_three_ways(kubectl: Kubectl) -> None:
     ports = [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "x", "port": 81}]
     kubectl("apply", "-f", "-", stdin=text(service("merged", ports=ports, selector={"a": "b", "c": "d"})))
@@ -70,6 +74,7 @@ def controller(image: str, *names: str) -> Object:
     return {"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "rc"}, "spec": spec}
 
 
+@verb("apply")
 def test_apply_keeps_the_order_of_the_manifest(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=text(controller("one", "a", "b")))
     kubectl("apply", "-f", "-", stdin=text(controller("two", "c", "b", "a")))
@@ -84,6 +89,7 @@ def test_apply_keeps_the_order_of_the_manifest(kubectl: Kubectl) -> None:
     assert [container["name"] for container in containers] == ["b"]
 
 
+@verb("diff")
 def test_diff(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=text(controller("one", "a")))
     assert kubectl.run("diff", "-f", "-", stdin=text(controller("one", "a"))).returncode == 0
@@ -109,6 +115,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_the_server(kubectl: Kubectl) ->
     ) in said
 
 
+@verb("patch")
 def test_patches(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", stdin=text(service("patched", ports=[{"port": 80}], selector={"a": "b"})))
     kubectl("patch", "service", "patched", "-p", '{"spec":{"ports":[{"port":80,"targetPort":99}]}}')
@@ -127,6 +134,7 @@ def test_patches(kubectl: Kubectl) -> None:
     assert "cannot unmarshal number into Go struct field ServiceSpec.spec.selector of type string" in said
 
 
+@verb("create")
 def test_create_commands(kubectl: Kubectl) -> None:
     kubectl("create", "configmap", "made", "--from-literal=a=b")
     kubectl("create", "secret", "generic", "made", "--from-literal=a=b")
@@ -141,6 +149,7 @@ def test_create_commands(kubectl: Kubectl) -> None:
     assert 'configmaps "made" already exists' in said
 
 
+@verb("edit")
 def test_edit(kubectl: Kubectl) -> None:
     kubectl("create", "configmap", "edited", "--from-literal=a=b")
     environment = {**os.environ, "KUBECONFIG": str(kubectl.kubeconfig), "EDITOR": "sed -i s/a:.b/a:\\ c/"}
@@ -149,6 +158,7 @@ def test_edit(kubectl: Kubectl) -> None:
     assert kubectl.json("get", "configmap", "edited")["data"] == {"a": "c"}
 
 
+@verb("label", "annotate")
 def test_label_and_annotate(kubectl: Kubectl) -> None:
     kubectl("create", "configmap", "labelled")
     kubectl("label", "configmap", "labelled", "a=b", "c=d")
@@ -159,6 +169,7 @@ def test_label_and_annotate(kubectl: Kubectl) -> None:
     assert "already has a value" in kubectl.fails("label", "configmap", "labelled", "c=x")
 
 
+@verb("get")
 def test_get_in_columns(kubectl: Kubectl) -> None:
     kubectl("create", "-f", "-", stdin=text(service("shown", ports=[{"port": 80}], selector={"a": "b"})))
     header, row = kubectl("get", "service", "shown").splitlines()
@@ -170,6 +181,7 @@ def test_get_in_columns(kubectl: Kubectl) -> None:
     assert kubectl("get", "service,configmap", "--all-namespaces", "--no-headers")
 
 
+@verb("get --watch")
 def test_watch_in_columns(kubectl: Kubectl) -> None:
     kubectl("create", "configmap", "watched")
     command = [kubectl.path, f"--namespace={kubectl.namespace}", "get", "configmap", "--watch"]

@@ -22,7 +22,8 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.client("kubectl")]
+verb = pytest.mark.verb
 Pod = Callable[..., str]
 
 
@@ -32,11 +33,13 @@ def sleeper(host: Any, api: Any) -> str:
     return "sleeper"
 
 
+@verb("exec")
 def test_exec_gives_output_and_success(kubectl: Any, sleeper: str) -> None:
     done = kubectl.run("exec", sleeper, "--", "echo", "hello", "world")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"hello world\n", b"")
 
 
+@verb("exec")
 def test_each_kubectl_speaks_its_own_protocol(kubectl: Any, sleeper: str, caplog: pytest.LogCaptureFixture) -> None:
     """What the other tests rely on: kubectl 1.32 would fall back to SPDY quietly."""
     with caplog.at_level(logging.DEBUG, "kubelet.server.handler"):
@@ -45,6 +48,7 @@ def test_each_kubectl_speaks_its_own_protocol(kubectl: Any, sleeper: str, caplog
     assert f'"{method} /exec/default/{sleeper}/main' in caplog.text
 
 
+@verb("exec")
 def test_exec_keeps_stdout_and_stderr_apart_and_tells_the_exit_code(kubectl: Any, sleeper: str) -> None:
     done = kubectl.run("exec", sleeper, "--", "sh", "-c", "echo out; echo err >&2; exit 3")
     assert done.returncode == 3
@@ -52,16 +56,19 @@ def test_exec_keeps_stdout_and_stderr_apart_and_tells_the_exit_code(kubectl: Any
     assert done.stderr == b"err\ncommand terminated with exit code 3\n"
 
 
+@verb("exec")
 def test_a_long_command_is_passed_whole(kubectl: Any, sleeper: str) -> None:
     text = "a" * 60_000
     assert kubectl.run("exec", sleeper, "--", "echo", text).stdout.decode() == text + "\n"
 
 
+@verb("exec")
 def test_exec_passes_stdin_and_its_end(kubectl: Any, sleeper: str) -> None:
     done = kubectl.run("exec", "-i", sleeper, "--", "sh", "-c", "cat; echo end", stdin=b"some\ninput\n")
     assert (done.returncode, done.stdout) == (0, b"some\ninput\nend\n")
 
 
+@verb("exec")
 def test_exec_of_an_unknown_command_says_so(kubectl: Any, sleeper: str) -> None:
     done = kubectl.run("exec", sleeper, "--", "no-such-command")
     assert done.returncode == 1
@@ -69,6 +76,7 @@ def test_exec_of_an_unknown_command_says_so(kubectl: Any, sleeper: str) -> None:
     assert done.stdout == b""
 
 
+@verb("exec")
 def test_exec_of_much_output_loses_nothing(kubectl: Any, sleeper: str) -> None:
     megabytes = 100
     script = f"dd if=/dev/zero bs=1M count={megabytes} 2>/dev/null"
@@ -79,6 +87,7 @@ def test_exec_of_much_output_loses_nothing(kubectl: Any, sleeper: str) -> None:
     assert len(done.stdout) == megabytes << 20
 
 
+@verb("exec")
 def test_exec_of_much_input_loses_nothing(kubectl: Any, sleeper: str) -> None:
     data = os.urandom(1 << 20) * 100
     started = time.monotonic()
@@ -87,12 +96,14 @@ def test_exec_of_much_input_loses_nothing(kubectl: Any, sleeper: str) -> None:
     assert done.stdout.split()[0].decode() == hashlib.md5(data).hexdigest()
 
 
+@verb("exec")
 def test_exec_of_an_echo_of_much_input(kubectl: Any, sleeper: str) -> None:
     data = os.urandom(1 << 20) * 20
     done = kubectl.run("exec", "-i", sleeper, "--", "cat", stdin=data, timeout=120)
     assert done.stdout == data
 
 
+@verb("exec")
 def test_exec_of_a_process_that_does_not_read(kubectl: Any, sleeper: str) -> None:
     done = kubectl.run("exec", "-i", sleeper, "--", "sh", "-c", "exit 7", stdin=os.urandom(8 << 20))
     assert done.returncode == 7
@@ -142,6 +153,7 @@ class Terminal:
                 pipe.close()
 
 
+@verb("exec -it")
 def test_exec_with_a_terminal(kubectl: Any, sleeper: str) -> None:
     terminal = Terminal(kubectl, "exec", "-it", sleeper, "--", "sh", rows=33, columns=99)
     # The size comes a moment after the shell has begun, as it does with upstream.
@@ -157,6 +169,7 @@ def test_exec_with_a_terminal(kubectl: Any, sleeper: str) -> None:
     terminal.close()
 
 
+@verb("exec -it")
 def test_interrupt_from_the_terminal(kubectl: Any, sleeper: str) -> None:
     script = "trap 'exit 6' INT; echo ready; while :; do sleep 0.1; done"
     terminal = Terminal(kubectl, "exec", "-it", sleeper, "--", "sh", "-c", script)
@@ -166,6 +179,7 @@ def test_interrupt_from_the_terminal(kubectl: Any, sleeper: str) -> None:
     terminal.close()
 
 
+@verb("exec -it")
 def test_a_terminal_is_hung_up_when_kubectl_is_killed(kubectl: Any, sleeper: str, wait_until: Any) -> None:
     mark = f"mark{os.getpid()}{time.monotonic_ns()}"
     terminal = Terminal(kubectl, "exec", "-it", sleeper, "--", "sh", "-c", f"echo star''ted; sleep 1000; : {mark}")
@@ -182,6 +196,7 @@ def test_a_terminal_is_hung_up_when_kubectl_is_killed(kubectl: Any, sleeper: str
 # --- logs ----------------------------------------------------------------------------------------------------------
 
 
+@verb("logs")
 def test_logs_of_an_ended_container(kubectl: Any, pod: Pod, host: Any) -> None:
     name = pod("sh", "-c", "echo one; usleep 50000; echo two >&2; usleep 50000; printf three")
     host.wait(name)
@@ -197,6 +212,7 @@ def test_logs_of_an_ended_container(kubectl: Any, pod: Pod, host: Any) -> None:
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ", line) for line in lines)
 
 
+@verb("logs")
 def test_logs_of_long_lines_are_whole(kubectl: Any, pod: Pod, host: Any) -> None:
     script = "head -c 100000 /dev/zero | tr '\\0' a; echo; echo next"
     name = pod("sh", "-c", script)
@@ -207,6 +223,7 @@ def test_logs_of_long_lines_are_whole(kubectl: Any, pod: Pod, host: Any) -> None
     assert second.split(b" ")[1:] == [b"next"]
 
 
+@verb("logs -f")
 def test_followed_logs_arrive_as_they_are_written_and_end_with_the_container(kubectl: Any, pod: Pod, host: Any) -> None:
     name = pod("sh", "-c", "echo first; read line; echo got $line; echo last", stdin=True)
     follower = kubectl.start("logs", "-f", name)
@@ -219,6 +236,7 @@ def test_followed_logs_arrive_as_they_are_written_and_end_with_the_container(kub
     follower.stderr.close()
 
 
+@verb("logs -f")
 @pytest.mark.parametrize("pause", ["usleep 5000", ":"])
 def test_followed_logs_are_whole_while_docker_rotates_them(kubectl: Any, pod: Pod, pause: str) -> None:
     script = f"i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); [ $((i%50)) = 0 ] && {pause}; done; echo done"
@@ -229,6 +247,7 @@ def test_followed_logs_are_whole_while_docker_rotates_them(kubectl: Any, pod: Po
     assert lines.decode().splitlines() == [*(f"line {number}" for number in range(3000)), "done"]
 
 
+@verb("logs -p")
 def test_previous_logs(kubectl: Any, pod: Pod, host: Any) -> None:
     name = pod("echo", "first attempt")
     host.wait(name)
@@ -241,6 +260,7 @@ def test_previous_logs(kubectl: Any, pod: Pod, host: Any) -> None:
     assert kubectl.run("logs", name).stdout == b"second attempt\n"
 
 
+@verb("logs")
 def test_refusals_of_logs_have_upstreams_words(kubectl: Any, host: Any, api: Any) -> None:
     api.add_pod(host.set_waiting("waiting", "ContainerCreating"))
     assert kubectl.run("logs", "waiting").stderr == (
@@ -256,6 +276,7 @@ def test_refusals_of_logs_have_upstreams_words(kubectl: Any, host: Any, api: Any
 # --- attach, cp, port-forward ----------------------------------------------------------------------------------------
 
 
+@verb("attach")
 def test_attach_ends_with_the_container(kubectl: Any, pod: Pod) -> None:
     name = pod("sh", "-c", "read a; echo out $a; echo err $a >&2; exit 4", stdin=True)
     done = kubectl.run("attach", "-i", name, stdin=b"x\n")
@@ -263,6 +284,7 @@ def test_attach_ends_with_the_container(kubectl: Any, pod: Pod) -> None:
     assert b"err x\n" in done.stderr
 
 
+@verb("attach")
 def test_attach_to_a_terminal(kubectl: Any, pod: Pod) -> None:
     name = pod("sh", tty=True, stdin=True)
     terminal = Terminal(kubectl, "attach", "-it", name)
@@ -273,6 +295,7 @@ def test_attach_to_a_terminal(kubectl: Any, pod: Pod) -> None:
     terminal.close()
 
 
+@verb("cp")
 def test_cp_both_ways(kubectl: Any, sleeper: str, tmp_path: Any) -> None:
     data = os.urandom(20 << 20)
     (tmp_path / "up").write_bytes(data)
@@ -299,6 +322,7 @@ class Forward:
         return bytes(errors)
 
 
+@verb("port-forward")
 def test_port_forward_to_a_web_server_on_the_pods_localhost(kubectl: Any, pod: Pod) -> None:
     name = pod("sh", "-c", "echo hello > /tmp/index.html; exec httpd -f -p 127.0.0.1:8080 -h /tmp")
     forward = Forward(kubectl, name, 8080)
@@ -308,6 +332,7 @@ def test_port_forward_to_a_web_server_on_the_pods_localhost(kubectl: Any, pod: P
     forward.close()
 
 
+@verb("port-forward")
 def test_port_forward_carries_much_both_ways_at_once(kubectl: Any, pod: Pod) -> None:
     name = pod("sh", "-c", "while true; do nc -l -p 7000 -e cat; done")
     forward = Forward(kubectl, name, 7000)
@@ -326,6 +351,7 @@ def test_port_forward_carries_much_both_ways_at_once(kubectl: Any, pod: Pod) -> 
     forward.close()
 
 
+@verb("port-forward")
 def test_port_forward_to_a_closed_port_says_so(kubectl: Any, sleeper: str) -> None:
     forward = Forward(kubectl, sleeper, 9)
     with socket.create_connection(("127.0.0.1", forward.port)) as connection:
@@ -338,6 +364,7 @@ def test_port_forward_to_a_closed_port_says_so(kubectl: Any, sleeper: str) -> No
 # --- who leaves ------------------------------------------------------------------------------------------------------
 
 
+@verb("exec")
 def test_a_process_loses_its_stdin_when_kubectl_is_killed(kubectl: Any, sleeper: str, wait_until: Any) -> None:
     mark = f"mark{time.monotonic_ns()}"
     client = kubectl.start("exec", "-i", sleeper, "--", "sh", "-c", f"cat; : {mark}", stdin=subprocess.PIPE)
@@ -349,6 +376,7 @@ def test_a_process_loses_its_stdin_when_kubectl_is_killed(kubectl: Any, sleeper:
     wait_until(lambda: mark.encode() not in kubectl.run("exec", sleeper, "--", "ps", "-o", "args").stdout)
 
 
+@verb("logs -f")
 def test_a_killed_follower_leaves_nothing_behind(kubectl: Any, sleeper: str, kubelet: Any, wait_until: Any) -> None:
     before = set(kubelet._connections)
     follower = kubectl.start("logs", "-f", sleeper)
