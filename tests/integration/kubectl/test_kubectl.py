@@ -21,6 +21,9 @@ KINDS = [
     if (first := REGISTRY.by_name(kind.plural)) and first.kind == kind.kind
 ]
 
+pytestmark = pytest.mark.client("kubectl")
+verb = pytest.mark.verb
+
 
 def service(name: str, **spec: Any) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
