@@ -21,7 +21,6 @@ def _row(group: str, kind: str, plural: str, short_name: str, *, all: bool = Tru
 
 
 WORKLOADS = (
-    _row("", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", all=False),
     _row("", "PersistentVolume", "persistentvolumes", "pv", all=False, namespaced=False),
     _row("apps", "DaemonSet", "daemonsets", "ds"),
     _row("apps", "Deployment", "deployments", "deploy"),
