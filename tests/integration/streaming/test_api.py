@@ -291,16 +291,23 @@ def test_an_upgrade_through_a_proxy_is_a_tunnel(api: Any, pod: Pod, wait_until: 
     answer = r"HTTP/1.1 101 Switching\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nfirst;"
     script = f"while read -r line && [ ${{#line}} -gt 1 ]; do :; done; printf '{answer}'; exec cat"
     name = pod("sh", "-c", 'while true; do nc -l -p 9000 -e sh -c "$0"; done', script)
-    raw = socket.create_connection(("127.0.0.1", api.port), timeout=30)
-    with api.context.wrap_socket(raw, server_hostname="127.0.0.1") as sock:
-        path = f"{POD}/{name}:9000/proxy/x"
-        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly;".encode())
-        received = b""
-        while not received.endswith(b"early;"):
-            data = sock.recv(4096)
-            assert data, received
-            received += data
-    assert received.startswith(b"HTTP/1.1 101 Switching\r\n") and received.endswith(b"\r\n\r\nfirst;early;")
+    received = b""
+
+    def talk() -> bool:
+        """One conversation; refused while the pod does not listen yet."""
+        nonlocal received
+        received, raw = b"", socket.create_connection(("127.0.0.1", api.port), timeout=30)
+        with api.context.wrap_socket(raw, server_hostname="127.0.0.1") as sock:
+            head = f"GET {POD}/{name}:9000/proxy/x HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+            sock.sendall(f"{head}early;".encode())
+            while not received.endswith((b"early;", b"}\n")):
+                data = sock.recv(4096)
+                assert data, received
+                received += data
+        return received.startswith(b"HTTP/1.1 101 Switching\r\n")
+
+    wait_until(talk)
+    assert received.endswith(b"\r\n\r\nfirst;early;")
 
 
 def test_tokens_stay_here(api: Any, web: str, host: Any) -> None:
