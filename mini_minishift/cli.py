@@ -72,7 +72,7 @@ def api(
 
 @contextmanager
 def _log(file: Path | None) -> Iterator[None]:
-    """Lets everything that is written to standard error go to a file meanwhile."""
+    """Lets everything that is written to standard error go to a file, from now on unless something fails."""
     setup_logging()
     if file is None:
         yield
@@ -83,8 +83,10 @@ def _log(file: Path | None) -> Iterator[None]:
         os.dup2(log.fileno(), 2)
     try:
         yield
-    finally:
+    except BaseException:
         os.dup2(terminal, 2)
+        raise
+    finally:
         os.close(terminal)
 
 
