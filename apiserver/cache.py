@@ -114,7 +114,8 @@ class Watcher:
         self._kind = kind
         self._after = after
         self._position = kind.base + bisect_right(kind.log, after, key=attrgetter("revision"))
-        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._fd = -1  # made when somebody first waits
+        self._listener: Callable[[], None] | None = None
         self._woken = False
         self._closed = False
         self.ended = False  # what is watched is no longer served, or not as it was
@@ -128,9 +129,9 @@ class Watcher:
         """What happened since the last call, and the revision up to which this is all. Raises Gone when too slow."""
         with self._cache.lock:
             kind = self._kind
-            if self._woken:
+            if self._woken and self._fd >= 0:
                 os.eventfd_read(self._fd)
-                self._woken = False
+            self._woken = False
             start = self._position - kind.base
             if start < 0:
                 metrics.TERMINATED_WATCHES.add(kind.labels)
@@ -147,16 +148,28 @@ class Watcher:
 
     def wait(self, timeout: float, socket: int = -1) -> bool:
         """Sleeps until news, the end of the wait, or the client's side becoming readable, which gives True."""
+        with self._cache.lock:
+            if self._fd < 0 and not self._closed:
+                self._fd = os.eventfd(int(self._woken), os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         if socket >= 0:
             poll.register(socket, select.POLLIN | select.POLLRDHUP)
         return any(fd == socket for fd, _ in poll.poll(max(0, min(timeout, _LONGEST_WAIT) * 1000)))
 
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Has ``listener`` called where ``wait`` would end; for those who wait for many."""
+        with self._cache.lock:
+            self._listener = listener
+
     def wake(self) -> None:
         """Ends ``wait``; called with the cache's lock held."""
-        if not self._woken and not self._closed:
-            self._woken = True
+        if self._woken or self._closed:
+            return
+        self._woken = True
+        if self._listener is not None:
+            self._listener()
+        elif self._fd >= 0:
             os.eventfd_write(self._fd, 1)
 
     def close(self) -> None:
@@ -165,7 +178,8 @@ class Watcher:
             if not self._closed:
                 self._closed = True
                 self._kind.watchers.discard(self)
-                os.close(self._fd)
+                if self._fd >= 0:
+                    os.close(self._fd)
 
 
 class _KindCache:

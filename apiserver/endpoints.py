@@ -28,7 +28,6 @@ from apiserver import (
     websockets,
 )
 from apiserver.cache import Item, WatchCache
-from apiserver.connection import ClientConnection
 from apiserver.kind import Kind
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.negotiation import OBJECTS, Form, form_of
@@ -37,7 +36,7 @@ from apiserver.request import AdmissionRequest, Call, User
 from apiserver.rest import Rest, object_key
 from apiserver.reviews import Review
 from apiserver.subresources import Subresource, find_subresource
-from apiserver.watching import WatchStream
+from apiserver.watching import WATCH, WatchStream
 from machinery.errors import ApiError, BadRequest, MethodNotAllowed, no_such_resource, not_found
 from machinery.objects import Object
 
@@ -120,8 +119,8 @@ class Endpoints:
         if websockets.is_wanted(call.environ):
             client = websockets.WatchSocket(call.environ)
             return client.carry(WatchStream(self._cache, call.kind, call.namespace, options, client, render))
-        connection = ClientConnection.of(call.environ)
-        stream = WatchStream(self._cache, call.kind, call.namespace, options, connection, render)
+        stream = WatchStream(self._cache, call.kind, call.namespace, options, None, render)
+        call.environ[WATCH] = stream  # for the worker's pump
         return Response(stream, 200, {"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
 
     def _create(self, call: Call) -> Response:

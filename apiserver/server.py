@@ -1,6 +1,6 @@
 """Serves the application with gunicorn: a few worker processes with many threads each, over TLS.
 
-Open watches, logs and execs hold a thread each, so there may be many; threads are started when they are needed. The
+Open logs and execs hold a thread each, so there may be many; threads are started when they are needed. The
 application is assembled before the fork, so that the workers share its memory; connections to etcd are made after it.
 """
 
@@ -36,7 +36,8 @@ from machinery.metrics import METRICS
 
 log = logging.getLogger(__name__)
 
-# Open watches, logs and execs of one worker, with room for the requests beside them.
+# Open logs, execs and proxied connections of one worker, with room for the requests beside them; and all connections,
+# with those of watches, which need no thread.
 THREADS = 1000
 CONNECTIONS = 4000
 # Idle connections are kept longer than clients keep them, so that it is the client who closes.

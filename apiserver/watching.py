@@ -25,6 +25,8 @@ BOOKMARK_PERIOD = 60.0
 MIN_TIMEOUT = 1800
 # A bookmark comes so long before the end, so that the client resumes from a fresh revision.
 LAST_BOOKMARK = 2.0
+# Where in the environ the worker finds the stream of a request that is a watch.
+WATCH = "apiserver.watch"
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -42,7 +44,10 @@ Render = Callable[[Object], Object]
 
 
 class WatchStream:
-    """One watch request. ``start`` finds its place, which may fail; iterating gives the lines."""
+    """One watch request. Making it finds its place, which may fail; then ``step`` gives the lines as they come.
+
+    Iterating does so in the caller's thread, for a connection that has one; watchpump.py serves all others.
+    """
 
     def __init__(
         self,
@@ -66,6 +71,11 @@ class WatchStream:
         self._initial: list[Item] = []
         self._refused: ApiError | None = None
         self._watcher: Watcher | None = None
+        now = time.monotonic()
+        self._end = now + (options.timeout or random.uniform(MIN_TIMEOUT, 2 * MIN_TIMEOUT))
+        self._bookmark_at = min(now + BOOKMARK_PERIOD, self._end - LAST_BOOKMARK) if options.bookmarks else self._end
+        self.over = False  # nothing more will be said
+        self.due = now  # when there may be something to say though nothing has happened
         self._start()
 
     def _start(self) -> None:
@@ -78,66 +88,75 @@ class WatchStream:
             cache.wait_for(1)
         if options.send_initial_events or (options.send_initial_events is None and not options.revision):
             self._initial, self._watcher = cache.watch_with_list(self._kind.prefix, self._below)
+            self._begun = False
             return
+        self._begun = True
         try:
             self._watcher = cache.watch(self._kind.prefix, self._below, options.revision or cache.revision)
         except Gone as error:
             self._refused = error  # told in the stream, as etcd's own watches do
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._watcher is None:
-            if self._refused is not None:
-                yield _error(self._refused)
-            return
+        descriptor = self._connection.fileno() if self._connection else -1
         try:
             yield b""  # the headers at once: a client waits for them before it can give up
-            yield from self._initial_events(self._watcher)
-            yield from self._events(self._watcher)
-        except ApiError as error:
-            yield _error(error)
+            while True:
+                if data := self.step():
+                    yield data
+                if self.over or self._watcher is None:
+                    return
+                readable = self._watcher.wait(self.due - time.monotonic(), descriptor)
+                if readable and self._connection and self._connection.has_left():
+                    return
         finally:
             self.close()
+
+    def step(self) -> bytes:
+        """What there is to say now, perhaps nothing; ``over`` and ``due`` tell how it goes on."""
+        if self._watcher is None:
+            self.over = True
+            return _error(self._refused) if self._refused is not None else b""
+        try:
+            return b"".join(self._news(self._watcher))
+        except ApiError as error:
+            self.over = True
+            return _error(error)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Calls ``listener``, from any thread and with locks held, when something has happened since the last step."""
+        if self._watcher is not None:
+            self._watcher.listen(listener)
 
     def close(self) -> None:
         """Gives up the place in the log; called by the WSGI server too."""
         if self._watcher is not None:
             self._watcher.close()
 
-    def _initial_events(self, watcher: Watcher) -> Iterator[bytes]:
+    def _news(self, watcher: Watcher) -> list[bytes]:
+        lines = [] if self._begun else self._initial_events(watcher)
+        ended = watcher.ended or self._cache.stopping  # looked at first: what has happened before is still told
+        changes, revision = watcher.take()
+        seen = [line for change in changes if (line := self._seen(change))]
+        self._count(seen)
+        lines += seen
+        now = time.monotonic()
+        self.over = ended or now >= self._end
+        if now >= self._bookmark_at and not self.over:
+            lines.append(self._bookmark(revision, {}))
+            last = self._end - LAST_BOOKMARK
+            self._bookmark_at = min(now + BOOKMARK_PERIOD, last) if now < last else self._end
+        # Whose end has come meanwhile is to say so now: it may have been woken for that before it took its news.
+        self.due = now if watcher.ended or self._cache.stopping else min(self._bookmark_at, self._end)
+        return lines
+
+    def _initial_events(self, watcher: Watcher) -> list[bytes]:
+        self._begun = True
         lines = [self._line("ADDED", Change(i, None, False)) for i in self._initial if self._selection.matches(i)]
         self._initial = []
-        if lines:
-            self._count(lines)
-            yield b"".join(lines)
+        self._count(lines)
         if self._options.send_initial_events and self._options.bookmarks:
-            yield self._bookmark(watcher.revision, {INITIAL_EVENTS_END: "true"})
-
-    def _events(self, watcher: Watcher) -> Iterator[bytes]:
-        now = time.monotonic()
-        end = now + (self._options.timeout or random.uniform(MIN_TIMEOUT, 2 * MIN_TIMEOUT))
-        bookmark_at = min(now + BOOKMARK_PERIOD, end - LAST_BOOKMARK) if self._options.bookmarks else end
-        descriptor = self._connection.fileno() if self._connection else -1
-        while not self._cache.stopping:
-            ended = watcher.ended  # looked at first: what has happened before is still told
-            changes, revision = watcher.take()
-            lines = [line for change in changes if (line := self._seen(change))]
-            if lines:
-                self._count(lines)
-                yield b"".join(lines)
-            now = time.monotonic()
-            if ended or now >= end:
-                return
-            if now >= bookmark_at:
-                yield self._bookmark(revision, {})
-                bookmark_at = min(now + BOOKMARK_PERIOD, end - LAST_BOOKMARK) if now < end - LAST_BOOKMARK else end
-            if watcher.ended:
-                continue  # and was woken for it, perhaps while it was awake
-            if (
-                watcher.wait(min(bookmark_at, end) - now, descriptor)
-                and self._connection
-                and self._connection.has_left()
-            ):
-                return
+            lines.append(self._bookmark(watcher.revision, {INITIAL_EVENTS_END: "true"}))
+        return lines
 
     def _count(self, lines: list[bytes]) -> None:
         kind = self._kind

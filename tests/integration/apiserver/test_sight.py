@@ -7,6 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,3 +140,42 @@ def test_slis(served: Any) -> None:
     assert {"/metrics", "/livez/etcd", "/readyz/poststarthook/rbac/bootstrap-roles"} <= set(
         served("GET", "/").json["paths"]
     )
+
+
+def test_open_watches_cost_no_threads(served: Any) -> None:
+    auth = {"Authorization": "Bearer admin-token"}
+
+    def threads() -> int:
+        return max(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in served.workers())
+
+    before = threads()
+    answers = []
+    for _ in range(200):
+        connection = served.connect()
+        connection.request("GET", f"{CMS}?watch=1&fieldSelector=metadata.name%3Dmany", headers=auth)
+        answers.append(connection.getresponse())
+    served("DELETE", f"{CMS}/many")
+    served("POST", CMS, {"metadata": {"name": "many"}})
+    assert all(b'"ADDED"' in answer.readline() for answer in answers)
+    assert threads() < before + 20
+    served.hang_up()
+    wait_until(lambda: Metrics(served)("apiserver_longrunning_requests", resource="configmaps") == 0)
+
+
+def test_the_connection_of_a_watch_serves_another_request_after_it(served: Any) -> None:
+    connection = served.connect()
+    for _ in range(2):
+        answer = served("GET", f"{CMS}?watch=1&timeoutSeconds=1&resourceVersion=0", connection=connection)
+        assert (answer.code, answer.headers["Transfer-Encoding"]) == (200, "chunked")
+        assert served("GET", "/version", connection=connection).code == 200
+
+
+def test_clients_that_do_not_hang_up_hold_up_nobody(served: Any) -> None:
+    lingering = [served.connect() for _ in range(12)]
+    for connection in lingering:
+        connection.request("GET", "/version", headers={"Connection": "close"})
+    time.sleep(0.5)  # they have been answered, and are waited for
+    started = time.monotonic()
+    for _ in range(6):
+        assert served("GET", "/version").code == 200
+    assert time.monotonic() - started < 1
