@@ -32,13 +32,13 @@ def compile_schema(schema: Schema, *, root: bool = False) -> Node:
     """The node of a schema; the root is a resource, and so has kind, apiVersion and metadata."""
     additional = schema.get("additionalProperties")
     embedded = root or bool(schema.get(EMBEDDED))
-    if "items" in schema:
+    if schema.get("type") == "array" and not embedded:
         return CustomArray(schema)
-    if additional not in (None, False) and not schema.get("properties"):
+    if not embedded and additional not in (None, False) and not schema.get("properties"):
         return CustomMap(schema)
     if embedded or schema.get("properties") or schema.get("type") == "object":
         return CustomStruct(schema, embedded=embedded)
-    return Leaf(schema)
+    return CustomArray(schema) if "items" in schema else Leaf(schema)
 
 
 class Leaf(Node):
