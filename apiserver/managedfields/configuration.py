@@ -27,7 +27,7 @@ def read(kind: Kind, version: str, body: bytes, field_validation: str) -> Config
     duplicates = ""
     if field_validation != "Ignore" and (not is_json or bodies.may_have_duplicates(body, bodies.written(obj))):
         duplicates = "".join(f"error converting YAML to JSON: {text}" for text in bodies.yaml_duplicates(body))
-    if version != kind.version and kind.convert is not None:
+    if kind.convert is not None and (version != kind.version or kind.stored_as is not None):
         kind.convert(obj, version, True)
     stored = kind.stored_as or kind
     obj["apiVersion"], obj["kind"] = stored.api_version, stored.kind

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.etcd
 Object = dict[str, Any]
 MERGE = {"Content-Type": "application/merge-patch+json"}
 STRATEGIC = {"Content-Type": "application/strategic-merge-patch+json"}
+APPLY = {"Content-Type": "application/apply-patch+yaml"}
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 
 
@@ -99,6 +100,17 @@ def test_strict_decoding_knows_each_groups_fields(api: Any, namespace: str) -> N
     assert (answer.code, 'unknown field "message"' in answer.json["message"]) == (400, True)
     mixed = api("POST", core(namespace), event(namespace))
     assert mixed.code == 400
+
+
+def test_server_side_apply_in_the_newer_group(api: Any, namespace: str) -> None:
+    def apply(manager: str, **fields: Any) -> Any:
+        body = {**event(namespace), **fields}
+        return api("PATCH", f"{newer(namespace, 'e')}?fieldManager={manager}", body, APPLY)
+
+    assert (apply("a").code, apply("a", note="again").json["note"]) == (201, "again")
+    assert api("GET", core(namespace, "e")).json["message"] == "again"
+    conflict = apply("b", note="other")
+    assert (conflict.code, conflict.json["reason"]) == (409, "Conflict")
 
 
 def test_a_collection_is_deleted_in_either_group(api: Any, namespace: str) -> None:
