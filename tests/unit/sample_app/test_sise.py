@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import random
 import signal
 import socket
 import subprocess
@@ -29,11 +30,23 @@ def sise() -> ModuleType:
     return module
 
 
+def free_port() -> int:
+    """Looked for as sise will take it: on IPv4 and IPv6, and shared with nobody.
+
+    It is none of those that the kernel gives to whoever connects, for one of these may be gone again in a moment.
+    """
+    for port in random.sample(range(20000, 30000), 100):
+        try:
+            with socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True):
+                return port
+        except OSError:
+            continue
+    raise AssertionError("all ports are taken")
+
+
 class Running:
     def __init__(self, **environment: str) -> None:
-        # Looked for as sise will take it: on IPv4 and IPv6, and shared with nobody.
-        with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(PROGRAM)],
             env={"PORT0": str(self.port), **environment},
