@@ -29,7 +29,6 @@ from apiserver import (
 )
 from apiserver.cache import Item, WatchCache
 from apiserver.kind import Kind
-from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.negotiation import OBJECTS, Form, form_of
 from apiserver.reading import ListResult, Reading
 from apiserver.request import AdmissionRequest, Call, User
@@ -133,9 +132,7 @@ class Endpoints:
             call.kind, call.namespace, obj, call.user,
             writer=call.writer, dry_run=call.dry_run, warnings=call.warnings,
         )  # fmt: skip
-        if call.kind is NAMESPACES:
-            item = projects.complete(self._rest, item.object) or item
-        return self._respond(call, item, form, 201)
+        return self._respond(call, projects.completed(self._rest, call.kind, item), form, 201)
 
     def _answer(self, call: Call, review: Review) -> Response:
         """What is stored nowhere has no row in a Table either."""
@@ -186,6 +183,7 @@ class Endpoints:
             call.kind, call.namespace, call.name, applying.change(call), call.user,
             subresource=subresource, dry_run=call.dry_run, warnings=call.warnings,
         )  # fmt: skip
+        item = projects.completed(self._rest, call.kind, item) if created else item
         return self._respond(call, item, form, 201 if created else 200)
 
     def _delete(self, call: Call) -> Response:

@@ -11,6 +11,7 @@ import logging
 from apiserver.admission.projectrequest import UNFINISHED
 from apiserver.authorization.ownership import REQUESTER
 from apiserver.cache import Item
+from apiserver.kind import Kind
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.rbac import GROUP, ROLE_BINDINGS, USER
 from apiserver.request import LOOPBACK
@@ -24,7 +25,12 @@ log = logging.getLogger(__name__)
 BINDINGS = {"admin": "admin", "project-owner": "project-owner"}
 
 
-def complete(rest: Rest, namespace: Object) -> Item | None:
+def completed(rest: Rest, kind: Kind, item: Item) -> Item:
+    """A new object as it is in the end: a project belongs to somebody."""
+    return (_complete(rest, item.object) if kind is NAMESPACES else None) or item
+
+
+def _complete(rest: Rest, namespace: Object) -> Item | None:
     """Makes the requester the administrator of her new namespace; None for a namespace that is not one, or is done."""
     meta = namespace["metadata"]
     annotations = meta.get("annotations") or {}
@@ -42,7 +48,7 @@ def complete_all(rest: Rest) -> None:
     """What a server that was killed has left unfinished."""
     for namespace in rest.reader.list(NAMESPACES, fresh=True):
         try:
-            if complete(rest, namespace):
+            if _complete(rest, namespace):
                 log.info("completed project %s", namespace["metadata"]["name"])
         except (NotFound, Forbidden):
             continue  # it is going, and takes no bindings any more
