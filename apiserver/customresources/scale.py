@@ -66,7 +66,8 @@ class Paths:
 
     def row(self) -> Subresource:
         """The subresource with these paths."""
-        return replace(SUBRESOURCES["scale"], show=self.show, apply=self.resize)
+        owned = tuple(f"f:{key}" for key in keys_of(self.spec))
+        return replace(SUBRESOURCES["scale"], show=self.show, apply=self.resize, replicas=owned)
 
 
 def _number(obj: Object, path: str) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from apiserver.kind import Kind
-from apiserver.managedfields import entries, fieldset, lastapplied, typecheck, updating
+from apiserver.managedfields import entries, fieldset, lastapplied, typecheck, updating, walks
 from apiserver.managedfields.configuration import describe
 from apiserver.managedfields.entries import APPLY, UPDATE, Manager, Managers
 from apiserver.managedfields.fieldset import Fields
@@ -80,6 +80,7 @@ def _written(kind: Kind, new: Object, old: Object, writer: Writer) -> None:
         return  # they have been reset, or never kept
     who = entries.manager(writer.name, UPDATE, schema.api_version, writer.subresource)
     if any(difference):
+        managers = _reconciled(kind, schema, managers)
         managers = entries.capped(updating.update(schema, difference, managers, who, now()))
     if managers:
         metadata["managedFields"] = entries.write(managers)
@@ -94,6 +95,13 @@ def _sent_or_stored(sent: Any, stored: Any) -> Managers:
     except (ValueError, AttributeError):
         managers = {}
     return managers or entries.read(stored or ())
+
+
+def _reconciled(kind: Kind, schema: Schema, managers: Managers) -> Managers:
+    """Only definitions of custom resources change."""
+    if kind.custom is None:
+        return managers
+    return {who: owned._replace(fields=walks.reconciled(schema.node, owned.fields)) for who, owned in managers.items()}
 
 
 def settle(new: Object, old: Object) -> None:
@@ -115,7 +123,7 @@ def apply(kind: Kind, live: Object | None, config: Object, writer: Writer, *, fo
     schema = schema_of(kind, writer)
     _check(schema, config)
     metadata = live["metadata"] if live else {}
-    managers = entries.read(metadata.get("managedFields") or ())
+    managers = _reconciled(kind, schema, entries.read(metadata.get("managedFields") or ()))
     kept = {key: value for key, value in metadata.items() if key != "managedFields"}
     bare = {**live, "metadata": kept} if live else {}
     time = now()

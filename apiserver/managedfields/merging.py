@@ -10,15 +10,17 @@ from collections import deque
 from typing import Any
 
 from apiserver.managedfields.fieldset import Fields, is_member
-from apiserver.managedfields.walks import below, by_element, element_of
-from apiserver.schema.nodes import Array, Map, Node, Struct
+from apiserver.managedfields.walks import below, by_element, element_of, is_atomic
+from apiserver.schema.nodes import Array, Node
 
 
 def merge(node: Node, live: Any, config: Any) -> Any:
     """``config`` laid over ``live``. A null replaces what does not divide, and leaves alone what does."""
-    if isinstance(node, Array) and node.list_type != "atomic":
+    if is_atomic(node):
+        return config
+    if isinstance(node, Array):
         return _merge_items(node, live, config) if live and config else live or config
-    if type(live) is not dict or not _divides(node):
+    if type(live) is not dict:
         return config
     if config is None or config == {}:
         return live or config
@@ -28,10 +30,6 @@ def merge(node: Node, live: Any, config: Any) -> Any:
     for key, value in config.items():
         merged[key] = merge(below(node, key), live[key], value) if key in live else value
     return merged
-
-
-def _divides(node: Node) -> bool:
-    return not node.atomic if isinstance(node, Struct | Map) else not isinstance(node, Array)
 
 
 def _merge_items(node: Array, live: list[Any], config: list[Any]) -> list[Any]:
@@ -72,14 +70,12 @@ def _merge_items(node: Array, live: list[Any], config: list[Any]) -> list[Any]:
 
 def remove(node: Node, value: Any, fields: Fields) -> Any:
     """The value without the members of a set; a list or map that loses all becomes null."""
-    if isinstance(node, Array):
-        if type(value) is not list or node.list_type == "atomic":
-            return None
-        return _remove_items(node, value, fields) or None
-    if type(value) is not dict:
-        return None if type(value) is list else value
-    if not _divides(node):
+    if is_atomic(node):
         return None
+    if type(value) is list:
+        return (_remove_items(node, value, fields) or None) if isinstance(node, Array) else None
+    if type(value) is not dict:
+        return value
     kept = {}
     for key, child in value.items():
         at = fields.get(f"f:{key}")

@@ -143,13 +143,11 @@ def _compare_at(node: Node, element: str, before: Any, after: Any, taken: Fields
 
 def _compare_inside(node: Node, before: Any, after: Any, taken: Fields, removed: Fields) -> bool:
     """False when the whole has been modified, which is so of all that does not divide."""
+    if is_atomic(node) or not (before or after):
+        return False
     if isinstance(node, Array):
-        if node.list_type == "atomic" or not (before or after):
-            return False
         _compare_items(node, before or [], after or [], taken, removed)
         return True
-    if getattr(node, "atomic", False) or not (before or after):
-        return False
     if isinstance(node, Struct):
         _compare_fields(node, before or {}, after or {}, taken, removed)
         return True
@@ -208,10 +206,10 @@ def present(node: Node, value: Any) -> Fields:
 
 def _owned_below(node: Node, value: Any, *, every: bool) -> Fields | None:
     """None for what does not divide."""
-    if isinstance(node, Array):
-        return None if node.list_type == "atomic" else _owned_items(node, value or [], every=every)
-    if getattr(node, "atomic", False):
+    if is_atomic(node):
         return None
+    if isinstance(node, Array):
+        return _owned_items(node, value or [], every=every)
     if isinstance(node, Struct):
         return _owned_keys(value or {}, node, () if every else node.specs, every=every)
     if isinstance(node, Map) or type(value) is dict:
@@ -250,3 +248,23 @@ def with_fields(node: Node, fields: Fields) -> Fields:
                 inside = {SELF: LEAF, **inside}
         tree[element] = inside
     return tree
+
+
+def reconciled(node: Node, fields: Fields) -> Fields:
+    """The set in the terms of a schema that has changed since: what has become atomic is owned as a whole.
+
+    Upstream: typed/reconcile_schema.go. (Of what is atomic no longer, an owner keeps the field itself.)
+    """
+    tree: Fields = {}
+    for element, inside in fields.items():
+        if inside:
+            child = node.item if isinstance(node, Array) else node.child(element[2:]) if element[:2] == "f:" else None
+            if child is not None:
+                inside = LEAF if is_atomic(child) else reconciled(child, inside)
+        tree[element] = inside
+    return fields if tree == fields else tree
+
+
+def is_atomic(node: Node) -> bool:
+    """Whether only the whole of a value has an owner (for a scalar there is nothing else)."""
+    return node.list_type == "atomic" if isinstance(node, Array) else getattr(node, "atomic", False)
