@@ -16,7 +16,9 @@ from machinery.kubeconfig import Access
 from machinery.objects import Object, parse_time
 from machinery.resources import SERVICE_ACCOUNTS
 
-USER_AGENT = "mini-minishift-controllers"
+# Upstream's names, by which the API server tells the managers of fields apart.
+USER_AGENT = "kube-controller-manager"
+SCHEDULER_AGENT = "kube-scheduler"
 NAMESPACE = "kube-system"
 SECONDS = 3600
 # A token is renewed when so much of its life is over.
@@ -48,7 +50,7 @@ class Identities:
 
     def __init__(self, access: Access, client: Client, scheduler: Access | None, *, with_accounts: bool) -> None:
         self._client = client
-        self._scheduler = Client(scheduler, user_agent="mini-minishift-scheduler") if scheduler else None
+        self._scheduler = Client(scheduler or access, user_agent=SCHEDULER_AGENT)
         self._tokens: dict[str, AccountTokens] = {}
         # A certificate on the connection would speak louder than a token in the request.
         bare = replace(access, client_certificate=b"", client_key=b"", token="")

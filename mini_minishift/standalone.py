@@ -56,7 +56,7 @@ GIVEN = {
     "root-ca-certificate-publisher-controller": ("configmaps", "kube-root-ca.crt"),
 }
 ADMINISTRATOR = ("admin", "system:masters")
-USER_AGENT = "mini-minishift-controllers"
+USER_AGENT = "kube-controller-manager"
 MANAGER = ("system:kube-controller-manager", "")
 
 
@@ -198,7 +198,8 @@ class Standalone:
         from machinery.informer import Informers
 
         # What a test's author looks for in the log is what others ask.
-        logging.getLogger("apiserver.requests").addFilter(lambda record: USER_AGENT not in record.getMessage())
+        own = f" with {USER_AGENT}"
+        logging.getLogger("apiserver.requests").addFilter(lambda record: own not in record.getMessage())
         client, access = self._client, self._manager_access
         authority = self._access.certificate_authority
         options = ManagerOptions(

@@ -112,11 +112,17 @@ class CustomVersion:
         return item if seen == stored else Item(item.key, seen, item.revision)
 
     def is_stored(self, obj: Object, item: Item) -> bool:
-        """Whether a stored object is as it would be written now, in version and defaults."""
+        """Whether a stored object is as it would be written now, in version and defaults.
+
+        To the letter: for Python, 1 and true are the same.
+        """
         stored: Object = orjson.loads(item.bare())
         wanted = self.stored(obj)
         metadata = {key: value for key, value in wanted["metadata"].items() if key != "resourceVersion"}
-        return {**wanted, "metadata": metadata} == stored
+        found, written = (
+            orjson.dumps(each, option=orjson.OPT_SORT_KEYS) for each in (stored, {**wanted, "metadata": metadata})
+        )
+        return found == written
 
     def stored(self, obj: Object) -> Object:
         """The object in the version that it is stored in; conversion strategy None changes nothing else."""

@@ -167,6 +167,17 @@ def test_other_writes(api: Any, define: Any) -> None:
     }
 
 
+def test_one_is_not_true(api: Any, define: Any) -> None:
+    define(definition())
+    path = f"/apis/{GROUP}/v1/things"
+    spec: Object = {"free": {"a": 1, "l": [0]}}
+    body = {"apiVersion": f"{GROUP}/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": spec}
+    created = api("POST", path, body).json
+    changed = api("PATCH", f"{path}/a", {"spec": {"free": {"a": True, "l": [False]}}}, MERGE).json
+    assert changed["spec"]["free"] == {"a": True, "l": [False]}
+    assert changed["metadata"]["resourceVersion"] != created["metadata"]["resourceVersion"]
+
+
 def test_status_and_scale(api: Any, define: Any, apply: Apply) -> None:
     define(definition(subresources=SUBRESOURCES))
     apply({"size": 1}, status={"phase": "ignored"})
