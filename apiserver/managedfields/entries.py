@@ -111,12 +111,11 @@ def same_but_time(left: Iterable[Object], right: Iterable[Object]) -> bool:
 
 def capped(managers: Managers) -> Managers:
     """With no more managers by update than are told apart: the oldest of each version become one."""
-    updaters = sorted(
-        (who for who in managers if who.operation == UPDATE), key=lambda who: (managers[who].time, str(who))
-    )
+    updaters = [who for who in managers if who.operation == UPDATE]
     excess = len(updaters) - MOST_UPDATERS
     if excess <= 0:
         return managers
+    updaters.sort(key=lambda who: (managers[who].time, who))
     managers = dict(managers)
     first: dict[str, Manager] = {}
     for who in updaters:
