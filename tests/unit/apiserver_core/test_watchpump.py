@@ -56,7 +56,8 @@ class Client:
         self.sock, self.served = socket.socketpair()
         self.sock.settimeout(10)
         self.ended: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self.watch = Watch(stream, self.served, chunked=chunked, done=self.ended.put)
+        self.given_back = threading.Event()
+        self.watch = Watch(stream, self.served, chunked=chunked, done=self._done)
         pump.serve(self.watch)
 
     def reads(self, size: int) -> bytes:
@@ -69,7 +70,12 @@ class Client:
 
     def close(self) -> None:
         self.sock.close()
+        assert self.given_back.wait(10), "the connection is the pump's until it has heard"
         self.served.close()
+
+    def _done(self, reusable: bool) -> None:
+        self.ended.put(reusable)
+        self.given_back.set()
 
 
 @pytest.fixture
