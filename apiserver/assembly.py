@@ -88,7 +88,7 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     """All parts for these flags; ``store`` overrides the one that they name."""
     RANGES.configure(config.service_cluster_ip_range, config.service_node_port_range)
     store = store or open_store(config)
-    cache = WatchCache(store, [kind.prefix for kind in REGISTRY.stored()], Acknowledged())
+    cache = WatchCache(store, [kind.prefix for kind in REGISTRY.stored()], Acknowledged(config.blocks))
     rest = Rest(store, cache)
     rest.admission = admission.chain(config.disable_admission_plugins)
     read = Reading(store, cache, computed(config, store, rest.reader))

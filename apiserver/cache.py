@@ -296,6 +296,10 @@ class WatchCache:
         self.end_watches()
         self._stop.set()
 
+    def use_block(self, number: int) -> None:
+        """Which of the workers this is, from now on: see freshness.py."""
+        self._acknowledged.use_block(number)
+
     def acknowledge(self, prefix: str, revision: int) -> None:
         """Called by a writer before it answers: reads everywhere will wait for this revision."""
         self._acknowledged.raise_to(prefix, revision)

@@ -52,6 +52,11 @@ class Config:
         return Path(file) if file else None
 
     @property
+    def blocks(self) -> int:
+        """How many workers there may be at a time: a successor may start before its predecessor has gone."""
+        return 2 * self.workers
+
+    @property
     def audiences(self) -> tuple[str, ...]:
         """Who a ServiceAccount's token must be for; the issuer when not said otherwise."""
         return self.api_audiences or (self.service_account_issuer,)

@@ -151,7 +151,7 @@ class Strategy:
         return True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a row is itself: comparing all its fields would take 2 µs each time
 class Kind:
     """One row of the registry. ``definition`` names upstream's schema, e.g. ``io.k8s.api.core.v1.Pod``."""
 

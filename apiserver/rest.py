@@ -70,6 +70,8 @@ class CacheReader:
     def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
         if fresh:
             self._cache.catch_up(kind.prefix)
+        if not self._cache.count(kind.prefix):
+            return ()  # as of most kinds that admission asks for, on every write
         items, _, _ = self._cache.select(kind.prefix, f"{kind.prefix}{namespace}/" if namespace else "")
         return [kind.seen(item).object for item in items]
 

@@ -61,9 +61,8 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, config: Config) -> None:
         self._config = config
         set_verbosity(config.verbosity)
-        # Twice as many as there are workers: a successor may start before its predecessor has gone.
-        METRICS.share(2 * config.workers)
-        self._free_blocks = list(range(2 * config.workers))
+        METRICS.share(config.blocks)
+        self._free_blocks = list(range(config.blocks))
         self.server: Server = assemble(config)
         scrape.show(self.server)
         self._tls: ServerTLS | None = None
@@ -140,6 +139,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _worker_starts(self, worker: Any) -> None:
         """Runs in each worker: its threads and connections begin here."""
         METRICS.use_block(worker.block)
+        self.server.cache.use_block(worker.block)
         self.server.start()
         signal.signal(signal.SIGTERM, self.stopping(worker.handle_exit))
         # When the parent is killed, leave the port to its successor at once; gunicorn alone looks once a second.

@@ -121,9 +121,10 @@ def test_a_read_waits_for_what_another_worker_acknowledged(store: MemoryStore, m
 
 
 def test_acknowledgements_are_shared_with_other_processes() -> None:
-    acknowledged = Acknowledged()
+    acknowledged = Acknowledged(blocks=2)
     child = os.fork()
     if child == 0:
+        acknowledged.use_block(1)
         for revision in range(1, 1000):
             acknowledged.raise_to(PODS, revision * 2)
         os._exit(0)
@@ -132,7 +133,9 @@ def test_acknowledgements_are_shared_with_other_processes() -> None:
     os.waitpid(child, 0)
     assert acknowledged.get(PODS) == 1998
     acknowledged.raise_to(PODS, 5)
-    assert acknowledged.get(PODS) == 1998
+    assert acknowledged.get(PODS) == 1998, "what a process that has ended knew stays known"
+    acknowledged.raise_to(PODS, 2000)
+    assert (acknowledged.get(PODS), acknowledged.get(NODES)) == (2000, 0)
 
 
 def test_watch(store: MemoryStore, cache: WatchCache) -> None:
