@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from apiserver.config import Config
 from apiserver.locations import Target
+from machinery.errors import quote
 
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 60.0
@@ -126,7 +127,7 @@ class Dialer:
         try:
             connection.connect()
         except OSError as error:
-            raise BackendError(f"dial tcp {target.host}:{target.port}: {_words(error)}") from error
+            raise BackendError(f"dial tcp {target.host}:{target.port}: {dial_words(error)}") from error
         connection.sock.settimeout(None)
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connection
@@ -153,7 +154,19 @@ class BackendError(Exception):
     """Nobody answers there, or not in HTTP; the words are Go's, as upstream's clients know them."""
 
 
-def _words(error: OSError) -> str:
+def answer_words(error: Exception) -> str:
+    """Why there was no answer, in Go's words."""
+    if isinstance(error, http.client.RemoteDisconnected | ConnectionResetError):
+        return "EOF"
+    if isinstance(error, http.client.BadStatusLine):
+        return f"malformed HTTP response {quote(str(error).rstrip())}"
+    if isinstance(error, TimeoutError):
+        return "i/o timeout"
+    return str(error)
+
+
+def dial_words(error: OSError) -> str:
+    """Why there is no connection, in Go's words."""
     if isinstance(error, ssl.SSLError):
         return f"tls: {error.reason or error}"
     if isinstance(error, TimeoutError):

@@ -8,26 +8,30 @@ Upstream: apimachinery/pkg/util/proxy (UpgradeAwareHandler, Transport).
 from __future__ import annotations
 
 import http.client
-import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from flask import Response
 
-from apiserver.backend import BackendError, Dialer
+from apiserver.backend import BackendError, Dialer, answer_words
 from apiserver.kind import Kind
 from apiserver.locations import Target, kubelet_of, node_target, pod_target, service_target, split_scheme_name_port
 from apiserver.registry import REGISTRY
 from apiserver.relay import HOP_BY_HOP, relayed, upgrade
 from apiserver.request import Call
+from apiserver.rewriting import LIMIT, Rewriter, is_page
 from machinery.errors import ServiceUnavailable, not_found
 from machinery.objects import Object
 
 _CHUNK = 65536
-_HTML_LIMIT = 16 << 20
+# Who may use an answer of the API server's is not for a pod to say (upstream: corsRemovingTransport).
+_CORS = (
+    "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Origin",
+)  # fmt: skip
 # The client's credentials are for the API server, not for a pod.
-_NOT_FORWARDED = HOP_BY_HOP | {"authorization", "content-length", "content-type", "accept-encoding", "expect"}
+_NOT_FORWARDED = HOP_BY_HOP | {"authorization", "content-length", "content-type", "expect"}
 
 
 class Proxy:
@@ -64,7 +68,8 @@ class Proxy:
         environ = call.environ
         call.rest.connect(call.kind, call.namespace, name, call.subresource, call.user, None)
         prefix, rest = split_path(environ, namespaced=call.kind.namespaced)
-        if not rest and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+        upgrades = environ.get("HTTP_UPGRADE") and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
+        if not rest and not upgrades and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return _add_slash(environ, prefix)
         query = environ.get("QUERY_STRING", "")
         path = (rest or "/") + (f"?{query}" if query else "")
@@ -72,14 +77,14 @@ class Proxy:
             connection = self._dialer.kubelet(target) if kubelet else self._dialer.server(target)
         except BackendError as error:
             raise ServiceUnavailable(f"error trying to reach service: {error}") from error
-        if environ.get("HTTP_UPGRADE") and "upgrade" in environ.get("HTTP_CONNECTION", "").lower():
+        if upgrades:
             return upgrade(environ, connection.sock, path, forwarded_headers(environ, prefix, rest))
         try:
             response = _exchange(connection, environ, path, prefix, rest)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise ServiceUnavailable(f"error trying to reach service: {error}") from error
-        return _rewritten(response, Rewriter(prefix, target))
+            raise ServiceUnavailable(f"error trying to reach service: {answer_words(error)}") from error
+        return _rewritten(response, Rewriter(prefix, target, environ.get("HTTP_HOST", "")))
 
 
 def split_path(environ: dict[str, Any], *, namespaced: bool) -> tuple[str, str]:
@@ -138,51 +143,17 @@ _ABOUT_CLIENT = ("impersonate-", "x-remote-", "x-forwarded-", "x-stream-protocol
 
 
 def _rewritten(response: http.client.HTTPResponse, rewriter: Rewriter) -> Response:
-    if not rewriter.applies(response):
-        answer = relayed(response)
+    encoding = response.headers.get("Content-Encoding", "")
+    head = response.read(LIMIT + 1) if is_page(response.headers.get("Content-Type", ""), encoding) else b""
+    if head and len(head) <= LIMIT:
+        answer = relayed(response, rewriter.page(head, encoding))
     else:
-        answer = relayed(response, rewriter.html(response.read()))
+        answer = relayed(response, ahead=head)
     if "Location" in answer.headers:
         answer.headers["Location"] = rewriter.location(answer.headers["Location"])
+    for name in _CORS:
+        answer.headers.pop(name, None)
     return answer
-
-
-class Rewriter:
-    """Keeps a browser below the proxy's path (upstream: proxy.Transport)."""
-
-    def __init__(self, prefix: str, target: Target) -> None:
-        self._prefix = prefix
-        self._hosts = ("", target.host, f"{target.host}:{target.port}")
-
-    def location(self, url: str) -> str:
-        """A URL, led through the proxy if it is one of the server's own root."""
-        parts = urlsplit(url)
-        own = parts.netloc in self._hosts and parts.path.startswith("/")
-        if not own or parts.path == self._prefix or parts.path.startswith(self._prefix + "/"):
-            return url
-        return urlunsplit(("", "", self._prefix + parts.path, parts.query, parts.fragment))
-
-    def applies(self, response: http.client.HTTPResponse) -> bool:
-        """HTML of a reasonable size that is not compressed."""
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        encoded = response.headers.get("Content-Encoding", "identity") != "identity"
-        return kind == "text/html" and not encoded and (response.length or 0) <= _HTML_LIMIT
-
-    def html(self, page: bytes) -> bytes:
-        """The page with its links led through the proxy."""
-        text = page.decode("latin-1")  # any bytes survive it; tags are ASCII
-        return _TAG.sub(lambda tag: _LINK.sub(self._link, tag[0]), text).encode("latin-1")
-
-    def _link(self, match: re.Match[str]) -> str:
-        return match[1] + self.location(match[2]) + match[3]
-
-
-_TAG = re.compile(r"<[a-zA-Z][^<>]*>")
-_LINK = re.compile(
-    r"""(\b(?:action|background|cite|codebase|data|formaction|href|icon|longdesc|manifest|poster|profile|src|usemap)"""
-    r"""\s*=\s*["'])([^"']*)(["'])""",
-    re.IGNORECASE,
-)
 
 
 def _add_slash(environ: dict[str, Any], prefix: str) -> Response:

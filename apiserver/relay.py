@@ -31,6 +31,9 @@ def upgrade(environ: dict[str, Any], sock: socket.socket, path: str, headers: It
         sock.close()
         raise unreachable(f"error dialing backend: {error}") from error
     if stream.code != http.HTTPStatus.SWITCHING_PROTOCOLS:
+        if stream.code < http.HTTPStatus.BAD_REQUEST:  # neither the protocol nor a refusal
+            sock.close()
+            raise unreachable(f"invalid upgrade response: status code {stream.code}")
         return relayed(stream.response(environ["REQUEST_METHOD"]))
     return take_over(environ, stream.head, stream)
 
@@ -76,18 +79,21 @@ def http_head(code: int, reason: str, headers: Iterable[tuple[str, str]]) -> byt
     return "\r\n".join(lines).encode("latin-1")
 
 
-def relayed(response: http.client.HTTPResponse, body: bytes | None = None) -> Response:
-    """A backend's answer as ours, streamed; ``body`` takes the place of its own."""
-    answer = Response(_body(response) if body is None else body, response.status)
+def relayed(response: http.client.HTTPResponse, body: bytes | None = None, *, ahead: bytes = b"") -> Response:
+    """A backend's answer as ours, streamed; ``body`` takes the place of its own, ``ahead`` has been read of it."""
+    answer = Response(_body(response, ahead) if body is None else body, response.status)
     answer.headers.clear()
+    hops = HOP_BY_HOP | {name.strip().lower() for name in response.headers.get("Connection", "").split(",")}
     for name, value in response.headers.items():
-        if name.lower() not in HOP_BY_HOP and not (body is not None and name.lower() == "content-length"):
+        if name.lower() not in hops and not (body is not None and name.lower() == "content-length"):
             answer.headers.add(name, value)
     answer.call_on_close(response.close)
     return answer
 
 
-def _body(response: http.client.HTTPResponse) -> Iterator[bytes]:
+def _body(response: http.client.HTTPResponse, ahead: bytes) -> Iterator[bytes]:
+    if ahead:
+        yield ahead
     while data := response.read1(_CHUNK):
         yield data
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apiserver.connect import check_log_options, log_parameters
 from apiserver.locations import Target
-from apiserver.proxying import Rewriter, forwarded_headers, split_path
+from apiserver.proxying import forwarded_headers, split_path
 from apiserver.relay import read_ahead, upgrade_headers
+from apiserver.rewriting import Rewriter, is_page
 from machinery.errors import BadRequest, Invalid
 
 PREFIX = "/api/v1/namespaces/ns/pods/web:80/proxy"
-REWRITER = Rewriter(PREFIX, Target("http", "172.17.0.2", 80))
+REWRITER = Rewriter(PREFIX, Target("http", "172.17.0.2", 80), "localhost:8001")
 
 
 @pytest.mark.parametrize(
@@ -25,17 +31,54 @@ REWRITER = Rewriter(PREFIX, Target("http", "172.17.0.2", 80))
         ("?only=query", "?only=query"),
         ("https://example.com/a", "https://example.com/a"),
         (PREFIX + "/a", PREFIX + "/a"),
+        ("http://localhost:8001/a", f"http://localhost:8001{PREFIX}/a"),
+        ("http://localhost:8002/a", "http://localhost:8002/a"),
         ("mailto:someone", "mailto:someone"),
+        ("http://[half", "http://[half"),
     ],
 )
 def test_links(url: str, expected: str) -> None:
     assert REWRITER.location(url) == expected
 
 
-def test_html() -> None:
-    page = b'<a href="/rewriteme">/not me</a><img src=\'/i.png\'><p title="/nor me">\xff<A HREF="x">'
-    expected = f'<a href="{PREFIX}/rewriteme">/not me</a><img src=\'{PREFIX}/i.png\'><p title="/nor me">'.encode()
-    assert REWRITER.html(page) == expected + b'\xff<A HREF="x">'
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        (b'<a href="/rewriteme">/not me</a>', f'<a href="{PREFIX}/rewriteme">/not me</a>'.encode()),
+        (b"<IMG\n  SRC='/i.png' alt=/x>", f"<IMG\n  SRC='{PREFIX}/i.png' alt=/x>".encode()),
+        (b"<a href=/bare class=b>", f"<a href={PREFIX}/bare class=b>".encode()),
+        (b'<p title="/nor me" data="/x">\xff', b'<p title="/nor me" data="/x">\xff'),
+        (b"<script>f('<a href=\"/no\">')</script>", b"<script>f('<a href=\"/no\">')</script>"),
+        (b'<!-- <a href="/no"> -->', b'<!-- <a href="/no"> -->'),
+        (b'<script src="/s.js"></script>', f'<script src="{PREFIX}/s.js"></script>'.encode()),
+        (b'&amp; <b>\n<form action="/f?a=1&amp;b"/>', f'&amp; <b>\n<form action="{PREFIX}/f?a=1&amp;b"/>'.encode()),
+        (b'<a href="', b'<a href="'),
+    ],
+)
+def test_pages(page: bytes, expected: bytes) -> None:
+    assert REWRITER.page(page, "") == expected
+
+
+def test_compressed_pages() -> None:
+    page, expected = b'<a href="/x">', f'<a href="{PREFIX}/x">'.encode()
+    assert gzip.decompress(REWRITER.page(gzip.compress(page), "gzip")) == expected
+    raw = zlib.compressobj(wbits=-15)
+    rewritten = REWRITER.page(raw.compress(page) + raw.flush(), "deflate")
+    assert zlib.decompress(rewritten, -15) == expected
+    assert REWRITER.page(b"not gzip", "gzip") == b"not gzip"
+
+
+def test_what_is_no_page() -> None:
+    assert is_page("Text/HTML; charset=utf-8", "")
+    assert not is_page("text/plain", "")
+    assert not is_page("text/html", "br")
+
+
+@given(st.text("<>ahref='\"/ \n!-script&;x="))
+def test_any_text_is_a_page(text: str) -> None:
+    page = text.encode()
+    changed = Rewriter("/p", Target("http", "h", 1)).page(page, "")
+    assert len(changed) >= len(page)
 
 
 @pytest.mark.parametrize(
