@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 import select
+import socket
 import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -384,6 +385,29 @@ def test_port_forward_to_a_service_and_to_several_ports(kubectl: Kubectl, shell_
         for found in [match[1] for match in ports if match]:
             with urllib.request.urlopen(f"http://127.0.0.1:{found}/", timeout=20) as answer:
                 assert answer.read() == b"hello\n"
+
+
+@verb("port-forward")
+def test_a_forward_ends_with_its_pod(kubectl: Kubectl, is_new: bool) -> None:
+    """The old kubectl stays where it is, with any server."""
+    pod = pod_named("brief", "while true; do nc -l -p 7000 -e cat; done")
+    kubectl("create", "--filename=-", stdin=text(pod))
+    kubectl("wait", "--for=condition=Ready", "pod/brief", "--timeout=30s")
+    with running(kubectl, "port-forward", "pod/brief", ":7000") as forward:
+        found = re.search(r"127\.0\.0\.1:(\d+)", forward.stdout.readline())
+        assert found
+        with socket.create_connection(("127.0.0.1", int(found[1])), timeout=20) as connection:
+            connection.sendall(b"hello")
+            assert connection.recv(100) == b"hello"
+            kubectl("delete", "pod", "brief", "--grace-period=0", "--force")
+            assert connection.recv(100) == b""
+        if not is_new:
+            return
+        # It knows when it asks once more.
+        with suppress(OSError), socket.create_connection(("127.0.0.1", int(found[1])), timeout=20) as connection:
+            connection.recv(100)
+        assert forward.wait(30) == 1
+        assert "lost connection to pod" in forward.stderr.read()
 
 
 @verb("proxy")

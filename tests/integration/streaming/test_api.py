@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 from wsproto.connection import Connection, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 pytestmark = pytest.mark.docker
 POD = "/api/v1/namespaces/default/pods"
@@ -136,6 +136,45 @@ def test_port_forward_over_websocket_channels(api: Any, pod: Pod) -> None:
     client.send(b"\x00hello")
     assert client.until(1) == [b"\x00hello"]
     client.sock.close()
+
+
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+@pytest.mark.parametrize("protocol", ["", "anything"])
+def test_a_watch_over_websocket(api: Any, protocol: str) -> None:
+    """Each event is a text message; a single protocol is granted, whatever it is, as Go's library does."""
+    api.request("POST", CONFIG_MAPS, {"metadata": {"name": "watched"}})
+    client = WebSocket(api, f"{CONFIG_MAPS}?watch=1&fieldSelector=metadata.name%3Dwatched&timeoutSeconds=1", protocol)
+    assert (client.status, "Sec-WebSocket-Protocol" in client.head) == (101, bool(protocol))
+    api.request("DELETE", f"{CONFIG_MAPS}/watched")
+    messages = client.messages()
+    assert all(isinstance(message, str) and message.endswith("}\n") for message in messages)
+    assert [json.loads(message)["type"] for message in messages] == ["ADDED", "DELETED"]
+
+
+def test_a_watch_over_websocket_answers_pings_and_ends_with_its_client(api: Any) -> None:
+    client = WebSocket(api, f"{CONFIG_MAPS}?watch=1&resourceVersion=0&labelSelector=none")
+    for number in range(3):
+        client.sock.sendall(client.framing.send(Ping(b"%d" % number)))
+        while not (events := list(client.framing.events())):
+            client.framing.receive_data(client.sock.recv(4096))
+        [pong] = events
+        assert isinstance(pong, Pong) and pong.payload == b"%d" % number
+    client.sock.sendall(client.framing.send(CloseConnection(code=1000)))
+    client.framing.receive_data(client.sock.recv(4096))
+    [farewell] = client.framing.events()
+    assert isinstance(farewell, CloseConnection)
+    assert client.sock.recv(4096) == b""
+    client.sock.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "code"), [("watch=1&resourceVersion=x", 400), ("watch=1&sendInitialEvents=true", 422)]
+)
+def test_a_watch_that_is_refused_is_no_websocket(api: Any, query: str, code: int) -> None:
+    client = WebSocket(api, f"{CONFIG_MAPS}?{query}")
+    assert (client.status, json.loads(client.text)["code"]) == (code, code)
 
 
 @pytest.mark.parametrize(
