@@ -80,7 +80,7 @@ def kubectl(kubeconfig: str | Path, *arguments: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_it_says_what_to_type_and_leaves_nothing(begin: Begin, tmp_path: Path, number: int) -> None:
     command = begin()
     assert re.search(r"Ready in \d+\.\d s at https://127\.0\.0\.1:\d+\.", command.wait_for("Ready in"))
