@@ -162,10 +162,8 @@ _BY_REASON: dict[str, type[ApiError]] = {cls.reason: cls for cls in _FAMILY} | {
 _BY_CODE: dict[int, type[ApiError]] = {cls.code: cls for cls in _FAMILY}
 
 
-class GoValue(NamedTuple):
-    """A bad value that messages show in Go's notation for a struct."""
-
-    text: str
+class GoValue(str):
+    """A bad value of a Go type that only its author can spell, ``[]core.ResourceQuotaScope{"BestEffort"}``."""
 
 
 class FieldError(NamedTuple):
@@ -259,18 +257,12 @@ def _quoted(letter: str) -> str:
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-class Verbatim(str):
-    """A bad value of a Go type that only its author can spell, ``[]core.ResourceQuotaScope{"BestEffort"}``."""
-
-
 def _shown(value: Any) -> str:
     """A bad value as v1.32 prints it: Go's ``%v`` for scalars, ``%#v`` for lists and maps of strings."""
-    if isinstance(value, Verbatim):
+    if isinstance(value, GoValue):
         return value
     if value is None:
         return '"null"'
-    if isinstance(value, GoValue):
-        return value.text
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -13,7 +13,7 @@ from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.resource_validation import is_quota_resource, validate_quantity, validate_resource_name
 from apiserver.kinds.strategies import StatusStrategy
-from machinery.errors import FieldError, Verbatim, quote
+from machinery.errors import FieldError, GoValue, quote
 from machinery.objects import Object
 
 POD_RESOURCES = frozenset(
@@ -114,15 +114,15 @@ def _validate_amounts(path: str, amounts: Object) -> checks.Errors:
         yield from validate_quantity(at, name, amount)
 
 
-def _scopes(spec: Object) -> Verbatim:
+def _scopes(spec: Object) -> GoValue:
     """The scopes as upstream's messages show them."""
     scopes = spec.get("scopes")
     if scopes is None:
-        return Verbatim("[]core.ResourceQuotaScope(nil)")
-    return Verbatim(f"[]core.ResourceQuotaScope{{{', '.join(map(quote, scopes))}}}")
+        return GoValue("[]core.ResourceQuotaScope(nil)")
+    return GoValue(f"[]core.ResourceQuotaScope{{{', '.join(map(quote, scopes))}}}")
 
 
-def _selector(requirements: list[Object]) -> Verbatim:
+def _selector(requirements: list[Object]) -> GoValue:
     """Likewise a scope selector."""
     inner = "core.ScopedResourceSelectorRequirement"
     shown = []
@@ -131,7 +131,7 @@ def _selector(requirements: list[Object]) -> Verbatim:
         listed = "[]string(nil)" if values is None else f"[]string{{{', '.join(map(quote, values))}}}"
         scope, operator = quote(requirement.get("scopeName", "")), quote(requirement.get("operator", ""))
         shown.append(f"{inner}{{ScopeName:{scope}, Operator:{operator}, Values:{listed}}}")
-    return Verbatim(f"core.ScopeSelector{{MatchExpressions:[]{inner}{{{', '.join(shown)}}}}}")
+    return GoValue(f"core.ScopeSelector{{MatchExpressions:[]{inner}{{{', '.join(shown)}}}}}")
 
 
 def _column(obj: Object, limits: bool) -> str:
