@@ -8,6 +8,7 @@ done again on that. Only an error about a newest object is believed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from apiserver.kind import Kind, Strategy
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.managedfields import SELF, Writer
 from apiserver.request import AdmissionRequest, User
-from apiserver.store.protocol import Changed, Claimed, Entry, Overtaken, Store
+from apiserver.store.protocol import Changed, Claimed, Entry, Overtaken, Store, TooLarge
 from apiserver.turns import Turns
 from machinery.errors import (
     AlreadyExists,
@@ -125,7 +126,7 @@ class Rest:
                     meta["name"] = metadata.generate_name(kind, base)
                     strategy.prepare_create(obj)
                 try:
-                    return kind.seen(self._insert(kind, obj, request))
+                    return kind.seen(_fitting(obj, writer, partial(self._insert, kind, obj, request)))
                 except AlreadyExists:
                     if not base or attempt == NAME_ATTEMPTS - 1:
                         raise
@@ -291,12 +292,18 @@ class Rest:
                     item, newest = current, True
                     continue
             try:
-                written = item if unchanged else self._replace(kind, item, new, old, request)
+                write = partial(self._replace, kind, item, new, old, request)
+                written = item if unchanged else _fitting(new, writer, write)
             except Changed as error:
                 item, newest = _item(error.current), True
                 continue
             except Overtaken as error:
                 self.cache.wait_for(error.revision)
+                continue
+            except TooLarge:
+                if newest:
+                    raise
+                item, newest = _item(self.store.get(key)), True
                 continue
             if warnings is not None:
                 warnings += [*request.warnings, *kind.strategy.warnings(new)]
@@ -465,6 +472,16 @@ def _candidates(kind: Kind, obj: Object) -> Iterator[Object]:
     pristine = orjson.dumps(obj)
     for _ in range(WRITE_ATTEMPTS):
         yield orjson.loads(pristine)
+
+
+def _fitting(obj: Object, writer: Writer | None, write: Callable[[], Item]) -> Item:
+    """What is too large for the store is written without managed fields, when it is not they that were asked for."""
+    try:
+        return write()
+    except TooLarge:
+        if writer is None or obj["metadata"].pop("managedFields", None) is None:
+            raise
+        return write()
 
 
 def _item(entry: Entry | None) -> Item | None:

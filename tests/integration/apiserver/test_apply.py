@@ -336,3 +336,19 @@ def test_many_appliers_at_once(api: Any, namespace: str) -> None:
     obj = api("GET", f"/api/v1/namespaces/{namespace}/configmaps/a").json
     assert obj["data"] == {f"k{number}": "1" for number in range(12)}
     assert managers(obj) == {f"m{number} Apply": {"f:data": {f"f:k{number}": {}}} for number in range(12)}
+
+
+@pytest.mark.parametrize("api", ["etcd"], indirect=True)
+def test_what_does_not_fit_with_managed_fields_is_stored_without(api: Any, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    many = {f"a-key-of-quite-some-length-{number}": "" for number in range(24_000)}
+    created = api("POST", path, config_map(**many)).json
+    assert (len(created["data"]), "managedFields" in created["metadata"]) == (24_000, False)
+    more = {f"another-{key}": "" for key in list(many)[:500]}
+    changed = api("PUT", f"{path}/a", config_map(**many, **more)).json
+    assert (len(changed["data"]), "managedFields" in changed["metadata"]) == (24_500, False)
+    small = api("PUT", f"{path}/a", config_map(k="v")).json
+    assert (small["data"], managers(small)) == ({"k": "v"}, {})
+    applied = apply(api, namespace, config_map(k="w"), query="force=true").json
+    assert managers(applied) == {"one Apply": {"f:data": {"f:k": {}}}, "before-first-apply Update": {"f:data": {}}}
+    assert apply(api, namespace, config_map(**many), query="fieldManager=two&force=true").code == 413
