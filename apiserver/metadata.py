@@ -20,6 +20,10 @@ ANNOTATIONS_LIMIT = 256 * 1024
 STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 # Set by the server; what a client sends for them on an update is replaced by what they were.
 _SERVERS_OWN = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+_REPEATED_OWNERS = (
+    ".metadata.ownerReferences contains duplicate entries{}; API server dedups owner references in 1.20+, and may "
+    "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}"
+)
 _IMMUTABLE = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -86,6 +90,24 @@ def stamp(obj: Object) -> None:
         metadata.pop(field, None)
     metadata["uid"] = _UIDS.next()
     metadata["creationTimestamp"] = now()
+
+
+def unique_owners(obj: Object, when: str = "") -> list[str]:
+    """Leaves out owners that are there already; returns what the client is to be warned of."""
+    owners = obj["metadata"].get("ownerReferences") or ()
+    if len(owners) < 2:
+        return []
+    unique: list[Object] = []
+    repeated: list[str] = []
+    for owner in owners:
+        if owner in unique:
+            repeated.append(str(owner.get("uid", "")))
+        else:
+            unique.append(owner)
+    if not repeated:
+        return []
+    obj["metadata"]["ownerReferences"] = unique
+    return [_REPEATED_OWNERS.format(when, ", ".join(repeated))]
 
 
 def generate_name(kind: Kind, base: str) -> str:

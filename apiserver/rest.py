@@ -105,10 +105,21 @@ class Rest:
         meta = obj["metadata"]
         strategy = kind.strategy
         strategy.default(obj)
+        repeated = metadata.unique_owners(obj)
         if writer is not None:
             managedfields.created(kind, obj, writer)
         request = AdmissionRequest(
-            "CREATE", kind, namespace, meta.get("name", ""), "", user, obj, None, self.reader, dry_run
+            "CREATE",
+            kind,
+            namespace,
+            meta.get("name", ""),
+            "",
+            user,
+            obj,
+            None,
+            self.reader,
+            dry_run,
+            warnings=repeated,
         )
         self._admit(request)
         base = "" if meta.get("name") else meta.get("generateName", "")
@@ -183,6 +194,9 @@ class Rest:
         metadata.check_name(obj, name, namespace)
         metadata.place(kind, namespace, obj)
         sent = obj["metadata"]
+        repeated = metadata.unique_owners(obj)
+        if warnings is not None:
+            warnings += repeated
         pristine = orjson.dumps(obj)
 
         def change(old: Object) -> Object:
@@ -316,6 +330,7 @@ class Rest:
         strategy, name = kind.strategy, request.name
         self._check_identity(kind, new, old)
         metadata.keep(new, old)
+        request.warnings += metadata.unique_owners(new, " after mutating admission happens")
         if hooks:
             strategy.default(new)
         if writer is not None:

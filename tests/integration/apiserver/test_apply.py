@@ -352,3 +352,31 @@ def test_what_does_not_fit_with_managed_fields_is_stored_without(api: Any, names
     applied = apply(api, namespace, config_map(k="w"), query="force=true").json
     assert managers(applied) == {"one Apply": {"f:data": {"f:k": {}}}, "before-first-apply Update": {"f:data": {}}}
     assert apply(api, namespace, config_map(**many), query="fieldManager=two&force=true").code == 413
+
+
+def test_owners_that_are_given_twice(api: Any, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u"}
+    body = config_map(k="1")
+    body["metadata"]["ownerReferences"] = [owner, owner]
+    keys = {"f:metadata": {"f:ownerReferences": {".": {}, 'k:{"uid":"u"}': {}}}, "f:data": {".": {}, "f:k": {}}}
+
+    def unique(answer: Any, when: str = "") -> bool:
+        warning: str = answer.headers["Warning"]
+        assert warning.startswith(
+            f'299 - ".metadata.ownerReferences contains duplicate entries{when}; API server dedups'
+        )
+        assert warning.endswith('duplicate UID(s) observed: u"')
+        return bool(answer.json["metadata"]["ownerReferences"] == [owner])
+
+    created = api("POST", path, body, {"User-Agent": "a"})
+    assert unique(created)
+    assert managers(created.json) == {"a Update": keys}
+    changed = api("PUT", f"{path}/a", body)
+    assert unique(changed)
+    assert changed.json["metadata"]["resourceVersion"] == created.json["metadata"]["resourceVersion"]
+    patch = {"metadata": {"ownerReferences": [owner, owner]}}
+    patched = api("PATCH", f"{path}/a", patch, {"Content-Type": "application/merge-patch+json"})
+    assert unique(patched, " after mutating admission happens")
+    twice = apply(api, namespace, body)
+    assert (twice.code, "duplicate entries for key" in twice.json["message"]) == (400, True), twice.json
