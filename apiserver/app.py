@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,10 @@ from apiserver.assembly import Server
 from apiserver.authorization import ownership
 from apiserver.authorization.attributes import attributes_of
 from apiserver.authorization.impersonation import impersonated
+from apiserver.config import Config
 from apiserver.documents import Documents
 from apiserver.negotiation import Form, encode, form_of
+from apiserver.patience import reading
 from apiserver.record import Record, spent
 from apiserver.request import Call, User
 from apiserver.requestinfo import RequestInfo, parse_request
@@ -81,7 +84,8 @@ class _Front:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._documents = Documents(server, read_body)
+        self._read_body = partial(read_body, seconds=server.config.request_timeout)
+        self._documents = Documents(server, self._read_body)
 
     def answer(self, path: str = "") -> Response:
         """The view of every route."""
@@ -125,11 +129,11 @@ class _Front:
             raise no_such_resource()
         return Call(
             info.verb, kind, info.version, info.namespace if kind.namespaced else "", info.name, info.subresource,
-            user, query, environ, self._server.rest, info.subpath, warnings, lambda: read_body(environ),
+            user, query, environ, self._server.rest, info.subpath, warnings, lambda: self._read_body(environ),
         )  # fmt: skip
 
 
-def read_body(environ: Mapping[str, Any]) -> bytes:
+def read_body(environ: Mapping[str, Any], seconds: float = Config.request_timeout) -> bytes:
     """The request's body, chunked or not; raises RequestEntityTooLarge without reading more than the limit."""
     length = environ.get("CONTENT_LENGTH")
     too_large = RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}")
@@ -139,7 +143,8 @@ def read_body(environ: Mapping[str, Any]) -> bytes:
         return b""
     since = time.perf_counter()
     try:
-        body: bytes = environ["wsgi.input"].read(int(length) if length else BODY_LIMIT + 1)
+        with reading(environ.get("gunicorn.socket"), seconds):
+            body: bytes = environ["wsgi.input"].read(int(length) if length else BODY_LIMIT + 1)
     except (OSError, ParseException) as error:
         raise BadRequest(f"the request's body could not be read: {error}") from None
     finally:

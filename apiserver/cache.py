@@ -354,6 +354,11 @@ class WatchCache:
         kind = self._kinds.get(prefix)
         return kind.changed if kind else self._forgotten
 
+    def watchers(self) -> int:
+        """How many there are."""
+        with self.lock:
+            return sum(len(kind.watchers) for kind in self._kinds.values())
+
     def watch(self, prefix: str, below: str, after: int) -> Watcher:
         """A watcher of later events than ``after``; raises Gone when that is too long ago."""
         with self._moved:

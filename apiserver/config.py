@@ -6,6 +6,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from machinery.durations import seconds
+
 # --etcd-servers=memory, or memory:FILE.
 MEMORY = "memory"
 DEBUG = 4  # the verbosity from which every decision is logged
@@ -37,6 +39,7 @@ class Config:
     kubelet_client_key: Path | None = None
     kubelet_certificate_authority: Path | None = None
     controllers_healthz: str = "http://127.0.0.1:10257/healthz"
+    request_timeout: float = 60.0
     workers: int = 2
     verbosity: int = 0
 
@@ -103,6 +106,7 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     add("--kubelet-client-key", type=Path, help="its key")
     add("--kubelet-certificate-authority", type=Path, help="who signs kubelets' serving certificates")
     add("--controllers-healthz", default=Config.controllers_healthz, help="where componentstatuses ask for them")
+    add("--request-timeout", type=seconds, default=Config.request_timeout, help="what the body of a request may take")
     add("--workers", type=int, default=2, help="processes; --etcd-servers=memory allows one")
     add(
         "-v",

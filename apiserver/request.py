@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from flask import Response
@@ -104,11 +103,17 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     _body: Callable[[], bytes] = lambda: b""
     visible: Callable[[Object], bool] | None = None  # which objects a list or watch may show; None is all
+    _sent: bytes | None = None
 
-    @cached_property
+    @property
     def body(self) -> bytes:
-        """The request's body, read with the limit that upstream has (3 MiB)."""
-        return self._body()
+        """The request's body, read once with the limit that upstream has (3 MiB).
+
+        No cached_property: before Python 3.12 its lock is everybody's, and all would wait for one slow client.
+        """
+        if self._sent is None:
+            self._sent = self._body()
+        return self._sent
 
     @property
     def content_type(self) -> str:

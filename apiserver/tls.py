@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-# A client that stops in the middle of something is given up after so many seconds.
-STALLED = 60.0
+from apiserver.patience import TLSSocket
 
 log = logging.getLogger(__name__)
-
-
-class PatientSocket(ssl.SSLSocket):
-    """A connection that waits for its client, but not for ever: where gunicorn asks it to block, it gets a time-out.
-
-    So a handshake, a head or a body that stops in the middle ends, and so does a client that does not take what it is
-    sent. Neither is news: to gunicorn it looks like a client that has hung up.
-    """
-
-    def settimeout(self, value: float | None) -> None:
-        super().settimeout(STALLED if value is None else value)
-
-    def setblocking(self, flag: bool) -> None:
-        self.settimeout(None if flag else 0.0)
-
-    def do_handshake(self, block: bool = False) -> None:
-        with _hanging_up():
-            super().do_handshake(block)
-
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        with _hanging_up():
-            return super().recv(buflen, flags)
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        with _hanging_up():
-            super().sendall(data, flags)
-
-
-@contextmanager
-def _hanging_up() -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError:
-        raise ConnectionResetError(errno.ECONNRESET, "the client stalled") from None
 
 
 class ServerTLS:
@@ -85,7 +46,7 @@ class ServerTLS:
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.sslsocket_class = PatientSocket
+        context.sslsocket_class = TLSSocket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._certificate, self._key)
         if self._client_ca is not None:

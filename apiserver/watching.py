@@ -17,7 +17,7 @@ from apiserver import metrics
 from apiserver.cache import Change, Item, WatchCache, Watcher, wire
 from apiserver.kind import Kind
 from apiserver.reading import ListOptions
-from machinery.errors import ApiError, Gone
+from machinery.errors import ApiError, Gone, TooManyRequests
 from machinery.objects import Object
 
 BOOKMARK_PERIOD = 60.0
@@ -27,6 +27,8 @@ MIN_TIMEOUT = 1800
 LAST_BOOKMARK = 2.0
 # Where in the environ the worker finds the stream of a request that is a watch.
 WATCH = "apiserver.watch"
+# Each watch holds a connection, and others want to be served too: the rest of server.py's CONNECTIONS is theirs.
+MOST_WATCHES = 3000
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -80,6 +82,8 @@ class WatchStream:
 
     def _start(self) -> None:
         options, cache = self._options, self._cache
+        if cache.watchers() >= MOST_WATCHES:
+            raise TooManyRequests("too many watches are open, please try again later")
         if not options.resource_version:
             cache.catch_up(self._kind.prefix)
         elif options.send_initial_events:

@@ -1,17 +1,26 @@
-"""gunicorn's threaded worker, with two habits that suit clients who send one request after the other.
+"""gunicorn's threaded worker, with habits that suit its clients, good and bad.
 
 A thread stays with its connection for a moment after an answer instead of handing it back to the worker's main thread:
 the next request then costs no change of threads, which under Python's global lock is the dearest part of a small
 request. And head and body of an answer leave in one TLS record. Together they save a fifth of the processor time of a
 GET (345 instead of 430 µs, everything included).
 
+A connection has a thread only while its client speaks or is answered, and it must speak in a time, a short one when
+many are slow. When there are too many connections, those go that have been silent longest. So neither silent nor slow
+nor many clients keep others from being served.
+
 The connection of a watch is lent to the pump (watchpump.py) until the watch has ended; its thread goes on to others.
 """
 
 from __future__ import annotations
 
+import errno
 import select
+import selectors
+import threading
+import time
 from concurrent.futures import Future
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -27,10 +36,18 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers.gthread import ThreadWorker
 
+from apiserver.patience import HEAD, Connection
+from apiserver.threads import Threads
 from apiserver.watching import WATCH
 from apiserver.watchpump import Stream, Watch, WatchPump
 from machinery.errors import ApiError
 
+# Handshakes and heads that may be read at a time before patience ends.
+CROWD = 200
+# Seconds for a client to notice that its connection is over.
+LINGER = 1.0
+# Connections below the most at which silent ones are closed.
+ROOM = 100
 # Long enough for a client that works through a list, short enough not to hold up a stop.
 STAY_MILLISECONDS = 200
 _CODES: dict[type[BaseException], int] = {
@@ -50,20 +67,66 @@ LENT = object()
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """See the module's words."""
 
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._reading: set[Connection] = set()  # those whose handshake or head a thread reads
+        self._lenders: set[int] = set()  # threads that have just lent their connection
+
     def init_process(self) -> None:
         self.pump = WatchPump()
         super().init_process()
 
+    def get_thread_pool(self) -> Threads:
+        return Threads(self.cfg.threads)
+
+    def accept(self, listener: Any) -> None:
+        """A new connection gets a thread when its client begins to speak."""
+        try:
+            accepted, client = listener.accept()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
+            return
+        if self.nr_conns >= self.worker_connections - ROOM:
+            self._make_room()
+        self.nr_conns += 1
+        conn = Connection(self.cfg, accepted, client, listener.getsockname())
+        conn.timeout = time.monotonic() + HEAD
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def _make_room(self) -> None:
+        """Closes the connection that has been silent longest, one that never spoke if there is any."""
+        silent = self.pending_conns or self.keepalived_conns
+        if silent:
+            self._drop(silent.popleft())
+
+    def _drop(self, conn: Any) -> None:
+        self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """The worker stops: who has not spoken yet is no reason to wait."""
+        super()._cap_keepalive(deadline)
+        while self.pending_conns:
+            self._drop(self.pending_conns.popleft())
+
     def handle(self, conn: Any) -> Any:
         """Serves the requests of a connection until it pauses or ends; what is returned decides about its future."""
         while True:
-            conn.lent = False
-            keep = super().handle(conn)
-            if conn.lent:
+            conn.hurry = len(self._reading) >= CROWD
+            self._reading.add(conn)
+            try:
+                keep = super().handle(conn)
+            finally:
+                self._reading.discard(conn)
+            if threading.get_ident() in self._lenders:
+                self._lenders.discard(threading.get_ident())
                 return LENT
             if keep is False:
                 # Here and not in the main thread, which accepts connections: it waits for clients that do not go.
-                util.close_graceful(conn.sock)
+                util.close_graceful(conn.sock, LINGER)
             if keep is not True or conn.is_http2 or not self.alive or not _has_more(conn):
                 return keep
 
@@ -78,6 +141,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_request(self, request: Any, conn: Any) -> bool:
         """Runs the application for one request and tells whether the connection may serve another."""
+        self._reading.discard(conn)
+        conn.sock.expect(None)
         response, environ = wsgi.create(request, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
         environ["wsgi.multithread"] = True
         environ["gunicorn.response"] = response  # which knows how much of the body it has sent
@@ -114,13 +179,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             keep = reusable and not response.should_close()
             self.method_queue.defer(self._take_back, conn, keep)
 
-        conn.lent = True
+        # Of the thread and not of the connection, which may be back before its thread looks.
+        self._lenders.add(threading.get_ident())
         watch = Watch(stream, conn.sock, chunked=response.chunked, done=done)
         self.pump.serve(watch)
 
     def _take_back(self, conn: Any, keep: bool) -> None:
         """Runs in the main thread: the connection waits for its next request, or ends."""
-        conn.lent = False
         finished: Future[bool] = Future()
         finished.set_result(keep)
         self.finish_request(conn, finished)

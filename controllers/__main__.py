@@ -12,6 +12,7 @@ from controllers.identities import USER_AGENT, Identities
 from controllers.manager import CONTROLLERS, Manager, selected
 from machinery import component, kubeconfig
 from machinery.client import Client
+from machinery.durations import seconds
 from machinery.informer import Informers
 from machinery.kubeconfig import Access, KubeconfigError
 
@@ -78,13 +79,6 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="workers of the garbage collector (default %(default)s)",
     )
     return parser.parse_args(argv)
-
-
-def seconds(text: str) -> float:
-    """A duration as upstream writes it (``40s``, ``1m``) or a plain number."""
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    unit = next((unit for unit in units if text.endswith(unit)), "")
-    return float(text.removesuffix(unit)) * units.get(unit, 1.0)
 
 
 def access_of(flag: str, file: str) -> Access:

@@ -119,7 +119,9 @@ class Pki:
 class Served:
     """``python -m apiserver`` as a process."""
 
-    def __init__(self, etcd: str, pki: Pki, tokens: Path, log: Path, workers: int = 2, port: int = 0) -> None:
+    def __init__(
+        self, etcd: str, pki: Pki, tokens: Path, log: Path, *flags: str, workers: int = 2, port: int = 0
+    ) -> None:
         self.pki = pki
         self._log = log
         arguments = [
@@ -127,6 +129,7 @@ class Served:
             f"--tls-cert-file={pki.folder}/server.crt", f"--tls-private-key-file={pki.folder}/server.key",
             f"--client-ca-file={pki.ca}", f"--token-auth-file={tokens}",
             f"--service-account-key-file={pki.account_key}", f"--service-account-signing-key-file={pki.account_key}",
+            *flags,
         ]  # fmt: skip
         self.process = subprocess.Popen(
             [sys.executable, "-m", "apiserver", *arguments], stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from apiserver import tls
+from apiserver import patience, tls
 
 pytestmark = pytest.mark.etcd
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.etcd
 @pytest.fixture
 def pair(pki: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:
     """A server's and a client's end of one TLS connection; the server has the patience of a moment."""
-    monkeypatch.setattr(tls, "STALLED", 0.1)
+    monkeypatch.setattr(patience, "STALLED", 0.1)
     context = tls.ServerTLS(pki.folder / "server.crt", pki.folder / "server.key", pki.ca).context()
     ours, theirs = socket.socketpair()
     server = context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False)
@@ -55,3 +55,26 @@ def test_without_blocking_nothing_changes(pair: tuple[ssl.SSLSocket, ssl.SSLSock
     server.setblocking(False)
     with pytest.raises(ssl.SSLWantReadError):
         server.do_handshake()
+
+
+def test_a_time_for_the_whole_is_not_prolonged_by_single_bytes() -> None:
+    plain, sender = socket.socketpair()
+    server = patience.PlainSocket.of(plain)
+    stop = threading.Event()
+
+    def drip() -> None:
+        while not stop.wait(0.02):
+            sender.send(b"x")
+
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    server.expect(0.2)
+    with pytest.raises(ConnectionResetError):
+        while True:
+            assert server.recv(100)
+    server.expect(None)
+    assert server.recv(100), "it may go on when it is no longer expected to end"
+    stop.set()
+    dripping.join()
+    server.close()
+    sender.close()

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from apiserver import watching
+
 pytestmark = pytest.mark.etcd
 
 CMS = "/api/v1/namespaces/{}/configmaps"
@@ -200,3 +202,10 @@ def test_history_outlives_the_worker(api: Any, namespace: str) -> None:
     finally:
         cache.end_watches()
         cache._stop.set()
+
+
+def test_watches_leave_threads_for_others(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "MOST_WATCHES", api.server.cache.watchers())
+    refused = api("GET", "/api/v1/configmaps?watch=true")
+    assert (refused.code, refused.json["reason"], refused.headers["Retry-After"]) == (429, "TooManyRequests", "1")
+    assert api("GET", "/api/v1/configmaps").code == 200

@@ -4,8 +4,9 @@ import importlib
 
 import pytest
 
-from controllers.__main__ import arguments, seconds
+from controllers.__main__ import arguments
 from controllers.manager import CONTROLLERS, selected
+from machinery.durations import seconds
 
 
 @pytest.mark.parametrize(
