@@ -1,0 +1,54 @@
+"""What the README says about adding a kind: its example row is taken as it stands there, and served."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from apiserver import discovery, openapi, schema, tables
+from apiserver.kind import Kind
+from apiserver.kinds import ROWS
+from apiserver.registry import Registry
+from machinery.errors import BadRequest
+
+README = Path(__file__).parents[3] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def row() -> Kind:
+    [block] = [text for text in re.findall(r"```python\n(.*?)```", README.read_text(), re.S) if "= Kind(" in text]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    made = names["POD_DISRUPTION_BUDGETS"]
+    assert isinstance(made, Kind)
+    assert Registry(ROWS).by_kind(made.group, made.kind) is None, (
+        "the README's example is built in by now: take another"
+    )
+    return made
+
+
+def test_the_row_is_discovered_and_described(row: Kind) -> None:
+    registry = Registry((*ROWS, row))
+    assert registry.find("policy", "v1", "poddisruptionbudgets") is row
+    listed = discovery.resource_list(registry.kinds(), "policy", "v1")
+    assert listed is not None
+    assert [each["name"] for each in listed["resources"]] == ["poddisruptionbudgets", "poddisruptionbudgets/status"]
+    document = orjson.loads(openapi.v3(registry, "apis/policy/v1").body)
+    path = "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets/{name}"
+    assert {"get", "put", "patch", "delete"} <= document["paths"][path].keys()
+    assert "minAvailable" in document["components"]["schemas"][f"{row.definition}Spec"]["properties"]
+
+
+def test_its_objects_are_checked_and_shown(row: Kind) -> None:
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"}}
+    body = orjson.dumps({**budget, "spec": {"minAvailable": "50%"}})
+    decoded, warnings = schema.decode(row, body, "application/json", field_validation="Strict")
+    assert not warnings
+    assert tables.cells(row, decoded)[:2] == ["web", "50%"]
+    misspelt = orjson.dumps({**budget, "spec": {"minAvailabel": 1}})
+    with pytest.raises(BadRequest, match=r'unknown field "spec\.minAvailabel"'):
+        schema.decode(row, misspelt, "application/json", field_validation="Strict")
