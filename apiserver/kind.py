@@ -114,7 +114,7 @@ class Strategy:
         return _BUT_STATUS if subresource == "status" else _STATUS
 
     def warnings(self, obj: Object) -> list[str]:
-        """Texts for ``Warning:`` headers on create and update."""
+        """Texts for ``Warning:`` headers on create and update; about a write to a subresource upstream says nothing."""
         return []
 
     def fields(self, obj: Object) -> Mapping[str, str]:

@@ -52,8 +52,7 @@ def _fractions(path: str, resources: Object) -> Iterator[str]:
     """``100m`` of memory is a tenth of a byte."""
     for field in ("limits", "requests"):
         for name, amount in (resources.get(field) or {}).items():
-            value = quantity.parse(amount)
-            if name in BYTES and value != value.to_integral_value():
+            if name in BYTES and (value := quantity.parse(amount)) != value.to_integral_value():
                 at = f"{path}.{field}[{name}]"
                 yield f"{at}: fractional byte value {quote(str(amount))} is invalid, must be an integer"
 

@@ -306,6 +306,19 @@ def test_an_immutable_config_map(api: Any, namespace: str) -> None:
 # Delete
 
 
+def test_what_is_odd_is_told_to_who_wrote_it(api: Any, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    api("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "default"}})
+    variables = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+    spec = {"containers": [{"name": "a", "image": "i", "env": variables}]}
+    created = api("POST", path, {"metadata": {"name": "a"}, "spec": spec})
+    assert 'spec.containers[0].env[1]: hides previous definition of \\"A\\"' in created.headers["Warning"]
+    patch = {"Content-Type": "application/merge-patch+json"}
+    assert "Warning" in api("PATCH", f"{path}/a", {"metadata": {"labels": {"k": "v"}}}, patch).headers
+    status = api("PATCH", f"{path}/a/status", {"status": {"message": "m"}}, patch)
+    assert (status.code, "Warning" in status.headers) == (200, False)
+
+
 def test_delete_answers_with_a_status(api: Any, namespace: str) -> None:
     obj = create(api, namespace, "a")
     answer = api("DELETE", CMS.format(namespace) + "/a")
