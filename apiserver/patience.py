@@ -1,8 +1,8 @@
 """Connections that wait for their client, but not for ever.
 
 Each single wait ends after a while. And what a client has to say, the handshake and head of a request or its body, must
-be said in a time, however often a byte of it comes. None of it is news: to gunicorn it looks like a client that has
-hung up.
+be said in a time, however often a byte of it comes: a client that says it drop by drop would hold a thread for good.
+None of it is news: to gunicorn it looks like a client that has hung up.
 """
 
 from __future__ import annotations
@@ -20,14 +20,10 @@ from gunicorn.http import get_parser
 from gunicorn.sock import ssl_wrap_socket
 from gunicorn.workers.gthread import TConn
 
-# Seconds for one wait, and for a handshake with the head of its request (upstream: ReadHeaderTimeout).
+# Seconds for one wait; for a handshake with the head of its request; and for that when many are slow.
 STALLED = 60.0
-HEAD = 32.0
-# A thread waits for so many milliseconds for the rest of a head: most come at once, and a change of threads is dear.
-MOMENT = 10
-HEAD_ENDS = (b"\n\r\n", b"\n\n")
-# What is longer is no head that the parser takes: this is more than its limits on lines and fields together.
-HEAD_LIMIT = 1024 * 1024
+HEAD = 10.0
+HURRIED = 1.0
 
 if TYPE_CHECKING:
     _Base = socket.socket
@@ -36,37 +32,64 @@ else:
 
 
 class Patient(_Base):
-    """What both kinds of socket have in common; where gunicorn asks it to block, it gets a time-out."""
+    """What both kinds of socket have in common: they wait by themselves, on a socket that for the kernel never blocks.
 
+    A time-out of Python's own would cost a call of the kernel at each change, and a ``poll`` before each write.
+    """
+
+    _seconds = STALLED  # that one wait may last; 0: it does not wait but says what it wants
     _deadline: float | None = None
 
     def expect(self, seconds: float | None) -> None:
         """What is read from now on must have come in so many seconds; None: whenever it likes."""
         self._deadline = None if seconds is None else time.monotonic() + seconds
-        self.settimeout(None)
+        self._seconds = STALLED
 
     def settimeout(self, value: float | None) -> None:
-        super().settimeout(STALLED if value is None else value)
+        if super().gettimeout() != 0.0:
+            super().settimeout(0.0)
+        self._seconds = STALLED if value is None else value
 
     def setblocking(self, flag: bool) -> None:
         self.settimeout(None if flag else 0.0)
 
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        with _hanging_up():
-            self._wait_no_longer()
-            return super().recv(buflen, flags)
+    def gettimeout(self) -> float | None:
+        return self._seconds
 
-    def _wait_no_longer(self) -> None:
-        """Cuts the next wait to what is left of the time."""
-        if self._deadline is not None:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self.settimeout(left)
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        while True:
+            try:
+                return super().recv(buflen, flags)
+            except (BlockingIOError, ssl.SSLWantReadError) as want:
+                self._wait(select.POLLIN, want)
+            except ssl.SSLWantWriteError as want:
+                self._wait(select.POLLOUT, want)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        while True:
+            try:
+                return super().send(data, flags)
+            except (BlockingIOError, ssl.SSLWantWriteError) as want:
+                self._wait(select.POLLOUT, want)
+            except ssl.SSLWantReadError as want:
+                self._wait(select.POLLIN, want)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        with _hanging_up():
-            super().sendall(data, flags)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self.send(rest, flags) :]
+
+    def _wait(self, event: int, want: OSError) -> None:
+        """Until the socket is as wanted; raises what was wanted where nobody is to wait."""
+        if not self._seconds:
+            raise want
+        seconds = self._seconds
+        if self._deadline is not None and event == select.POLLIN:
+            seconds = min(seconds, self._deadline - time.monotonic())
+        poll = select.poll()
+        poll.register(self, event)
+        if seconds <= 0 or not poll.poll(seconds * 1000):
+            raise ConnectionResetError(errno.ECONNRESET, "the client stalled")
 
 
 class PlainSocket(Patient, socket.socket):
@@ -75,80 +98,48 @@ class PlainSocket(Patient, socket.socket):
     @classmethod
     def of(cls, accepted: socket.socket) -> PlainSocket:
         """Takes over a socket that has just been accepted."""
-        return cls(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        made = cls(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        made.setblocking(True)
+        return made
 
 
 class TLSSocket(Patient, ssl.SSLSocket):
     """One with TLS."""
 
     def do_handshake(self, block: bool = False) -> None:
-        with _hanging_up():
-            self._wait_no_longer()
-            super().do_handshake(block)
+        while True:
+            try:
+                return super().do_handshake(block)
+            except ssl.SSLWantReadError as want:
+                self._wait(select.POLLIN, want)
+            except ssl.SSLWantWriteError as want:
+                self._wait(select.POLLOUT, want)
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """A client's connection, which needs a thread only when the head of a request is there.
-
-    Until then handshake and head are taken as they come, and the worker waits for more of them with its poller.
-    """
+    """Its first use begins TLS, where there is any; each use is the beginning of a request."""
 
     sock: Any
     initialized: bool
+    hurry = False  # many others are slow
 
-    def __init__(self, config: Any, accepted: socket.socket, client: Any, server: Any, patience: float) -> None:
+    def __init__(self, config: Any, accepted: socket.socket, client: Any, server: Any) -> None:
         super().__init__(config, accepted if config.is_ssl else PlainSocket.of(accepted), client, server)
-        self.waiting = False  # the head is still to come
-        self.timeout = time.monotonic() + patience
-        self._patience = patience
-        self._shaken = not config.is_ssl
-        self._head = bytearray()
-        self._begun = True  # a time for the head has been set
 
     def init(self) -> None:
-        """gunicorn's first step with each request; the last one too, while its head is not there."""
         if not self.initialized:
             self.initialized = True
-            self.sock.setblocking(False)
             if self.cfg.is_ssl:
                 self.sock = ssl_wrap_socket(self.sock, self.cfg)
-            self.parser = get_parser(self.cfg, self.sock, self.client)
-        self.sock.setblocking(False)
-        while not self._take():
-            if not _has_more(self.sock):
-                self.waiting = True
-                raise StopIteration("a head is not there yet")
-        self._begun = False
-        self.sock.setblocking(True)
-        self.parser.unreader.unread(bytes(self._head))
-        self._head.clear()
-
-    def _take(self) -> bool:
-        """Takes what has come. True when a head is there, whole, broken off or too long: the parser will say which."""
-        if not self._begun:
-            self._begun = True
-            self.timeout = time.monotonic() + self._patience
-            self._head += self.parser.unreader.take_buffered()
-        if time.monotonic() > self.timeout:
-            raise ConnectionResetError(errno.ECONNRESET, "the client stalled")
-        try:
-            if not self._shaken:
+            self._expect_head()
+            if self.cfg.is_ssl:
                 self.sock.do_handshake()
-                self._shaken = True
-            while not any(end in self._head for end in HEAD_ENDS) and len(self._head) < HEAD_LIMIT:
-                data = self.sock.recv(8192)
-                if not data:
-                    break
-                self._head += data
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
-            return False
-        return True
+            self.parser = get_parser(self.cfg, self.sock, self.client)
+        else:
+            self._expect_head()
 
-
-def _has_more(connection: Any) -> bool:
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(MOMENT))
+    def _expect_head(self) -> None:
+        self.sock.expect(HURRIED if self.hurry else HEAD)
 
 
 @contextmanager
@@ -162,11 +153,3 @@ def reading(connection: Any, seconds: float) -> Iterator[None]:
         yield
     finally:
         connection.expect(None)
-
-
-@contextmanager
-def _hanging_up() -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError:
-        raise ConnectionResetError(errno.ECONNRESET, "the client stalled") from None
