@@ -104,7 +104,7 @@ class Server(ThreadingHTTPServer):
         """Whoever proxies may hang up."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # pytest goes through the modules once for each kubectl
 def backend(engine: Any, api: Any) -> Iterator[Server]:
     """A server on the bridge's own address, which a Pod object claims for itself."""
     address = engine.inspect_network("bridge")["IPAM"]["Config"][0].get("Gateway", "172.17.0.1")
