@@ -254,6 +254,7 @@ class WatchCache:
         self._acknowledged = acknowledged
         self._listeners: list[Callable[[str], None]] = []
         self._kinds = {prefix: _KindCache(prefix) for prefix in prefixes}
+        self._last_prefix = ""
         self._forgotten = 0  # the revision at which a kind that came and went was last forgotten
         self._loaded = 0  # the revision of the last full list; while _fed is below it the feed delivers history
         self._history_from = 0
@@ -390,8 +391,11 @@ class WatchCache:
                 if not reachable:
                     log.info("etcd answers again")
                 reachable = True
-                for batch in self._store.watch(ROOT, self._fed + 1, self._stop):
+                past = self._fed < self._loaded
+                for batch in self._store.watch(ROOT, self._fed + 1, self._stop, previous=past):
                     self._apply(batch)
+                    if past and self._fed >= self._loaded:
+                        break  # from here on the cache itself knows what was before
             except Compacted as error:
                 if self._fed < self._loaded and error.oldest <= self._loaded:
                     self._fed = self._history_from = error.oldest
@@ -425,7 +429,7 @@ class WatchCache:
             self._has_moved()
 
     def _apply(self, batch: Batch) -> None:
-        with self._moved:
+        with self.lock:
             for event in batch.events:
                 prefix = self._prefix_of(event.key)
                 if not prefix:
@@ -453,10 +457,15 @@ class WatchCache:
     def _has_moved(self) -> None:
         """Tells those who wait, and the metrics."""
         metrics.CACHE_REVISION.set(self.revision)
-        metrics.CACHE_NEWEST.set(self.revision)
         self._moved.notify_all()
 
     def _prefix_of(self, key: str) -> str:
+        if self._last_prefix and key.startswith(self._last_prefix):
+            return self._last_prefix  # events of one kind come in swarms
+        self._last_prefix = found = self._find_prefix(key)
+        return found
+
+    def _find_prefix(self, key: str) -> str:
         parts = key.split("/", 4)
         prefix = f"/registry/{parts[2]}/"
         if prefix in self._kinds:

@@ -44,6 +44,8 @@ class Acknowledged:
 
     def raise_to(self, prefix: str, revision: int) -> None:
         """Records a write before it is acknowledged, or shown to a watcher."""
+        if self.get(prefix) >= revision:
+            return  # its writer has recorded it, most likely
         place = self._first + _slot(prefix)
         with self._lock:
             if revision > self._revisions[place]:

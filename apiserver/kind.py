@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from machinery.errors import FieldError
@@ -189,17 +190,17 @@ class Kind:
         """The kind of a list of them."""
         return self.custom.list_kind if self.custom else f"{self.kind}List"
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         """``v1`` for the core group, ``group/version`` otherwise."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    @property
+    @cached_property
     def versions(self) -> tuple[str, ...]:
         """Every served version, the preferred one first."""
         return (self.version, *self.also_served)
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """Where the store keeps the objects: ``/registry/[group/]plural/``, then ``[namespace/]name``."""
         if self.stored_as is not None:
@@ -211,14 +212,14 @@ class Kind:
         """Upstream's internal type, as its messages name it: ``*core.Pod``."""
         return f"*{self.group.partition('.')[0] or 'core'}.{self.kind}"
 
-    @property
+    @cached_property
     def resource(self) -> str:
         """The name used in messages: ``pods`` or ``leases.coordination.k8s.io``."""
         if self.stored_as is not None:
             return self.stored_as.resource
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
-    @property
+    @cached_property
     def group_kind(self) -> str:
         """The kind's name in messages about invalid objects: ``Pod`` or ``Lease.coordination.k8s.io``."""
         if self.stored_as is not None:

@@ -72,10 +72,10 @@ CACHE_REVISION = METRICS.gauge(
     "[ALPHA] The revision up to which the watch caches of all workers have come.",
     merge="min",
 )
-CACHE_NEWEST = METRICS.gauge(
+CACHE_REVISION.shown_as(
     "apiserver_watch_cache_newest_resource_version",
     "[ALPHA] The revision up to which the fastest worker's watch cache has come: the difference is the slowest's lag.",
-    merge="max",
+    "max",
 )
 TERMINATED_WATCHES = METRICS.counter(
     "apiserver_terminated_watchers_total", "[ALPHA] Watches that ended because their clients read too slowly.",

@@ -156,7 +156,9 @@ class Rest:
                 return Item(key, value, 0)
             try:
                 claims = kind.strategy.claims(candidate)
-                revision = self.store.create(key, value, claims=claims, swaps=request.swaps, ttl=kind.strategy.ttl)
+                revision = self.store.create(
+                    key, value, claims=claims, swaps=request.swaps, ttl=kind.strategy.ttl
+                )  # fmt: skip
             except Claimed as error:
                 lost.add(error.claim)
                 continue

@@ -51,7 +51,6 @@ LINE_LIMIT = 256 * 1024
 
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-_M_ARENA_MAX = -8  # <malloc.h>
 
 SignalHandler = Callable[[int, Any], None]
 
@@ -61,7 +60,6 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self.request_timeout = config.request_timeout
         set_verbosity(config.verbosity)
         METRICS.share(config.blocks)
         self._free_blocks = list(range(config.blocks))
@@ -144,11 +142,8 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self.server.cache.use_block(worker.block)
         self.server.start()
         signal.signal(signal.SIGTERM, self.stopping(worker.handle_exit))
-        # Threads come and go, and glibc would keep a heap for each that was there at once.
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_ARENA_MAX, 2)
         # When the parent is killed, leave the port to its successor at once; gunicorn alone looks once a second.
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         # A connection that was kept for a next request gets this long to send it, and not gunicorn's two seconds.
         gthread.STOP_KEEPALIVE_LINGER = LINGER
 

@@ -56,13 +56,12 @@ class View(NamedTuple):
     labels: tuple[str, ...]
     family: Family | None = None
     bounds: tuple[float, ...] = ()
+    merge: Merge = "sum"  # what the numbers of several processes come to
     read: Callable[[], Iterable[Sample]] | None = None
 
 
 class Family:
     """The series of one name: numbers side by side, ``width`` for each set of labels."""
-
-    merge: Merge = "sum"
 
     def __init__(self, metrics: Metrics, name: str, labels: tuple[str, ...], width: int = 1) -> None:
         assert width <= _SINK
@@ -86,11 +85,7 @@ class Counter(Family):
 
 
 class Gauge(Family):
-    """Goes up and down, and is gone with its process. ``merge`` tells what several processes' values come to."""
-
-    def __init__(self, metrics: Metrics, name: str, labels: tuple[str, ...], merge: Merge) -> None:
-        super().__init__(metrics, name, labels)
-        self.merge = merge
+    """Goes up and down, and is gone with its process."""
 
     def add(self, labels: Labels = (), amount: float = 1.0) -> None:
         place = self.place(labels)
@@ -100,6 +95,10 @@ class Gauge(Family):
 
     def set(self, value: float, labels: Labels = ()) -> None:
         self._metrics.values[self.place(labels)] = value
+
+    def shown_as(self, name: str, help: str, merge: Merge) -> None:
+        """Shows what the processes' values come to: their sum, the least or the greatest."""
+        self._metrics.show(View(name, "gauge", help, self.labels, self, merge=merge))
 
 
 class Histogram(Family):
@@ -145,8 +144,9 @@ class Metrics:
         return counter
 
     def gauge(self, name: str, help: str, labels: tuple[str, ...] = (), merge: Merge = "sum") -> Gauge:
-        gauge = Gauge(self, name, labels, merge)
-        self._add(gauge, "gauge", help)
+        gauge = Gauge(self, name, labels)
+        self._families[name] = gauge
+        gauge.shown_as(name, help, merge)
         return gauge
 
     def histogram(
@@ -242,16 +242,16 @@ class Metrics:
 
     # Scrapes
 
-    def numbers(self) -> dict[str, dict[Labels, list[float]]]:
-        """The numbers of all processes together, by family and labels."""
-        found: dict[str, dict[Labels, list[float]]] = {name: {} for name in self._families}
+    def numbers(self) -> dict[str, list[tuple[Labels, list[float]]]]:
+        """Family → labels and numbers of each series of each process."""
+        found: dict[str, list[tuple[Labels, list[float]]]] = {name: [] for name in self._families}
         for block in range(self._blocks):
             place = self._first(block)
             for family, labels in self._series(block):
                 numbers = [float(number) for number in self.values[place : place + family.width]]
                 place += family.width
                 if not math.isnan(numbers[0]):
-                    _merge(found[family.name], labels, numbers, _MERGES[family.merge])
+                    found[family.name].append((labels, numbers))
         return found
 
     def exposition(self, prefix: str = "") -> bytes:
@@ -282,14 +282,7 @@ def _line(name: str, labels: tuple[str, ...], sample: Sample) -> str:
     return f"{name}{_label_text(labels, sample.labels)} {_number(sample.value)}{at}"
 
 
-def _merge(
-    into: dict[Labels, list[float]], labels: Labels, numbers: list[float], merge: Callable[[float, float], float]
-) -> None:
-    before = into.get(labels)
-    into[labels] = numbers if before is None else [merge(a, b) for a, b in zip(before, numbers, strict=True)]
-
-
-def _samples(view: View, numbers: Mapping[str, Mapping[Labels, list[float]]]) -> Iterator[str]:
+def _samples(view: View, numbers: Mapping[str, list[tuple[Labels, list[float]]]]) -> Iterator[str]:
     if view.read is not None:
         for sample in view.read():
             yield _line(view.name, view.labels, sample)
@@ -297,9 +290,12 @@ def _samples(view: View, numbers: Mapping[str, Mapping[Labels, list[float]]]) ->
     if family is None:
         return
     kept = [index for index, label in enumerate(family.labels) if label in view.labels]
+    merge = _MERGES[view.merge]
     merged: dict[Labels, list[float]] = {}
-    for labels, values in numbers[family.name].items():
-        _merge(merged, tuple(labels[index] for index in kept), values, _MERGES[family.merge])
+    for labels, values in numbers[family.name]:
+        shown = tuple(labels[index] for index in kept)
+        before = merged.get(shown)
+        merged[shown] = values if before is None else [merge(a, b) for a, b in zip(before, values, strict=True)]
     for labels, values in sorted(merged.items()):
         if view.type == "histogram" and isinstance(family, Histogram):
             yield from _buckets(view, family, labels, values)

@@ -130,14 +130,14 @@ class EtcdStore:
         request = rpc.RangeRequest(key=claim.encode(), count_only=True)
         return bool(self._call(self._kv.Range, request).count)
 
-    def watch(self, prefix: str, revision: int, stop: threading.Event) -> Iterator[Batch]:
+    def watch(self, prefix: str, revision: int, stop: threading.Event, *, previous: bool = True) -> Iterator[Batch]:
         if stop.is_set():
             return
         create = rpc.WatchCreateRequest(
             key=prefix.encode(),
             range_end=_range_end(prefix),
             start_revision=revision,
-            prev_kv=True,
+            prev_kv=previous,
             progress_notify=True,
         )
         # etcd expects a stream of requests, of which the first is also the last here. So gRPC needs no thread of
@@ -158,7 +158,7 @@ class EtcdStore:
                     raise Unavailable(answer.cancel_reason or "etcd cancelled the watch")
                 if answer.created:
                     continue
-                events = [_event(event) for event in answer.events]
+                events = list(map(_event, answer.events))
                 # While a watch catches up, the header is ahead of the events.
                 yield Batch(events[-1].revision if events else answer.header.revision, events)
                 if stop.is_set():
@@ -290,9 +290,9 @@ def _entry(answer: Any) -> Entry | None:
 
 
 def _event(event: Any) -> Event:
-    previous = event.prev_kv.value or None
-    value = None if event.type else event.kv.value
-    return Event(event.kv.key.decode(), value, previous, event.kv.mod_revision)
+    kv = event.kv
+    before = event.prev_kv.value or None if event.HasField("prev_kv") else None
+    return Event(kv.key.decode(), None if event.type else kv.value, before, kv.mod_revision)
 
 
 def _unchanged(key: str, revision: int) -> Any:

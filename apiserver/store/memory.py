@@ -98,7 +98,7 @@ class MemoryStore:
         with self._changed:
             return claim in self._claims
 
-    def watch(self, prefix: str, revision: int, stop: threading.Event) -> Iterator[Batch]:
+    def watch(self, prefix: str, revision: int, stop: threading.Event, *, previous: bool = True) -> Iterator[Batch]:
         position = revision
         while not stop.is_set():
             with self._changed:

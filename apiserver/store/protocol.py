@@ -129,8 +129,11 @@ class Store(Protocol):
     def claimed(self, claim: str) -> bool:
         """Whether an object has the claim."""
 
-    def watch(self, prefix: str, revision: int, stop: Stop) -> Iterator[Batch]:
-        """Changes from ``revision`` on, without end until ``stop`` is set and ``close`` called. Raises Compacted."""
+    def watch(self, prefix: str, revision: int, stop: Stop, *, previous: bool = True) -> Iterator[Batch]:
+        """Changes from ``revision`` on, without end until ``stop`` is set and ``close`` called. Raises Compacted.
+
+        Who does not need ``previous`` spares the store looking for it.
+        """
 
     def revision(self, *, patient: bool = False) -> int:
         """The newest revision. ``patient`` waits for a store that is away, until it is back or the deadline is over."""

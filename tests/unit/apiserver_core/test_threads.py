@@ -9,6 +9,10 @@ import pytest
 from apiserver.threads import Threads
 
 
+def named(prefix: str = "request-") -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]
+
+
 def test_results_and_errors_come_back() -> None:
     pool = Threads(2)
     assert pool.submit(pow, 2, 3).result(5) == 8
@@ -44,17 +48,14 @@ def test_the_thread_that_was_idle_last_works_next() -> None:
 
 
 def test_idle_threads_end() -> None:
+    before = len(named())
     pool = Threads(50, idle=0.05)
     gate = threading.Barrier(20)
-
-    def work() -> threading.Thread:
-        gate.wait(5)
-        return threading.current_thread()
-
-    threads = [future.result(5) for future in [pool.submit(work) for _ in range(20)]]
-    for thread in threads:
+    for future in [pool.submit(gate.wait, 5) for _ in range(20)]:
+        future.result(5)
+    for thread in named():
         thread.join(5)
-    assert not any(thread.is_alive() for thread in threads)
+    assert len(named()) == before
     assert pool.submit(pow, 1, 1).result(5) == 1, "and new ones begin"
     pool.shutdown()
 

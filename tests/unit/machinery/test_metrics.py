@@ -92,6 +92,7 @@ def test_processes_are_added_up_also_when_they_have_ended() -> None:
     took = metrics.histogram("took", "So long.", bounds=(1,))
     open_now = metrics.gauge("open", "Now.")
     slowest = metrics.gauge("slowest", "How far the slowest is.", merge="min")
+    slowest.shown_as("fastest", "How far the fastest is.", "max")
 
     def serve(block: int, requests: int) -> Callable[[], None]:
         def act() -> None:
@@ -109,7 +110,7 @@ def test_processes_are_added_up_also_when_they_have_ended() -> None:
     in_child(serve(2, 7))
     found = parsed(metrics)
     assert (found["asked_total", (("who", "all"),)], found["took_count", ()], found["open", ()]) == (12, 12, 2)
-    assert found["slowest", ()] == 10
+    assert (found["slowest", ()], found["fastest", ()]) == (10, 20)
     metrics.forget_gauges(1)  # as its parent does when the process has been killed
     found = parsed(metrics)
     assert (found["open", ()], found["slowest", ()], found["asked_total", (("who", "all"),)]) == (1, 20, 12)
@@ -134,9 +135,7 @@ def test_no_count_is_lost_among_threads() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {n: values for (n,), values in metrics.numbers()["took"].items()} == {
-        str(n): [320, 0, 320] for n in range(50)
-    }
+    assert {n: values for (n,), values in metrics.numbers()["took"]} == {str(n): [320, 0, 320] for n in range(50)}
 
 
 def test_a_flood_of_labels_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
