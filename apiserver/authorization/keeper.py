@@ -44,7 +44,10 @@ class PolicyKeeper:
     def run(self) -> None:
         """Does what there is to do; raises ApiError or StoreError when it could not."""
         if not self._there.is_set():
-            for kind, wanted in default_policy():
+            policy = list(default_policy())
+            for kind in {kind for kind, _ in policy}:
+                self._rest.cache.catch_up(kind.prefix)  # what was changed a moment ago is put right too
+            for kind, wanted in policy:
                 self._ensure(kind, wanted)
         self._aggregate()
         self._there.set()
