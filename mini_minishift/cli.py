@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from cluster.errors import ClusterError
 from cluster.progress import Progress
 from machinery import kubeconfig as kubeconfig_files
 from machinery.component import setup_logging
+from mini_minishift.interrupts import Interrupts
 from mini_minishift.standalone import ALL, CONTEXT, MEMORY, STORES, Options, Ready, Standalone
 
 FOLDER = click.Path(file_okay=False, resolve_path=True, path_type=Path)
@@ -41,8 +41,8 @@ def api(
     """
     code = 0
     with ExitStack() as stack:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.default_int_handler)  # until the server itself knows how to end
+        interrupts = Interrupts()
+        interrupts.install()
         folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mini-minishift-api-")))
         folder = folder.resolve()
         progress = Progress()
@@ -59,7 +59,7 @@ def api(
 
         try:
             with _log(None if verbose else folder / "server.log"):
-                Standalone(Options(folder, port, store, etcd, controllers), progress, ready).run()
+                Standalone(Options(folder, port, store, etcd, controllers), progress, ready, interrupts).run()
         except ClusterError as error:
             click.echo(f"Error: {error}", err=True)
             code = 1

@@ -21,6 +21,7 @@ from typing import TextIO
 from cluster.errors import ClusterError
 from cluster.progress import Progress
 from machinery.component import setup_logging
+from mini_minishift.interrupts import Interrupts
 from mini_minishift.standalone import ALL, MEMORY, STORES, Options, Ready, Standalone
 
 log = logging.getLogger("serve")
@@ -38,13 +39,14 @@ def main() -> int:
     given = vars(parser.parse_args())
     temporary = given.pop("temporary")
     setup_logging()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server itself knows how to end
+    interrupts = Interrupts()
+    interrupts.install()
     caller_is_gone = threading.Event()
     watching = (os.getppid(), caller_is_gone)
     threading.Thread(target=end_with_caller, args=watching, name="caller", daemon=True).start()
     with Path(os.devnull).open("w") as nowhere:
         try:
-            Standalone(Options(**given), Progress(nowhere), announce).run()
+            Standalone(Options(**given), Progress(nowhere), announce, interrupts).run()
         except ClusterError as error:
             say({"error": str(error)})
             return 1

@@ -28,6 +28,7 @@ from cluster.settings import SERVICE_IP
 from machinery import kubeconfig
 from machinery.resources import Resource
 from mini_minishift.etcd import Etcd
+from mini_minishift.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from apiserver.assembly import Server
@@ -84,12 +85,15 @@ class Ready(NamedTuple):
 class Standalone:
     """For the main thread, since signals end it."""
 
-    def __init__(self, options: Options, progress: Progress, ready: Callable[[Ready], None]) -> None:
+    def __init__(
+        self, options: Options, progress: Progress, ready: Callable[[Ready], None], interrupts: Interrupts
+    ) -> None:
         self._options = options
         self._folder = options.folder.resolve()
         self._pki = self._folder / "pki"
         self._progress = progress
         self._ready = ready
+        self._interrupts = interrupts
         self._port = options.port
         # As seen from where the user is, which will not be the current folder for long.
         self._program = str(Path(options.etcd).absolute()) if os.sep in options.etcd else options.etcd
@@ -122,12 +126,15 @@ class Standalone:
             if etcd is not None:
                 with self._progress.step("etcd"):
                     etcd.wait_ready()
+            self._interrupts.check()
             server.serve(listener)
         if self._failure is not None:
             raise ClusterError(f"the server did not become ready: {self._failure}") from self._failure
 
     def _started(self, server: Server) -> None:
-        """Requests are answered from now on, by this very thread."""
+        """Requests are answered from now on, by this very thread, and signals end that."""
+        if self._interrupts.asked:
+            os.kill(os.getpid(), signal.SIGTERM)
         threading.Thread(target=self._bring_up, args=(server,), name="bring-up", daemon=True).start()
 
     def _bring_up(self, server: Server) -> None:
