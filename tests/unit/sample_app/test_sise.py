@@ -44,8 +44,18 @@ def free_port() -> int:
     raise AssertionError("all ports are taken")
 
 
+TRIES = 5
+
+
 class Running:
     def __init__(self, **environment: str) -> None:
+        for _ in range(TRIES):
+            self._start(environment)
+            if self.greeting:
+                return
+            self.process.wait()  # another program may have taken the port a moment before
+
+    def _start(self, environment: dict[str, str]) -> None:
         self.port = free_port()
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(PROGRAM)],
