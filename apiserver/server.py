@@ -31,7 +31,7 @@ from apiserver.registry import REGISTRY
 from apiserver.subresources import SUBRESOURCES
 from apiserver.tls import ServerTLS
 from apiserver.tunnel import TUNNELS
-from apiserver.worker import Worker
+from apiserver.worker import Crowd, Worker
 from machinery.metrics import METRICS
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self._config = config
         set_verbosity(config.verbosity)
         METRICS.share(config.blocks)
+        Worker.crowd = Crowd(config.blocks)
         self._free_blocks = list(range(config.blocks))
         self.server: Server = assemble(config)
         scrape.show(self.server)
@@ -128,6 +129,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def _after_exit(self, arbiter: Any, worker: Any) -> None:
         """Runs in the parent when a worker has ended, however it did."""
         METRICS.forget_gauges(worker.block)
+        Worker.crowd.forget(worker.block)
         self._free_blocks.insert(0, worker.block)
 
     def announce(self, listener: socket.socket) -> None:

@@ -15,6 +15,7 @@ The connection of a watch is lent to the pump (watchpump.py) until the watch has
 from __future__ import annotations
 
 import errno
+import mmap
 import select
 import selectors
 import threading
@@ -45,6 +46,8 @@ from machinery.errors import ApiError
 
 # Handshakes and heads that may be read at a time before patience ends.
 CROWD = 200
+# Seconds that a worker leaves a new connection to those that have fewer.
+YIELD = 0.001
 # Seconds for a client to notice that its connection is over.
 LINGER = 1.0
 # Connections below the most at which silent ones are closed.
@@ -61,6 +64,26 @@ _CODES: dict[type[BaseException], int] = {
 _JOIN_LIMIT = 64 * 1024
 
 
+class Crowd:
+    """How many connections each worker has, in memory that they share; made before the fork."""
+
+    def __init__(self, blocks: int) -> None:
+        self._counts = memoryview(mmap.mmap(-1, blocks * 8)).cast("q")
+        for block in range(blocks):
+            self.forget(block)
+
+    def tell(self, block: int, count: int) -> None:
+        self._counts[block] = count
+
+    def least(self) -> int:
+        """What the worker has that has fewest."""
+        return min((count for count in self._counts if count >= 0), default=0)
+
+    def forget(self, block: int) -> None:
+        """There is no such worker, or it has ended."""
+        self._counts[block] = -1
+
+
 # What ``handle`` returns for a connection that is no longer its thread's.
 LENT = object()
 
@@ -68,21 +91,40 @@ LENT = object()
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """See the module's words."""
 
+    # Which of the workers it is, and how all of them are: told by server.py before the fork.
+    block = 0
+    crowd: Crowd
+
     def __init__(self, *arguments: Any) -> None:
+        self._connections = 0
         super().__init__(*arguments)
         self._reading: set[Connection] = set()  # those whose handshake or head a thread reads
         self._lenders: set[int] = set()  # threads that have just lent their connection
 
     def init_process(self) -> None:
         tune(self.cfg)
+        self.crowd.tell(self.block, 0)
         self.pump = WatchPump()
         super().init_process()
 
     def get_thread_pool(self) -> Threads:
         return Threads(self.cfg.threads)
 
+    @property
+    def nr_conns(self) -> int:
+        """gunicorn's count of open connections; here the other workers know it too."""
+        return self._connections
+
+    @nr_conns.setter
+    def nr_conns(self, count: int) -> None:
+        self._connections = count
+        if self.booted:
+            self.crowd.tell(self.block, count)
+
     def accept(self, listener: Any) -> None:
         """A new connection gets a thread when its client begins to speak."""
+        if self.nr_conns > self.crowd.least() + 1:
+            time.sleep(YIELD)  # all workers hear of it, and the first to be there is not always who has least to do
         try:
             accepted, client = listener.accept()
         except OSError as error:

@@ -179,3 +179,14 @@ def test_clients_that_do_not_hang_up_hold_up_nobody(served: Any) -> None:
     for _ in range(6):
         assert served("GET", "/version").code == 200
     assert time.monotonic() - started < 1
+
+
+def test_the_workers_share_connections_out(served: Any) -> None:
+    def sockets(pid: int) -> int:
+        names = [path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+        return sum(str(name).startswith("socket:") for name in names)
+
+    before = {pid: sockets(pid) for pid in served.workers()}
+    for _ in range(40):
+        assert served("GET", "/version", connection=served.connect()).code == 200
+    assert all(10 <= sockets(pid) - count <= 30 for pid, count in before.items())
