@@ -46,7 +46,8 @@ class Compatibility:
                 continue
             for verb in lacking(item):
                 self._cells[verb, client] = LACKS
-            unknown = [verb for verb in verbs_of(item) if client in LIBRARIES and verb not in VERBS]
+            named = [*verbs_of(item), *lacking(item)]
+            unknown = [verb for verb in named if client in LIBRARIES and verb not in VERBS]
             if unknown:
                 raise pytest.UsageError(f"{item.nodeid} shows {unknown}, which compatibility.VERBS does not have")
         folders = {Path(argument).resolve() for argument in config.args if "::" not in argument}

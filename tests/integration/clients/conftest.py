@@ -16,7 +16,7 @@ from integration.clients.controlplane import ControlPlane
 from cluster.settings import BUSYBOX_IMAGE
 from machinery.client import Client
 from machinery.objects import Object, get_condition
-from machinery.resources import ENDPOINTS, NAMESPACES, PODS, SERVICE_ACCOUNTS, SERVICES
+from machinery.resources import ENDPOINTS, NAMESPACES, PODS, SERVICE_ACCOUNTS, SERVICES, Resource
 
 _numbers = itertools.count(1)
 
@@ -129,3 +129,39 @@ def shell_service(admin: Client, shell: Object) -> str:
         if any(subset.get("addresses") for subset in event.object.get("subsets") or ()):
             break
     return "web"
+
+
+DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
+WIDGETS = Resource("example.com", "v1", "widgets", "Widget")
+
+
+@pytest.fixture(scope="package")
+def widgets(admin: Client) -> Resource:
+    """A kind of our own, with ``status`` and ``scale``."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "properties": {"size": {"type": "string", "default": "small"}, "replicas": {"type": "integer"}},
+            },
+            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+        },
+    }
+    scale = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.n"}
+    version = {
+        "name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}, "scale": scale},
+        "additionalPrinterColumns": [{"name": "Size", "type": "string", "jsonPath": ".spec.size"}],
+    }  # fmt: skip
+    names = {"plural": "widgets", "singular": "widget", "kind": "Widget", "shortNames": ["wd"]}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    metadata = {"name": "widgets.example.com"}
+    definition = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": metadata}
+    admin.create(DEFINITIONS, {**definition, "spec": spec})
+    for event in admin.watch(DEFINITIONS, field_selector="metadata.name=widgets.example.com", timeout=30):
+        if (get_condition(event.object, "Established") or {}).get("status") == "True":
+            break
+    return WIDGETS

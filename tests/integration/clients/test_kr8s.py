@@ -9,7 +9,7 @@ import kr8s
 import pytest
 import requests
 from integration.clients.conftest import pod_named, write_log
-from kr8s.objects import ConfigMap, Event, Node, Pod, ReplicationController, Service, Table
+from kr8s.objects import ConfigMap, Event, Node, Pod, ReplicationController, Service, Table, new_class
 
 from machinery.objects import Object
 
@@ -56,6 +56,19 @@ def test_lists(api: Any, namespace: str) -> None:
     assert namespace in {item.namespace for item in chosen}
     [table] = api.get("configmaps", namespace=namespace, label_selector="n", as_object=Table)
     assert [column["name"] for column in table.column_definitions] == ["Name", "Data", "Age"]
+
+
+@verb("custom resources")
+def test_custom_resources(api: Any, widgets: Any, namespace: str) -> None:
+    kind = new_class(kind="Widget", version="example.com/v1", namespaced=True, scalable=True, asyncio=False)
+    made = kind({"metadata": {"name": "w", "namespace": namespace}, "spec": {"replicas": 1}}, api=api)
+    made.create()
+    assert made.spec.size == "small"
+    made.scale(2)
+    made.patch({"status": {"n": 2}}, subresource="status")
+    [found] = api.get("widgets.example.com", namespace=namespace)
+    assert (found.replicas, found.status.n) == (2, 2)
+    made.delete()
 
 
 @verb("watch", "watch resumed")

@@ -208,6 +208,35 @@ def test_kustomization(kubectl: Kubectl, tmp_path: Path) -> None:
     assert yaml.safe_load(last)["data"] == {"k": "v"}
 
 
+@verb("apply --server-side")
+def test_server_side_apply(kubectl: Kubectl) -> None:
+    apply = ("apply", "--server-side", "--filename=-")
+    assert kubectl(*apply, stdin=text(config_map("ssa", a="1"))) == "configmap/ssa serverside-applied\n"
+    refused = kubectl.fails(*apply, "--field-manager=other", stdin=text(config_map("ssa", a="2")))
+    assert "Apply failed with 1 conflict" in refused and ".data.a" in refused
+    kubectl(*apply, "--field-manager=other", "--force-conflicts", stdin=text(config_map("ssa", a="2")))
+    managers = kubectl("get", "configmap", "ssa", "--output=jsonpath={.metadata.managedFields[*].manager}",
+                       *(() if "1.20" in kubectl("version", "--client") else ("--show-managed-fields",)))  # fmt: skip
+    assert "other" in managers.split()
+    assert kubectl("diff", "--server-side", "--field-manager=other", "--filename=-",
+                   stdin=text(config_map("ssa", a="2"))) == ""  # fmt: skip
+
+
+@verb("custom resources")
+def test_custom_resources(kubectl: Kubectl, widgets: Any) -> None:
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"replicas": 1}}
+    kubectl("apply", "--filename=-", stdin=text(widget))
+    kubectl("apply", "--filename=-", stdin=text(widget | {"spec": {"size": "large"}}))
+    header, row = kubectl("get", "wd").splitlines()
+    assert header.split() == ["NAME", "SIZE"] and row.split() == ["w", "large"]
+    kubectl("scale", "widget/w", "--replicas=3")
+    assert kubectl("get", "widgets", "w", "--output=jsonpath={.spec.replicas}") == "3"
+    assert "size" in kubectl("explain", "widget.spec", "--recursive")
+    assert "Size:" in kubectl("describe", "widget", "w")
+    kubectl("patch", "widget", "w", "--type=merge", '--patch={"spec":{"size":"tiny"}}')
+    kubectl("delete", "widget", "--all")
+
+
 @verb("apply --prune")
 def test_prune(kubectl: Kubectl, is_new: bool) -> None:
     # Without a list the old one asks for Ingresses of extensions/v1beta1, which no server has had for years.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from kubernetes.stream import portforward, stream
 
 from machinery.objects import Object
 
-pytestmark = [pytest.mark.docker, pytest.mark.client("kubernetes", lacks=("tables"))]
+pytestmark = [pytest.mark.docker, pytest.mark.client("kubernetes", lacks=("tables",))]
 verb = pytest.mark.verb
 
 
@@ -98,6 +99,44 @@ def test_patches(core: client.CoreV1Api, namespace: str, content_type: str | Non
         "p", namespace, patch, **{"_content_type": content_type} if content_type else {}
     )
     assert patched.data == {"a": "c", "other": "stays"}
+
+
+APPLY = "application/apply-patch+yaml"
+
+
+@verb("server-side apply")
+def test_server_side_apply(core: client.CoreV1Api, namespace: str) -> None:
+    def apply(manager: str, **data: str) -> Any:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": data}
+        return core.patch_namespaced_config_map(
+            "applied", namespace, body, field_manager=manager, force=manager == "bully", _content_type=APPLY
+        )
+
+    apply("one", a="1", b="1")
+    assert apply("one", a="2").data == {"a": "2"}
+    with pytest.raises(ApiException) as conflict:
+        apply("two", a="3")
+    assert conflict.value.status == 409 and 'conflict with \\"one\\"' in conflict.value.body
+    apply("bully", a="4", c="4")
+    fields = core.read_namespaced_config_map("applied", namespace).metadata.managed_fields
+    assert [(entry.manager, entry.operation) for entry in fields] == [("bully", "Apply")]
+
+
+@verb("custom resources")
+def test_custom_resources(api_client: client.ApiClient, widgets: Any, namespace: str) -> None:
+    custom = client.CustomObjectsApi(api_client)
+    place = ("example.com", "v1", namespace, "widgets")
+    body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"replicas": 1}}
+    assert custom.create_namespaced_custom_object(*place, body)["spec"] == {"replicas": 1, "size": "small"}
+    custom.patch_namespaced_custom_object(*place, "w", {"spec": {"size": "large"}})
+    custom.patch_namespaced_custom_object_status(*place, "w", {"status": {"n": 1}})
+    custom.patch_namespaced_custom_object_scale(*place, "w", {"spec": {"replicas": 3}})
+    [found] = custom.list_namespaced_custom_object(*place)["items"]
+    assert (found["spec"], found["status"]) == ({"replicas": 3, "size": "large"}, {"n": 1})
+    with pytest.raises(ApiException) as invalid:
+        custom.patch_namespaced_custom_object(*place, "w", {"spec": {"replicas": "many"}})
+    assert invalid.value.status == 422
+    custom.delete_namespaced_custom_object(*place, "w")
 
 
 @verb("watch", "watch resumed")
@@ -237,6 +276,9 @@ def test_port_forward(core: client.CoreV1Api, shell: Object) -> None:
     assert answer.endswith(b"hello\n") and forwarded.error(8080) is None
     connection.close()
     forwarded.close()
+    for thread in threading.enumerate():  # else its socket is left to whichever test comes later
+        if thread.name.startswith("Kubernetes port forward"):
+            thread.join(20)
 
 
 @verb("proxy")

@@ -82,6 +82,43 @@ async def test_lists(kubeconfig: Path, namespace: str) -> None:
         assert (await core.list_namespaced_config_map(namespace, label_selector="n")).items == []
 
 
+APPLY = "application/apply-patch+yaml"
+
+
+@verb("server-side apply")
+@in_a_loop
+async def test_server_side_apply(kubeconfig: Path, namespace: str) -> None:
+    async with core_api(kubeconfig) as core:
+
+        async def apply(manager: str, value: str, **options: bool) -> Any:
+            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": {"a": value}}
+            return await core.patch_namespaced_config_map(
+                "applied", namespace, body, field_manager=manager, _content_type=APPLY, **options
+            )
+
+        await apply("one", "1")
+        with pytest.raises(ApiException) as conflict:
+            await apply("two", "2")
+        assert conflict.value.status == 409
+        assert (await apply("two", "2", force=True)).data == {"a": "2"}
+
+
+@verb("custom resources")
+@in_a_loop
+async def test_custom_resources(kubeconfig: Path, widgets: Any, namespace: str) -> None:
+    async with core_api(kubeconfig) as core:
+        custom = client.CustomObjectsApi(core.api_client)
+        place = ("example.com", "v1", namespace, "widgets")
+        body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"replicas": 1}}
+        await custom.create_namespaced_custom_object(*place, body)
+        await custom.patch_namespaced_custom_object(
+            *place, "w", {"spec": {"size": "large"}}, _content_type="application/merge-patch+json"
+        )
+        found = await custom.get_namespaced_custom_object(*place, "w")
+        assert found["spec"] == {"replicas": 1, "size": "large"}
+        await custom.delete_namespaced_custom_object(*place, "w")
+
+
 @verb("watch", "watch resumed")
 @in_a_loop
 async def test_watch(kubeconfig: Path, namespace: str) -> None:

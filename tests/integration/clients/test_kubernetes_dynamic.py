@@ -72,6 +72,31 @@ def test_patches(config_maps: Any, namespace: str) -> None:
     assert config_maps.get(name="p", namespace=namespace).data.to_dict() == {"a": "b", "j": "1", "m": "2", "s": "3"}
 
 
+@verb("server-side apply")
+def test_server_side_apply(config_maps: Any, namespace: str) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": {"a": "1"}}
+    config_maps.server_side_apply(body=body, namespace=namespace, field_manager="one")
+    with pytest.raises(ConflictError):
+        config_maps.server_side_apply(body=body | {"data": {"a": "2"}}, namespace=namespace, field_manager="two")
+    applied = config_maps.server_side_apply(
+        body=body | {"data": {"a": "2"}}, namespace=namespace, field_manager="two", force_conflicts=True
+    )
+    assert applied.data.a == "2"
+
+
+@verb("custom resources")
+def test_custom_resources(dynamic: DynamicClient, widgets: Any, namespace: str) -> None:
+    kind = dynamic.resources.get(api_version="example.com/v1", kind="Widget")
+    body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"replicas": 1}}
+    made = kind.create(body, namespace=namespace)
+    assert made.spec.size == "small"
+    kind.subresources["scale"].patch(
+        {"spec": {"replicas": 2}}, name="w", namespace=namespace, content_type="application/merge-patch+json"
+    )
+    assert kind.get(name="w", namespace=namespace).spec.replicas == 2
+    kind.delete(name="w", namespace=namespace)
+
+
 @verb("watch", "watch resumed")
 def test_watch(config_maps: Any, namespace: str) -> None:
     made = config_maps.create(config_map("w"), namespace=namespace)

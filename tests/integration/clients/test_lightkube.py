@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from integration.clients.conftest import pod_named, write_log
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.core.exceptions import ConditionError
+from lightkube.generic_resource import create_namespaced_resource
 from lightkube.models.core_v1 import ServicePort, ServiceSpec
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.operators import exists, in_, not_equal
@@ -87,6 +89,29 @@ def test_patches(client: Client, namespace: str) -> None:
     found = client.get(Service, "s", namespace=namespace)
     assert [port.targetPort for port in found.spec.ports] == ["http", 99]
     assert (found.spec.selector, found.metadata.labels) == ({"a": "b"}, {"l": "m"})
+
+
+@verb("server-side apply")
+def test_server_side_apply(client: Client, namespace: str) -> None:
+    client.apply(config_map("applied", namespace, a="1"), field_manager="one")
+    with pytest.raises(ApiError) as conflict:
+        client.apply(config_map("applied", namespace, a="2"), field_manager="two")
+    assert conflict.value.status.code == 409
+    applied = client.apply(config_map("applied", namespace, a="2"), field_manager="two", force=True)
+    assert applied.data == {"a": "2"}
+    assert [entry.manager for entry in applied.metadata.managedFields] == ["two"]
+
+
+@verb("custom resources")
+def test_custom_resources(client: Client, widgets: Any, namespace: str) -> None:
+    kind = create_namespaced_resource("example.com", "v1", "Widget", "widgets")
+    client.create(kind(metadata=ObjectMeta(name="w", namespace=namespace), spec={"replicas": 1}))
+    client.patch(kind, "w", {"spec": {"size": "large"}}, namespace=namespace, patch_type=PatchType.MERGE)
+    client.patch(kind.Scale, "w", {"spec": {"replicas": 2}}, namespace=namespace, patch_type=PatchType.MERGE)
+    client.patch(kind.Status, "w", {"status": {"n": 2}}, namespace=namespace, patch_type=PatchType.MERGE)
+    [found] = client.list(kind, namespace=namespace)
+    assert (found.spec, found.status) == ({"replicas": 2, "size": "large"}, {"n": 2})
+    client.delete(kind, "w", namespace=namespace)
 
 
 @verb("watch", "watch resumed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pykube
 import pytest
@@ -58,6 +59,20 @@ def test_lists(api: pykube.HTTPClient, namespace: str) -> None:
     table = chosen.as_table()
     assert [column["name"] for column in table.columns] == ["Name", "Data", "Age"]
     assert table.rows[0]["cells"][:2] == ["c2", 1]
+
+
+@verb("custom resources")
+def test_custom_resources(api: pykube.HTTPClient, widgets: Any, namespace: str) -> None:
+    kind = pykube.object_factory(api, "example.com/v1", "Widget")
+    made = kind(api, {"apiVersion": "example.com/v1", "kind": "Widget", "spec": {"replicas": 1},
+                      "metadata": {"name": "w", "namespace": namespace}})  # fmt: skip
+    made.create()
+    made.patch({"spec": {"size": "large"}})
+    made.patch({"status": {"n": 1}}, subresource="status")
+    [found] = kind.objects(api, namespace=namespace)
+    assert (found.obj["spec"], found.obj["status"]) == ({"replicas": 1, "size": "large"}, {"n": 1})
+    assert kind.objects(api, namespace=namespace).as_table().rows[0]["cells"][:2] == ["w", "large"]
+    made.delete()
 
 
 @verb("watch", "watch resumed")
