@@ -22,8 +22,8 @@ _numbers = itertools.count(1)
 
 # Serves a page, writes what it reads, and one line more for each that it is sent.
 SCRIPT = """\
-mkdir /www; echo hello > /www/index.html; httpd -p 8080 -h /www
 echo started
+mkdir /www; echo hello > /www/index.html; httpd -p 8080 -h /www
 while read line; do echo "got $line"; done
 exec sleep infinity
 """
@@ -85,7 +85,8 @@ def kubectl(
 @pytest.fixture(scope="package")
 def shell(admin: Client) -> Object:
     """A running pod that serves HTTP on 8080 and answers each line on its standard input."""
-    pod = admin.create(PODS, pod_named("shell", SCRIPT, stdin=True), "default")
+    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    pod = admin.create(PODS, pod_named("shell", SCRIPT, stdin=True, readinessProbe=probe), "default")
     return await_ready(admin, pod)
 
 

@@ -106,6 +106,9 @@ def test_wait(api: Any, namespace: str) -> None:
     talking = Pod(pod, api=api)
     talking.create()
     talking.wait("condition=Ready", timeout=30)
+    lines = talking.logs(follow=True, timeout=20)
+    assert [next(lines), next(lines)] == ["one", "two"]
+    lines.close()
     assert list(talking.logs(tail_lines=1)) == ["two"]
     for _, event in api.watch("events", namespace=namespace, field_selector="involvedObject.name=talks"):
         assert isinstance(event, Event)

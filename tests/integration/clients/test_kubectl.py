@@ -342,7 +342,8 @@ def test_run_wait_and_expose(kubectl: Kubectl, is_new: bool) -> None:
     kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=30s")
     if is_new:
         kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/web", "--timeout=30s")
-    assert kubectl("logs", "--selector=app=web", "--tail=1") == "up\n"
+    # It runs, but whether it has said something yet only its log tells.
+    eventually(lambda: kubectl("logs", "--selector=app=web", "--tail=1") == "up\n")
     kubectl("expose", "pod", "web", "--port=80", "--target-port=8080", "--name=exposed")
     assert kubectl.json("get", "service", "exposed")["spec"]["selector"] == {"app": "web"}
     assert re.search(r"Started +pod/web", kubectl("get", "events"), re.IGNORECASE)
@@ -419,24 +420,28 @@ def test_port_forward_to_a_service_and_to_several_ports(kubectl: Kubectl, shell_
 @verb("port-forward")
 def test_a_forward_ends_with_its_pod(kubectl: Kubectl, is_new: bool) -> None:
     """The old kubectl stays where it is, with any server."""
-    pod = pod_named("brief", "while true; do nc -l -p 7000 -e cat; done")
+    probe = {"tcpSocket": {"port": 7000}, "periodSeconds": 1}
+    pod = pod_named("brief", "exec httpd -f -p 7000", readinessProbe=probe)
     kubectl("create", "--filename=-", stdin=text(pod))
     kubectl("wait", "--for=condition=Ready", "pod/brief", "--timeout=30s")
     with running(kubectl, "port-forward", "pod/brief", ":7000") as forward:
         found = re.search(r"127\.0\.0\.1:(\d+)", forward.stdout.readline())
         assert found
-        with socket.create_connection(("127.0.0.1", int(found[1])), timeout=20) as connection:
-            connection.sendall(b"hello")
-            assert connection.recv(100) == b"hello"
-            kubectl("delete", "pod", "brief", "--grace-period=0", "--force")
-            assert connection.recv(100) == b""
-        if not is_new:
-            return
-        # It knows when it asks once more.
-        with suppress(OSError), socket.create_connection(("127.0.0.1", int(found[1])), timeout=20) as connection:
-            connection.recv(100)
-        assert forward.wait(30) == 1
-        assert "lost connection to pod" in forward.stderr.read()
+
+        def ask() -> bytes:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", int(found[1])), timeout=20) as connection:
+                connection.sendall(b"GET /none HTTP/1.0\r\n\r\n")
+                return connection.recv(100)
+            return b""
+
+        assert ask().startswith(b"HTTP/1")
+        kubectl("delete", "pod", "brief", "--grace-period=0", "--force")
+        if is_new:
+            eventually(lambda: not ask() and forward.poll() is not None)
+            assert forward.returncode == 1
+            assert "lost connection to pod" in forward.stderr.read()
+        else:
+            eventually(lambda: not ask())
 
 
 @verb("proxy")

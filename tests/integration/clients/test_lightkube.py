@@ -156,6 +156,9 @@ def test_wait_and_logs(client: Client, namespace: str) -> None:
     client.create(Pod.from_dict(pod), namespace=namespace)
     ready = client.wait(Pod, "talks", for_conditions=["Ready"], namespace=namespace)
     assert ready.status.podIP
+    lines = client.log("talks", namespace=namespace, follow=True)
+    assert [next(lines), next(lines)] == ["one\n", "two\n"]
+    lines.close()
     assert list(client.log("talks", namespace=namespace, tail_lines=1)) == ["two\n"]
     with pytest.raises(ConditionError):
         client.wait(Pod, "talks", for_conditions=["Never"], raise_for_conditions=["Ready"], namespace=namespace)
