@@ -235,7 +235,7 @@ def _labels(info: RequestInfo, kind: Kind | None, *, applies: bool, dry_run: boo
     """verb, dry_run, group, version, resource, subresource, scope, component; nothing that a client makes up."""
     verb = _VERBS.get(info.verb, "other")
     if not info.is_resource:
-        root = "/" + info.path.split("/", 2)[1]
+        root = "/" + info.path.lstrip("/").partition("/")[0]
         return (verb, "", "", "", "", root if root in _ROOTS else "", "", "")
     if kind is None:
         return (verb, "", "", "", "", "", "", "apiserver")

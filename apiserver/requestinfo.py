@@ -44,6 +44,8 @@ def parse_request(method: str, path: str, *, watch: bool = False, field_selector
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         return other
+    if path.startswith("//"):  # which is no path of ours, whatever follows
+        return other
     verb = _VERBS.get(method, method.lower())
     if method == "OPTIONS" and "proxy" in rest:  # a method like any other for the server behind a proxy
         verb = "get"

@@ -48,6 +48,7 @@ class ServerTLS:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.sslsocket_class = TLSSocket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])  # HTTP/2 is not offered: gunicorn's threads serve a connection each
         context.load_cert_chain(self._certificate, self._key)
         if self._client_ca is not None:
             context.load_verify_locations(self._client_ca)

@@ -266,6 +266,8 @@ class Response(wsgi.Response):  # type: ignore[misc]
         if self.headers_sent:
             return
         lines = self.default_headers() + [f"{name}: {value}\r\n" for name, value in self.headers]
+        if not any(name == "Cache-Control" for name, _ in self.headers):  # as upstream's filter of that name
+            lines.append("Cache-Control: no-cache, private\r\n")
         self._head = "".join([*lines, "\r\n"]).encode("latin-1")
         self.headers_sent = True
 

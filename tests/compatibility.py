@@ -27,6 +27,15 @@ VERBS = (
 )  # fmt: skip
 YES, NO, LACKS = "yes", "no", "-"
 
+HTTP = """\
+## HTTP
+
+HTTP/1.1 and 1.0, with keep-alive, pipelining, chunked bodies and `Expect: 100-continue`. ALPN says `http/1.1`:
+HTTP/2 is not offered. Answers are JSON or YAML, and never compressed: on one machine gzip costs more time than it
+saves. Protobuf is not spoken but for OpenAPI v2; clients that would prefer it get JSON. Watches, logs, exec, attach
+and port-forward are served over WebSocket too, the last three also over SPDY.
+"""
+
 Cell = tuple[str, str]  # verb, client
 
 
@@ -138,6 +147,7 @@ def render(cells: Mapping[Cell, str]) -> str:
             "",
             *_table(cells, commands, KUBECTLS),
             "",
+            *HTTP.splitlines(),
         ]
     )
 

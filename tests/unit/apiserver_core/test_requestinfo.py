@@ -48,7 +48,8 @@ def test_resources(method: str, path: str, expected: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api", "/api/v1", "/api/", "/apis", "/apis/batch", "/apis/batch/v1", "/healthz/x"]
+    "path",
+    ["/", "/api", "/api/v1", "/api/", "/apis", "/apis/batch", "/apis/batch/v1", "/healthz/x", "//api/v1/pods", "*"],
 )
 def test_what_is_no_resource(path: str) -> None:
     assert parse_request("GET", path) == RequestInfo(path, "get")
