@@ -8,7 +8,7 @@ from typing import Any
 
 from apiserver.schema import definitions, formats
 from apiserver.schema.definitions import Definition, Definitions, target
-from apiserver.schema.gotypes import KEY_DEFAULTS, NAMED, TIMES, VALUES
+from apiserver.schema.gotypes import KEPT, KEY_DEFAULTS, NAMED, TIMES, VALUES
 from apiserver.schema.nodes import (
     Array,
     Integer,
@@ -90,6 +90,13 @@ class _Compiler:
         )
         struct.replaced = frozenset(
             key for key, child in schema["properties"].items() if child.get("x-kubernetes-patch-strategy") == "replace"
+        )
+        struct.omitted = frozenset(
+            key
+            for key, node in nodes.items()
+            if isinstance(node, Array | Map)
+            and key not in schema.get("required", ())
+            and f"{struct.name}.{key}" not in KEPT
         )
         for key, node in nodes.items():
             where = f"{struct.name}.{key}"

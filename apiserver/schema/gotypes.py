@@ -1,7 +1,7 @@
 """What Go's types say and OpenAPI does not.
 
 Names of string types: an error about a value's type names them. Only fields that people write are here; every other
-string is called ``string``. And, for managed fields, which fields cannot be absent.
+string is called ``string``. And which fields cannot be absent, and which not be empty.
 """
 
 from __future__ import annotations
@@ -82,9 +82,22 @@ _TIMES = {
     "eventTime": "Event",
     "lastObservedTime": "EventSeries",
 }
+# Optional lists that are written even when they are empty; and an empty one of managed fields asks to forget them all.
+_KEPT = {
+    "rules": "ClusterRole Role",
+    "names": "ContainerImage",
+    "topologyKeys": "CSINodeDriver",
+    "conditions": "CustomResourceDefinitionStatus",
+    "storedVersions": "CustomResourceDefinitionStatus",
+    "ports": "EndpointSlice",
+    "managedFields": "ObjectMeta",
+    "sources": "ProjectedVolumeSource",
+}
 
-VALUES = frozenset(f"{struct}.{field}" for field, structs in _VALUES.items() for struct in structs.split())
-TIMES = frozenset(f"{struct}.{field}" for field, structs in _TIMES.items() for struct in structs.split())
+VALUES, TIMES, KEPT = (
+    frozenset(f"{struct}.{field}" for field, structs in table.items() for struct in structs.split())
+    for table in (_VALUES, _TIMES, _KEPT)
+)
 
 # Defaults of fields by which elements of lists are told apart (other than Go's zero value of a required one).
 KEY_DEFAULTS = {"ContainerPort.protocol": "TCP", "ServicePort.protocol": "TCP", "LocalObjectReference.name": ""}

@@ -269,7 +269,7 @@ class Map(Node):
 class Struct(Node):
     """An object with known fields; ``atomic`` (x-kubernetes-map-type) when only the whole has an owner."""
 
-    __slots__ = ("atomic", "empties", "name", "replaced", "specs", "zeros")
+    __slots__ = ("atomic", "empties", "name", "omitted", "replaced", "specs", "zeros")
     wanted = dict
 
     def __init__(self, definition: str, *, atomic: bool = False) -> None:
@@ -282,9 +282,11 @@ class Struct(Node):
         self.atomic = atomic
         # What upstream's Go struct has in fields that are not set and are no pointers: nobody owns that they exist.
         self.empties: dict[str, Any] = {}
+        # Lists and maps that upstream's encoder leaves out when there is nothing in them (omitempty).
+        self.omitted: frozenset[str] = frozenset()
 
     def walk(self, value: dict[str, Any]) -> list[Problem] | None:
-        specs = self.specs
+        specs, omitted = self.specs, self.omitted
         problems: list[Problem] | None = None
         dropped: list[str] | None = None
         key = ""
@@ -296,11 +298,11 @@ class Struct(Node):
                     dropped = [*(dropped or ()), key]
                     continue
                 wanted, walk, convert, _ = spec
-                if type(child) is wanted:
+                if not child and (child is None or (key in omitted and type(child) is wanted)):
+                    dropped = [*(dropped or ()), key]
+                elif type(child) is wanted:
                     if walk is not None and (found := walk(child)):
                         problems = (problems or []) + [Problem(what, f".{key}{path}") for what, path in found]
-                elif child is None:
-                    dropped = [*(dropped or ()), key]
                 else:
                     value[key] = convert(child)
         except MismatchError as mismatch:

@@ -167,6 +167,16 @@ def test_other_writes(api: Any, define: Any) -> None:
     }
 
 
+def test_empty_lists_and_maps(api: Any, define: Any) -> None:
+    define(definition())
+    metadata: Object = {"name": "a", "labels": {}, "annotations": {}, "finalizers": []}
+    body = {"apiVersion": f"{GROUP}/v1", "kind": "Thing", "metadata": metadata, "spec": {"free": {"a": [], "b": {}}}}
+    created = api("POST", f"/apis/{GROUP}/v1/things", body, {"User-Agent": "a"}).json
+    assert created["spec"]["free"] == {"a": [], "b": {}}, "which only the definition's author could call the same"
+    assert created["metadata"].keys().isdisjoint({"labels", "annotations", "finalizers"})
+    assert "f:metadata" not in owned(created)["a Update"]
+
+
 def test_one_is_not_true(api: Any, define: Any) -> None:
     define(definition())
     path = f"/apis/{GROUP}/v1/things"

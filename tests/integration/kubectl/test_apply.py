@@ -105,6 +105,13 @@ def test_diff(kubectl: Kubectl) -> None:
     assert kubectl.json("get", "cm", "compared")["data"] == {"a": "1"}
 
 
+def test_what_was_only_created_does_not_differ(kubectl: Kubectl) -> None:
+    """kubectl adds an empty map of annotations to what it compares."""
+    kubectl("create", "-f", "-", stdin=manifest(config_map("only-created", a="1")))
+    same = kubectl.run("diff", "-f", "-", stdin=manifest(config_map("only-created", a="1")))
+    assert (same.returncode, same.stdout) == (0, "")
+
+
 def test_managed_fields_are_shown_on_request(kubectl: Kubectl, is_new: bool) -> None:
     kubectl(*SERVER_SIDE, stdin=manifest(config_map("shown", a="1")))
     if is_new:

@@ -60,6 +60,29 @@ def test_null_among_values_becomes_the_zero_value(pods: Kind, services: Kind) ->
     assert obj["spec"]["ports"] == [{"port": 0}]
 
 
+def test_lists_and_maps_with_nothing_in_them_are_left_out_as_in_go(pods: Kind) -> None:
+    obj, warnings = decode(
+        pods,
+        {
+            "metadata": {"labels": {}, "annotations": {}, "finalizers": [], "managedFields": []},
+            "spec": {
+                "containers": [],  # which are required
+                "nodeSelector": {},
+                "securityContext": {"sysctls": []},
+                "volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "projected": {"sources": []}}],
+            },
+        },
+    )
+    assert obj["metadata"] == {"managedFields": []}
+    assert obj["spec"] == {
+        "containers": [],
+        "securityContext": {},
+        "volumes": [{"name": "a", "emptyDir": {}}, {"name": "b", "projected": {"sources": []}}],
+    }
+    assert warnings == []
+    assert "cannot unmarshal array" in refused(pods, {"metadata": {"labels": []}})
+
+
 def test_required_scalars_get_their_zero_value_as_in_go(pods: Kind) -> None:
     obj, _ = decode(pods, {"status": {"conditions": [{"type": "Ready"}]}})
     assert obj["status"]["conditions"] == [{"type": "Ready", "status": ""}]
