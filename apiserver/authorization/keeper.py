@@ -55,7 +55,7 @@ class PolicyKeeper:
     def _ensure(self, kind: Kind, wanted: Object) -> None:
         rest, meta = self._rest, wanted["metadata"]
         namespace, name = meta.get("namespace", ""), meta["name"]
-        existing = rest.reader.get(kind, namespace, name)
+        existing = rest.reader.get(kind, namespace, name, fresh=True)
         if existing is None:
             self._create(kind, wanted)
         elif is_protected(existing):
