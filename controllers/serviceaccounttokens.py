@@ -3,7 +3,7 @@
 A Secret of type ``kubernetes.io/service-account-token`` that names an account is given a token, the cluster's CA and
 its namespace, and goes when its account goes. With ``--legacy-service-account-tokens`` each account is given such a
 Secret, as upstream did before v1.24: clients of that time, its end-to-end suite among them, wait for one in
-``secrets``.
+``secrets``, and for another one after they deleted it. What an account says of a Secret that was deleted goes.
 
 The token comes from the API server like any other and is bound to its Secret: without that, it is worth nothing.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,21 +40,37 @@ class Plan:
     fill: tuple[Object, ...] = ()  # Secrets that lack their token
     create: bool = False  # one Secret, for an account that has none
     mention: str = ""  # the Secret to be named in the account
+    forget: tuple[str, ...] = ()  # Secrets that the account names no longer
 
 
-def plan(account: Object | None, secrets: Sequence[Object], legacy: bool) -> Plan:
-    """Compares an account, None when it has gone, with the Secrets that name it."""
+def plan(account: Object | None, secrets: Sequence[Object], legacy: bool, gone: tuple[str, ...] = ()) -> Plan:
+    """Compares an account, None when it has gone, with the Secrets that name it.
+
+    Those that it names and that are ``gone`` are forgotten when the next one is there: its name follows from theirs.
+    """
     if account is None:
         return Plan(delete=tuple(secrets))
     mine = [secret for secret in secrets if uid_of(secret) in ("", account["metadata"]["uid"])]
     strangers = tuple(secret for secret in secrets if secret not in mine)
     empty = tuple(secret for secret in mine if not (secret.get("data") or {}).get("token"))
     if not legacy or account["metadata"].get("deletionTimestamp"):
-        return Plan(strangers, empty)
-    mentioned = {reference.get("name") for reference in account.get("secrets") or ()}
+        return Plan(strangers, empty, forget=gone)
+    mentioned = mentions(account)
     full = sorted(secret["metadata"]["name"] for secret in mine if secret not in empty)
-    mention = full[0] if full and not mentioned & set(full) else ""
-    return Plan(strangers, empty, not mine, mention)
+    mention = full[0] if full and mentioned.isdisjoint(full) else ""
+    return Plan(strangers, empty, not mine, mention, gone if full else ())
+
+
+def mentions(account: Object) -> set[str]:
+    """The Secrets that an account names."""
+    return {str(reference.get("name", "")) for reference in account.get("secrets") or ()}
+
+
+def missing(account: Object, secrets: Sequence[Object]) -> list[str]:
+    """The Secrets that an account names, to judge by the name for a token, and that are not there."""
+    ours = re.compile(rf"{re.escape(account['metadata']['name'])}-token-[{NAME_ALPHABET}]{{5}}")
+    present = {secret["metadata"]["name"] for secret in secrets}
+    return sorted(name for name in mentions(account) - present if ours.fullmatch(name))
 
 
 def uid_of(secret: Object) -> str:
@@ -67,9 +84,9 @@ def account_of(secret: Object) -> Iterable[str]:
     return (make_key(secret["metadata"]["namespace"], name),) if name else ()
 
 
-def secret_name(account: Object) -> str:
-    """One name for each account's uid, so that a second try meets the first one's Secret."""
-    digest = hashlib.sha256(account["metadata"]["uid"].encode()).digest()
+def secret_name(account: Object, gone: Iterable[str] = ()) -> str:
+    """One name for an account and the Secrets that it had: a second try meets the first one's Secret."""
+    digest = hashlib.sha256("/".join((account["metadata"]["uid"], *gone)).encode()).digest()
     suffix = "".join(NAME_ALPHABET[byte % len(NAME_ALPHABET)] for byte in digest[:5])
     return f"{account['metadata']['name']}-token-{suffix}"
 
@@ -100,7 +117,8 @@ class ServiceAccountTokens:
         secrets = self.secrets.by_index(ACCOUNT, account_key)
         if account is None and secrets:
             account = self.live_account(namespace, name)
-        todo = plan(account, secrets, self.legacy)
+        gone = tuple(name for name in missing(account, secrets) if self.is_gone(name, namespace)) if account else ()
+        todo = plan(account, secrets, self.legacy, gone)
         for secret in todo.delete:
             self.delete(secret)
         if account is None:
@@ -108,9 +126,10 @@ class ServiceAccountTokens:
         for secret in todo.fill:
             self.fill(secret, account)
         if todo.create:
-            self.create(account)
-        if todo.mention:
-            references = [*(account.get("secrets") or ()), {"name": todo.mention}]
+            self.create(account, secret_name(account, gone))
+        if todo.mention or todo.forget:
+            references = [other for other in account.get("secrets") or () if other.get("name") not in todo.forget]
+            references += [{"name": todo.mention}] if todo.mention else []
             self.client.update(SERVICE_ACCOUNTS, {**account, "secrets": references})
 
     def live_account(self, namespace: str, name: str) -> Object | None:
@@ -119,6 +138,14 @@ class ServiceAccountTokens:
             return self.client.get(SERVICE_ACCOUNTS, name, namespace)
         except NotFound:
             return None
+
+    def is_gone(self, name: str, namespace: str) -> bool:
+        """What the API server says, before a Secret is forgotten because the cache does not show it."""
+        try:
+            self.client.get(SECRETS, name, namespace)
+        except NotFound:
+            return True
+        return False
 
     def delete(self, secret: Object) -> None:
         """Removes a Secret unless it changed meanwhile."""
@@ -130,11 +157,11 @@ class ServiceAccountTokens:
         except NotFound:
             return
 
-    def create(self, account: Object) -> None:
+    def create(self, account: Object, secret: str) -> None:
         """Makes an empty Secret for an account; its own event leads back here, to fill it."""
         meta = account["metadata"]
         annotations = {ACCOUNT_NAME: meta["name"], ACCOUNT_UID: meta["uid"]}
-        place = {"name": secret_name(account), "namespace": meta["namespace"], "annotations": annotations}
+        place = {"name": secret, "namespace": meta["namespace"], "annotations": annotations}
         try:
             self.client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": place, "type": TYPE})
         except AlreadyExists:

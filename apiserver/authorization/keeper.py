@@ -44,10 +44,7 @@ class PolicyKeeper:
     def run(self) -> None:
         """Does what there is to do; raises ApiError or StoreError when it could not."""
         if not self._there.is_set():
-            policy = list(default_policy())
-            for kind in {kind for kind, _ in policy}:
-                self._rest.cache.catch_up(kind.prefix)  # what was changed a moment ago is put right too
-            for kind, wanted in policy:
+            for kind, wanted in default_policy():
                 self._ensure(kind, wanted)
         self._aggregate()
         self._there.set()

@@ -65,10 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         if not self.raw_requestline.endswith(b"\n") or not self.parse_request():
             return
         self.conn.deadline = None
-        if self.command in _METHODS:
-            self._answer()
-        else:
-            self._reply(405, "only GET and POST are served\n")
+        self._answer()
 
     def _answer(self) -> None:
         try:
@@ -97,6 +94,8 @@ class Handler(BaseHTTPRequestHandler):
         self.server.gate.check(certificate, authorization, self.command, urlsplit(self.path).path)
 
     def _route(self) -> None:
+        if self.command not in _METHODS:
+            return self._reply(405, "only GET and POST are served\n")
         url = urlsplit(self.path)
         self._query = parse_qs(url.query, keep_blank_values=True)
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
@@ -293,7 +292,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self._end_headers()
-        self.conn.send(body)
+        if self.command != "HEAD":
+            self.conn.send(body)
 
     def _end_headers(self) -> None:
         self._answered = True

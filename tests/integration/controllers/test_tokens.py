@@ -49,6 +49,15 @@ def test_each_account_has_a_token_that_ends_with_its_secret(cluster: Any, wait: 
     with pytest.raises(Unauthorized):
         whoami(cluster, token)
 
+    def named() -> list[Object]:
+        account: Object = cluster.client.get(SERVICE_ACCOUNTS, "default", cluster.namespace)
+        references: list[Object] = account["secrets"]
+        return [] if {"name": secret["metadata"]["name"]} in references else references
+
+    (reference,) = wait(named, "the account to name another Secret instead")
+    fresh = token_in(cluster.client.get(SECRETS, reference["name"], cluster.namespace))
+    assert whoami(cluster, fresh) == f"system:serviceaccount:{cluster.namespace}:default"
+
 
 def test_a_secret_that_a_person_makes_is_filled_and_goes_with_its_account(cluster: Any, wait: Wait) -> None:
     meta = {"name": "bot", "namespace": cluster.namespace}

@@ -68,6 +68,9 @@ def test_who_may_ask(ask: Any) -> None:
     assert ask("GET", "/pods", who="admin")[0] == 200
     assert ask("GET", "/pods", who="") == (401, b"Unauthorized\n")
     assert ask("GET", "/pods", who="", Authorization="Bearer nonsense") == (401, b"Unauthorized\n")
+    assert ask("HEAD", "/metrics", who="") == (401, b""), "asked before it is said that there is no such method"
+    assert ask("HEAD", "/metrics", who="proxy")[0] == 403
+    assert ask("HEAD", "/metrics", who="admin") == (405, b"")
 
 
 def test_a_service_account_with_the_right_may_ask(ask: Any, api: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controllers.serviceaccounttokens import ACCOUNT_NAME, ACCOUNT_UID, Plan, account_of, plan, secret_name
+from controllers.serviceaccounttokens import ACCOUNT_NAME, ACCOUNT_UID, Plan, account_of, missing, plan, secret_name
 from machinery.objects import Object
 
 
@@ -44,6 +44,33 @@ EMPTY, FULL, NAMED, STRANGER = secret("e"), secret("f", token="t"), secret("n", 
 )
 def test_plan(found: Object | None, secrets: list[Object], legacy: bool, wanted: Plan) -> None:
     assert plan(found, secrets, legacy) == wanted
+
+
+@pytest.mark.parametrize(
+    ("secrets", "legacy", "wanted"),
+    [
+        ([], True, Plan(create=True)),  # the old one is forgotten when there is a new one
+        ([EMPTY], True, Plan(fill=(EMPTY,))),
+        ([FULL], True, Plan(mention="f", forget=("old",))),
+        ([], False, Plan(forget=("old",))),
+        ([FULL], False, Plan(forget=("old",))),
+    ],
+)
+def test_a_secret_that_was_deleted_is_replaced(secrets: list[Object], legacy: bool, wanted: Plan) -> None:
+    assert plan(account("old"), secrets, legacy, gone=("old",)) == wanted
+
+
+def test_only_names_of_tokens_can_be_missing() -> None:
+    """An account may name Secrets of other kinds, and such as are still to come."""
+    mine = account("bot-token-bcdfg", "bot-token-hjklm", "bot-dockercfg-bcdfg", "bot-token-aeiou", "robot-token-bcdfg")
+    assert missing(mine, [secret("bot-token-hjklm")]) == ["bot-token-bcdfg"]
+
+
+def test_the_next_secrets_name_is_another_one() -> None:
+    first = secret_name(account())
+    second = secret_name(account(first), [first])
+    assert len({first, second, secret_name(account(second), [second])}) == 3
+    assert second == secret_name(account(first), [first])
 
 
 def test_a_secrets_name_follows_from_the_accounts_uid() -> None:
