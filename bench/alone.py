@@ -19,7 +19,7 @@ import urllib3
 from cluster import kubeconfigs, pki
 from cluster.components import Component, apiserver, etcd
 from cluster.record import Record
-from cluster.settings import State
+from cluster.settings import STATE_VARIABLE, State
 from cluster.supervisor import environment
 
 START_SECONDS = 30.0
@@ -55,11 +55,10 @@ def servers() -> Iterator[Access]:
 
 @contextmanager
 def running(part: Component, state: State) -> Iterator[subprocess.Popen[bytes]]:
-    """One component as the supervisor runs it, ended at the end of the block."""
+    """One component as the supervisor runs it, until the end of the block. No cluster takes it for one of its own."""
+    own = {name: value for name, value in environment(state).items() if name != STATE_VARIABLE}
     with (state.logs / f"{part.name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            part.argv, cwd=part.folder, env=environment(state), stdout=log, stderr=log, start_new_session=True
-        )
+        process = subprocess.Popen(part.argv, cwd=part.folder, env=own, stdout=log, stderr=log, start_new_session=True)
     try:
         yield process
     finally:
