@@ -111,6 +111,8 @@ class Handler(BaseHTTPRequestHandler):
             return self._json(self.server.statistics.summary(self.server.host))
         if url.path == "/metrics":
             return self._reply(200, METRICS.exposition().decode(), CONTENT_TYPE)
+        if url.path == "/metrics/cadvisor":
+            return self._reply(200, stats.cadvisor_metrics(self.server.host), CONTENT_TYPE)
         if url.path == "/metrics/resource":
             return self._reply(200, stats.resource_metrics(self.server.host), CONTENT_TYPE)
         if url.path.startswith("/logs/"):

@@ -1,12 +1,14 @@
 """What the node and its containers use, from the kernel's files or, where those cannot be seen, from Docker.
 
 /metrics/resource     processor time and memory in Prometheus' form, which ``kubectl top`` works from
+/metrics/cadvisor     the same under the names that dashboards have for it
 /stats/summary        the same and more as an object (upstream: stats/v1alpha1 Summary); ``usageNanoCores`` is the rate
                       since the caller before, as upstream's is since its last housekeeping
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -101,6 +103,35 @@ def resource_metrics(host: PodHost) -> str:
         *lines_of("resource_scrape_error", "gauge", "[STABLE] 1 if this is incomplete.", (), [Sample((), 0)]),
         "",
     ])  # fmt: skip
+
+
+_CADVISOR = ("container", "id", "image", "name", "namespace", "pod")
+
+
+def cadvisor_metrics(host: PodHost) -> str:
+    """/metrics/cadvisor: of what upstream's has, what there is here."""
+    measured = [(_cadvisor_labels(one), one) for one in measure(host, host.pods())]
+    cpu = [Sample((*labels, "total"), one.usage.nanoseconds / 1e9, one.at) for labels, one in measured]
+    memory = [Sample(labels, one.usage.memory, one.at) for labels, one in measured]
+    working_set = [Sample(labels, one.usage.working_set, one.at) for labels, one in measured]
+    started = [Sample(labels, _started(one.status)) for labels, one in measured]
+    cores = [Sample((), os.cpu_count() or 1)]
+    seconds, size = "Processor time so far, in seconds.", "Memory in use, in bytes."
+    return "\n".join([
+        *lines_of("container_cpu_usage_seconds_total", "counter", seconds, (*_CADVISOR, "cpu"), cpu),
+        *lines_of("container_memory_usage_bytes", "gauge", size, _CADVISOR, memory),
+        *lines_of("container_memory_working_set_bytes", "gauge", size, _CADVISOR, working_set),
+        *lines_of("container_start_time_seconds", "gauge", "Start, since 1970.", _CADVISOR, started),
+        *lines_of("machine_cpu_cores", "gauge", "Processors of the machine.", (), cores),
+        *lines_of("machine_memory_bytes", "gauge", "Memory of the machine.", (), [Sample((), machine.memory())]),
+        "",
+    ])  # fmt: skip
+
+
+def _cadvisor_labels(one: Measured) -> tuple[str, ...]:
+    container, namespace, pod = _labels(one)
+    identity = one.id.removeprefix("docker://")
+    return container, f"/docker/{identity}", str(one.status.get("image", "")), identity, namespace, pod
 
 
 def _labels(one: Measured) -> tuple[str, str, str]:

@@ -127,6 +127,12 @@ def test_a_kubelets_metrics(api: Any, busy: str) -> None:
     assert abs(cpu["main"].timestamp - time.time()) < 10
     for name in ("node_cpu_usage_seconds", "node_memory_working_set_bytes", "pod_memory_working_set_bytes"):
         assert families[name].samples[0].value > 0
+    code, text = api.request("GET", "/api/v1/nodes/streaming-node/proxy/metrics/cadvisor")
+    assert code == 200
+    families = {family.name: family for family in text_string_to_metric_families(text.decode())}
+    mine = [s for s in families["container_cpu_usage_seconds"].samples if s.labels["pod"] == busy]
+    assert {(s.labels["namespace"], s.labels["container"]) for s in mine} == {("default", "main"), ("default", "idle")}
+    assert families["machine_memory_bytes"].samples[0].value > 1e8
     SYNCS.observe(0.1, ("sync",))  # as a kubelet with pods does; this one runs in the test's process
     code, text = api.request("GET", "/api/v1/nodes/streaming-node/proxy/metrics")
     assert code == 200

@@ -9,6 +9,8 @@ import pytest
 from apiserver.authorization import rbac
 from apiserver.authorization.attributes import Attributes, attributes_of
 from apiserver.authorization.authorizer import Authorizer
+from apiserver.authorization.reconcile import aggregated_rules
+from apiserver.kinds.rbac import CLUSTER_ROLES
 from apiserver.request import User
 from apiserver.requestinfo import parse_request
 from machinery.errors import Forbidden
@@ -207,3 +209,15 @@ def test_a_list_of_one_by_its_name_may_be_allowed_by_name(objects: Any, authoriz
     assert not may("metadata.name=q")
     assert not may("")
     assert not may("nonsense")
+
+
+@pytest.mark.parametrize("role", ["view", "edit", "admin"])
+def test_who_may_see_a_project_may_see_what_it_uses(defaults: Any, authorizer: Authorizer, role: str) -> None:
+    for name in ("view", "edit", "admin"):  # as the keeper makes them
+        aggregated = defaults.get(CLUSTER_ROLES, "", name)
+        defaults.put({**aggregated, "rules": aggregated_rules(aggregated, defaults.list(CLUSTER_ROLES))})
+    defaults.bind("b", f"ClusterRole/{role}", "User jane", namespace="mine")
+    for namespace, allowed in (("mine", True), ("others", False)):
+        path = f"/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"
+        assert authorizer.allows(attributes_of(JANE, parse_request("GET", path))) is allowed
+    assert not authorizer.allows(attributes_of(JANE, parse_request("GET", "/apis/metrics.k8s.io/v1beta1/nodes")))
