@@ -164,16 +164,23 @@ def test_ephemeral_containers_are_refused_in_words(kubectl: Kubectl, is_new: boo
 
 
 def test_roles_are_made(kubectl: Kubectl) -> None:
-    kubectl("create", "role", "reader", "--verb=get,list", "--resource=pods,replicasets.apps", "--resource-name=web")
     kubectl(
-        "create", "rolebinding", "readers", "--role=reader", "--user=ana", f"--serviceaccount={kubectl.namespace}:x"
+        "create", "role", "web-reader", "--verb=get,list", "--resource=pods,replicasets.apps", "--resource-name=web"
     )
-    assert kubectl.json("get", "role", "reader")["rules"] == [
+    kubectl(
+        "create",
+        "rolebinding",
+        "web-readers",
+        "--role=web-reader",
+        "--user=ana",
+        f"--serviceaccount={kubectl.namespace}:x",
+    )
+    assert kubectl.json("get", "role", "web-reader")["rules"] == [
         {"verbs": ["get", "list"], "apiGroups": [group], "resources": [resource], "resourceNames": ["web"]}
         for group, resource in (("", "pods"), ("apps", "replicasets"))
     ]
-    binding = kubectl.json("get", "rolebinding", "readers")
-    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
+    binding = kubectl.json("get", "rolebinding", "web-readers")
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "web-reader"}
     assert [(subject["kind"], subject["name"]) for subject in binding["subjects"]] == [
         ("User", "ana"),
         ("ServiceAccount", "x"),
