@@ -5,7 +5,7 @@ A test says whose it is (``pytest.mark.client("lightkube")`` on its module) and 
 told apart by the generation in their parameters, and what one of them lacks by its name.
 
 The table in the repository must be what the tests say. A run of them all is compared with the whole of it, a run of
-some with their cells; ``--rewrite-compatibility`` writes it anew from a run of all.
+some with their cells; ``--rewrite-compatibility`` writes it anew from a run of all, or these cells from one of some.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ HTTP = """\
 
 HTTP/1.1 and 1.0, with keep-alive, pipelining, chunked bodies and `Expect: 100-continue`. ALPN says `http/1.1`:
 HTTP/2 is not offered. Answers are JSON or YAML, and never compressed: on one machine gzip costs more time than it
-saves. Protobuf is not spoken but for OpenAPI v2; clients that would prefer it get JSON. Watches, logs, exec, attach
-and port-forward are served over WebSocket too, the last three also over SPDY.
+saves. Protobuf is answered for OpenAPI v2 alone, and read only in bodies that kubectl sends in no other form; clients
+that would prefer it get JSON. Watches, logs, exec, attach and port-forward are served over WebSocket too, the last
+three also over SPDY.
 """
 
 Cell = tuple[str, str]  # verb, client
@@ -83,7 +84,7 @@ class Compatibility:
         if exitstatus != pytest.ExitCode.OK:
             return
         if self._rewrite:
-            DOCUMENT.write_text(render(self._cells))
+            DOCUMENT.write_text(render(self._cells if self._complete else committed | self._cells))
         else:
             # A generation of kubectl that this machine lacks says nothing against its column.
             ran = {client for _, client in self._cells}

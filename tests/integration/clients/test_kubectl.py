@@ -294,7 +294,7 @@ def test_delete(kubectl: Kubectl) -> None:
     assert "not found" in kubectl.fails("delete", "configmap", "a")
 
 
-@verb("config", "plugin", "options")
+@verb("config", "plugin")
 def test_what_asks_no_server(kubectl: Kubectl, tmp_path: Path) -> None:
     assert kubectl("config", "view", "--minify", "--output=jsonpath={.contexts[0].name}") == "mini-minishift"
     assert kubectl("config", "current-context") == "mini-minishift\n"

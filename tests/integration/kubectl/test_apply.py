@@ -13,6 +13,9 @@ from e2e.harness import Kubectl
 
 from machinery.objects import Object
 
+pytestmark = pytest.mark.client("kubectl")
+verb = pytest.mark.verb
+
 SERVER_SIDE = ("apply", "--server-side", "-f", "-")
 
 
@@ -40,6 +43,7 @@ def managers(kubectl: Kubectl, kind: str, name: str) -> dict[tuple[str, str, str
     }
 
 
+@verb("apply --server-side")
 def test_created_and_changed_on_the_server_side(kubectl: Kubectl) -> None:
     said = kubectl(*SERVER_SIDE, stdin=manifest(config_map("cm", a="1", b="2")))
     assert said == "configmap/cm serverside-applied\n"
@@ -53,6 +57,7 @@ def test_created_and_changed_on_the_server_side(kubectl: Kubectl) -> None:
     }
 
 
+@verb("apply --server-side")
 def test_conflicts_are_told_and_forced(kubectl: Kubectl) -> None:
     kubectl(*SERVER_SIDE, "--field-manager=one", stdin=manifest(config_map("fought", k="1", l="1")))
     said = kubectl.fails(*SERVER_SIDE, "--field-manager=two", stdin=manifest(config_map("fought", k="2", l="2")))
@@ -72,6 +77,7 @@ def test_an_unknown_field_is_refused(kubectl: Kubectl) -> None:
     assert ".nonsense: field not declared in schema" in said
 
 
+@verb("apply --server-side")
 def test_from_client_side_to_server_side(kubectl: Kubectl, is_new: bool) -> None:
     """kubectl's own fields do not conflict, and go when they are no longer applied, where it migrates them."""
     kubectl("apply", "-f", "-", stdin=manifest(config_map("moved", a="1", b="2")))
@@ -86,6 +92,7 @@ def test_from_client_side_to_server_side(kubectl: Kubectl, is_new: bool) -> None
     assert kubectl.json("get", "cm", "moved")["data"]["a"] == "changed"
 
 
+@verb("diff")
 def test_diff(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=manifest(config_map("compared", a="1")))
     same = kubectl.run("diff", "-f", "-", stdin=manifest(config_map("compared", a="1")))
@@ -105,6 +112,7 @@ def test_diff(kubectl: Kubectl) -> None:
     assert kubectl.json("get", "cm", "compared")["data"] == {"a": "1"}
 
 
+@verb("diff")
 def test_what_was_only_created_does_not_differ(kubectl: Kubectl) -> None:
     """kubectl adds an empty map of annotations to what it compares."""
     kubectl("create", "-f", "-", stdin=manifest(config_map("only-created", a="1")))
@@ -121,6 +129,7 @@ def test_managed_fields_are_shown_on_request(kubectl: Kubectl, is_new: bool) -> 
         assert "managedFields" in kubectl("get", "cm", "shown", "-o", "yaml")
 
 
+@verb("scale")
 def test_scaling_takes_the_replicas(kubectl: Kubectl) -> None:
     kubectl(*SERVER_SIDE, stdin=manifest(controller("scaled")))
     kubectl("scale", "rc/scaled", "--replicas=0", "--current-replicas=0")
@@ -134,6 +143,7 @@ def test_scaling_takes_the_replicas(kubectl: Kubectl) -> None:
     kubectl("delete", "rc", "scaled")
 
 
+@verb("set", "label", "annotate")
 def test_set_label_and_annotate_say_who_they_are(kubectl: Kubectl) -> None:
     kubectl(*SERVER_SIDE, stdin=manifest(controller("marked")))
     kubectl("set", "image", "rc/marked", "sise=sise:2")
@@ -175,6 +185,7 @@ def test_patches(kubectl: Kubectl, kind: str, body: Any) -> None:
     kubectl("delete", "rc", "patched")
 
 
+@verb("edit", "replace")
 def test_edit_and_replace(kubectl: Kubectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kubectl(*SERVER_SIDE, stdin=manifest(config_map("rewritten", a="before")))
     editor = tmp_path / "editor"
@@ -193,6 +204,7 @@ def test_edit_and_replace(kubectl: Kubectl, tmp_path: Path, monkeypatch: pytest.
     assert after["metadata"]["uid"] != before
 
 
+@verb("autoscale refused")
 def test_autoscale_is_refused(kubectl: Kubectl) -> None:
     kubectl("apply", "-f", "-", stdin=manifest(controller("busy")))
     said = kubectl.fails("autoscale", "rc/busy", "--min=1", "--max=2")

@@ -9,6 +9,9 @@ import pytest
 import yaml
 from e2e.harness import Kubectl
 
+pytestmark = pytest.mark.client("kubectl")
+verb = pytest.mark.verb
+
 
 def create(kubectl: Kubectl, *words: str) -> None:
     kubectl("create", *words)
@@ -22,6 +25,7 @@ def reader(kubectl: Kubectl) -> str:
     return "reader"
 
 
+@verb("auth can-i")
 def test_can_i(kubectl: Kubectl, reader: str) -> None:
     def can(*words: str, user: str = reader) -> bool:
         result = kubectl.run("auth", "can-i", *words, f"--as={user}")
@@ -43,6 +47,7 @@ def test_can_i(kubectl: Kubectl, reader: str) -> None:
     assert kubectl("auth", "can-i", "*", "*") == "yes\n"
 
 
+@verb("auth can-i")
 def test_can_i_list(kubectl: Kubectl, reader: str) -> None:
     lines = [line.split() for line in kubectl("auth", "can-i", "--list", f"--as={reader}").splitlines()]
     assert ["configmaps", "[]", "[]", "[get", "list]"] in lines
@@ -50,6 +55,7 @@ def test_can_i_list(kubectl: Kubectl, reader: str) -> None:
     assert any("[/version]" in line for line in lines)
 
 
+@verb("auth whoami")
 def test_whoami(kubectl: Kubectl, is_new: bool) -> None:
     if not is_new:
         pytest.skip("kubectl before 1.27 has no auth whoami")
@@ -59,6 +65,7 @@ def test_whoami(kubectl: Kubectl, is_new: bool) -> None:
     assert kubectl("auth", "whoami").splitlines()[0].split() == ["ATTRIBUTE", "VALUE"]
 
 
+@verb("create token")
 def test_create_token(kubectl: Kubectl, is_new: bool) -> None:
     if not is_new:
         pytest.skip("kubectl before 1.24 has no create token")
@@ -83,6 +90,7 @@ def policy(namespace: str, bound: str) -> str:
     return yaml.safe_dump_all([{"apiVersion": f"{group}/v1", "metadata": meta, **obj} for obj in objects])
 
 
+@verb("auth reconcile")
 def test_reconcile(kubectl: Kubectl) -> None:
     text = policy(kubectl.namespace, "reconciled")
     said = kubectl("auth", "reconcile", "-f", "-", stdin=text)

@@ -15,6 +15,9 @@ from e2e.harness import Kubectl
 
 from machinery.objects import Object
 
+pytestmark = pytest.mark.client("kubectl")
+verb = pytest.mark.verb
+
 
 def words(line: str) -> list[str]:
     """A row without what changes: the age."""
@@ -88,6 +91,7 @@ def csr(kubectl: Kubectl) -> str:
     return made.split()[0].partition("/")[2]
 
 
+@verb("certificate")
 def test_a_certificate_request_is_approved(kubectl: Kubectl, csr: str) -> None:
     columns = ["NAME", "AGE", "SIGNERNAME", "REQUESTOR", "REQUESTEDDURATION", "CONDITION"]
     assert head(kubectl, "get", "csr") == columns
@@ -99,6 +103,7 @@ def test_a_certificate_request_is_approved(kubectl: Kubectl, csr: str) -> None:
     assert kubectl.run("certificate", "deny", csr).returncode != 0, "an approval is not taken back"
 
 
+@verb("certificate")
 def test_a_certificate_request_is_denied(kubectl: Kubectl, csr: str) -> None:
     kubectl("certificate", "deny", csr)
     assert row(kubectl, "get", "csr", csr)[-1] == "Denied"
@@ -157,6 +162,7 @@ def test_pod_security(kubectl: Kubectl) -> None:
     assert "must be one of privileged, baseline, restricted" in wrong
 
 
+@verb("debug refused")
 def test_ephemeral_containers_are_refused_in_words(kubectl: Kubectl, is_new: bool) -> None:
     if is_new:  # the older one has the command in its alpha
         kubectl("run", "plain", "--image=x")

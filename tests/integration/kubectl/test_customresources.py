@@ -13,6 +13,9 @@ from e2e.harness import Kubectl
 
 from machinery.objects import Object
 
+pytestmark = pytest.mark.client("kubectl")
+verb = pytest.mark.verb
+
 BARS = yaml.safe_load("""
 description: List of Bars and their specs.
 type: array
@@ -99,6 +102,7 @@ def refused(kubectl: Kubectl, *arguments: str, stdin: str) -> str:
     return str(answer.stderr)
 
 
+@verb("custom resources")
 def test_create_apply_and_what_is_refused(kubectl: Kubectl, foos: str, group: str, is_new: bool) -> None:
     valid = foo(group, bars=[{"name": "test-bar"}])
     kubectl("create", "-f", "-", stdin=valid)
@@ -114,6 +118,7 @@ def test_create_apply_and_what_is_refused(kubectl: Kubectl, foos: str, group: st
         assert missing in refused(kubectl, verb, "-f", "-", stdin=incomplete)
 
 
+@verb("custom resources")
 def test_get_shows_the_columns(kubectl: Kubectl, foos: str, group: str) -> None:
     kubectl("create", "-f", "-", stdin=foo(group, bars=[{"name": "a"}, {"name": "b"}]))
     lines = [line.split() for line in kubectl("get", foos).splitlines()]
@@ -125,6 +130,7 @@ def test_get_shows_the_columns(kubectl: Kubectl, foos: str, group: str) -> None:
     assert "test-foo" in kubectl("describe", foos, "test-foo")
 
 
+@verb("custom resources")
 def test_explain(kubectl: Kubectl, foos: str, group: str) -> None:
     name = plural(group)
     assert re.search(
@@ -138,6 +144,7 @@ def test_explain(kubectl: Kubectl, foos: str, group: str) -> None:
     assert "bazs" in kubectl("explain", name, "--recursive")
 
 
+@verb("custom resources")
 def test_change(kubectl: Kubectl, foos: str, group: str) -> None:
     kubectl("create", "-f", "-", stdin=foo(group, bars=[{"name": "a"}], replicas=1))
     kubectl("patch", foos, "test-foo", "--type=merge", "-p", '{"spec":{"bars":[{"name":"b"}]}}')
@@ -152,6 +159,7 @@ def test_change(kubectl: Kubectl, foos: str, group: str) -> None:
     assert strategic.returncode != 0 and "application/merge-patch+json" in strategic.stderr
 
 
+@verb("custom resources")
 def test_wait_for_a_condition(kubectl: Kubectl, group: str) -> None:
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     for name in served(kubectl, definition(group, schema)):
