@@ -53,7 +53,7 @@ class Running:
             self._start(environment)
             if self.greeting:
                 return
-            self.process.wait()  # another program may have taken the port a moment before
+            self.process.communicate()  # another program may have taken the port a moment before
 
     def _start(self, environment: dict[str, str]) -> None:
         self.port = free_port()
