@@ -89,8 +89,9 @@ class Drip(threading.Thread):
         """Tells whether the connection is still open."""
         try:
             connection.send(self._byte)
-            readable, _, _ = select.select([connection], [], [], 0)
-            return not readable or connection.recv(65536) != b""
+            poll = select.poll()  # select takes no descriptor above 1,023
+            poll.register(connection, select.POLLIN)
+            return not poll.poll(0) or connection.recv(65536) != b""
         except (ssl.SSLWantReadError, BlockingIOError):
             return True
         except OSError:
