@@ -10,7 +10,6 @@ import base64
 import json
 import math
 import os
-import select
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from mini_minishift.rest import ApiError, Object, Rest
+from mini_minishift.rest import ApiError, Object, Rest, is_readable
 from mini_minishift.run import isolated
 
 __all__ = ["ApiError", "KubeServer", "ServerError"]
@@ -252,7 +251,7 @@ class KubeServer:
     def _first_words(self, process: subprocess.Popen[bytes], begin: int) -> Mapping[str, Any]:
         """Waits for the line that says where the server is, or why it is not."""
         assert process.stdout
-        if not select.select([process.stdout], [], [], self._timeout)[0]:
+        if not is_readable(process.stdout.fileno(), self._timeout):
             raise ServerError(f"the server is not ready after {self._timeout:g} s\n{self.log_tail(begin=begin)}")
         line = process.stdout.readline()
         words: dict[str, Any] = (
