@@ -235,8 +235,8 @@ class Endpoints:
         return self._update(call, call.subresource) if call.verb == "update" else self._patch(call, call.subresource)
 
     def _serve_view(self, call: Call, row: Subresource) -> Response:
-        form = form_of(call.environ, call.query)
         show, view = row.show or (lambda obj: obj), view_kind(call.kind, row)
+        form = negotiation.single_form(form_of(call.environ, call.query, OBJECTS), view.go_type)
         if call.verb == "get":
             item = self._read.get(call.kind, call.namespace, call.name)
         else:
@@ -246,7 +246,7 @@ class Endpoints:
                 writer=None if row.show is not None else call.writer,
                 subresource=call.subresource, dry_run=call.dry_run, hooks=row.hooks,
             )  # fmt: skip
-        return respond(negotiation.encode(show(item.object), form), form=form)
+        return respond(negotiation.encode(_in_form(call, view, show(item.object), form), form), form=form)
 
     def _act(self, call: Call, row: Subresource) -> Response:
         form = form_of(call.environ, call.query)
@@ -279,15 +279,7 @@ class Endpoints:
     def _respond(self, call: Call, item: Item, form: Form, code: int = 200) -> Response:
         if _is_plain(call, form):
             return respond(item.data + b"\n", code)
-        obj = self._outward(call, item.object)
-        if form.transform is None:
-            return respond(negotiation.encode(obj, form), code, form=form)
-        version = form.transform.version
-        if form.is_table:
-            meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-            obj = tables.render(call.kind, [obj], meta, version, options.check_table(call.query))
-        else:
-            obj = tables.partial_metadata(obj, version)
+        obj = _in_form(call, call.kind, self._outward(call, item.object), form)
         return respond(negotiation.encode(obj, form), code, form=form)
 
     def _rendered_list(self, call: Call, result: ListResult, form: Form) -> Object:
@@ -369,7 +361,9 @@ def view_kind(kind: Kind, row: Subresource) -> Kind:
     """A row for the body of a subresource; the parent's own when it has no form of its own."""
     if not row.definition:
         return kind
-    return Kind(row.group, row.version, row.kind, row.name, row.definition, namespaced=kind.namespaced)
+    return Kind(
+        row.group, row.version, row.kind, row.name, row.definition, namespaced=kind.namespaced, columns=row.columns
+    )  # fmt: skip
 
 
 def respond(body: bytes, code: int = 200, *, form: Form | None = None) -> Response:
@@ -379,6 +373,17 @@ def respond(body: bytes, code: int = 200, *, form: Form | None = None) -> Respon
 
 def _single_form(call: Call) -> Form:
     return negotiation.single_form(form_of(call.environ, call.query, OBJECTS), call.kind.go_type)
+
+
+def _in_form(call: Call, kind: Kind, obj: Object, form: Form) -> Object:
+    """One object of the kind as itself, its metadata or a Table with one row."""
+    if form.transform is None:
+        return obj
+    version = form.transform.version
+    if not form.is_table:
+        return tables.partial_metadata(obj, version)
+    meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+    return tables.render(kind, [obj], meta, version, options.check_table(call.query))
 
 
 def method_not_allowed(call: Call) -> MethodNotAllowed:

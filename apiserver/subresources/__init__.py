@@ -52,6 +52,7 @@ SUBRESOURCES: dict[str, Subresource] = {
         "io.k8s.api.autoscaling.v1.Scale",
         show=scale.show,
         apply=scale.resize,
+        columns=scale.COLUMNS,
     ),
     "binding": Subresource("binding", ("create",), "Binding", "", "v1", "io.k8s.api.core.v1.Binding", act=bind),
     "eviction": Subresource(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apiserver.kind import Kind
+from apiserver.kind import Column, Kind
 from apiserver.request import User
 from machinery.objects import Object
 
@@ -40,6 +40,7 @@ class Subresource:
     show: Callable[[Object], Object] | None = None
     apply: Callable[[Object, Object], None] | None = None  # (parent to change, body); raises ApiError
     act: Callable[[Actions, Object, Object], Object] | None = None  # (actions, parent, body) → response
+    columns: tuple[Column, ...] = ()  # of a view in another form, when it is asked for as a Table
     # Whether strategy and admission look at what a view writes; not where they would put back what the view is for.
     hooks: bool = True
     # Of a scale: where the replicas are in the parent, as elements of FieldsV1.

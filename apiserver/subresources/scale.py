@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from apiserver.kind import Column
 from apiserver.kinds import checks
 from machinery.errors import invalid
 from machinery.objects import Object
 from machinery.selectors import Selector, from_label_selector, from_map
 
 API_VERSION, KIND = "autoscaling/v1", "Scale"
+COLUMNS = (
+    Column(
+        "Desired",
+        lambda scale: scale["spec"]["replicas"],
+        "integer",
+        description="replicas is the desired number of instances for the scaled object.",
+    ),
+    Column(
+        "Available",
+        lambda scale: scale["status"]["replicas"],
+        "integer",
+        description="replicas is the actual number of observed instances of the scaled object.",
+    ),
+)
 _METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 

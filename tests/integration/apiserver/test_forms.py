@@ -12,6 +12,7 @@ from apiserver.kind import Kind
 from apiserver.registry import REGISTRY
 
 pytestmark = [pytest.mark.etcd, pytest.mark.parametrize("api", ["memory"], indirect=True)]
+POD = {"containers": [{"name": "c", "image": "i"}]}
 STORED = [kind for kind in REGISTRY.stored() if "watch" in kind.verbs]
 
 
@@ -87,3 +88,18 @@ def test_people_get_lines_that_they_can_read(api: Any) -> None:
     answer = api("GET", "/api/v1/namespaces/default", headers={"User-Agent": "curl/8.1"})
     assert answer.body.startswith(b'{\n  "kind": "Namespace"')
     assert api("GET", "/api/v1/namespaces/none?pretty=true").body.startswith(b'{\n  "kind": "Status"')
+
+
+def test_a_scale_in_every_form(api: Any, namespace: str) -> None:
+    spec = {"replicas": 2, "selector": {"a": "b"}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": POD}}
+    controllers = f"/api/v1/namespaces/{namespace}/replicationcontrollers"
+    api("POST", controllers, {"metadata": {"name": "web"}, "spec": spec})
+    scale = f"{controllers}/web/scale"
+    table = api("GET", scale, headers=accept("Table")).json
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert table["rows"][0]["cells"][:3] == ["web", 2, 0]
+    partial = api("GET", scale, headers=accept("PartialObjectMetadata")).json
+    assert (partial["kind"], partial["metadata"]["name"]) == ("PartialObjectMetadata", "web")
+    refused = api("GET", scale, headers=accept("PartialObjectMetadataList"))
+    assert (refused.code, refused.json["reason"]) == (406, "NotAcceptable")
+    assert api("GET", scale).json["kind"] == "Scale"

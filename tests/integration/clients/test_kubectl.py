@@ -147,6 +147,7 @@ def test_subresources(kubectl: Kubectl, is_new: bool) -> None:
         return
     kubectl("create", "--filename=-", stdin=text(controller("sub", 0)))
     assert kubectl("get", "rc", "sub", "--subresource=scale", "--output=jsonpath={.kind}") == "Scale"
+    assert kubectl("get", "rc", "sub", "--subresource=scale").split()[:4] == ["NAME", "DESIRED", "AVAILABLE", "AGE"]
     kubectl("patch", "rc", "sub", "--subresource=scale", "--type=merge", '--patch={"spec":{"replicas":0}}')
     condition = '{"status":{"conditions":[{"type":"Test","status":"True"}]}}'
     kubectl("patch", "rc", "sub", "--subresource=status", "--type=merge", f"--patch={condition}")
