@@ -44,7 +44,10 @@ class PolicyKeeper:
     def run(self) -> None:
         """Does what there is to do; raises ApiError or StoreError when it could not."""
         if not self._there.is_set():
-            for kind, wanted in default_policy():
+            policy = list(default_policy())
+            for kind in {kind for kind, _ in policy}:
+                self._rest.cache.catch_up(kind.prefix)  # once, and not again after each that is created here
+            for kind, wanted in policy:
                 self._ensure(kind, wanted)
         self._aggregate()
         self._there.set()
@@ -52,7 +55,7 @@ class PolicyKeeper:
     def _ensure(self, kind: Kind, wanted: Object) -> None:
         rest, meta = self._rest, wanted["metadata"]
         namespace, name = meta.get("namespace", ""), meta["name"]
-        existing = rest.reader.get(kind, namespace, name, fresh=True)
+        existing = rest.reader.get(kind, namespace, name)
         if existing is None:
             self._create(kind, wanted)
         elif is_protected(existing):
