@@ -106,7 +106,7 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     add("--kubelet-client-key", type=Path, help="its key")
     add("--kubelet-certificate-authority", type=Path, help="who signs kubelets' serving certificates")
     add("--controllers-healthz", default=Config.controllers_healthz, help="where componentstatuses ask for them")
-    add("--request-timeout", type=seconds, default=Config.request_timeout, help="what the body of a request may take")
+    add("--request-timeout", type=seconds, default=Config.request_timeout, help="what a request may take to be read")
     add("--workers", type=int, default=2, help="processes; --etcd-servers=memory allows one")
     add(
         "-v",

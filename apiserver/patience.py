@@ -1,8 +1,8 @@
 """Connections that wait for their client, but not for ever.
 
 Each single wait ends after a while. And what a client has to say, the handshake and head of a request or its body, must
-be said in a time, however often a byte of it comes: a client that says it drop by drop would hold a thread for good.
-None of it is news: to gunicorn it looks like a client that has hung up.
+be said in a time, however often a byte of it comes. None of it is news: to gunicorn it looks like a client that has
+hung up.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ from gunicorn.http import get_parser
 from gunicorn.sock import ssl_wrap_socket
 from gunicorn.workers.gthread import TConn
 
-# Seconds for one wait; for a handshake with the head of its request; and for that when many are slow.
+# Seconds for one wait, and for a handshake with the head of its request (upstream: ReadHeaderTimeout).
 STALLED = 60.0
-HEAD = 10.0
-HURRIED = 1.0
+HEAD = 32.0
+# A thread waits for so many milliseconds for the rest of a head: most come at once, and a change of threads is dear.
+MOMENT = 10
+HEAD_ENDS = (b"\n\r\n", b"\n\n")
+# What is longer is no head that the parser takes: this is more than its limits on lines and fields together.
+HEAD_LIMIT = 1024 * 1024
 
 if TYPE_CHECKING:
     _Base = socket.socket
@@ -117,29 +121,67 @@ class TLSSocket(Patient, ssl.SSLSocket):
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """Its first use begins TLS, where there is any; each use is the beginning of a request."""
+    """A client's connection, which needs a thread only when the head of a request is there.
+
+    Until then handshake and head are taken as they come, and the worker waits for more of them with its poller.
+    """
 
     sock: Any
     initialized: bool
-    hurry = False  # many others are slow
 
-    def __init__(self, config: Any, accepted: socket.socket, client: Any, server: Any) -> None:
+    def __init__(self, config: Any, accepted: socket.socket, client: Any, server: Any, patience: float) -> None:
         super().__init__(config, accepted if config.is_ssl else PlainSocket.of(accepted), client, server)
+        self.waiting = False  # the head is still to come
+        self.timeout = time.monotonic() + patience
+        self._patience = patience
+        self._shaken = not config.is_ssl
+        self._head = bytearray()
+        self._begun = True  # a time for the head has been set
 
     def init(self) -> None:
+        """gunicorn's first step with each request; the last one too, while its head is not there."""
         if not self.initialized:
             self.initialized = True
+            self.sock.setblocking(False)
             if self.cfg.is_ssl:
                 self.sock = ssl_wrap_socket(self.sock, self.cfg)
-            self._expect_head()
-            if self.cfg.is_ssl:
-                self.sock.do_handshake()
             self.parser = get_parser(self.cfg, self.sock, self.client)
-        else:
-            self._expect_head()
+        self.sock.setblocking(False)
+        while not self._take():
+            if not _has_more(self.sock):
+                self.waiting = True
+                raise StopIteration("a head is not there yet")
+        self._begun = False
+        self.sock.setblocking(True)
+        self.parser.unreader.unread(bytes(self._head))
+        self._head.clear()
 
-    def _expect_head(self) -> None:
-        self.sock.expect(HURRIED if self.hurry else HEAD)
+    def _take(self) -> bool:
+        """Takes what has come. True when a head is there, whole, broken off or too long: the parser will say which."""
+        if not self._begun:
+            self._begun = True
+            self.timeout = time.monotonic() + self._patience
+            self._head += self.parser.unreader.take_buffered()
+        if time.monotonic() > self.timeout:
+            raise ConnectionResetError(errno.ECONNRESET, "the client stalled")
+        try:
+            if not self._shaken:
+                self.sock.do_handshake()
+                self._shaken = True
+            while not any(end in self._head for end in HEAD_ENDS) and len(self._head) < HEAD_LIMIT:
+                data = self.sock.recv(8192)
+                if not data:
+                    break
+                self._head += data
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            return False
+        return True
+
+
+def _has_more(connection: Any) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(MOMENT))
 
 
 @contextmanager

@@ -156,9 +156,7 @@ class Rest:
                 return Item(key, value, 0)
             try:
                 claims = kind.strategy.claims(candidate)
-                revision = self.store.create(
-                    key, value, claims=claims, swaps=request.swaps, ttl=kind.strategy.ttl
-                )  # fmt: skip
+                revision = self.store.create(key, value, claims=claims, swaps=request.swaps, ttl=kind.strategy.ttl)
             except Claimed as error:
                 lost.add(error.claim)
                 continue

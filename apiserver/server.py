@@ -51,6 +51,7 @@ LINE_LIMIT = 256 * 1024
 
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_M_ARENA_MAX = -8  # <malloc.h>
 
 SignalHandler = Callable[[int, Any], None]
 
@@ -60,6 +61,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self.request_timeout = config.request_timeout
         set_verbosity(config.verbosity)
         METRICS.share(config.blocks)
         Worker.crowd = Crowd(config.blocks)
@@ -144,8 +146,11 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         self.server.cache.use_block(worker.block)
         self.server.start()
         signal.signal(signal.SIGTERM, self.stopping(worker.handle_exit))
+        # Threads come and go, and glibc would keep a heap for each that was there at once.
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_ARENA_MAX, 2)
         # When the parent is killed, leave the port to its successor at once; gunicorn alone looks once a second.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         # A connection that was kept for a next request gets this long to send it, and not gunicorn's two seconds.
         gthread.STOP_KEEPALIVE_LINGER = LINGER
 

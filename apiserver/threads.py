@@ -47,6 +47,11 @@ class Threads(Executor):
                 self._waiting.append(work)
         return work.future
 
+    @property
+    def idle(self) -> int:
+        """How many of the threads wait for work."""
+        return len(self._idle)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Idle threads end at once, busy ones when they are done; nobody waits for them."""
         with self._lock:

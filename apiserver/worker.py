@@ -5,9 +5,9 @@ the next request then costs no change of threads, which under Python's global lo
 request. And head and body of an answer leave in one TLS record. Together they save a fifth of the processor time of a
 GET (345 instead of 430 µs, everything included).
 
-A connection has a thread only while its client speaks or is answered, and it must speak in a time, a short one when
-many are slow. When there are too many connections, those go that have been silent longest. So neither silent nor slow
-nor many clients keep others from being served.
+A connection has a thread only from when the head of a request is there until that is answered; the head and the body
+must come in a time. When there are too many connections, those go that have been silent longest. So neither silent nor
+slow nor many clients keep others from being served.
 
 The connection of a watch is lent to the pump (watchpump.py) until the watch has ended; its thread goes on to others.
 """
@@ -20,6 +20,7 @@ import select
 import selectors
 import threading
 import time
+from collections import deque
 from concurrent.futures import Future
 from functools import partial
 from http import HTTPStatus
@@ -44,14 +45,13 @@ from apiserver.watching import WATCH
 from apiserver.watchpump import Stream, Watch, WatchPump
 from machinery.errors import ApiError
 
-# Handshakes and heads that may be read at a time before patience ends.
-CROWD = 200
 # Seconds that a worker leaves a new connection to those that have fewer.
 YIELD = 0.001
 # Seconds for a client to notice that its connection is over.
 LINGER = 1.0
-# Connections below the most at which silent ones are closed.
-ROOM = 100
+# Connections below the most at which silent ones are closed, and how many may be in the middle of a handshake or head:
+# TLS takes 46 KB for each.
+ROOM, HALVES = 100, 1000
 # Long enough for a client that works through a list, short enough not to hold up a stop.
 STAY_MILLISECONDS = 200
 _CODES: dict[type[BaseException], int] = {
@@ -84,8 +84,8 @@ class Crowd:
         self._counts[block] = -1
 
 
-# What ``handle`` returns for a connection that is no longer its thread's.
-LENT = object()
+# What ``handle`` returns for a connection that is no longer its thread's, and for one whose head is still to come.
+LENT, WAITING = object(), object()
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
@@ -98,7 +98,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def __init__(self, *arguments: Any) -> None:
         self._connections = 0
         super().__init__(*arguments)
-        self._reading: set[Connection] = set()  # those whose handshake or head a thread reads
+        self._halves: dict[Connection, None] = {}  # those who have said half of what they have to say, oldest first
         self._lenders: set[int] = set()  # threads that have just lent their connection
 
     def init_process(self) -> None:
@@ -122,7 +122,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             self.crowd.tell(self.block, count)
 
     def accept(self, listener: Any) -> None:
-        """A new connection gets a thread when its client begins to speak."""
+        """A new connection waits for what its client has to say."""
         if self.nr_conns > self.crowd.least() + 1:
             time.sleep(YIELD)  # all workers hear of it, and the first to be there is not always who has least to do
         try:
@@ -134,18 +134,36 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         if self.nr_conns >= self.worker_connections - ROOM:
             self._make_room()
         self.nr_conns += 1
-        conn = Connection(self.cfg, accepted, client, listener.getsockname())
-        conn.timeout = time.monotonic() + HEAD
+        patience = min(HEAD, self.app.request_timeout)
+        self._await_head(Connection(self.cfg, accepted, client, listener.getsockname(), patience))
+
+    def _await_head(self, conn: Connection) -> None:
+        """Whoever comes later has at most as long as all before it: looking at the first is enough to miss none."""
+        if conn.initialized:
+            if len(self._halves) >= HALVES:
+                self._drop(next(iter(self._halves)), self.pending_conns)
+            self._halves[conn] = None
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
+        self._halves.pop(conn, None)
+        super().on_pending_socket_readable(conn, client)
+
+    def murder_pending(self) -> None:
+        """Closes those whose time is over."""
+        while self.pending_conns and self.pending_conns[0].timeout <= time.monotonic():
+            self._drop(self.pending_conns[0], self.pending_conns)
 
     def _make_room(self) -> None:
         """Closes the connection that has been silent longest, one that never spoke if there is any."""
         silent = self.pending_conns or self.keepalived_conns
         if silent:
-            self._drop(silent.popleft())
+            self._drop(silent[0], silent)
 
-    def _drop(self, conn: Any) -> None:
+    def _drop(self, conn: Any, silent: deque[Any]) -> None:
+        silent.remove(conn)
+        self._halves.pop(conn, None)
         self.poller.unregister(conn.sock)
         self.nr_conns -= 1
         conn.close()
@@ -154,17 +172,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """The worker stops: who has not spoken yet is no reason to wait."""
         super()._cap_keepalive(deadline)
         while self.pending_conns:
-            self._drop(self.pending_conns.popleft())
+            self._drop(self.pending_conns[0], self.pending_conns)
 
     def handle(self, conn: Any) -> Any:
         """Serves the requests of a connection until it pauses or ends; what is returned decides about its future."""
         while True:
-            conn.hurry = len(self._reading) >= CROWD
-            self._reading.add(conn)
-            try:
-                keep = super().handle(conn)
-            finally:
-                self._reading.discard(conn)
+            conn.waiting = False
+            keep = super().handle(conn)
+            if conn.waiting:
+                return WAITING
             if threading.get_ident() in self._lenders:
                 self._lenders.discard(threading.get_ident())
                 return LENT
@@ -177,16 +193,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def finish_request(self, conn: Any, future: Any) -> None:
         """Runs in the main thread with what ``handle`` returned."""
         result = future.result() if future.exception() is None else False
-        if result is False:
+        if result is False or (result is WAITING and not self.alive):
             self.nr_conns -= 1
             conn.close()
+        elif result is WAITING:
+            self._await_head(conn)
         elif result is not LENT:
             super().finish_request(conn, future)
 
     def handle_request(self, request: Any, conn: Any) -> bool:
         """Runs the application for one request and tells whether the connection may serve another."""
-        self._reading.discard(conn)
-        conn.sock.expect(None)
         response, environ = wsgi.create(request, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
         environ["wsgi.multithread"] = True
         environ["gunicorn.response"] = response  # which knows how much of the body it has sent

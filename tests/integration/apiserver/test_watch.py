@@ -204,7 +204,7 @@ def test_history_outlives_the_worker(api: Any, namespace: str) -> None:
         cache._stop.set()
 
 
-def test_watches_leave_threads_for_others(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watches_leave_connections_for_others(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "MOST_WATCHES", api.server.cache.watchers())
     refused = api("GET", "/api/v1/configmaps?watch=true")
     assert (refused.code, refused.json["reason"], refused.headers["Retry-After"]) == (429, "TooManyRequests", "1")
