@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from apiserver import admission, connect, issuer
+from apiserver import admission, bootstrap, connect, issuer
 from apiserver.allocation import RANGES
 from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
 from apiserver.authorization.authorizer import Authorizer
@@ -26,6 +26,7 @@ from apiserver.cache import WatchCache
 from apiserver.compaction import Compaction
 from apiserver.computed import computed
 from apiserver.config import Config
+from apiserver.customresources import controller
 from apiserver.customresources.controller import Definitions
 from apiserver.customresources.served import Served
 from apiserver.endpoints import Endpoints
@@ -33,6 +34,7 @@ from apiserver.freshness import Acknowledged
 from apiserver.issuer import IssuerDocuments
 from apiserver.kind import Kind
 from apiserver.reading import Reading
+from apiserver.reconciler import Reconciler
 from apiserver.registry import REGISTRY
 from apiserver.request import Reader
 from apiserver.rest import Rest
@@ -100,8 +102,13 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     endpoints = Endpoints(rest, read, cache, handlers, {**reviews(tokens), **access_reviews(authorizer, policy)})
     served, documents = Served(cache), _issuer(config, keys)
     server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens), authorizer, served, documents)
-    server.background += [Bootstrap(rest, config, keeper, server.bootstrapped.set), Compaction(store)]
-    server.background += [Definitions(rest, served)]
+    own = Bootstrap(rest, config, keeper, server.bootstrapped.set)
+    crds = Definitions(rest, served)
+    server.background += [
+        Reconciler("bootstrap", cache, own.sync, own.concerns, bootstrap.RESYNC),
+        Reconciler("customresourcedefinitions", cache, crds.sync, crds.concerns, controller.RESYNC),
+        Compaction(store),
+    ]
     return server
 
 

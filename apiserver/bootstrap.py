@@ -1,9 +1,8 @@
 """What the API server itself keeps in existence: the system namespaces and the Service through which pods reach it.
 
 Upstream's controllers ``systemnamespaces`` and ``kubernetesservice`` (pkg/controlplane/controller). The system's
-priority classes are made when they are missing, and otherwise left as people made them. Every worker runs
-this and all may run it at once: whoever comes second finds the work done. It looks again when one of its objects
-changes, and once in a while for safety.
+priority classes are made when they are missing, and otherwise left as people made them. It looks again when one of its
+objects changes, and once in a while for safety.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import copy
 import ipaddress
 import logging
-import threading
 from collections.abc import Callable, Iterator
 
 from apiserver import projects
@@ -24,8 +22,7 @@ from apiserver.managedfields import SELF
 from apiserver.registry import REGISTRY
 from apiserver.request import LOOPBACK
 from apiserver.rest import Rest, object_key
-from apiserver.store.protocol import StoreError
-from machinery.errors import AlreadyExists, ApiError, Conflict, Invalid
+from machinery.errors import AlreadyExists, Conflict, Invalid
 from machinery.objects import Object
 
 log = logging.getLogger(__name__)
@@ -33,12 +30,10 @@ log = logging.getLogger(__name__)
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 SERVICE = "kubernetes"
 RESYNC = 60.0
-# Between two attempts while the store is away.
-RETRY = 0.25
 
 
 class Bootstrap:
-    """A thread that keeps the objects right until ``stop``."""
+    """``sync`` puts the objects right, and tells ``done``."""
 
     def __init__(self, rest: Rest, config: Config, keeper: PolicyKeeper, done: Callable[[], None]) -> None:
         self._rest = rest
@@ -50,47 +45,20 @@ class Bootstrap:
             object_key(kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
             for kind, obj in self._wanted
         )
-        self._changed = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="bootstrap", daemon=True)
 
-    def start(self) -> None:
-        self._rest.cache.listen(self._noticed)
-        self._thread.start()
+    def concerns(self, key: str) -> bool:
+        """Whether a change of this key may leave something to do."""
+        return key in self._keys or self._keeper.concerns(key)
 
-    def stop(self) -> None:
-        self._stop.set()
-        self._changed.set()
-
-    def _run(self) -> None:
-        failed = ""
-        while not self._stop.is_set():
-            try:
-                self._rest.cache.wait_for(1)
-                for kind, obj in self._wanted:
-                    self._ensure(kind, obj)
-                for kind, obj in self._initial:
-                    self._create_missing(kind, obj)
-                self._keeper.run()
-                projects.complete_all(self._rest)
-            except (ApiError, StoreError) as error:
-                if str(error) != failed:
-                    failed = str(error)
-                    log.warning("the system's own objects are not complete yet: %s", error)
-                self._stop.wait(RETRY)
-                continue
-            failed = ""
-            self._done()
-            self._wait_for_change()
-
-    def _wait_for_change(self) -> None:
-        """Sleeps until one of the objects may have changed, or the resync is due."""
-        self._changed.wait(RESYNC)
-        self._changed.clear()
-
-    def _noticed(self, key: str) -> None:
-        if key in self._keys or self._keeper.concerns(key):
-            self._changed.set()
+    def sync(self) -> None:
+        """Raises ApiError or StoreError when it could not."""
+        for kind, obj in self._wanted:
+            self._ensure(kind, obj)
+        for kind, obj in self._initial:
+            self._create_missing(kind, obj)
+        self._keeper.run()
+        projects.complete_all(self._rest)
+        self._done()
 
     def _ensure(self, kind: Kind, wanted: Object) -> None:
         found = self._create_missing(kind, wanted)

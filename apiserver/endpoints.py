@@ -286,12 +286,7 @@ class Endpoints:
         kind, objects = call.kind, [self._outward(call, item.object) for item in result.items]
         if form.transform is None:
             api_version = f"{kind.group}/{call.version}" if kind.group else call.version
-            return {
-                "kind": kind.list_kind,
-                "apiVersion": api_version,
-                "metadata": result.metadata,
-                "items": objects,
-            }
+            return reading.list_object(kind, api_version, objects, result.metadata)
         version = form.transform.version
         if form.is_table:
             return tables.render(kind, objects, result.metadata, version, options.check_table(call.query))

@@ -12,9 +12,9 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from gunicorn.http import get_parser
 from gunicorn.sock import ssl_wrap_socket
@@ -28,6 +28,9 @@ MOMENT = 10
 HEAD_ENDS = (b"\n\r\n", b"\n\n")
 # What is longer is no head that the parser takes: this is more than its limits on lines and fields together.
 HEAD_LIMIT = 1024 * 1024
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     _Base = socket.socket
@@ -61,27 +64,27 @@ class Patient(_Base):
         return self._seconds
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        while True:
-            try:
-                return super().recv(buflen, flags)
-            except (BlockingIOError, ssl.SSLWantReadError) as want:
-                self._wait(select.POLLIN, want)
-            except ssl.SSLWantWriteError as want:
-                self._wait(select.POLLOUT, want)
+        return self._when_possible(select.POLLIN, super().recv, buflen, flags)
 
     def send(self, data: Any, flags: int = 0) -> int:
-        while True:
-            try:
-                return super().send(data, flags)
-            except (BlockingIOError, ssl.SSLWantWriteError) as want:
-                self._wait(select.POLLOUT, want)
-            except ssl.SSLWantReadError as want:
-                self._wait(select.POLLIN, want)
+        return self._when_possible(select.POLLOUT, super().send, data, flags)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         rest = memoryview(data)
         while rest:
             rest = rest[self.send(rest, flags) :]
+
+    def _when_possible(self, event: int, call: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
+        """``event`` is what the call waits for without TLS, which itself says what it waits for."""
+        while True:
+            try:
+                return call(*arguments, **keywords)
+            except BlockingIOError as want:
+                self._wait(event, want)
+            except ssl.SSLWantReadError as want:
+                self._wait(select.POLLIN, want)
+            except ssl.SSLWantWriteError as want:
+                self._wait(select.POLLOUT, want)
 
     def _wait(self, event: int, want: OSError) -> None:
         """Until the socket is as wanted; raises what was wanted where nobody is to wait."""
@@ -111,13 +114,7 @@ class TLSSocket(Patient, ssl.SSLSocket):
     """One with TLS."""
 
     def do_handshake(self, block: bool = False) -> None:
-        while True:
-            try:
-                return super().do_handshake(block)
-            except ssl.SSLWantReadError as want:
-                self._wait(select.POLLIN, want)
-            except ssl.SSLWantWriteError as want:
-                self._wait(select.POLLOUT, want)
+        self._when_possible(select.POLLIN, super().do_handshake, block)
 
 
 class Connection(TConn):  # type: ignore[misc]

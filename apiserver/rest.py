@@ -28,6 +28,7 @@ from machinery.errors import (
     AlreadyExists,
     ApiError,
     FieldError,
+    GoValue,
     InternalError,
     NotFound,
     already_exists,
@@ -201,7 +202,7 @@ class Rest:
             new: Object = orjson.loads(pristine)
             version = new["metadata"].get("resourceVersion")
             if not version and not kind.strategy.unconditional_update:
-                why = FieldError.invalid("metadata.resourceVersion", "0x0", "must be specified for an update")
+                why = FieldError.invalid("metadata.resourceVersion", GoValue("0x0"), "must be specified for an update")
                 raise invalid(kind.group_kind, name, [why])
             return new
 

@@ -1,7 +1,7 @@
 """Sees to it that the roles of every cluster are there, and that aggregated roles have the rules of their parts.
 
 The first is done once, when a worker starts; the second whenever a ClusterRole changes. Two workers do both: who comes
-second finds nothing left to do. Run by the thread of ``bootstrap.py``.
+second finds nothing left to do. Run by ``bootstrap.py``.
 """
 
 from __future__ import annotations

@@ -1,14 +1,12 @@
 """Keeps the CustomResourceDefinitions' status: names, conditions, and the end of those that are deleted.
 
-As upstream, this runs inside the API server, and as ``Bootstrap`` in all workers at once: what is decided is decided
-again on the newest object, and accepted names are claimed in the transaction that writes them. It is woken by changes
-of definitions, and of objects whose definition waits for their removal.
+As upstream, this runs inside the API server, here in all workers at once: accepted names are claimed in the transaction
+that writes them.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 
 from apiserver.customresources import conditions
 from apiserver.customresources.definition import is_true
@@ -20,61 +18,28 @@ from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITION
 from apiserver.kinds.customresourcedefinitions import FINALIZER
 from apiserver.request import LOOPBACK
 from apiserver.rest import Change, Rest
-from apiserver.store.protocol import StoreError
-from machinery.errors import ApiError, Conflict, NotFound
+from machinery.errors import NotFound
 from machinery.objects import Object, set_condition
 
 log = logging.getLogger(__name__)
 
 RESYNC = 300.0
-# Between two attempts while the store is away, or another worker is at it.
-RETRY = 0.25
 
 
 class Definitions:
-    """A thread, until ``stop``."""
+    """``sync`` looks once at all definitions, of which there are few."""
 
     def __init__(self, rest: Rest, served: Served) -> None:
         self._rest = rest
         self._served = served
         self._emptying: frozenset[str] = frozenset()  # the prefixes whose objects are on their way out
-        self._changed = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="customresourcedefinitions", daemon=True)
 
-    def start(self) -> None:
-        self._rest.cache.listen(self._noticed)
-        self._thread.start()
+    def concerns(self, key: str) -> bool:
+        """Of definitions, and of objects whose definition waits for their removal."""
+        return key.startswith((DEFINITIONS.prefix, *self._emptying))
 
-    def stop(self) -> None:
-        self._stop.set()
-        self._changed.set()
-
-    def _noticed(self, key: str) -> None:
-        if key.startswith((DEFINITIONS.prefix, *self._emptying)):
-            self._changed.set()
-
-    def _run(self) -> None:
-        failed = ""
-        while not self._stop.is_set():
-            self._changed.clear()
-            try:
-                self._rest.cache.wait_for(1)
-                self._sync()
-            except (Conflict, NotFound) as error:
-                log.debug("another worker was faster: %s", error)
-                self._changed.wait(RETRY)
-            except (ApiError, StoreError) as error:
-                if str(error) != failed:
-                    failed = str(error)
-                    log.warning("custom resource definitions: %s; trying again until it works", error)
-                self._changed.wait(RETRY)
-            else:
-                failed = ""
-                self._changed.wait(RESYNC)
-
-    def _sync(self) -> None:
-        """One look at all definitions, of which there are few."""
+    def sync(self) -> None:
+        """Raises ApiError, a Conflict where another worker was faster, or StoreError."""
         self._served.registry()
         crds = self._rest.reader.list(DEFINITIONS, fresh=True)
         deleted = [crd for crd in crds if crd["metadata"].get("deletionTimestamp")]

@@ -99,7 +99,7 @@ def api(request: pytest.FixtureRequest, tokens: Path, pki: Pki) -> Iterator[Api]
     )
     server = assemble(config, store)
     server.start()
-    server.cache.wait_for(1)
+    assert server.bootstrapped.wait(30), "its own objects are not there"
     yield Api(server)
     server.stop()
 

@@ -39,8 +39,9 @@ def test_lists(api: Any, kind: Kind, version: str) -> None:
     partial = api("GET", path(kind), headers=accept("PartialObjectMetadataList", version)).json
     assert [item["metadata"]["name"] for item in partial["items"]] == names
     assert all(set(item) == {"kind", "apiVersion", "metadata"} for item in partial["items"])
-    in_yaml = api("GET", path(kind), headers={"Accept": "application/yaml"})
-    assert yaml.safe_load(in_yaml.body)["kind"] == f"{kind.kind}List"
+    in_yaml = yaml.safe_load(api("GET", path(kind), headers={"Accept": "application/yaml"}).body)
+    assert in_yaml["kind"] == f"{kind.kind}List"
+    assert not any({"kind", "apiVersion"} & item.keys() for item in plain["items"] + in_yaml["items"])
 
 
 @pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
