@@ -114,7 +114,7 @@ class Strategy:
         """What a write cannot change, and so does not own, as FieldsV1 (upstream: GetResetFields)."""
         return _BUT_STATUS if subresource == "status" else _STATUS
 
-    def warnings(self, obj: Object) -> list[str]:
+    def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         """Texts for ``Warning:`` headers on create and update; about a write to a subresource upstream says nothing."""
         return []
 

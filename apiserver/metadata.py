@@ -13,11 +13,10 @@ from typing import Any
 from apiserver.kind import Kind
 from machinery.errors import BadRequest, FieldError
 from machinery.objects import Object, now, random_suffix
-from machinery.validation import is_label_value, is_qualified_name
+from machinery.validation import finalizer_has_owner, is_label_value, is_qualified_name
 
 SUFFIX_LENGTH = 5
 ANNOTATIONS_LIMIT = 256 * 1024
-STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 # Set by the server; what a client sends for them on an update is replaced by what they were.
 _SERVERS_OWN = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 _REPEATED_OWNERS = (
@@ -202,7 +201,7 @@ def _finalizers(kind: Kind, metadata: Object) -> Iterator[FieldError]:
     for name in names:
         for why in is_qualified_name(name):
             yield FieldError.invalid("metadata.finalizers", name, why)
-        if kind.strategy.qualified_finalizers and "/" not in name and name not in STANDARD_FINALIZERS:
+        if kind.strategy.qualified_finalizers and not finalizer_has_owner(name):
             why = "name is neither a standard finalizer name nor is it fully qualified"
             yield FieldError.invalid("metadata.finalizers", name, why)
     if "orphan" in names and "foregroundDeletion" in names:

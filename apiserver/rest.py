@@ -319,7 +319,7 @@ class Rest:
                 item, newest = _item(self.store.get(key)), True
                 continue
             if warnings is not None:
-                warnings += request.warnings if subresource else [*request.warnings, *kind.strategy.warnings(new)]
+                warnings += request.warnings if subresource else [*request.warnings, *kind.strategy.warnings(new, old)]
             return kind.seen(written)
         raise conflict(kind.resource, name)
 

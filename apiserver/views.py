@@ -67,7 +67,7 @@ def _replacement(wanted: Object) -> _Edit:
 
 
 def _patch(call: Call, view: Kind, writer: Writer | None) -> _Edit:
-    content_type, body, validation = patch.accepted_type(call.content_type), call.body, call.field_validation
+    content_type, body, validation = patch.accepted_type(call.content_type, call.kind), call.body, call.field_validation
     applies = content_type == patch.APPLY_PATCH
     if not applies:
 

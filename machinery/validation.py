@@ -21,6 +21,8 @@ _HTTP_HEADER = "[-A-Za-z0-9]+"
 _PERCENT = "[0-9]+%"
 _C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 
+# Finalizers whose names have no domain.
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _QUALIFIED_NAME_RULE = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
 )
@@ -111,6 +113,11 @@ def is_qualified_name(value: str) -> list[str]:
     if not re.fullmatch(_QUALIFIED_NAME, name):
         errors.append("name part " + regex_error(_QUALIFIED_NAME_RULE, _QUALIFIED_NAME, *_QUALIFIED_NAME_EXAMPLES))
     return errors
+
+
+def finalizer_has_owner(name: str) -> bool:
+    """Whether a finalizer's name tells its domain, or is one of Kubernetes' own."""
+    return "/" in name or name in _STANDARD_FINALIZERS
 
 
 def is_label_value(value: str) -> list[str]:

@@ -11,8 +11,9 @@ from apiserver.customresources import embedded, fieldpath, uniqueness, values
 from apiserver.customresources.scale import Paths
 from apiserver.customresources.version import CustomVersion
 from apiserver.kind import Strategy
-from machinery.errors import FieldError, MethodNotAllowed
+from machinery.errors import FieldError, MethodNotAllowed, quote
 from machinery.objects import Object
+from machinery.validation import finalizer_has_owner
 
 # After these errors rules are not run: they rely on what is wrong.
 _BLOCKING = frozenset(
@@ -130,6 +131,16 @@ class CustomResourceStrategy(Strategy):
         if any(error.type in _BLOCKING for error in found):
             return [*found, FieldError.invalid("<nil>", None, _NOT_CHECKED)]
         return [*found, *rules.check(obj, old)]
+
+    def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
+        """Of finalizers that are new, whose names another writer might choose as well."""
+        known = (before or {"metadata": {}})["metadata"].get("finalizers") or ()
+        return [
+            f"metadata.finalizers: {quote(name)}: prefer a domain-qualified finalizer name including a path (/) "
+            "to avoid accidental conflicts with other finalizer writers"
+            for name in sorted({*(obj["metadata"].get("finalizers") or ())} - {*known})
+            if not finalizer_has_owner(name)
+        ]
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {name: _label(fieldpath.value_at(obj, keys)) for name, keys in self._selectable.items()}

@@ -20,8 +20,6 @@ from machinery.objects import Object
 FINALIZER = "kubernetes"
 NAME_LABEL = "kubernetes.io/metadata.name"
 ACTIVE, TERMINATING = "Active", "Terminating"
-# Names without a domain that a list of finalizers may hold.
-STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 class NamespaceStrategy(StatusStrategy):
@@ -76,7 +74,7 @@ def validate_finalizers(path: str, obj: Object) -> checks.Errors:
     """The names in ``spec.finalizers``."""
     for name in (obj.get("spec") or {}).get("finalizers") or ():
         yield from checks.qualified_name(path, name)
-        if "/" not in name and name not in STANDARD_FINALIZERS:
+        if not validation.finalizer_has_owner(name):
             why = "name is neither a standard finalizer name nor is it fully qualified"
             yield FieldError.invalid(path, name, why)
 

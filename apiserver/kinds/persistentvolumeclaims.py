@@ -55,7 +55,7 @@ class ClaimStrategy(StatusStrategy):
             error for name in capacity for error in validate_quantity(f"status.capacity[{name}]", name, capacity[name])
         ]
 
-    def warnings(self, obj: Object) -> list[str]:
+    def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         return list(_warnings(obj))
 
 

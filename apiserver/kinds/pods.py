@@ -68,7 +68,7 @@ class PodStrategy(StatusStrategy):
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
         return list(validate_pod_status_change(new, old))
 
-    def warnings(self, obj: Object) -> list[str]:
+    def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         name = obj["metadata"].get("name", "")
         return [*name_warnings(name, "the Pod's hostname"), *pod_warnings("spec", obj["spec"])]
 

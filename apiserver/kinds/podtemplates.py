@@ -28,7 +28,7 @@ class PodTemplateStrategy(Strategy):
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
         return self.validate(new)
 
-    def warnings(self, obj: Object) -> list[str]:
+    def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         return list(pod_warnings("template.spec", obj["template"]["spec"]))
 
 

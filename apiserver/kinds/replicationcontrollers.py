@@ -49,7 +49,7 @@ class ReplicationControllerStrategy(StatusStrategy):
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
         return list(_validate_status(new.get("status") or {}))
 
-    def warnings(self, obj: Object) -> list[str]:
+    def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         template = obj["spec"].get("template") or {}
         return [
             *name_warnings(obj["metadata"].get("name", ""), "Pod names and hostnames"),

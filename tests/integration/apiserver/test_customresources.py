@@ -152,6 +152,22 @@ def test_an_object_that_is_held_holds_its_definition(api: Any, namespace: str, d
     until(api, name, revision, lambda event: event["type"] == "DELETED")
 
 
+def test_a_finalizer_that_others_might_use_is_warned_of_once(api: Any, namespace: str, define: Define) -> None:
+    define(definition())
+    held = crontab("held")
+    held["metadata"]["finalizers"] = ["mine.example.com", "example.com/keep", "orphan"]
+    created = api("POST", collection(namespace), held)
+    assert created.headers["Warning"] == (
+        '299 - "metadata.finalizers: \\"mine.example.com\\": prefer a domain-qualified finalizer name including '
+        'a path (/) to avoid accidental conflicts with other finalizer writers"'
+    )
+    changed = created.json
+    changed["spec"]["cron"] = "1 * * * *"
+    written = api("PUT", f"{collection(namespace)}/held", changed)
+    assert (written.code, written.headers.get("Warning")) == (200, None)
+    assert api("PATCH", f"{collection(namespace)}/held", {"metadata": {"finalizers": None}}, MERGE).code == 200
+
+
 def test_names_are_given_to_who_comes_first(api: Any, define: Define) -> None:
     define(definition(shortNames=["ct"]))
     second = definition(plural="others", kind="CronTab", listKind="OtherList", shortNames=["ct", "ot"])
@@ -257,6 +273,8 @@ def test_generation_status_and_scale(api: Any, namespace: str, define: Define) -
     found = api("GET", f"{path}/a").json
     assert (found["metadata"]["generation"], found["spec"]["replicas"], found["status"]["replicas"]) == (2, 3, 2)
     assert api("PATCH", f"{path}/a/scale", {"spec": {"replicas": 30}}, MERGE).code == 422
+    strategically = {"Content-Type": "application/strategic-merge-patch+json"}
+    assert api("PATCH", f"{path}/a/scale", {"spec": {"replicas": 3}}, strategically).code == 415
     assert api("PATCH", f"{path}/a", {"metadata": {"labels": {"a": "b"}}}, MERGE).json["metadata"]["generation"] == 2
 
 
