@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from controllers import preemption
 from controllers.context import Context
-from controllers.failures import outcome_unknown
+from controllers.failures import namespace_terminating, outcome_unknown
 from controllers.misfit import Misfit, explain
 from controllers.nodefit import score, unfit
 from controllers.nodeusage import NodeUsage, Placement, nominated_node, priority_of, usage_of
@@ -233,8 +233,8 @@ class Scheduler:
         except ApiError as error:
             if not outcome_unknown(error):
                 self.usage.forget(uid)
-            if isinstance(error, NotFound | Conflict):
-                # Deleted or bound by somebody else; the watch will tell.
+            if isinstance(error, NotFound | Conflict) or namespace_terminating(error):
+                # Deleted, soon to be, or bound by somebody else; the watch will tell.
                 log.info("pod %s/%s was not bound to %s: %s", namespace, name, node, error)
                 return
             raise

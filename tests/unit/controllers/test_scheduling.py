@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
+from controllers.context import Context
 from controllers.misfit import explain
 from controllers.nodeaffinity import holds, matches_term
 from controllers.nodeusage import NodeUsage
 from controllers.podrequests import ports_collide, requests_of
 from controllers.preemption import ineligible
-from controllers.scheduler import is_waiting, plan
+from controllers.scheduler import Scheduler, is_waiting, plan
+from machinery.errors import ApiError, Conflict, Forbidden, NotFound
+from machinery.informer import Informers
 from machinery.objects import Object
 
 
@@ -163,6 +167,26 @@ def test_a_pod_that_is_deleted_before_its_binding_is_seen_gives_back_its_room(po
     usage.assume(pod("p"), "node")
     usage.observe(pod("p"), None)
     assert usage.of("node").pods == ()
+
+
+ENDS = Forbidden("no more pods here", details={"causes": [{"reason": "NamespaceTerminating"}]})
+
+
+@pytest.mark.parametrize(
+    ("error", "tried_again"),
+    [(NotFound("gone"), False), (Conflict("bound"), False), (ENDS, False), (Forbidden("no right to"), True)],
+)
+def test_a_binding_that_is_refused_gives_back_the_room(pod: Any, error: ApiError, tried_again: bool) -> None:
+    class Refusing:
+        def create_subresource(self, *_: Any) -> Object:
+            raise error
+
+    client: Any = Refusing()
+    scheduler = Scheduler(Context(client, Informers(client)))
+    scheduler.usage.assume(pod("p"), "node")
+    with pytest.raises(ApiError) if tried_again else nullcontext():
+        scheduler.bind(pod("p"), "node")
+    assert scheduler.usage.of("node").pods == ()
 
 
 def test_requests() -> None:
