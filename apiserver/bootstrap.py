@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 
 from apiserver import projects
 from apiserver.authorization.keeper import PolicyKeeper
-from apiserver.cache import Item
 from apiserver.config import Config
+from apiserver.item import Item
 from apiserver.kind import Kind
 from apiserver.kinds.priorityclasses import PRIORITY_CLASSES, SYSTEM_CLASSES
 from apiserver.managedfields import SELF

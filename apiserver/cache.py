@@ -2,11 +2,9 @@
 
 One feed means one order: ``revision`` says how far all kinds are. Reads and watches are served from here.
 
-* An object's JSON is spliced together once a revision, parsed only when somebody has to look inside.
 * Each kind keeps a log of its latest events. A watcher is a position in that log, so a hundred watchers cost one
   event, and one that falls off the log's end gets 410 Gone.
 * At the start the log is filled with the store's history, so that watches survive a restart of the worker.
-* Objects handed out are shared: copy before changing one.
 """
 
 from __future__ import annotations
@@ -19,90 +17,23 @@ import time
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import Any
-
-import orjson
 
 from apiserver import metrics
 from apiserver.freshness import Acknowledged
+from apiserver.item import Change, Item
 from apiserver.record import spent
 from apiserver.store.measure import resource_of
 from apiserver.store.protocol import Batch, Compacted, Event, Store, Unavailable
 from machinery.errors import Gone, Timeout
-from machinery.objects import Object
 
 log = logging.getLogger(__name__)
 
 ROOT = "/registry/"
 HISTORY = 1000  # events a kind's log keeps at least, and revisions that a starting worker looks back
+RECENT = 100  # events of a kind that are kept as they are
 CATCH_UP = 3.0  # seconds a read may wait for the feed (upstream: blockTimeout)
 _LONGEST_WAIT = 1e6  # seconds: poll takes a C int of milliseconds
 RETRY = 0.2  # seconds between two attempts to reach the store
-_METADATA = b'"metadata":{'
-
-
-class Item:
-    """One object at one revision."""
-
-    __slots__ = ("_object", "data", "key", "revision", "views")
-
-    def __init__(self, key: str, value: bytes, revision: int) -> None:
-        self.key = key
-        self.revision = revision
-        self.data = with_resource_version(value, revision) if revision else value  # 0: a dry run
-        self._object: Object | None = None
-        # Of a custom resource: apiVersion → its row's part and what that shows.
-        self.views: dict[str, tuple[object, Item]] | None = None
-
-    @property
-    def object(self) -> Object:
-        """The parsed object, shared by all readers."""
-        parsed = self._object
-        if parsed is None:
-            parsed = self._object = orjson.loads(self.data)
-        return parsed
-
-    def bare(self) -> bytes:
-        """The JSON as it is stored."""
-        return self.data.replace(b'"resourceVersion":"%d",' % self.revision, b"", 1) if self.revision else self.data
-
-
-class Change:
-    """One event of a kind: ``item`` is the new state, or the last one with the revision of its deletion."""
-
-    __slots__ = ("_wire", "deleted", "item", "previous", "revision")
-
-    def __init__(self, item: Item, previous: Item | None, deleted: bool) -> None:
-        self.item = item
-        self.previous = previous
-        self.deleted = deleted
-        self.revision = item.revision
-        self._wire: dict[str, bytes] = {}
-
-    @property
-    def type(self) -> str:
-        """ADDED, MODIFIED or DELETED, as a watcher without selectors sees it."""
-        if self.deleted:
-            return "DELETED"
-        return "MODIFIED" if self.previous else "ADDED"
-
-    def gone(self) -> Change:
-        """The change as a watcher sees it that the object no longer matches: its state before, at this revision."""
-        if self.deleted or self.previous is None:
-            return self
-        return Change(_moved(self.previous, self.revision), self.previous, True)
-
-    def wire(self, type_: str) -> bytes:
-        """The line on the wire, made once for all watchers."""
-        line = self._wire.get(type_)
-        if line is None:
-            line = self._wire[type_] = wire(type_, self.item)
-        return line
-
-
-def wire(type_: str, item: Item) -> bytes:
-    """An event as a line."""
-    return b'{"type":"%b","object":%b}\n' % (type_.encode(), item.data)
 
 
 class Watcher:
@@ -210,7 +141,7 @@ class _KindCache:
             if previous is not None:
                 del self.items[event.key]
                 del self.keys[bisect_left(self.keys, event.key)]
-                self.append(Change(_moved(previous, event.revision), previous, True))
+                self.append(Change(previous.moved_to(event.revision), previous, True))
             return
         item = Item(event.key, event.value, event.revision)
         if previous is None:
@@ -224,13 +155,15 @@ class _KindCache:
         if event.value is not None:
             self.append(Change(Item(event.key, event.value, event.revision), previous, False))
         elif previous is not None:
-            self.append(Change(_moved(previous, event.revision), previous, True))
+            self.append(Change(previous.moved_to(event.revision), previous, True))
         else:
             self.dropped = event.revision
 
     def append(self, change: Change) -> None:
         self.changed = max(self.changed, change.revision)
         self.log.append(change)
+        if len(self.log) > RECENT:
+            self.log[-RECENT - 1].shrink()
         if len(self.log) >= 2 * HISTORY:
             self.dropped = self.log[HISTORY - 1].revision
             self.oldest = max(self.oldest, self.dropped)
@@ -492,22 +425,3 @@ def too_large(revision: int, current: int) -> Timeout:
         message = "the API server has not yet read its objects from etcd"
     cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
     return Timeout(f"Timeout: {message}", details={"causes": [cause], "retryAfterSeconds": 1})
-
-
-def with_resource_version(value: bytes, revision: int) -> bytes:
-    """The stored JSON with its ``metadata.resourceVersion``, by splicing: ``encode`` puts metadata near the front."""
-    place = value.index(_METADATA) + len(_METADATA)
-    return b'%b"resourceVersion":"%d",%b' % (value[:place], revision, value[place:])
-
-
-def encode(obj: Object) -> bytes:
-    """The JSON to store: without resourceVersion, and with the metadata behind apiVersion and kind."""
-    metadata: dict[str, Any] = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
-    head = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata}
-    return orjson.dumps(head | {k: v for k, v in obj.items() if k not in head})
-
-
-def _moved(item: Item, revision: int) -> Item:
-    parsed = dict(item.object)
-    parsed["metadata"] = parsed["metadata"] | {"resourceVersion": str(revision)}
-    return Item(item.key, encode(parsed), revision)

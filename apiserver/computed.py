@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from apiserver.backend import Dialer
-from apiserver.cache import Item, encode
 from apiserver.config import Config
+from apiserver.item import Item, encode
 from apiserver.kind import Kind
 from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
 from apiserver.kinds.usage import NODE_METRICS, POD_METRICS

@@ -27,7 +27,8 @@ from apiserver import (
     views,
     websockets,
 )
-from apiserver.cache import Item, WatchCache
+from apiserver.cache import WatchCache
+from apiserver.item import Item
 from apiserver.kind import Kind
 from apiserver.negotiation import OBJECTS, Form, form_of
 from apiserver.reading import ListResult, Reading

@@ -22,8 +22,8 @@ from machinery.errors import FieldError
 from machinery.objects import Object
 
 if TYPE_CHECKING:
-    from apiserver.cache import Item
     from apiserver.customresources.version import CustomVersion
+    from apiserver.item import Item
     from apiserver.request import User
 
 

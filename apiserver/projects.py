@@ -10,7 +10,7 @@ import logging
 
 from apiserver.admission.projectrequest import UNFINISHED
 from apiserver.authorization.ownership import REQUESTER
-from apiserver.cache import Item
+from apiserver.item import Item
 from apiserver.kind import Kind
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.rbac import GROUP, ROLE_BINDINGS, USER

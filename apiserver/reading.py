@@ -15,8 +15,9 @@ from typing import NamedTuple
 import orjson
 
 from apiserver import parameters
-from apiserver.cache import Item, WatchCache, too_large
+from apiserver.cache import WatchCache, too_large
 from apiserver.computed import Computed, item_of
+from apiserver.item import Item
 from apiserver.kind import Kind
 from apiserver.rest import object_key
 from apiserver.store.protocol import Compacted, FutureRevision, Store

@@ -16,8 +16,9 @@ import orjson
 
 from apiserver import admission, deletion, managedfields, metadata
 from apiserver.authorization.attributes import Attributes
-from apiserver.cache import Item, WatchCache, encode
+from apiserver.cache import WatchCache
 from apiserver.deletion import DeleteOptions
+from apiserver.item import Item, encode
 from apiserver.kind import Kind, Strategy
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.managedfields import SELF, Writer

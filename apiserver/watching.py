@@ -14,7 +14,8 @@ from typing import Protocol
 import orjson
 
 from apiserver import metrics
-from apiserver.cache import Change, Item, WatchCache, Watcher, wire
+from apiserver.cache import WatchCache, Watcher
+from apiserver.item import Change, Item, wire
 from apiserver.kind import Kind
 from apiserver.reading import ListOptions
 from machinery.errors import ApiError, Gone, TooManyRequests

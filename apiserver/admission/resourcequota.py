@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from apiserver.admission.plugin import Plugin, refuse
-from apiserver.cache import encode
+from apiserver.item import encode
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.request import AdmissionRequest
 from apiserver.store.protocol import Entry

@@ -11,10 +11,10 @@ import orjson
 from apiserver.customresources import decoding, nodes
 from apiserver.customresources.structural import EMBEDDED, LIST_TYPE, PRESERVE, RULES, Schema, says
 from apiserver.customresources.values import Values
+from apiserver.item import Item, encode
 from machinery.objects import Object
 
 if TYPE_CHECKING:
-    from apiserver.cache import Item
     from apiserver.customresources.celrules import Rules
     from apiserver.kind import Kind
     from apiserver.schema.nodes import Node
@@ -98,8 +98,6 @@ class CustomVersion:
         return known[1]
 
     def _view(self, item: Item) -> Item:
-        from apiserver.cache import Item, encode
-
         stored = item.bare()
         obj: Object = orjson.loads(stored)
         its = self._shapes.get(obj.get("apiVersion", ""))

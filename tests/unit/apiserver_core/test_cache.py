@@ -11,8 +11,9 @@ import orjson
 import pytest
 
 from apiserver import cache as cache_module
-from apiserver.cache import Item, WatchCache, encode, with_resource_version
+from apiserver.cache import WatchCache
 from apiserver.freshness import Acknowledged
+from apiserver.item import Item, encode, with_resource_version
 from apiserver.store.memory import MemoryStore
 from machinery.errors import Gone, Timeout
 
@@ -320,3 +321,23 @@ def test_the_stored_form_of_an_item() -> None:
     stored = value("a", labels={"resourceVersion": "5"})
     assert Item("k", stored, 5).bare() == stored
     assert Item("k", stored, 0).bare() == stored
+
+
+def test_of_the_past_only_the_bytes_are_kept(
+    store: MemoryStore, cache: WatchCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What watchers had worked out for them would be most of a worker's memory."""
+    monkeypatch.setattr(cache_module, "RECENT", 2)
+    revision = write(store, cache, f"{PODS}a/x")
+    watcher = cache.watch(PODS, PODS, revision - 1)
+    items, seen = [], []
+    for label in ("1", "2", "3", "4"):
+        revision = store.update(f"{PODS}a/x", value("x", labels={"n": label}), revision)
+        cache.acknowledge(PODS, revision)
+        cache.catch_up(PODS)
+        for change in watcher.take()[0]:
+            items.append(change.item)
+            seen.append(change.item.object)
+    assert [item.object is obj for item, obj in zip(items, seen, strict=True)] == [False, False, True, True, True]
+    assert [item.object for item in items] == seen, "parsed again"
+    watcher.close()

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apiserver import schema as schemas
-from apiserver.cache import Item, encode
 from apiserver.customresources import definition
 from apiserver.customresources.conditions import decide
 from apiserver.customresources.publishing import definitions
 from apiserver.customresources.rows import rows_of
+from apiserver.item import Item, encode
 from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITIONS as KIND
 from machinery.errors import ApiError
 
