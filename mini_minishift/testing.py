@@ -186,7 +186,9 @@ class KubeServer:
         collection, _, name = path.rpartition("/")
         query = f"{collection}?fieldSelector=metadata.name%3D{name}"
         listed = self.request("GET", query)
-        yield next(iter(listed["items"]), None)
+        # Of what kind a built-in object is, only the list says.
+        identity = {"kind": listed["kind"].removesuffix("List"), "apiVersion": listed["apiVersion"]}
+        yield next(({**identity, **item} for item in listed["items"]), None)
         version = listed["metadata"]["resourceVersion"]
         query += f"&watch=true&resourceVersion={version}&timeoutSeconds={math.ceil(seconds)}"
         for event in self._client().watch(query, silence=seconds + GRACE_SECONDS):
