@@ -29,7 +29,8 @@ from machinery.errors import Gone, Timeout
 log = logging.getLogger(__name__)
 
 ROOT = "/registry/"
-HISTORY = 1000  # events a kind's log keeps at least, and revisions that a starting worker looks back
+HISTORY = 1000  # events a kind's log keeps at least if they are small, and revisions that a starting worker looks back
+HISTORY_BYTES = 4 * 1024 * 1024  # what the objects in a kind's log take at most
 RECENT = 100  # events of a kind that are kept as they are
 CATCH_UP = 3.0  # seconds a read may wait for the feed (upstream: blockTimeout)
 _LONGEST_WAIT = 1e6  # seconds: poll takes a C int of milliseconds
@@ -121,6 +122,7 @@ class _KindCache:
         self.items: dict[str, Item] = {}
         self.keys: list[str] = []
         self.log: list[Change] = []
+        self.bytes = 0  # of the objects in the log
         self.base = 0  # the position of log[0], counted from the process's start
         self.oldest = 0  # watches may start after this revision
         self.dropped = 0  # the revision of the newest event that is known to be missing from the log
@@ -131,7 +133,7 @@ class _KindCache:
         self.items = {item.key: item for item in items}
         self.keys = sorted(self.items)
         self.base += len(self.log) + 1  # a gap: watchers at the old end are behind it
-        self.log = []
+        self.log, self.bytes = [], 0
         self.oldest = self.changed = revision
         self.dropped = 0
 
@@ -162,17 +164,23 @@ class _KindCache:
     def append(self, change: Change) -> None:
         self.changed = max(self.changed, change.revision)
         self.log.append(change)
+        self.bytes += len(change.item.data)
         if len(self.log) > RECENT:
             self.log[-RECENT - 1].shrink()
-        if len(self.log) >= 2 * HISTORY:
-            self.dropped = self.log[HISTORY - 1].revision
-            self.oldest = max(self.oldest, self.dropped)
-            del self.log[:HISTORY]
-            self.base += HISTORY
+        if len(self.log) >= 2 * HISTORY or (self.bytes > HISTORY_BYTES and len(self.log) > 1):
+            self._drop_older_half()
         key = change.item.key
         for watcher in self.watchers:
             if key.startswith(watcher.prefix):
                 watcher.wake()
+
+    def _drop_older_half(self) -> None:
+        half = len(self.log) // 2
+        self.dropped = self.log[half - 1].revision
+        self.oldest = max(self.oldest, self.dropped)
+        self.bytes -= sum(len(change.item.data) for change in self.log[:half])
+        del self.log[:half]
+        self.base += half
 
 
 class WatchCache:

@@ -169,8 +169,11 @@ def test_a_watcher_is_woken_only_for_its_own(store: MemoryStore, cache: WatchCac
     assert collect(watcher, 1) == [("ADDED", "a")]
 
 
-def test_a_slow_watcher_is_told(store: MemoryStore, cache: WatchCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "HISTORY", 4)
+@pytest.mark.parametrize(("limit", "most"), [("HISTORY", 4), ("HISTORY_BYTES", 700)])
+def test_a_slow_watcher_is_told(
+    store: MemoryStore, cache: WatchCache, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    monkeypatch.setattr(cache_module, limit, most)
     slow = cache.watch(PODS, PODS, cache.revision)
     start_revision = cache.revision
     for number in range(12):
@@ -321,6 +324,18 @@ def test_the_stored_form_of_an_item() -> None:
     stored = value("a", labels={"resourceVersion": "5"})
     assert Item("k", stored, 5).bare() == stored
     assert Item("k", stored, 0).bare() == stored
+
+
+def test_a_single_change_is_kept_however_large(
+    store: MemoryStore, cache: WatchCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "HISTORY_BYTES", 1)
+    watcher = cache.watch(PODS, PODS, cache.revision)
+    for name in ("a", "b"):
+        write(store, cache, f"{PODS}ns/{name}")
+        cache.catch_up(PODS)
+        assert [change.item.key for change in watcher.take()[0]] == [f"{PODS}ns/{name}"]
+    watcher.close()
 
 
 def test_of_the_past_only_the_bytes_are_kept(
