@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
 
@@ -234,16 +236,25 @@ class KubeServer:
 
     def log_size(self) -> int:
         """How long the log is; what is said from now on begins there."""
+        self._let_finish()
         return self.log_file.stat().st_size if self.log_file.exists() else 0
 
     def log_tail(self, lines: int = 40, begin: int = 0) -> str:
         """The last lines of what the server said since the log had the length ``begin``."""
+        self._let_finish()
         if not self.log_file.exists():
             return ""
         with self.log_file.open("rb") as log:
             log.seek(begin)
             said = log.read().decode(errors="replace").splitlines()
         return "\n".join(said[-lines:] if lines else said)
+
+    def _let_finish(self) -> None:
+        """A request is logged when its answer is out, and the next one of our connection is taken up after that."""
+        if self._rest is None or not self.running:
+            return
+        with suppress(ApiError, OSError, HTTPException):  # who cannot answer has said what there is
+            self._rest.request("GET", "/livez/ping")
 
     def _client(self) -> Rest:
         if self._rest is None:
