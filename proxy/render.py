@@ -47,9 +47,11 @@ def rule_text(rule: Rule) -> str:
     """Everything of a line but the chain."""
     words: list[str] = []
     if rule.source:
-        words += _address("-s", rule.source)
+        words += _negatable("-s", rule.source)
     if rule.destination:
-        words += _address("-d", rule.destination)
+        words += _negatable("-d", rule.destination)
+    if rule.interface:
+        words += _negatable("-i", rule.interface) + _negatable("-o", rule.interface)
     if rule.protocol:
         words += ["-p", rule.protocol]
     if rule.comment:
@@ -76,8 +78,8 @@ def rule_text(rule: Rule) -> str:
     return " ".join(words + _target(rule.target))
 
 
-def _address(flag: str, address: str) -> list[str]:
-    return ["!", flag, address[1:]] if address.startswith("!") else [flag, address]
+def _negatable(flag: str, value: str) -> list[str]:
+    return ["!", flag, value[1:]] if value.startswith("!") else [flag, value]
 
 
 def _types(rule: Rule) -> list[str]:

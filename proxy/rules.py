@@ -87,12 +87,13 @@ class Recent:
 
 @dataclass(frozen=True)
 class Rule:
-    """What a packet must be (all that is set) and what then happens to it. A ``!`` before a CIDR negates it."""
+    """What a packet must be (all that is set) and what then happens to it. A ``!`` negates a CIDR or an interface."""
 
     target: Target
     comment: str = ""
     source: str = ""
     destination: str = ""
+    interface: str = ""  # it comes by this one, and goes by this one
     protocol: str = ""
     destination_port: int = 0
     destination_type: str = ""  # LOCAL: an address of this host
@@ -222,7 +223,8 @@ def _fixed_nat(nat: _Chains, config: Config) -> None:
 def _fixed_filter(filter: _Chains, config: Config) -> None:
     for chain in (SERVICES, EXTERNAL_SERVICES, PROXY_FIREWALL):
         filter.add(chain)
-    # Node ports work on 127.0.0.1 because the pods' bridge routes it; nobody else may come in that way.
+    # Node ports work on 127.0.0.1 because the pods' bridge routes it; nobody else may come in that way. Upstream's rule
+    # drops what the machine says to itself as well, as its host ports are all DNAT; Docker has a process for these.
     filter.add(
         FIREWALL,
         Rule(
@@ -230,6 +232,7 @@ def _fixed_filter(filter: _Chains, config: Config) -> None:
             "block incoming localnet connections",
             source="!127.0.0.0/8",
             destination="127.0.0.0/8",
+            interface="!lo",
             states=("!RELATED", "ESTABLISHED", "DNAT"),
         ),
     )

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.iptables
 GOLDENS = Path(__file__).parents[2] / "golden" / "proxy"
 CASES = sorted((GOLDENS / "cases").glob("*.input.yaml"))
 VIP = "172.30.40.155"
-POD1, POD2, CLIENT, OUTSIDE = "172.17.0.2", "172.17.0.4", "10.9.0.2", "10.9.0.1"
+POD1, POD2, NODE = "172.17.0.2", "172.17.0.4", "172.17.0.1"
+CLIENT, OUTSIDE = "10.9.0.2", "10.9.0.1"
 
 
 class Listed(list):
@@ -120,6 +121,28 @@ def test_node_port_from_everywhere(net, served):
     served.rules.sync()
     for role, address in [("client", OUTSIDE), ("node", "127.0.0.1"), ("node", OUTSIDE), ("pod1", "172.17.0.1")]:
         assert {net.ask(role, address, 30080) for _ in range(30)} == {("pod1", "172.17.0.1"), ("pod2", "172.17.0.1")}
+
+
+def test_loopback_is_for_the_machine_itself(net, cluster, sink):
+    to_itself = ("127.0.0.1", 54321)
+    away = ("del local 127.0.0.0/8 dev lo", "del local 127.0.0.1 dev lo", f"add 127.0.0.0/8 via {NODE} src {POD1}")
+    for change in away:
+        subprocess.run(["ip", "-n", net.names["pod1"], "route", *change.split()], check=True)
+    with net.inside("pod1"):
+        pod = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with pod, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as node:
+        node.bind(to_itself)
+        node.settimeout(5)
+        pod.sendto(b"before", to_itself)
+        assert node.recvfrom(100)[1][0] == POD1, "the bridge routes it, for node ports"
+        cluster.rules.sync()
+        pod.sendto(b"after", to_itself)
+        for own in ("127.0.0.1", NODE, OUTSIDE):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                other.bind((own, 0))
+                other.sendto(b"own", to_itself)
+            heard, sender = node.recvfrom(100)
+            assert (heard, sender[0]) == (b"own", own)
 
 
 def test_external_policy_local_shows_the_client(net, served):
