@@ -136,10 +136,16 @@ class Host:
         pod["status"]["containerStatuses"] = [{"name": "main", "state": {"waiting": {"reason": reason}}}]
         return pod
 
+    def remove(self, name: str) -> None:
+        for key in [key for key in self._containers if key[1] == name]:
+            for container in self._containers.pop(key):
+                with suppress(docker.errors.APIError):  # the others are to be removed all the same
+                    self.docker.remove_container(container, force=True)
+        self._pods.pop(("default", name), None)
+
     def remove_all(self) -> None:
-        for container in [container for attempts in self._containers.values() for container in attempts]:
-            with suppress(docker.errors.APIError):  # the others are to be removed all the same
-                self.docker.remove_container(container, force=True)
+        for name in {name for _, name, _ in self._containers}:
+            self.remove(name)
 
     # --- PodHost
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,13 +21,15 @@ BUSY = ["sh", "-c", "while :; do :; done"]
 
 
 @pytest.fixture(scope="module")
-def busy(host: Any, api: Any) -> str:
-    """A pod of two containers, of which one computes without end."""
+def busy(host: Any, api: Any) -> Iterator[str]:
+    """A pod of two containers, of which one computes without end: until these tests have ended."""
     host.start("busy", BUSY)
     pod = host.start("busy", ["sleep", "infinity"], container="idle")
     pod["metadata"]["labels"] = {"app": "busy"}
     api.add_pod(pod)
-    return "busy"
+    yield "busy"
+    host.remove("busy")
+    api.request("DELETE", "/api/v1/namespaces/default/pods/busy?gracePeriodSeconds=0")
 
 
 def lines(done: Any) -> list[list[str]]:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -188,6 +189,17 @@ def test_signals_that_are_heard() -> None:
     signal.signal(signal.SIGUSR1, before)
     assert signals.is_heard(2**30, "SIGTERM")  # no such process
     assert signals.is_heard(os.getpid(), "SIGNONSENSE")
+
+
+def test_what_runc_would_hear_the_program_would_not() -> None:
+    """A container's first process is runc, until that becomes the program; its handlers are gone then."""
+    own_name = Path("/proc/self/comm")
+    before = own_name.read_text(), signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    own_name.write_text("runc:[2:INIT]")
+    assert not signals.is_heard(os.getpid(), "SIGUSR1")
+    own_name.write_text(before[0])
+    assert signals.is_heard(os.getpid(), "SIGUSR1")
+    signal.signal(signal.SIGUSR1, before[1])
 
 
 @pytest.fixture
