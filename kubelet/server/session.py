@@ -53,6 +53,7 @@ class Session:
     def run(self, early: Iterable[Received] = ()) -> bool:
         """Returns True when the process' output ended, False when the client left before."""
         poll = select.poll()
+        self._streams.begin()
         self._take(early)
         while True:
             if not self._from_client():

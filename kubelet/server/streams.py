@@ -59,6 +59,12 @@ class Streams(Protocol):
     def closed(self) -> bool:
         """The client said goodbye; nothing more will be received."""
 
+    def begin(self) -> None:
+        """Tells that the session stands: by an empty message, where the client would hear nothing otherwise.
+
+        Not together with the answer to its request: kubectl 1.32 may not know its own channels yet, and complains.
+        """
+
     def receive(self, data: bytes) -> list[Received]:
         """What these bytes from the client tell; raises SpdyError when they make no sense."""
 
@@ -80,7 +86,8 @@ class WebSocketStreams:
         self._close_signal = protocol == V5
         self._channel = -1
         self._held = bytearray()
-        # An empty message tells the client that the session stands.
+
+    def begin(self) -> None:
         lowest = min(self._channels & {Channel.STDOUT, Channel.STDERR}, default=Channel.ERROR)
         self.send(lowest, b"")
 
@@ -160,6 +167,9 @@ class SpdyStreams:
     def ready(self) -> bool:
         """All channels that the request asked for have been opened."""
         return not self._awaited
+
+    def begin(self) -> None:
+        return  # it has accepted the client's streams
 
     def receive(self, data: bytes) -> list[Received]:
         received = []

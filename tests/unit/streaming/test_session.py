@@ -22,6 +22,10 @@ class RawStreams:
         self._conn = conn
         self.closed = False
         self.output: list[tuple[Channel, bytes]] = []
+        self.begun = 0
+
+    def begin(self) -> None:
+        self.begun += 1
 
     def receive(self, data: bytes) -> list[Received]:
         if data == b"@":
@@ -58,6 +62,7 @@ def test_input_its_end_and_output(pair: Any, run: Callable[..., Any], read_all: 
     stage.process.close()
     assert running.result() is True
     assert stage.client.recv(10) == b"out"
+    assert stage.streams.begun == 1
 
 
 def test_early_input_comes_first(pair: Any, run: Callable[..., Any], read_all: Any) -> None:

@@ -37,15 +37,18 @@ class Browser:
         return found
 
 
-def test_an_empty_message_tells_that_the_session_stands() -> None:
-    assert Browser("v4.channel.k8s.io").received() == [b"\x01"]
-    assert Browser("v4.channel.k8s.io", [Channel.STDERR]).received() == [b"\x02"]
-    assert Browser("v4.channel.k8s.io", [Channel.STDIN]).received() == [b"\x03"]
+@pytest.mark.parametrize(
+    ("channels", "lowest"), [(INTERACTIVE, b"\x01"), ([Channel.STDERR], b"\x02"), ([Channel.STDIN], b"\x03")]
+)
+def test_an_empty_message_tells_that_the_session_stands(channels: Collection[Channel], lowest: bytes) -> None:
+    browser = Browser("v4.channel.k8s.io", channels)
+    assert browser.received() == []
+    browser.streams.begin()
+    assert browser.received() == [lowest]
 
 
 def test_websocket_stdin_resize_and_output() -> None:
     browser = Browser("v4.channel.k8s.io")
-    browser.received()
     assert browser.send(BytesMessage(b"\x00abc")) == [Received(Channel.STDIN, b"abc")]
     assert browser.send(BytesMessage(b'\x04{"Width":1}')) == [Received(Channel.RESIZE, b'{"Width":1}')]
     assert browser.send(BytesMessage(b"\x01not a channel to write to")) == []
@@ -72,6 +75,7 @@ def test_only_v5_can_end_stdin() -> None:
 
 def test_base64_channels_are_digits() -> None:
     browser = Browser("v4.base64.channel.k8s.io")
+    browser.streams.begin()
     assert browser.received() == ["1"]
     assert browser.send(TextMessage("0" + base64.b64encode(b"in").decode())) == [Received(Channel.STDIN, b"in")]
     assert browser.send(TextMessage("0***")) == []
@@ -83,7 +87,6 @@ def test_base64_channels_are_digits() -> None:
 def test_since_v4_the_end_is_told_as_a_status(protocol: str) -> None:
     for status in (SUCCESS, EXIT_3):
         browser = Browser(protocol)
-        browser.received()
         browser.streams.finish(status)
         message, code = browser.received()
         assert isinstance(message, bytes) and message[0] == Channel.ERROR
