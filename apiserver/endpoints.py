@@ -295,20 +295,14 @@ class Endpoints:
 
     def _event_renderer(self, call: Call, form: Form) -> Callable[[Object], Object]:
         """How a watch shows an object; only a Table's first event brings the columns."""
-        first, included = True, options.check_table(call.query)
+        first = True
+        options.check_table(call.query)  # refused before the watch begins
 
         def render(obj: Object) -> Object:
             nonlocal first
-            shown = self._outward(call, obj)
-            if form.transform is None:
-                return shown
-            version = form.transform.version
-            if not form.is_table:
-                return tables.partial_metadata(shown, version)
-            meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-            table = tables.render(call.kind, [shown], meta, version, included, headers=first)
+            shown = _in_form(call, call.kind, self._outward(call, obj), form, headers=first)
             first = False
-            return table
+            return shown
 
         return render
 
@@ -371,7 +365,7 @@ def _single_form(call: Call) -> Form:
     return negotiation.single_form(form_of(call.environ, call.query, OBJECTS), call.kind.go_type)
 
 
-def _in_form(call: Call, kind: Kind, obj: Object, form: Form) -> Object:
+def _in_form(call: Call, kind: Kind, obj: Object, form: Form, *, headers: bool = True) -> Object:
     """One object of the kind as itself, its metadata or a Table with one row."""
     if form.transform is None:
         return obj
@@ -379,7 +373,7 @@ def _in_form(call: Call, kind: Kind, obj: Object, form: Form) -> Object:
     if not form.is_table:
         return tables.partial_metadata(obj, version)
     meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-    return tables.render(kind, [obj], meta, version, options.check_table(call.query))
+    return tables.render(kind, [obj], meta, version, options.check_table(call.query), headers=headers)
 
 
 def method_not_allowed(call: Call) -> MethodNotAllowed:

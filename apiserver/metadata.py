@@ -13,7 +13,7 @@ from typing import Any
 from apiserver.kind import Kind
 from machinery.errors import BadRequest, FieldError
 from machinery.objects import Object, now, random_suffix
-from machinery.validation import finalizer_has_owner, is_label_value, is_qualified_name
+from machinery.validation import is_finalizer_name, is_label_value, is_qualified_name
 
 SUFFIX_LENGTH = 5
 ANNOTATIONS_LIMIT = 256 * 1024
@@ -198,11 +198,9 @@ def _owners(metadata: Object) -> Iterator[FieldError]:
 
 def _finalizers(kind: Kind, metadata: Object) -> Iterator[FieldError]:
     names: list[Any] = metadata.get("finalizers") or []
+    check = is_finalizer_name if kind.strategy.qualified_finalizers else is_qualified_name
     for name in names:
-        for why in is_qualified_name(name):
-            yield FieldError.invalid("metadata.finalizers", name, why)
-        if kind.strategy.qualified_finalizers and not finalizer_has_owner(name):
-            why = "name is neither a standard finalizer name nor is it fully qualified"
+        for why in check(name):
             yield FieldError.invalid("metadata.finalizers", name, why)
     if "orphan" in names and "foregroundDeletion" in names:
         why = "finalizer orphan and foregroundDeletion cannot be both set"

@@ -50,7 +50,6 @@ class Patient(_Base):
     def expect(self, seconds: float | None) -> None:
         """What is read from now on must have come in so many seconds; None: whenever it likes."""
         self._deadline = None if seconds is None else time.monotonic() + seconds
-        self._seconds = STALLED
 
     def settimeout(self, value: float | None) -> None:
         if super().gettimeout() != 0.0:
@@ -93,9 +92,7 @@ class Patient(_Base):
         seconds = self._seconds
         if self._deadline is not None and event == select.POLLIN:
             seconds = min(seconds, self._deadline - time.monotonic())
-        poll = select.poll()
-        poll.register(self, event)
-        if seconds <= 0 or not poll.poll(seconds * 1000):
+        if seconds <= 0 or not is_ready(self, event, seconds * 1000):
             raise ConnectionResetError(errno.ECONNRESET, "the client stalled")
 
 
@@ -139,13 +136,12 @@ class Connection(TConn):  # type: ignore[misc]
         """gunicorn's first step with each request; the last one too, while its head is not there."""
         if not self.initialized:
             self.initialized = True
-            self.sock.setblocking(False)
             if self.cfg.is_ssl:
                 self.sock = ssl_wrap_socket(self.sock, self.cfg)
             self.parser = get_parser(self.cfg, self.sock, self.client)
         self.sock.setblocking(False)
         while not self._take():
-            if not _has_more(self.sock):
+            if not is_ready(self.sock, select.POLLIN, MOMENT):
                 self.waiting = True
                 raise StopIteration("a head is not there yet")
         self._begun = False
@@ -175,10 +171,11 @@ class Connection(TConn):  # type: ignore[misc]
         return True
 
 
-def _has_more(connection: Any) -> bool:
+def is_ready(connection: socket.socket, event: int, milliseconds: float) -> bool:
+    """Waits for the event that long."""
     poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(MOMENT))
+    poll.register(connection, event)
+    return bool(poll.poll(milliseconds))
 
 
 @contextmanager

@@ -111,18 +111,9 @@ class Rest:
         if writer is not None:
             managedfields.created(kind, obj, writer)
         request = AdmissionRequest(
-            "CREATE",
-            kind,
-            namespace,
-            meta.get("name", ""),
-            "",
-            user,
-            obj,
-            None,
-            self.reader,
-            dry_run,
+            "CREATE", kind, namespace, meta.get("name", ""), "", user, obj, None, self.reader, dry_run,
             warnings=repeated,
-        )
+        )  # fmt: skip
         self._admit(request)
         base = "" if meta.get("name") else meta.get("generateName", "")
         if base:

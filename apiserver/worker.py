@@ -39,7 +39,7 @@ from gunicorn.http.errors import (
 from gunicorn.workers.gthread import ThreadWorker
 
 from apiserver.gunicorntuning import tune
-from apiserver.patience import HEAD, Connection
+from apiserver.patience import HEAD, Connection, is_ready
 from apiserver.threads import Threads
 from apiserver.watching import WATCH
 from apiserver.watchpump import Stream, Watch, WatchPump
@@ -316,6 +316,4 @@ def _has_more(conn: Any) -> bool:
     """Waits a moment for the client's next request, which may be here already."""
     if conn.parser.unreader.buf.tell() or getattr(conn.sock, "pending", int)():
         return True
-    poll = select.poll()
-    poll.register(conn.sock, select.POLLIN)
-    return bool(poll.poll(STAY_MILLISECONDS))
+    return is_ready(conn.sock, select.POLLIN, STAY_MILLISECONDS)

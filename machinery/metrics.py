@@ -140,7 +140,8 @@ class Metrics:
 
     def counter(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Counter:
         counter = Counter(self, name, labels)
-        self._add(counter, "counter", help)
+        self._families[name] = counter
+        self.show(View(name, "counter", help, labels, counter))
         return counter
 
     def gauge(self, name: str, help: str, labels: tuple[str, ...] = (), merge: Merge = "sum") -> Gauge:
@@ -171,10 +172,6 @@ class Metrics:
 
     def show(self, view: View) -> None:
         self._views[view.name] = view
-
-    def _add(self, family: Family, type: str, help: str) -> None:
-        self._families[family.name] = family
-        self.show(View(family.name, type, help, family.labels, family))
 
     # Memory
 

@@ -120,6 +120,13 @@ def finalizer_has_owner(name: str) -> bool:
     return "/" in name or name in _STANDARD_FINALIZERS
 
 
+def is_finalizer_name(value: str) -> list[str]:
+    errors = is_qualified_name(value)
+    if not finalizer_has_owner(value):
+        errors.append("name is neither a standard finalizer name nor is it fully qualified")
+    return errors
+
+
 def is_label_value(value: str) -> list[str]:
     errors = []
     if len(value) > DNS1123_LABEL_MAX:

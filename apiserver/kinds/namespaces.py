@@ -73,10 +73,7 @@ class NamespaceStrategy(StatusStrategy):
 def validate_finalizers(path: str, obj: Object) -> checks.Errors:
     """The names in ``spec.finalizers``."""
     for name in (obj.get("spec") or {}).get("finalizers") or ():
-        yield from checks.qualified_name(path, name)
-        if not validation.finalizer_has_owner(name):
-            why = "name is neither a standard finalizer name nor is it fully qualified"
-            yield FieldError.invalid(path, name, why)
+        yield from checks.invalid(path, name, validation.is_finalizer_name(name))
 
 
 NAMESPACES = Kind(

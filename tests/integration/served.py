@@ -10,11 +10,15 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -83,6 +87,17 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"{self.code} {self.body[:2000].decode(errors='replace')}"
+
+
+@contextmanager
+def running_etcd() -> Iterator[Etcd]:
+    """One of the caller's own, killed at the end."""
+    # Not in pytest's directory: a unix socket's path may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="etcd-") as folder:
+        server = Etcd(Path(folder))
+        server.start()
+        yield server
+        server.kill()
 
 
 class Pki:
@@ -160,6 +175,11 @@ class Served:
         deadline = time.monotonic() + 30
         while self("GET", "/readyz").code != 200:
             assert time.monotonic() < deadline, self.log
+
+    def tls(self, context: ssl.SSLContext | None = None, timeout: float = 10) -> ssl.SSLSocket:
+        """A connection for bytes that no HTTP client would send."""
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout)
+        return (context or self.pki.client_context()).wrap_socket(raw, server_hostname="127.0.0.1")
 
     def connect(self, certificate: str = "", timeout: float = 30) -> HTTPSConnection:
         """A connection of its own, which the kernel gives to either worker."""

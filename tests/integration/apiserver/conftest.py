@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from integration.served import ADMIN, TOKENS, Answer, Etcd, Pki, Served
+from integration.served import ADMIN, TOKENS, Answer, Etcd, Pki, Served, running_etcd
 
 from apiserver.app import create_app
 from apiserver.assembly import Server, assemble
@@ -25,22 +24,15 @@ from apiserver.store.memory import MemoryStore
 
 @pytest.fixture(scope="session")
 def etcd() -> Iterator[Etcd]:
-    # Not pytest's own directory: a unix socket's path may have 107 characters.
-    with tempfile.TemporaryDirectory(prefix="etcd-") as folder:
-        server = Etcd(Path(folder))
-        server.start()
+    with running_etcd() as server:
         yield server
-        server.kill()
 
 
 @pytest.fixture
 def own_etcd() -> Iterator[Etcd]:
     """An etcd that the test may kill."""
-    with tempfile.TemporaryDirectory(prefix="etcd-") as folder:
-        server = Etcd(Path(folder))
-        server.start()
+    with running_etcd() as server:
         yield server
-        server.kill()
 
 
 class Api:

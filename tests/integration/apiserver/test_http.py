@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +20,7 @@ def talk(served: Any) -> Callable[..., bytes]:
     """Sends bytes and reads until the server closes, or until the answer ends with these bytes."""
 
     def send(data: bytes, until: bytes = b"") -> bytes:
-        raw = socket.create_connection(("127.0.0.1", served.port), timeout=10)
-        with served.pki.client_context().wrap_socket(raw, server_hostname="127.0.0.1") as connection:
+        with served.tls() as connection:
             connection.sendall(data)
             answer = b""
             while part := connection.recv(65536):
@@ -123,13 +121,11 @@ def test_bodies_of_two_lengths_are_nobodys(talk: Any, headers: tuple[str, ...]) 
 def test_http_2_is_not_offered(served: Any) -> None:
     context = served.pki.client_context()
     context.set_alpn_protocols(["h2", "http/1.1"])
-    raw = socket.create_connection(("127.0.0.1", served.port), timeout=10)
-    with context.wrap_socket(raw, server_hostname="127.0.0.1") as connection:
+    with served.tls(context) as connection:
         assert connection.selected_alpn_protocol() == "http/1.1"
     context = served.pki.client_context()
     context.set_alpn_protocols(["h2"])
-    raw = socket.create_connection(("127.0.0.1", served.port), timeout=10)
-    with context.wrap_socket(raw, server_hostname="127.0.0.1") as connection:
+    with served.tls(context) as connection:
         assert connection.selected_alpn_protocol() is None
         with pytest.raises((ssl.SSLError, ConnectionError, TimeoutError, AssertionError)):
             connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")

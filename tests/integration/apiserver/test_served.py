@@ -179,8 +179,7 @@ def test_chunked_bodies(served: Any) -> None:
     ],
 )
 def test_what_is_no_request_is_answered_with_a_status(served: Any, request_bytes: bytes, code: int) -> None:
-    raw = socket.create_connection(("127.0.0.1", served.port), timeout=10)
-    with served.pki.client_context().wrap_socket(raw, server_hostname="127.0.0.1") as connection:
+    with served.tls() as connection:
         connection.sendall(request_bytes)
         answer = b""
         while b"\r\n\r\n" not in answer or not answer.endswith(b"}"):

@@ -42,7 +42,7 @@ class Tls:
         self._context = served.pki.client_context()
 
     def __call__(self) -> ssl.SSLSocket:
-        return self._context.wrap_socket(tcp(self._served), server_hostname="127.0.0.1")
+        return self._served.tls(self._context, timeout=20)
 
 
 def drop(connection: socket.socket, abruptly: bool = False) -> None:
