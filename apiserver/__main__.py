@@ -10,7 +10,7 @@ def main() -> None:
     """Parses the flags and serves until told to stop."""
     config = parse_config()
     setup_logging(config.verbosity >= DEBUG)
-    from apiserver.server import serve  # after --help and mistakes have been answered, quickly
+    from apiserver.serving.server import serve
 
     serve(config)
 

@@ -11,38 +11,41 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from apiserver import admission, bootstrap, connect, issuer
-from apiserver.allocation import RANGES
-from apiserver.authn import Authenticator, TokenAuthenticator, TokenFile
+from apiserver import admission
+from apiserver.api import issuer
+from apiserver.api.issuer import IssuerDocuments
+from apiserver.api.resources import Endpoints
+from apiserver.api.reviews import reviews
+from apiserver.api.tokenrequest import TokenRequests
+from apiserver.authorization.authn import Authenticator, TokenAuthenticator, TokenFile
 from apiserver.authorization.authorizer import Authorizer
-from apiserver.authorization.keeper import PolicyKeeper
 from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.objects import CachedObjects, CachedPods
 from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
 from apiserver.authorization.reviews import access_reviews
-from apiserver.bootstrap import Bootstrap
-from apiserver.cache import WatchCache
-from apiserver.compaction import Compaction
-from apiserver.computed import computed
+from apiserver.authorization.tokens import PublicKey, Signer, Verifier, read_public_keys
 from apiserver.config import Config
-from apiserver.customresources import controller
-from apiserver.customresources.controller import Definitions
-from apiserver.customresources.served import Served
-from apiserver.endpoints import Endpoints
-from apiserver.freshness import Acknowledged
-from apiserver.issuer import IssuerDocuments
-from apiserver.kind import Kind
-from apiserver.reading import Reading
-from apiserver.reconciler import Reconciler
-from apiserver.registry import REGISTRY
-from apiserver.request import Reader
-from apiserver.rest import Rest
-from apiserver.reviews import reviews
-from apiserver.store.memory import MemoryStore
-from apiserver.store.protocol import Store
-from apiserver.tokenrequest import TokenRequests
-from apiserver.tokens import PublicKey, Signer, Verifier, read_public_keys
+from apiserver.control import bootstrap
+from apiserver.control import definitions as controller
+from apiserver.control.bootstrap import Bootstrap
+from apiserver.control.definitions import Definitions
+from apiserver.control.loop import Reconciler
+from apiserver.control.policykeeper import PolicyKeeper
+from apiserver.kinds.allocation import RANGES
+from apiserver.kinds.registry import REGISTRY
+from apiserver.model.kind import Kind
+from apiserver.registry.reading import Reading
+from apiserver.registry.request import Reader
+from apiserver.registry.rest import Rest
+from apiserver.registry.served import Served
+from apiserver.storage.cache import WatchCache
+from apiserver.storage.compaction import Compaction
+from apiserver.storage.memory import MemoryStore
+from apiserver.storage.protocol import Store
+from apiserver.storage.revisions import Acknowledged
+from apiserver.streaming import handlers as connect
+from apiserver.streaming.computed import computed
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +149,6 @@ def open_store(config: Config) -> Store:
     """The store that the flags name; does not connect yet."""
     if config.in_memory:
         return MemoryStore(config.memory_file)
-    from apiserver.store.etcd import EtcdStore
+    from apiserver.storage.etcd import EtcdStore
 
     return EtcdStore(config.etcd_servers)

@@ -116,7 +116,7 @@ class Standalone:
                 pki.complete(self._pki, [_role()], pki.elliptic_key)
                 self._write_access()
             with self._progress.step("API server"):
-                from apiserver.alone import Alone  # here, so that etcd starts meanwhile
+                from apiserver.serving.inprocess import Alone
 
                 try:
                     server = Alone(self._config(etcd), self._started, self._stop.set)

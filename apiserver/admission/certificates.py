@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 
 from apiserver.admission.plugin import Plugin, refuse
-from apiserver.authorization.attributes import Attributes
 from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS
-from apiserver.request import AdmissionRequest
+from apiserver.model.attributes import Attributes
+from apiserver.registry.request import AdmissionRequest
 from machinery.objects import Object
 from machinery.pemcertificates import organizations, parse_request
 

@@ -10,12 +10,12 @@ import copy
 from collections.abc import Sequence
 
 from apiserver.admission.plugin import Plugin
-from apiserver.authorization.attributes import Attributes
 from apiserver.authorization.defaults import ANYTHING
 from apiserver.authorization.policy import Policy, aggregate
 from apiserver.authorization.rules import Rule, listed, told, uncovered
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
-from apiserver.request import AdmissionRequest
+from apiserver.model.attributes import Attributes
+from apiserver.registry.request import AdmissionRequest
 from machinery.errors import NotFound, forbidden, not_found, quote
 from machinery.objects import Object
 

@@ -10,7 +10,7 @@ from decimal import ROUND_CEILING
 
 from apiserver.admission.plugin import Plugin, refuse
 from apiserver.kinds.limitranges import CLAIM, CONTAINER, LIMIT_RANGES, POD
-from apiserver.request import AdmissionRequest
+from apiserver.registry.request import AdmissionRequest
 from machinery.objects import Object
 from machinery.quantity import Quantity
 from machinery.resourcelists import ResourceList, parsed, pod_total

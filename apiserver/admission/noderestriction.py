@@ -13,10 +13,10 @@ from apiserver.authorization.node import LEASES as LEASE_NAMESPACE
 from apiserver.authorization.node import node_of, references
 from apiserver.kinds.leases import LEASES
 from apiserver.kinds.nodes import NODES
-from apiserver.kinds.pod_update import MIRROR
-from apiserver.kinds.pods import PODS
+from apiserver.kinds.pods.row import PODS
+from apiserver.kinds.pods.update import MIRROR
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
-from apiserver.request import AdmissionRequest
+from apiserver.registry.request import AdmissionRequest
 from machinery.errors import not_found
 from machinery.objects import Object
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.request import AdmissionRequest
+from apiserver.registry.request import AdmissionRequest
 from machinery.errors import Forbidden, forbidden
 
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 from apiserver.admission.plugin import Plugin, is_pod, refuse
 from apiserver.kinds.namespaces import NAMESPACES
-from apiserver.kinds.pods import PODS
+from apiserver.kinds.pods.row import PODS
 from apiserver.podsecurity.baseline import SECCOMP_POD, SECCOMP_PREFIX
 from apiserver.podsecurity.evaluation import evaluate_pods, violations
 from apiserver.podsecurity.policy import PRIVILEGED, LevelVersion, Policy, policy_of
-from apiserver.request import AdmissionRequest
+from apiserver.registry.request import AdmissionRequest
 from machinery.errors import invalid, quote
 from machinery.objects import Object, controller_of
 

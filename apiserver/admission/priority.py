@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiserver.admission.plugin import Plugin, is_pod, refuse
 from apiserver.kinds.priorityclasses import PREEMPT_LOWER_PRIORITY, PRIORITY_CLASSES, SYSTEM_CLASSES
-from apiserver.request import AdmissionRequest, Reader
+from apiserver.registry.request import AdmissionRequest, Reader
 from machinery.objects import Object
 
 

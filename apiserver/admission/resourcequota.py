@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from apiserver.admission.plugin import Plugin, refuse
-from apiserver.item import encode
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
-from apiserver.request import AdmissionRequest
-from apiserver.store.protocol import Entry
+from apiserver.model.item import encode
+from apiserver.registry.request import AdmissionRequest
+from apiserver.storage.protocol import Entry
 from machinery.objects import Object
 from machinery.quota import IGNORED, Evaluator, evaluator_of, utc_now
 from machinery.resourcelists import ResourceList, above, add, grown, masked, parsed, written

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from apiserver.admission.plugin import Plugin, is_pod, refuse
 from apiserver.authorization.node import references
-from apiserver.kinds.pod_defaults import DEFAULT_MODE, set_service_account
-from apiserver.kinds.pod_update import MIRROR
+from apiserver.kinds.pods.defaults import DEFAULT_MODE, set_service_account
+from apiserver.kinds.pods.update import MIRROR
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
-from apiserver.request import AdmissionRequest
+from apiserver.registry.request import AdmissionRequest
 from machinery.objects import Object, random_suffix
 
 DEFAULT = "default"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apiserver.authorization.attributes import Attributes, Decision, refusal
 from apiserver.authorization.node import GROUP as NODES
 from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
+from apiserver.model.attributes import Attributes, Decision, refusal
 from machinery.errors import Forbidden
 
 MASTERS = "system:masters"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from apiserver.authorization.rules import Rule
-from apiserver.kind import Kind
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
+from apiserver.model.kind import Kind
 from machinery.objects import Object
 
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from apiserver.authn import ANONYMOUS, AUTHENTICATED
-from apiserver.authorization.attributes import Attributes
+from apiserver.authorization.authn import ANONYMOUS, AUTHENTICATED
 from apiserver.authorization.authorizer import Authorizer
-from apiserver.request import User
-from apiserver.tokens import PREFIX
+from apiserver.authorization.tokens import PREFIX
+from apiserver.model.attributes import Attributes
+from apiserver.registry.request import User
 from machinery.errors import BadRequest
 
 UNAUTHENTICATED = "system:unauthenticated"

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from apiserver.authorization import defaults
-from apiserver.authorization.attributes import Attributes, Decision
 from apiserver.authorization.rules import allows
-from apiserver.kinds.pod_update import MIRROR
-from apiserver.request import User
+from apiserver.kinds.pods.update import MIRROR
+from apiserver.model.attributes import Attributes, Decision
+from apiserver.registry.request import User
 from machinery.errors import BadRequest
 from machinery.objects import Object
 from machinery.selectors import parse_field_selector

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apiserver.cache import WatchCache
-from apiserver.kinds.pods import PODS
+from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
-from apiserver.rest import CacheReader
+from apiserver.registry.rest import CacheReader
+from apiserver.storage.cache import WatchCache
 from machinery.objects import Object
 
 _PREFIXES = tuple(kind.prefix for kind in (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS))

@@ -4,16 +4,17 @@ Who has the verb ``own`` on namespaces beside ``create`` (ClusterRole ``self-pro
 a namespace that she creates, and is shown her own when she lists namespaces, which she may not otherwise. So
 ``kubectl create namespace x`` is for her what ``oc new-project x`` is there.
 
-Here is who owns what; ``admission/projectrequest.py`` marks a new project, ``projects.py`` gives it to its owner.
+Here is who owns what; ``admission/projectrequest.py`` marks a new project, and
+``control/projects.py`` gives it to its owner.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from apiserver.authorization.attributes import Attributes
 from apiserver.authorization.authorizer import MASTERS, Authorizer
-from apiserver.request import User
+from apiserver.model.attributes import Attributes
+from apiserver.registry.request import User
 from machinery.objects import Object
 
 OWN = "own"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from apiserver.authorization.rules import Rule
-from apiserver.kind import Kind
+from apiserver.authorization.tokens import PREFIX
 from apiserver.kinds.rbac import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -20,8 +20,8 @@ from apiserver.kinds.rbac import (
     SUBJECT_GROUP,
     USER,
 )
-from apiserver.request import User
-from apiserver.tokens import PREFIX
+from apiserver.model.kind import Kind
+from apiserver.registry.request import User
 from machinery.errors import NotFound, not_found, quote
 from machinery.objects import Object
 

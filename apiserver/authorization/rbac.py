@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from apiserver.authorization.attributes import Attributes, Decision
 from apiserver.authorization.policy import Policy, aggregate, problems
 from apiserver.authorization.rules import allows, matches
+from apiserver.model.attributes import Attributes, Decision
 
 MOST_REMEMBERED = 4096
 

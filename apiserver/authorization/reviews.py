@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apiserver.authorization.attributes import Attributes
+from apiserver.api.reviews import Review
 from apiserver.authorization.authorizer import Authorizer
 from apiserver.authorization.node import node_of
 from apiserver.authorization.policy import Policy, aggregate
-from apiserver.kind import Kind
 from apiserver.kinds import reviews as kinds
-from apiserver.request import Call, User
-from apiserver.reviews import Review
+from apiserver.model.attributes import Attributes
+from apiserver.model.kind import Kind
+from apiserver.registry.request import Call, User
 from machinery.errors import BadRequest, FieldError, GoValue, invalid, quote
 from machinery.objects import Object
 

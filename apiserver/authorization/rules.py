@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import product
 
-from apiserver.authorization.attributes import Attributes
+from apiserver.model.attributes import Attributes
 from machinery.errors import quote
 from machinery.objects import Object
 

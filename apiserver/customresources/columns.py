@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from apiserver.api.tables import NAME, age
 from apiserver.customresources import jsonpath
-from apiserver.kind import Column
+from apiserver.model.kind import Column
 from apiserver.schema import formats
-from apiserver.tables import NAME, age
 from machinery.objects import Object
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 
-from apiserver.customresources.definition import approval, is_protected, is_true
+from apiserver.crdschema.definition import approval, is_protected, is_true
 from machinery.errors import quote
 from machinery.objects import Object, get_condition, set_condition
 

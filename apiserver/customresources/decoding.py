@@ -5,7 +5,7 @@ Kind and apiVersion are kept as they were sent, and looked at with the rest of t
 
 from __future__ import annotations
 
-from apiserver.kind import Kind
+from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
 from apiserver.schema.decode import cannot_be_handled, invalid_patch, read, strict, unrecognized
 from apiserver.schema.nodes import MismatchError, Node

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.customresources.rows import definition_name
-from apiserver.customresources.structural import (
+from apiserver.crdschema.structural import (
     EMBEDDED,
     INT_OR_STRING,
     JUNCTORS,
@@ -22,7 +21,8 @@ from apiserver.customresources.structural import (
     below,
     is_either,
 )
-from apiserver.kind import Kind
+from apiserver.customresources.rows import definition_name
+from apiserver.model.kind import Kind
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _CONVENTIONS = "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from apiserver.crdschema.definition import is_true, storage_version
 from apiserver.customresources.columns import columns_of
 from apiserver.customresources.conditions import is_served
-from apiserver.customresources.definition import is_true, storage_version
 from apiserver.customresources.scale import Paths
 from apiserver.customresources.strategy import CustomResourceStrategy
 from apiserver.customresources.version import CustomVersion, Shape, shape_of
-from apiserver.kind import Kind
+from apiserver.model.kind import Kind
 from machinery.objects import Object
 
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")

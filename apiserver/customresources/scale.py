@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from apiserver.customresources.fieldpath import keys_of
+from apiserver.crdschema.fieldpath import keys_of
 from apiserver.kinds.checks import MAX_INT32
-from apiserver.subresources import SUBRESOURCES, Subresource
-from apiserver.subresources.scale import shown
+from apiserver.kinds.subresources import SUBRESOURCES, Subresource
+from apiserver.kinds.subresources.scale import shown
 from machinery.errors import BadRequest, FieldError, InternalError
 from machinery.objects import Object
 

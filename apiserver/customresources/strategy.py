@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from apiserver.customresources import embedded, fieldpath, uniqueness, values
+from apiserver.crdschema import embedded, fieldpath, uniqueness, values
 from apiserver.customresources.scale import Paths
 from apiserver.customresources.version import CustomVersion
-from apiserver.kind import Strategy
+from apiserver.model.kind import Strategy
 from machinery.errors import FieldError, MethodNotAllowed, quote
 from machinery.objects import Object
 from machinery.validation import finalizer_has_owner

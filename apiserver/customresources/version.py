@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from apiserver.customresources import decoding, nodes
-from apiserver.customresources.structural import EMBEDDED, LIST_TYPE, PRESERVE, RULES, Schema, says
-from apiserver.customresources.values import Values
-from apiserver.item import Item, encode
+from apiserver.crdschema import nodes
+from apiserver.crdschema.structural import EMBEDDED, LIST_TYPE, PRESERVE, RULES, Schema, says
+from apiserver.crdschema.values import Values
+from apiserver.customresources import decoding
+from apiserver.model.item import Item, encode
 from machinery.objects import Object
 
 if TYPE_CHECKING:
-    from apiserver.customresources.celrules import Rules
-    from apiserver.kind import Kind
+    from apiserver.crdschema.celrules import Rules
+    from apiserver.model.kind import Kind
+    from apiserver.model.subresource import Subresource
     from apiserver.schema.nodes import Node
-    from apiserver.subresources.row import Subresource
 
 
 class Shape(NamedTuple):
@@ -73,7 +74,7 @@ class CustomVersion:
         """The compiled x-kubernetes-validations; None without any."""
         if not says(self.schema, RULES):
             return None
-        from apiserver.customresources.celrules import rules_of
+        from apiserver.crdschema.celrules import rules_of
 
         return rules_of(self.schema)
 

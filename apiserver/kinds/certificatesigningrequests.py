@@ -10,18 +10,18 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from apiserver.kind import Column, Kind
+from apiserver.api.tables import human_duration
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.strategies import StatusStrategy, put
-from apiserver.tables import human_duration
+from apiserver.model.kind import Column, Kind
 from machinery.errors import FieldError, GoValue
 from machinery.objects import Object, now
 from machinery.pemcertificates import check_certificates, check_request
 from machinery.validation import is_dns1123_label, is_dns1123_subdomain, is_path_segment_name
 
 if TYPE_CHECKING:
-    from apiserver.request import User
+    from apiserver.registry.request import User
 
 APPROVED, DENIED, FAILED = "Approved", "Denied", "Failed"
 # What is said once for all: such a condition can neither be false nor be taken back.

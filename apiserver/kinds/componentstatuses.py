@@ -1,9 +1,9 @@
-"""ComponentStatuses: an old way to ask how the control plane is; nothing is stored (``apiserver/computed.py``)."""
+"""ComponentStatuses: an old way to ask how the control plane is. Nothing is stored (see ``streaming/computed.py``)."""
 
 from __future__ import annotations
 
-from apiserver.kind import Column, Kind
 from apiserver.kinds.cells import NAME
+from apiserver.model.kind import Column, Kind
 from machinery.objects import Object, get_condition
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 
-from apiserver.kind import Column, Kind, Strategy
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
+from apiserver.model.kind import Column, Kind, Strategy
 from machinery.errors import FieldError
 from machinery.objects import Object
 

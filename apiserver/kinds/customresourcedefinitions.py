@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from apiserver.customresources import definition
-from apiserver.kind import Kind
+from apiserver.crdschema import definition
 from apiserver.kinds.strategies import StatusStrategy, put
+from apiserver.model.kind import Kind
 from machinery.errors import FieldError
 from machinery.objects import Object, set_condition
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from apiserver.kind import Column, Kind, Strategy
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, cut
+from apiserver.model.kind import Column, Kind, Strategy
 from machinery.errors import FieldError
 from machinery.objects import Object
 

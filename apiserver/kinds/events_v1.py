@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from apiserver.kind import Column, Kind
 from apiserver.kinds import checks
 from apiserver.kinds.events import EVENTS, SUBJECT_FIELDS, EventStrategy
+from apiserver.model.kind import Column, Kind
 from machinery.errors import FieldError
 from machinery.objects import Object
 

@@ -5,9 +5,9 @@ Upstream: pkg/registry/coordination/lease. Fields of coordinated leader election
 
 from __future__ import annotations
 
-from apiserver.kind import Column, Kind, Strategy
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
+from apiserver.model.kind import Column, Kind, Strategy
 from machinery.errors import FieldError
 from machinery.objects import Object
 

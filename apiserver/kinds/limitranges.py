@@ -5,13 +5,9 @@ from __future__ import annotations
 import uuid
 from decimal import Decimal
 
-from apiserver.kind import Kind, Strategy
 from apiserver.kinds import checks
-from apiserver.kinds.resource_validation import (
-    may_overcommit,
-    validate_container_resource_name,
-    validate_resource_name,
-)
+from apiserver.kinds.resources import may_overcommit, validate_container_resource_name, validate_resource_name
+from apiserver.model.kind import Kind, Strategy
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.resourcelists import ResourceList, parsed

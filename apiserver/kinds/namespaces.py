@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apiserver.kind import Column, Kind
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.strategies import StatusStrategy, put
+from apiserver.model.kind import Column, Kind
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apiserver.kind import Column, Kind
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE, UNKNOWN
-from apiserver.kinds.pod_spec import validate_taints
-from apiserver.kinds.resource_validation import validate_quantity
+from apiserver.kinds.pods.spec import validate_taints
+from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy, put
+from apiserver.model.kind import Column, Kind
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object, get_condition

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.kind import Column, Kind
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, UNSET
-from apiserver.kinds.resource_validation import validate_quantity
+from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.model.kind import Column, Kind
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from apiserver.kind import Column, Kind, Strategy
 from apiserver.kinds.cells import NAME, label_map, names
-from apiserver.kinds.pod_defaults import default_pod_template
-from apiserver.kinds.pod_template import validate_pod_template
-from apiserver.kinds.pod_warnings import pod_warnings
+from apiserver.kinds.pods.defaults import default_pod_template
+from apiserver.kinds.pods.template import validate_pod_template
+from apiserver.kinds.pods.warnings import pod_warnings
+from apiserver.model.kind import Column, Kind, Strategy
 from machinery.errors import FieldError
 from machinery.objects import Object
 

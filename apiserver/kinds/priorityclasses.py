@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kind import Column, Kind, Strategy
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
+from apiserver.model.kind import Column, Kind, Strategy
 from machinery.errors import FieldError
 from machinery.objects import Object
 

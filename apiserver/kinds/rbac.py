@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from apiserver.kind import Column, Kind, Strategy
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
+from apiserver.model.kind import Column, Kind, Strategy
 from machinery import validation
 from machinery.errors import FieldError, GoValue, quote
 from machinery.objects import Object

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apiserver.kind import Kind
 from apiserver.kinds import checks
 from apiserver.kinds.cells import NONE
-from apiserver.kinds.pod_defaults import default_pod_template
+from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.replicationcontrollers import ReplicationControllerStrategy, replica_columns, validate_template
+from apiserver.model.kind import Kind
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.selectors import from_label_selector

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from apiserver.kind import Column, Kind
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, label_map, names
-from apiserver.kinds.pod_defaults import default_pod_template
-from apiserver.kinds.pod_template import validate_pod_template
-from apiserver.kinds.pod_warnings import name_warnings, pod_warnings
+from apiserver.kinds.pods.defaults import default_pod_template
+from apiserver.kinds.pods.template import validate_pod_template
+from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.model.kind import Column, Kind
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.selectors import Selector, from_map

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apiserver.kind import Column, Kind
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
-from apiserver.kinds.resource_validation import is_quota_resource, validate_quantity, validate_resource_name
+from apiserver.kinds.resources import is_quota_resource, validate_quantity, validate_resource_name
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.model.kind import Column, Kind
 from machinery.errors import FieldError, GoValue, quote
 from machinery.objects import Object
 

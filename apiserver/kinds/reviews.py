@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.kind import Kind
+from apiserver.model.kind import Kind
 
 
 def _review(group: str, kind: str, *, namespaced: bool = False) -> Kind:

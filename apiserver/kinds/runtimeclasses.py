@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from apiserver.kind import Column, Kind, Strategy
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
-from apiserver.kinds.pod_spec import validate_tolerations
-from apiserver.kinds.resource_validation import validate_resources
+from apiserver.kinds.pods.spec import validate_tolerations
+from apiserver.kinds.resources import validate_resources
+from apiserver.model.kind import Column, Kind, Strategy
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object

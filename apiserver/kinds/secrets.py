@@ -6,10 +6,10 @@ import base64
 import json
 from collections.abc import Mapping
 
-from apiserver.kind import Column, Kind, Strategy
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.configmaps import data_size, immutable_data
+from apiserver.model.kind import Column, Kind, Strategy
 from machinery.errors import FieldError
 from machinery.objects import Object
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apiserver.kind import Column, Kind, Strategy
 from apiserver.kinds.cells import AGE, NAME
+from apiserver.model.kind import Column, Kind, Strategy
 
 
 class ServiceAccountStrategy(Strategy):

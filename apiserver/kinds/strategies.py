@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.kind import Strategy
+from apiserver.model.kind import Strategy
 from machinery.objects import Object
 
 

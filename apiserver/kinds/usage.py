@@ -1,4 +1,4 @@
-"""metrics.k8s.io: what nodes and pods use, for ``kubectl top``; nothing is stored (apiserver/usage.py).
+"""metrics.k8s.io: what nodes and pods use, for ``kubectl top``; nothing is stored (apiserver/streaming/usage.py).
 
 Columns are those of upstream's metrics-server.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from apiserver.kind import Column, Kind
+from apiserver.model.kind import Column, Kind
 from apiserver.schema.metricsdefinitions import PACKAGE
 from machinery.objects import Object
 from machinery.quantity import format_quantity, parse_quantity

@@ -7,7 +7,7 @@ absence of the kind.
 
 from __future__ import annotations
 
-from apiserver.kind import Kind
+from apiserver.model.kind import Kind
 
 _READING = ("get", "list", "watch")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from apiserver.kind import Kind
+from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
 from apiserver.schema.nodes import MismatchError
 from machinery.errors import BadRequest

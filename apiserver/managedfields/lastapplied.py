@@ -12,7 +12,7 @@ from apiserver.managedfields import fieldset, walks
 from apiserver.managedfields.entries import Manager
 from apiserver.managedfields.fieldset import Fields
 from apiserver.managedfields.updating import Schema
-from apiserver.metadata import ANNOTATIONS_LIMIT
+from apiserver.model.metadata import ANNOTATIONS_LIMIT
 from machinery.objects import Object
 
 MANAGER = "kubectl"

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from apiserver.kind import Kind
 from apiserver.managedfields import entries, fieldset, lastapplied, typecheck, updating, walks
 from apiserver.managedfields.configuration import describe
 from apiserver.managedfields.entries import APPLY, UPDATE, Manager, Managers
 from apiserver.managedfields.fieldset import Fields
 from apiserver.managedfields.updating import ConflictsError, Schema
+from apiserver.model.kind import Kind
 from apiserver.schema import node_of
 from machinery.errors import BadRequest, Conflict
 from machinery.objects import Object, now

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from apiserver.kind import Kind
+from apiserver.model.kind import Kind
 from apiserver.patch.json import apply_json_patch
 from apiserver.patch.merge import merge
 from apiserver.patch.strategic import strategic_merge

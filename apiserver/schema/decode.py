@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import orjson
 
-from apiserver.kind import Kind
+from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
 from apiserver.schema.compiled import is_registered, node_of
 from apiserver.schema.nodes import MismatchError, Node, Struct

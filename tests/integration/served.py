@@ -23,8 +23,8 @@ from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
-from apiserver.store.etcd import EtcdStore
-from apiserver.store.protocol import Unavailable
+from apiserver.storage.etcd import EtcdStore
+from apiserver.storage.protocol import Unavailable
 
 ADMIN = {"Authorization": "Bearer admin-token"}
 TOKENS = 'admin-token,admin,1,"system:masters"\nsomebody-token,somebody,2\n'

@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from apiserver import managedfields
-from apiserver.kind import Kind, Strategy
+from apiserver.kinds.registry import REGISTRY
 from apiserver.managedfields import Writer, fieldset
-from apiserver.registry import REGISTRY
+from apiserver.model.kind import Kind, Strategy
 from machinery.errors import ApiError
 from machinery.objects import Object
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from apiserver.kind import Kind
-from apiserver.registry import REGISTRY
-from apiserver.tables import cells
+from apiserver.api.tables import cells
+from apiserver.kinds.registry import REGISTRY
+from apiserver.model.kind import Kind
 
 HERE = Path(__file__).parent
 INPUTS = sorted(HERE.glob("**/*.input.yaml"))

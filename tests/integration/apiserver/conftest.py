@@ -15,11 +15,11 @@ import pytest
 from flask import Flask
 from integration.served import ADMIN, TOKENS, Answer, Etcd, Pki, Served, running_etcd
 
-from apiserver.app import create_app
+from apiserver.api.app import create_app
 from apiserver.assembly import Server, assemble
 from apiserver.config import Config
-from apiserver.store.etcd import EtcdStore
-from apiserver.store.memory import MemoryStore
+from apiserver.storage.etcd import EtcdStore
+from apiserver.storage.memory import MemoryStore
 
 
 @pytest.fixture(scope="session")

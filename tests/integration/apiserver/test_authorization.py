@@ -134,7 +134,7 @@ def test_aggregated_roles_follow_their_parts(api: Any, namespace: str) -> None:
 
 
 def test_the_roles_of_every_cluster_come_back_with_the_server(api: Any) -> None:
-    from apiserver.authorization.keeper import PolicyKeeper
+    from apiserver.control.policykeeper import PolicyKeeper
 
     path = f"{RBAC}/clusterroles/system:node-problem-detector"
     PolicyKeeper(api.server.rest).run()  # at the latest now they are there

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from apiserver.kind import Kind
-from apiserver.registry import REGISTRY
+from apiserver.kinds.registry import REGISTRY
+from apiserver.model.kind import Kind
 
 pytestmark = [pytest.mark.etcd, pytest.mark.parametrize("api", ["memory"], indirect=True)]
 POD = {"containers": [{"name": "c", "image": "i"}]}

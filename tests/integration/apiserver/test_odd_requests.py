@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi import checks
 
-from apiserver.kind import Kind
-from apiserver.registry import REGISTRY
+from apiserver.kinds.registry import REGISTRY
+from apiserver.model.kind import Kind
 
 pytestmark = [pytest.mark.etcd, pytest.mark.parametrize("api", ["memory"], indirect=True)]
 AUTHORIZATION = {"Authorization": "Bearer admin-token"}

@@ -9,9 +9,9 @@ import pytest
 
 from apiserver.admission.projectrequest import UNFINISHED
 from apiserver.authorization.ownership import REQUESTER
+from apiserver.control.projects import complete_all
 from apiserver.kinds.namespaces import NAMESPACES as NAMESPACE_KIND
-from apiserver.projects import complete_all
-from apiserver.request import LOOPBACK
+from apiserver.registry.request import LOOPBACK
 
 pytestmark = pytest.mark.etcd
 

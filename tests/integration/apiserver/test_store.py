@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from apiserver.store.etcd import EtcdStore
-from apiserver.store.memory import MemoryStore
-from apiserver.store.protocol import (
+from apiserver.storage.etcd import EtcdStore
+from apiserver.storage.memory import MemoryStore
+from apiserver.storage.protocol import (
     Batch,
     Changed,
     Claimed,
@@ -260,7 +260,7 @@ def test_compaction(store: Store, prefix: str) -> None:
 
 
 def test_what_has_a_time_to_live_goes_by_itself(store: Store, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apiserver.store.etcd.LEASE_SHARED", 0)
+    monkeypatch.setattr("apiserver.storage.etcd.LEASE_SHARED", 0)
     start = store.revision()
     store.create(prefix + "a", b"1", ttl=1)
     last = events_of(store, prefix, start, 2)[-1]

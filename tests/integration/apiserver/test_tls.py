@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from apiserver import patience, tls
+from apiserver.serving import connections as patience
+from apiserver.serving import tls
 
 pytestmark = pytest.mark.etcd
 

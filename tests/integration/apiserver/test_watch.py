@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiserver import watching
+from apiserver.api import watchstream as watching
 
 pytestmark = pytest.mark.etcd
 
@@ -174,8 +174,8 @@ def test_the_deprecated_path(api: Any, namespace: str) -> None:
 
 def test_history_outlives_the_worker(api: Any, namespace: str) -> None:
     """A new worker's cache knows what happened before it was there."""
-    from apiserver.cache import WatchCache
-    from apiserver.freshness import Acknowledged
+    from apiserver.storage.cache import WatchCache
+    from apiserver.storage.revisions import Acknowledged
 
     first = create(api, namespace, "a")
     api("PATCH", CMS.format(namespace) + "/a", {"data": {"k": "v"}}, MERGE)

@@ -13,7 +13,7 @@ import pytest
 from integration.load.traffic import Seen, Target, Watcher, Writer, truth
 from integration.served import TOKENS, Etcd, Pki, Served
 
-from apiserver.store.etcd import EtcdStore
+from apiserver.storage.etcd import EtcdStore
 
 pytestmark = pytest.mark.etcd
 

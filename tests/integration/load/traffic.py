@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from integration.served import ADMIN, Served
 
-from apiserver.store.protocol import Event
+from apiserver.storage.protocol import Event
 
 Object = dict[str, Any]
 # What a client sees of a server that has just been killed.

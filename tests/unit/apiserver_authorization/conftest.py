@@ -11,8 +11,8 @@ from apiserver.authorization.defaults import default_policy
 from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
-from apiserver.kind import Kind
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
+from apiserver.model.kind import Kind
 from machinery.objects import Object
 
 ROLE_KINDS = {kind.kind: kind for kind in (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS)}

@@ -8,9 +8,9 @@ import pytest
 
 from apiserver.admission.escalation import Escalation
 from apiserver.authorization.authorizer import Authorizer
-from apiserver.kind import Kind
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
-from apiserver.request import AdmissionRequest, User
+from apiserver.model.kind import Kind
+from apiserver.registry.request import AdmissionRequest, User
 from machinery.errors import ApiError
 from machinery.objects import Object
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from apiserver.authn import ANONYMOUS
+from apiserver.authorization.authn import ANONYMOUS
 from apiserver.authorization.authorizer import Authorizer
 from apiserver.authorization.impersonation import impersonated
-from apiserver.request import User
+from apiserver.registry.request import User
 from machinery.errors import BadRequest, Forbidden
 
 AUTHENTICATED = "system:authenticated"

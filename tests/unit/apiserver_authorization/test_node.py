@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from apiserver.authorization.attributes import attributes_of
 from apiserver.authorization.authorizer import Authorizer
 from apiserver.authorization.node import references
-from apiserver.request import User
-from apiserver.requestinfo import parse_request
+from apiserver.model.attributes import attributes_of
+from apiserver.model.requestinfo import parse_request
+from apiserver.registry.request import User
 from machinery.objects import Object
 
 NODE = User("system:node:n1", ("system:nodes", "system:authenticated"))

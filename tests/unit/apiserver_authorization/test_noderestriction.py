@@ -8,12 +8,12 @@ import pytest
 from unit.apiserver_kinds.test_admission import Objects
 
 from apiserver.admission.noderestriction import NodeRestriction
-from apiserver.kind import Kind
 from apiserver.kinds.leases import LEASES
 from apiserver.kinds.nodes import NODES
-from apiserver.kinds.pods import PODS
+from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
-from apiserver.request import AdmissionRequest, User
+from apiserver.model.kind import Kind
+from apiserver.registry.request import AdmissionRequest, User
 from machinery.errors import ApiError
 from machinery.objects import Object
 

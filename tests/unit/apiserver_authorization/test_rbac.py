@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from apiserver.authorization import rbac
-from apiserver.authorization.attributes import Attributes, attributes_of
 from apiserver.authorization.authorizer import Authorizer
-from apiserver.authorization.reconcile import aggregated_rules
+from apiserver.control.rolereconcile import aggregated_rules
 from apiserver.kinds.rbac import CLUSTER_ROLES
-from apiserver.request import User
-from apiserver.requestinfo import parse_request
+from apiserver.model.attributes import Attributes, attributes_of
+from apiserver.model.requestinfo import parse_request
+from apiserver.registry.request import User
 from machinery.errors import Forbidden
 
 AUTHENTICATED = "system:authenticated"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apiserver.authorization.defaults import default_policy
-from apiserver.authorization.reconcile import aggregated_rules, is_protected, reconciled_binding, reconciled_role
+from apiserver.control.rolereconcile import aggregated_rules, is_protected, reconciled_binding, reconciled_role
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS
 from machinery.objects import Object
 

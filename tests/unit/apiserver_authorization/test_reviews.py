@@ -8,9 +8,9 @@ import pytest
 
 from apiserver.authorization.authorizer import Authorizer
 from apiserver.authorization.reviews import access_reviews
-from apiserver.kind import Kind
 from apiserver.kinds import reviews as kinds
-from apiserver.request import Call, User
+from apiserver.model.kind import Kind
+from apiserver.registry.request import Call, User
 from machinery.errors import ApiError
 from machinery.objects import Object
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.authorization.attributes import Attributes
 from apiserver.authorization.rules import Rule, allows, describe, told, uncovered
-from apiserver.request import User
+from apiserver.model.attributes import Attributes
+from apiserver.registry.request import User
 
 JANE = User("jane")
 READ_PODS: Rule = {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}

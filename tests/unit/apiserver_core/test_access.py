@@ -11,10 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from apiserver.authn import ANONYMOUS, Authenticator, TokenFile, TokenRefused, certified_user
-from apiserver.kind import Kind
-from apiserver.request import User
-from apiserver.tokens import Bound, Signer, Verifier, read_public_keys
+from apiserver.authorization.authn import ANONYMOUS, Authenticator, TokenFile, TokenRefused, certified_user
+from apiserver.authorization.tokens import Bound, Signer, Verifier, read_public_keys
+from apiserver.model.kind import Kind
+from apiserver.registry.request import User
 from machinery.errors import Unauthorized
 from machinery.objects import Object
 
@@ -144,7 +144,7 @@ def test_a_token_that_was_good_expires(key_file: Path, monkeypatch: pytest.Monke
     token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], 600, None)
     assert whose(checking, token)
     later = time.time() + 700
-    monkeypatch.setattr("apiserver.tokens.time.time", lambda: later)
+    monkeypatch.setattr("apiserver.authorization.tokens.time.time", lambda: later)
     assert why_not(checking, token) == "service account token has expired"
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from apiserver.app import BODY_LIMIT, error_response, read_body
-from apiserver.store.protocol import TooLarge, Unavailable
+from apiserver.api.app import BODY_LIMIT, error_response, read_body
+from apiserver.storage.protocol import TooLarge, Unavailable
 from machinery.errors import ApiError, BadRequest, Gone, RequestEntityTooLarge, TooManyRequests, Unauthorized
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from apiserver import cache as cache_module
-from apiserver.cache import WatchCache
-from apiserver.freshness import Acknowledged
-from apiserver.item import Item, encode, with_resource_version
-from apiserver.store.memory import MemoryStore
+from apiserver.model.item import Item, encode, with_resource_version
+from apiserver.storage import cache as cache_module
+from apiserver.storage.cache import WatchCache
+from apiserver.storage.memory import MemoryStore
+from apiserver.storage.revisions import Acknowledged
 from machinery.errors import Gone, Timeout
 
 PODS, NODES = "/registry/pods/", "/registry/nodes/"

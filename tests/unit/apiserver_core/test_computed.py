@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from apiserver.computed import ComponentStatuses
-from apiserver.store.memory import MemoryStore
-from apiserver.store.protocol import Unavailable
+from apiserver.storage.memory import MemoryStore
+from apiserver.storage.protocol import Unavailable
+from apiserver.streaming.computed import ComponentStatuses
 from machinery.errors import NotFound
 
 Answering = Callable[[int, bytes], str]

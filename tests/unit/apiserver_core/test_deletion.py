@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from apiserver.deletion import DeleteOptions, check_preconditions, may_go, parse_options, plan
-from apiserver.kind import Kind, Strategy
+from apiserver.model.kind import Kind, Strategy
+from apiserver.registry.deletion import DeleteOptions, check_preconditions, may_go, parse_options, plan
 from machinery.errors import BadRequest, Conflict, Invalid
 from machinery.objects import Object
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.kind import Kind
-from apiserver.reading import fields_of, parse_list_options
-from apiserver.registry import REGISTRY
+from apiserver.kinds.registry import REGISTRY
+from apiserver.model.kind import Kind
+from apiserver.registry.reading import fields_of, parse_list_options
 from machinery.errors import BadRequest
 
 # Beside metadata.name; every kind that is not here has metadata.namespace too, and nothing else.

@@ -13,7 +13,7 @@ from gunicorn import util
 from gunicorn.config import Config
 from gunicorn.http.parser import RequestParser
 
-from apiserver.gunicorntuning import tune
+from apiserver.serving.gunicorntuning import tune
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
 WITH_LENGTH = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from apiserver import health
-from apiserver.health import Health
-from apiserver.store.protocol import Unavailable
+from apiserver.api import health
+from apiserver.api.health import Health
+from apiserver.storage.protocol import Unavailable
 from machinery.errors import NotFound
 
 

@@ -6,7 +6,7 @@ import os
 import uuid
 from typing import Any
 
-from apiserver.metadata import stamp
+from apiserver.model.metadata import stamp
 
 
 def uid() -> str:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver import parameters
-from apiserver.options import check_table, check_write
+from apiserver.model import query as parameters
+from apiserver.registry.options import check_table, check_write
 from machinery.errors import BadRequest, Invalid
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from apiserver import reconciler
-from apiserver.reconciler import Reconciler
-from apiserver.store.protocol import Unavailable
+from apiserver.control import loop as reconciler
+from apiserver.control.loop import Reconciler
+from apiserver.storage.protocol import Unavailable
 from machinery.errors import Conflict
 
 

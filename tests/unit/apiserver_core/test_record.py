@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from flask import Response
 
-from apiserver import metrics, record
-from apiserver.record import Record, set_verbosity, spent
-from apiserver.registry import REGISTRY
-from apiserver.request import TAKEN_OVER, User
-from apiserver.requestinfo import parse_request
+from apiserver.api import requestlog as record
+from apiserver.api.requestlog import Record, set_verbosity, spent
+from apiserver.kinds.registry import REGISTRY
+from apiserver.model import metrics
+from apiserver.model.requestinfo import parse_request
+from apiserver.registry.request import TAKEN_OVER, User
 from machinery.metrics import METRICS, Labels
 
 ADMIN = User("admin")

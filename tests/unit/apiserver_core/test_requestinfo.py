@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.requestinfo import RequestInfo, parse_request
+from apiserver.model.requestinfo import RequestInfo, parse_request
 
 
 @pytest.mark.parametrize(

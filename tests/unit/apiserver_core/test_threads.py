@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from apiserver.threads import Threads
+from apiserver.serving.threads import Threads
 
 
 def test_results_and_errors_come_back() -> None:

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import pytest
 
-from apiserver import tables
-from apiserver.backend import BackendError
+from apiserver.api import tables
 from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
-from apiserver.usage import NODE, WINDOW, NodeMetrics, PodMetrics, Point, Usage, Used, parse, rates
+from apiserver.streaming.backend import BackendError
+from apiserver.streaming.usage import NODE, WINDOW, NodeMetrics, PodMetrics, Point, Usage, Used, parse, rates
 from machinery.errors import NotFound
 
 TEXT = """\

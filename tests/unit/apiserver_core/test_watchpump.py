@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from apiserver.watchpump import Watch, WatchPump
+from apiserver.serving.watchpump import Watch, WatchPump
 
 
 class Script:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from apiserver.admission import CHAIN, serviceaccount
-from apiserver.kind import Kind
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.namespaces import NAMESPACES
-from apiserver.kinds.pods import PODS
-from apiserver.request import AdmissionRequest, User
+from apiserver.kinds.pods.row import PODS
+from apiserver.model.kind import Kind
+from apiserver.registry.request import AdmissionRequest, User
 from machinery.errors import ApiError
 
 Object = dict[str, Any]

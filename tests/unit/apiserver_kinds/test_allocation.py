@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from apiserver.allocation import IP_PREFIX, PORT_PREFIX, ClusterIPs, NodePorts, RangeFull, Ranges, Unavailable
-from apiserver.kinds.services import ServiceStrategy
+from apiserver.kinds.allocation import IP_PREFIX, PORT_PREFIX, ClusterIPs, NodePorts, RangeFull, Ranges, Unavailable
+from apiserver.kinds.services.row import ServiceStrategy
 from machinery.errors import InternalError
 
 IPS = ClusterIPs(ipaddress.IPv4Network("172.30.0.0/16"))

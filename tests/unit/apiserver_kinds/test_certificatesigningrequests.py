@@ -16,12 +16,12 @@ from cryptography.x509.oid import NameOID
 from unit.apiserver_kinds.test_admission import Objects
 
 from apiserver.admission import certificates as plugins
-from apiserver.authorization.attributes import Attributes
+from apiserver.api.tables import cells
 from apiserver.authorization.authorizer import Authorizer
 from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS as CSRS
 from apiserver.kinds.certificatesigningrequests import validate_signer_name
-from apiserver.request import AdmissionRequest, User
-from apiserver.tables import cells
+from apiserver.model.attributes import Attributes
+from apiserver.registry.request import AdmissionRequest, User
 from machinery.errors import Forbidden
 
 Object = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 from unit.apiserver_kinds.test_admission import account, namespace, pod, refused, run
 
 from apiserver.admission.runtimeclass import merge_tolerations
-from apiserver.kinds.pods import PODS
+from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.priorityclasses import PRIORITY_CLASSES
 
 Object = dict[str, Any]

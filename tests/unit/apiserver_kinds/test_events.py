@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from apiserver.api.tables import cells
 from apiserver.kinds.events import EVENTS
 from apiserver.kinds.events_v1 import EVENTS_V1, convert
-from apiserver.tables import cells
 
 Object = dict[str, Any]
 TIME = "2020-01-01T00:00:00.000000Z"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from apiserver.admission.limitranger import LimitRanger
-from apiserver.kind import Kind
 from apiserver.kinds.limitranges import LIMIT_RANGES
-from apiserver.kinds.pods import PODS
-from apiserver.request import AdmissionRequest, User
+from apiserver.kinds.pods.row import PODS
+from apiserver.model.kind import Kind
+from apiserver.registry.request import AdmissionRequest, User
 from machinery.errors import Forbidden
 
 Object = dict[str, Any]

@@ -10,10 +10,10 @@ from unit.apiserver_kinds.test_admission import Objects
 
 from apiserver.admission.podsecurity import PodSecurity
 from apiserver.kinds.namespaces import NAMESPACES
-from apiserver.kinds.pods import PODS
+from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.podtemplates import POD_TEMPLATES
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
-from apiserver.request import AdmissionRequest, User
+from apiserver.registry.request import AdmissionRequest, User
 from machinery.errors import Forbidden, Invalid
 
 Object = dict[str, Any]

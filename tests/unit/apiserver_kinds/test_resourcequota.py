@@ -9,15 +9,15 @@ import orjson
 import pytest
 
 from apiserver.admission.resourcequota import ResourceQuota
-from apiserver.kind import Kind
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.events import EVENTS
 from apiserver.kinds.leases import LEASES
 from apiserver.kinds.namespaces import NAMESPACES
-from apiserver.kinds.pods import PODS
+from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
-from apiserver.kinds.services import SERVICES
-from apiserver.request import AdmissionRequest, User
+from apiserver.kinds.services.row import SERVICES
+from apiserver.model.kind import Kind
+from apiserver.registry.request import AdmissionRequest, User
 from machinery.errors import Forbidden
 
 Object = dict[str, Any]

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from apiserver.kind import Kind
-from apiserver.kinds import pod_columns
 from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.namespaces import NAMESPACES
-from apiserver.kinds.pod_defaults import pull_policy
-from apiserver.kinds.pod_qos import qos_class
-from apiserver.kinds.pods import PODS
+from apiserver.kinds.pods import columns as pod_columns
+from apiserver.kinds.pods.defaults import pull_policy
+from apiserver.kinds.pods.qos import qos_class
+from apiserver.kinds.pods.row import PODS
+from apiserver.kinds.registry import REGISTRY, Registry
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
-from apiserver.registry import REGISTRY, Registry
+from apiserver.model.kind import Kind
 from machinery.errors import NotFound
 from machinery.objects import format_time
 

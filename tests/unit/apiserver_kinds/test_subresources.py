@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from apiserver.kind import Kind
-from apiserver.registry import REGISTRY
-from apiserver.request import User
-from apiserver.subresources import find_subresource, scale
-from apiserver.subresources.binding import assign, bind
-from apiserver.subresources.eviction import evict
-from apiserver.subresources.finalize import finalize
+from apiserver.kinds.registry import REGISTRY
+from apiserver.kinds.subresources import find_subresource, scale
+from apiserver.kinds.subresources.binding import assign, bind
+from apiserver.kinds.subresources.eviction import evict
+from apiserver.kinds.subresources.finalize import finalize
+from apiserver.model.kind import Kind
+from apiserver.registry.request import User
 from machinery.errors import ApiError, Conflict, Invalid
 
 Object = dict[str, Any]

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from apiserver import managedfields
-from apiserver.kinds.pods import PODS
+from apiserver.kinds.pods.row import PODS
 from apiserver.managedfields import Writer, entries, fieldset, merging, updating, walks
 from apiserver.managedfields.fieldset import Fields
 from apiserver.schema import node_of

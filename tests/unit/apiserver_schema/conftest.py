@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.kind import Column, Kind
+from apiserver.model.kind import Column, Kind
 
 
 @pytest.fixture

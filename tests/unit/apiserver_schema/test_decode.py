@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from apiserver import schema
-from apiserver.kind import Kind
+from apiserver.model.kind import Kind
 from machinery.errors import BadRequest, Invalid, UnsupportedMediaType
 from machinery.objects import Object
 

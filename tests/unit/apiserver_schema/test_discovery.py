@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from apiserver import discovery
-from apiserver.kind import Kind
+from apiserver.api import discovery
+from apiserver.model.kind import Kind
 
 
 def test_legacy_documents(pods: Kind, slices: Kind, leases: Kind) -> None:

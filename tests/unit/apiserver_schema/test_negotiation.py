@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver import negotiation
-from apiserver.negotiation import AGGREGATED_DISCOVERY, NONE, OBJECTS, Form, Transform, encode, negotiate
+from apiserver.api import negotiation
+from apiserver.api.negotiation import AGGREGATED_DISCOVERY, NONE, OBJECTS, Form, Transform, encode, negotiate
 from machinery.errors import NotAcceptable
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from apiserver import openapi
-from apiserver.kind import Kind
-from apiserver.openapi import protobuf
+from apiserver.api import openapi
+from apiserver.api.openapi import protobuf
+from apiserver.model.kind import Kind
 from machinery.errors import NotAcceptable, NotFound
 
 PREFIX = "io.k8s.api.core.v1"

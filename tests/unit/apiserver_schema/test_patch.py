@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver import patch
-from apiserver.kind import Kind
+from apiserver.model.kind import Kind
 from apiserver.patch.merge import merge
 from apiserver.patch.strategic import strategic_merge
 from apiserver.schema import node_of

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver import schema
-from apiserver.kind import Kind
+from apiserver.model.kind import Kind
 from apiserver.schema import protobuf
 from machinery.errors import BadRequest, UnsupportedMediaType
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from apiserver import tables
-from apiserver.kind import Column, Kind
+from apiserver.api import tables
+from apiserver.model.kind import Column, Kind
 from machinery.objects import format_time
 
 MINUTE, HOUR, DAY = 60, 3600, 86400

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from apiserver.store.memory import MemoryStore
-from apiserver.store.protocol import Claimed, Compacted, Unavailable
+from apiserver.storage.memory import MemoryStore
+from apiserver.storage.protocol import Claimed, Compacted, Unavailable
 
 
 @pytest.fixture

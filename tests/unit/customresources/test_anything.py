@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apiserver import schema as schemas
-from apiserver.customresources import definition
+from apiserver.crdschema import definition
 from apiserver.customresources.conditions import decide
 from apiserver.customresources.publishing import definitions
 from apiserver.customresources.rows import rows_of
-from apiserver.item import Item, encode
 from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITIONS as KIND
+from apiserver.model.item import Item, encode
 from machinery.errors import ApiError
 
 NAMES = st.sampled_from(["a", "b", "metadata", "kind", "x-y", "spec", "__", "1", "status"])

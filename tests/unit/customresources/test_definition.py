@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from apiserver.customresources import conditions, definition
+from apiserver.crdschema import definition
+from apiserver.customresources import conditions
 from apiserver.customresources.rows import priority, rows_of
 from machinery.objects import get_condition
 

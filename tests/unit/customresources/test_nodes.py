@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from apiserver.customresources.nodes import compile_schema, prune
+from apiserver.crdschema.nodes import compile_schema, prune
 from apiserver.schema.nodes import MismatchError
 
 SCHEMA = yaml.safe_load("""

@@ -9,13 +9,13 @@ import pytest
 import yaml
 from google.protobuf.message import Message
 
-from apiserver import openapi
+from apiserver.api import openapi
+from apiserver.api.openapi.protobuf import _document_class
 from apiserver.customresources.publishing import definitions
 from apiserver.customresources.rows import rows_of
-from apiserver.kind import Kind
-from apiserver.kinds import ROWS
-from apiserver.openapi.protobuf import _document_class
-from apiserver.registry import Registry
+from apiserver.kinds.registry import Registry
+from apiserver.kinds.rows import ROWS
+from apiserver.model.kind import Kind
 
 NAME = "com.example.v1.Foo"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from apiserver.customresources.celcheck import check_rules
-from apiserver.customresources.celrules import rules_of
-from apiserver.customresources.celtypes import escape
+from apiserver.crdschema.celcheck import check_rules
+from apiserver.crdschema.celrules import rules_of
+from apiserver.crdschema.celtypes import escape
 
 FIELDS = yaml.safe_load("""
 min: {type: integer}

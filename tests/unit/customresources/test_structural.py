@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from apiserver.customresources.openapischema import check_schema
-from apiserver.customresources.structural import check_structural
+from apiserver.crdschema.openapischema import check_schema
+from apiserver.crdschema.structural import check_structural
 
 CASES = yaml.safe_load(Path(__file__).with_name("schemas.yaml").read_text())
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from apiserver.customresources.embedded import check_embedded
-from apiserver.customresources.formats import KNOWN
-from apiserver.customresources.uniqueness import check_uniqueness
-from apiserver.customresources.values import check_values
+from apiserver.crdschema.embedded import check_embedded
+from apiserver.crdschema.formats import KNOWN
+from apiserver.crdschema.uniqueness import check_uniqueness
+from apiserver.crdschema.values import check_values
 
 
 def wrong(schema: str, value: Any, *old: Any) -> list[str]:

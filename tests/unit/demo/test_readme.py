@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from apiserver import discovery, openapi, schema, tables
-from apiserver.kind import Kind
-from apiserver.kinds import ROWS
-from apiserver.registry import Registry
+from apiserver import schema
+from apiserver.api import discovery, openapi, tables
+from apiserver.kinds.registry import Registry
+from apiserver.kinds.rows import ROWS
+from apiserver.model.kind import Kind
 from machinery.errors import BadRequest
 
 README = Path(__file__).parents[3] / "README.md"

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from apiserver.backend import BackendError, Dialer, open_stream
-from apiserver.locations import Target
+from apiserver.streaming.backend import BackendError, Dialer, open_stream
+from apiserver.streaming.targets import Target
 
 
 class TlsServer:

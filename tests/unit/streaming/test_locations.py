@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.locations import (
+from apiserver.streaming.targets import (
     SchemeNamePort,
     Target,
     choose_container,

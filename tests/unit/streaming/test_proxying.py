@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.connect import check_log_options, log_parameters
-from apiserver.locations import Target
-from apiserver.proxying import forwarded_headers, split_path
-from apiserver.relay import read_ahead, upgrade_headers
-from apiserver.rewriting import Rewriter, is_page
+from apiserver.streaming.handlers import check_log_options, log_parameters
+from apiserver.streaming.html import Rewriter, is_page
+from apiserver.streaming.proxy import forwarded_headers, split_path
+from apiserver.streaming.relay import read_ahead, upgrade_headers
+from apiserver.streaming.targets import Target
 from machinery.errors import BadRequest, Invalid
 
 PREFIX = "/api/v1/namespaces/ns/pods/web:80/proxy"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.tunnel import Tunnels
+from apiserver.streaming.tunnel import Tunnels
 
 DATA = os.urandom(3 << 20)
 

@@ -1,0 +1,109 @@
+"""``/livez``, ``/readyz`` and ``/healthz`` with upstream's output, and each check at its own path below them.
+
+Alive is whose store answers, whose log is not stuck and whose own objects are there; ready is, besides, whose cache is
+filled, and who is not about to stop. Why a check failed is only said at its own path, which not everybody may see.
+Upstream: apiserver/pkg/server/healthz.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from flask import Response
+
+from apiserver.model import query as parameters
+from apiserver.model.metrics import HEALTH, HEALTH_CHECKS
+from apiserver.storage.protocol import StoreError
+from machinery.errors import no_such_resource, quote
+
+if TYPE_CHECKING:
+    from apiserver.assembly import Server
+
+log = logging.getLogger(__name__)
+
+# How long a line may wait for the log before it counts as stuck.
+LOG_SECONDS = 1.0
+
+# Why it fails; empty when all is well.
+Check = Callable[[], str]
+_HEADERS = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+
+
+class Health:
+    """The checks of this worker."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        store: Check = self._store_problem
+        alive: dict[str, Check] = {"ping": lambda: "", "log": log_problem, "etcd": store}
+        # Upstream's names for what bootstrap.py does.
+        hooks: dict[str, Check] = {
+            f"poststarthook/{name}": lambda: "" if server.bootstrapped.is_set() else "not finished"
+            for name in ("bootstrap-controller", "rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes")
+        }
+        ready = {**alive, "etcd-readiness": store, "informer-sync": self._cache_problem, **hooks}
+        ready["shutdown"] = lambda: "process is shutting down" if server.cache.stopping else ""
+        alive |= hooks
+        self._checks: dict[str, dict[str, Check]] = {"livez": alive, "healthz": alive, "readyz": ready}
+
+    @property
+    def paths(self) -> list[str]:
+        """Every path that is answered."""
+        return [f"/{root}{name}" for root, checks in self._checks.items() for name in ("", *(f"/{c}" for c in checks))]
+
+    def answer(self, endpoint: str, check: str, query: str) -> Response:
+        """For ``/endpoint[/check]?query``."""
+        checks = self._checks[endpoint]
+        if check:
+            return _answer_one(checks, check)
+        excluded = set(parameters.values(query, "exclude"))
+        lines, failures = [], []
+        for name, run in checks.items():
+            if name in excluded:
+                lines.append(f"[+]{name} excluded: ok")
+                continue
+            problem = run()
+            HEALTH.set(0 if problem else 1, (name, endpoint))
+            HEALTH_CHECKS.add((name, endpoint, "error" if problem else "success"))
+            lines.append(f"[-]{name} failed: reason withheld" if problem else f"[+]{name} ok")
+            if problem:
+                failures.append(f"{name}: {problem}")
+        if unknown := excluded - checks.keys():
+            listed = ",".join(map(quote, sorted(unknown)))
+            lines.append(f"warn: some health checks cannot be excluded: no matches for {listed}")
+        if failures:
+            log.info("%s check failed: %s", endpoint, "; ".join(failures))
+            return Response("\n".join([*lines, f"{endpoint} check failed", ""]), 500, _HEADERS)
+        verbose = parameters.values(query, "verbose")
+        return Response("\n".join([*lines, f"{endpoint} check passed", ""]) if verbose else "ok", 200, _HEADERS)
+
+    def _store_problem(self) -> str:
+        try:
+            self._server.store.revision()
+        except StoreError as error:
+            return str(error)
+        return ""
+
+    def _cache_problem(self) -> str:
+        return "" if self._server.cache.revision else "the objects have not been read from the store yet"
+
+
+def _answer_one(checks: Mapping[str, Check], name: str) -> Response:
+    if name not in checks:
+        raise no_such_resource()
+    problem = checks[name]()
+    if problem:
+        return Response(f"internal server error: {problem}\n", 500, _HEADERS)
+    return Response("ok", 200, _HEADERS)
+
+
+def log_problem() -> str:
+    """Whether the log takes lines: whoever writes one holds its handler's lock, perhaps for ever."""
+    for handler in logging.getLogger().handlers:
+        lock = handler.lock
+        if lock is not None and not lock.acquire(timeout=LOG_SECONDS):
+            return "logging blocked"
+        handler.release()
+    return ""

@@ -1,0 +1,154 @@
+"""Upstream's definitions in the forms of OpenAPI v2 and v3.
+
+The package kubernetes-validate writes them for a JSON schema validator: optional types as ``[type, "null"]``,
+quantities and int-or-string as alternatives, the kind's own name as an enum. Here they become again what upstream
+serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from apiserver.customresources.publishing import definitions
+from apiserver.customresources.rows import definition_name
+from apiserver.kinds.subresources import find_subresource
+from apiserver.model.kind import Kind
+from apiserver.schema import definitions as source
+from apiserver.schema.definitions import Definition, Definitions, target
+
+META = "io.k8s.apimachinery.pkg.apis.meta.v1"
+STATUS = f"{META}.Status"
+LIST_SUFFIX = "List"
+_COMMON = (
+    STATUS,
+    *(f"{META}.{kind}" for kind in ("DeleteOptions", "Patch", "WatchEvent", "APIGroup", "APIGroupList")),
+    *(f"{META}.{kind}" for kind in ("APIResourceList", "APIVersions")),
+    "io.k8s.apimachinery.pkg.version.Info",
+)
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+
+
+def group_versions(kinds: Iterable[Kind]) -> dict[str, tuple[str, str]]:
+    """``api/v1`` or ``apis/<group>/<version>`` → group and version, for each that is served."""
+    return {
+        f"apis/{kind.group}/{version}" if kind.group else f"api/{version}": (kind.group, version)
+        for kind in kinds
+        for version in kind.versions
+    }
+
+
+def versioned(kind: Kind, version: str) -> str:
+    """The definition of a kind in one of its versions: an older version's is named after the stored one's."""
+    if version == kind.version:
+        return kind.definition
+    package, _, name = kind.definition.rpartition(".")
+    return f"{package.rpartition('.')[0]}.{version}.{name}"
+
+
+def list_definition(kind: Kind, version: str) -> str:
+    """The definition of a list of them."""
+    if kind.custom is not None:
+        return definition_name(kind.group, version, kind.list_kind)
+    return versioned(kind, version) + LIST_SUFFIX
+
+
+def custom_definitions(kinds: Iterable[Kind], *, v2: bool) -> dict[str, dict[str, Any]]:
+    """Those of the custom resources among the rows, in their final form."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in kinds:
+        if kind.custom is not None:
+            found |= definitions(kind, v2=v2)
+    return found
+
+
+def collect(kinds: Iterable[Kind], only: tuple[str, str] | None = None) -> Definitions:
+    """The definitions that these rows (or one group version of them) and their subresources need, by name."""
+    known = dict(source.load())
+    roots = list(_COMMON)
+    for kind in kinds:
+        if kind.custom is not None:
+            roots += [f"{META}.ObjectMeta", f"{META}.ListMeta"]
+        for version in kind.versions:
+            if only is not None and only != (kind.group, version):
+                continue
+            for suffix in ("", LIST_SUFFIX):
+                roots.append(versioned(kind, version) + suffix)
+                _add_version(known, kind, version, suffix)
+            rows = (find_subresource(kind, name) for name in kind.subresources)
+            roots += [row.definition for row in rows if row is not None and row.definition]
+    return {name: known[name] for name in source.reachable(known, roots)}
+
+
+def _add_version(known: dict[str, Definition], kind: Kind, version: str, suffix: str) -> None:
+    """An older version that upstream no longer has is described by the stored version's schema."""
+    name = versioned(kind, version) + suffix
+    stored = known.get(kind.definition + suffix)
+    if name in known or stored is None:
+        return
+    copy = {**stored, "properties": dict(stored.get("properties", {}))}
+    copy["x-kubernetes-group-version-kind"] = [{"group": kind.group, "kind": kind.kind + suffix, "version": version}]
+    if suffix:
+        reference = source.REFERENCE_PREFIX + versioned(kind, version)
+        copy["properties"]["items"] = {**copy["properties"]["items"], "items": {"$ref": reference}}
+    known[name] = copy
+
+
+def v2_form(name: str, definition: Definition) -> dict[str, Any]:
+    """One definition for ``definitions`` of a v2 document."""
+    if name == _QUANTITY:
+        return {**_described(definition), "type": "string"}
+    if name == _INT_OR_STRING:
+        return {**_described(definition), "type": "string", "format": "int-or-string"}
+    return _v2_schema(definition)
+
+
+def _v2_schema(schema: Definition) -> dict[str, Any]:
+    converted = _plain(schema, _v2_schema)
+    if name := target(schema):
+        converted["$ref"] = f"#/definitions/{name}"
+    return converted
+
+
+def v3_form(name: str, definition: Definition) -> dict[str, Any]:
+    """One definition for ``components.schemas`` of a v3 document."""
+    if name == _QUANTITY:
+        return {**_described(definition), "oneOf": [{"type": "string"}, {"type": "number"}]}
+    if name == _INT_OR_STRING:
+        alternatives = [{"type": "integer"}, {"type": "string"}]
+        return {**_described(definition), "format": "int-or-string", "oneOf": alternatives}
+    return _v3_schema(definition)
+
+
+def _v3_schema(schema: Definition) -> dict[str, Any]:
+    converted = _plain(schema, _v3_schema)
+    if name := target(schema):
+        reference = {"$ref": f"#/components/schemas/{name}"}
+        if not converted:
+            return reference
+        # A reference has no siblings in v3.
+        converted["allOf"] = [reference]
+    return converted
+
+
+def _described(definition: Definition) -> dict[str, Any]:
+    return {"description": definition["description"]} if "description" in definition else {}
+
+
+def _plain(schema: Definition, convert: Any) -> dict[str, Any]:
+    """A schema without what is only for validators; parts of it through ``convert``."""
+    converted: dict[str, Any] = {}
+    for key, value in schema.items():
+        match key:
+            case "$ref" | "enum" | "oneOf":
+                continue
+            case "type":
+                converted[key] = value if isinstance(value, str) else value[0]
+            case "properties":
+                converted[key] = {name: convert(child) for name, child in value.items()}
+            case "items" | "additionalProperties":
+                converted[key] = convert(value)
+            case _:
+                converted[key] = value
+    return converted

@@ -1,0 +1,111 @@
+"""The Swagger 2.0 document: what kubectl before 1.27 validates, applies and explains with.
+
+It is put together from sections, because custom resources come and go: that of the built-in kinds is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import orjson
+
+from apiserver.api.openapi.definitions import collect, custom_definitions, v2_form
+from apiserver.api.openapi.operations import Operation, Parameter, Path, paths
+from apiserver.model.kind import Kind
+
+INFO = {"title": "Kubernetes", "version": "v1.32.0"}
+
+
+class Section(NamedTuple):
+    """What some kinds bring into the document: members of ``paths`` and ``definitions``, as JSON without braces."""
+
+    paths: bytes
+    definitions: bytes
+
+
+def section(kinds: Iterable[Kind]) -> Section:
+    """The section of these kinds, which are all built-in ones or all custom ones."""
+    source = contents(kinds)
+    return Section(*(orjson.dumps(source[part])[1:-1] for part in Section._fields))
+
+
+def contents(kinds: Iterable[Kind]) -> dict[str, Any]:
+    """A document of nothing but these kinds' paths and definitions."""
+    kinds = tuple(kinds)
+    described = custom_definitions(kinds, v2=True)
+    if not described:
+        described = {name: v2_form(name, definition) for name, definition in collect(kinds).items()}
+    return {
+        "swagger": "2.0",
+        "info": INFO,
+        "paths": {path.path: _path(path) for path in paths(kinds)},
+        "definitions": described,
+    }
+
+
+def document(sections: Iterable[Section]) -> bytes:
+    """The whole document."""
+    paths, definitions = (b",".join(filter(None, parts)) for parts in zip(*sections, strict=True))
+    return orjson.dumps({
+        "swagger": "2.0",
+        "info": INFO,
+        "paths": orjson.Fragment(b"{%b}" % paths),
+        "definitions": orjson.Fragment(b"{%b}" % definitions),
+        "securityDefinitions": {
+            "BearerToken": {
+                "description": "Bearer Token authentication",
+                "type": "apiKey",
+                "name": "authorization",
+                "in": "header",
+            }
+        },
+        "security": [{"BearerToken": []}],
+    })  # fmt: skip
+
+
+def _path(path: Path) -> dict[str, Any]:
+    operations: dict[str, Any] = {operation.method: _operation(operation) for operation in path.operations}
+    return {**operations, "parameters": [_parameter(parameter) for parameter in path.parameters]}
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    written: dict[str, Any] = {
+        "name": parameter.name,
+        "in": parameter.place,
+        "type": parameter.type,
+        "description": parameter.description,
+        "uniqueItems": True,
+    }
+    if parameter.place == "path":
+        written["required"] = True
+    return written
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    parameters = [_parameter(parameter) for parameter in operation.parameters]
+    if operation.body:
+        body = {"name": "body", "in": "body", "schema": _reference(operation.body)}
+        parameters.insert(0, {**body, "required": True} if operation.body_required else body)
+    written: dict[str, Any] = {
+        "description": operation.description,
+        "consumes": list(operation.consumes),
+        "produces": list(operation.produces),
+        "schemes": ["https"],
+        "tags": [operation.tag],
+        "operationId": operation.id,
+        "responses": {
+            code: {"description": text, **({} if name == "-" else {"schema": _reference(name)})}
+            for code, text, name in operation.responses
+        },
+        "x-kubernetes-action": operation.action,
+    }
+    if parameters:
+        written["parameters"] = parameters
+    if operation.gvk is not None:
+        written["x-kubernetes-group-version-kind"] = operation.gvk._asdict()
+    return written
+
+
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/definitions/{name}"} if name else {"type": "string"}

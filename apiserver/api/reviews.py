@@ -1,0 +1,56 @@
+"""Kinds that are asked and answered, or done, and never stored: who am I, whose token is this, put that pod there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from apiserver.authorization.authn import TokenAuthenticator, TokenRefused
+from apiserver.kinds.subresources.binding import bind_by_name
+from apiserver.registry.request import Call, User
+from machinery.errors import BadRequest
+from machinery.objects import Object
+
+Review = Callable[[Call, Object], Object]
+
+
+def reviews(authenticators: Sequence[TokenAuthenticator]) -> Mapping[str, Review]:
+    """Resource → what answers it."""
+    return {
+        "bindings": bind_by_name,
+        "selfsubjectreviews.authentication.k8s.io": _self_subject_review,
+        "tokenreviews.authentication.k8s.io": lambda call, obj: _token_review(authenticators, obj),
+    }
+
+
+def user_info(user: User) -> Object:
+    """A user as ``authentication.k8s.io/v1`` UserInfo."""
+    info: Object = {"username": user.name, "groups": list(user.groups)}
+    if user.uid:
+        info["uid"] = user.uid
+    if user.extra:
+        info["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return info
+
+
+def _self_subject_review(call: Call, obj: Object) -> Object:
+    return {**obj, "status": {"userInfo": user_info(call.user)}}
+
+
+def _token_review(authenticators: Sequence[TokenAuthenticator], obj: Object) -> Object:
+    """Upstream: pkg/registry/authentication/tokenreview."""
+    spec = obj.get("spec") or {}
+    token, audiences = spec.get("token"), spec.get("audiences") or ()
+    if not token:
+        raise BadRequest("token is required for TokenReview in authentication")
+    problems = ["invalid bearer token"]
+    for authenticator in authenticators:
+        try:
+            found = authenticator.identify(token, audiences)
+        except TokenRefused as why:
+            problems.append(str(why))
+            continue
+        if found is not None:
+            status = {"authenticated": True, "user": user_info(found.user), "audiences": list(found.audiences)}
+            return {**obj, "status": status}
+    error = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
+    return {**obj, "status": {"user": {}, "error": error}}

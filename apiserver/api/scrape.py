@@ -1,0 +1,58 @@
+"""``/metrics``: what was counted, and what is looked up when somebody asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from flask import Response
+
+from apiserver.api import discovery
+from apiserver.storage.protocol import StoreError
+from machinery.errors import no_such_resource
+from machinery.metrics import CONTENT_TYPE, METRICS, Metrics, Sample
+from machinery.processmetrics import add_process_metrics
+
+if TYPE_CHECKING:
+    from apiserver.assembly import Server
+
+_BUILD = {
+    "major": "major",
+    "minor": "minor",
+    "git_version": "gitVersion",
+    "git_commit": "gitCommit",
+    "git_tree_state": "gitTreeState",
+    "build_date": "buildDate",
+    "platform": "platform",
+}
+
+
+def answer(path: str) -> Response:
+    """``/metrics``, and of it what ``/metrics/slis`` is for; raises NotFound."""
+    if path not in ("", "slis"):
+        raise no_such_resource()
+    text = METRICS.exposition("kubernetes_healthcheck" if path else "")
+    return Response(text, 200, content_type=CONTENT_TYPE)
+
+
+def show(server: Server, metrics: Metrics = METRICS) -> None:
+    """Adds what is looked up. Called by the first process of the server, which the others are children of."""
+
+    def objects() -> Iterator[Sample]:
+        # Each version of a custom resource has a row.
+        rows = {kind.resource: kind for kind in server.served.registry().stored() if kind.stored_as is None}
+        for resource, kind in rows.items():
+            yield Sample((resource,), server.cache.count(kind.prefix))
+
+    def size() -> Iterator[Sample]:
+        try:
+            yield Sample(("etcd-0",), server.store.size())
+        except StoreError:
+            return  # it does not answer, which other metrics tell
+
+    build = Sample(tuple(discovery.VERSION[field] for field in _BUILD.values()), 1)
+    metrics.read("kubernetes_build_info", "gauge", "[ALPHA] The version.", tuple(_BUILD), lambda: [build])
+    metrics.read("apiserver_storage_objects", "gauge", "[STABLE] Stored objects, by resource.", ("resource",), objects)
+    metrics.read("apiserver_storage_size_bytes", "gauge", "[STABLE] Size of the store.", ("storage_cluster_id",), size)
+    add_process_metrics(metrics, os.getpid())

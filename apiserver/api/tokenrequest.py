@@ -1,0 +1,140 @@
+"""``POST …/serviceaccounts/<name>/token`` (upstream: pkg/registry/core/serviceaccount/storage/token.go)."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from apiserver import schema
+from apiserver.admission.serviceaccount import TOKEN_SECONDS
+from apiserver.api import negotiation
+from apiserver.api.negotiation import negotiate
+from apiserver.authorization.tokens import Bound, Signer
+from apiserver.config import Config
+from apiserver.kinds.subresources import find_subresource
+from apiserver.model.kind import Kind
+from apiserver.registry.reading import Reading
+from apiserver.registry.request import AdmissionRequest, Call
+from apiserver.registry.rest import Rest
+from machinery.errors import BadRequest, FieldError, InternalError, NotFound, conflict, invalid
+from machinery.objects import Object, format_time
+
+DEFAULT_SECONDS = 3600
+LEAST_SECONDS = 600
+MOST_SECONDS = 1 << 32
+# A token that the ServiceAccount admission has asked for is good for a year: old programs never read it again.
+EXTENDED_SECONDS = 365 * 24 * 3600
+KIND = "TokenRequest.authentication.k8s.io"
+
+
+class TokenRequests:
+    """Issues tokens for ServiceAccounts, on the request of kubelets and of whoever may."""
+
+    def __init__(
+        self, signer: Signer | None, config: Config, rest: Rest, reading: Reading, kinds: dict[str, Kind]
+    ) -> None:
+        self._signer = signer
+        self._config = config
+        self._rest = rest
+        self._reading = reading
+        self._kinds = kinds
+
+    def serve(self, call: Call) -> Response:
+        """The TokenRequest with its status."""
+        if self._signer is None:
+            raise InternalError("this API server signs no tokens: it has no --service-account-signing-key-file")
+        form = negotiate(call.environ.get("HTTP_ACCEPT", ""))
+        row = find_subresource(call.kind, "token")
+        assert row is not None
+        kind = Kind(row.group, row.version, row.kind, row.name, row.definition)
+        body, warnings = schema.decode(kind, call.body, call.content_type, field_validation=call.field_validation)
+        call.warnings += warnings
+        _place(call, body)
+        spec = body.setdefault("spec", {})
+        spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
+        errors = _validate(spec["expirationSeconds"])
+        if errors:
+            raise invalid(KIND, "", errors)
+        account = self._reading.get(call.kind, call.namespace, call.name).object
+        self._rest.admit(
+            AdmissionRequest(
+                "CREATE", call.kind, call.namespace, call.name, "token", call.user, body, None, self._rest.reader,
+                call.dry_run,
+            )
+        )  # fmt: skip
+        bound = self._bound(call, spec.get("boundObjectRef"))
+        spec["audiences"] = spec.get("audiences") or list(self._config.audiences)
+        self._shorten(call, spec)
+        if not call.dry_run:
+            seconds, warn_after = self._lifetime(spec, bound)
+            token, expires = self._signer.sign(account, spec["audiences"], seconds, bound, warn_after)
+            body["status"] = {"token": token, "expirationTimestamp": format_time(expires)}
+        return Response(negotiation.encode(body, form), 201, content_type=form.content_type)
+
+    def _shorten(self, call: Call, spec: Object) -> None:
+        asked, most = spec["expirationSeconds"], self._config.service_account_max_token_expiration
+        if 0 < most < asked:
+            call.warnings.append(f"requested expiration of {asked} seconds shortened to {most} seconds")
+            spec["expirationSeconds"] = most
+
+    def _lifetime(self, spec: Object, bound: Bound | None) -> tuple[int, int]:
+        """How long the token is good, and after which time its use is too late (0: never)."""
+        seconds = spec["expirationSeconds"]
+        if (
+            self._config.service_account_extend_token_expiration
+            and bound is not None
+            and bound.what == "pod"
+            and seconds == TOKEN_SECONDS
+            and set(spec["audiences"]) <= set(self._config.audiences)
+        ):
+            return EXTENDED_SECONDS, seconds
+        return seconds, 0
+
+    def _bound(self, call: Call, ref: Object | None) -> Bound | None:
+        """The object that the token shall not outlive; raises when it is not as the request says."""
+        if not ref:
+            return None
+        group, _, version = str(ref.get("apiVersion", "")).rpartition("/")
+        what, name = str(ref.get("kind", "")), str(ref.get("name", ""))
+        if group or what not in ("Pod", "Secret", "Node"):
+            raise BadRequest(f"cannot bind token to object of type {group}/{version}, Kind={what}")
+        kind = self._kinds[what.lower()]
+        obj = self._reading.get(kind, call.namespace if kind.namespaced else "", name).object
+        if what == "Pod" and obj["spec"].get("serviceAccountName") != call.name:
+            why = (
+                f'cannot bind token for serviceaccount "{call.name}" to pod running with different serviceaccount name.'
+            )
+            raise BadRequest(why)
+        uid = ref.get("uid")
+        if uid and uid != obj["metadata"]["uid"]:
+            why = (
+                f"the UID in the bound object reference ({uid}) does not match the UID in record. "
+                "The object might have been deleted and then recreated"
+            )
+            raise conflict(what, name, why)
+        return Bound(what.lower(), obj, self._node_of(obj) if what == "Pod" else None)
+
+    def _node_of(self, pod: Object) -> Object | None:
+        name = pod["spec"].get("nodeName")
+        try:
+            return self._reading.get(self._kinds["node"], "", name).object if name else None
+        except NotFound:
+            return None
+
+
+def _place(call: Call, body: Object) -> None:
+    """Name and namespace are those of the path; raises Invalid when the body says others."""
+    meta = body.setdefault("metadata", {})
+    for field, value in (("name", call.name), ("namespace", call.namespace)):
+        if meta.get(field) and meta[field] != value:
+            why = f"must match the service account {field} if specified"
+            raise invalid(KIND, call.name, [FieldError.invalid(f"metadata.{field}", meta[field], why)])
+        meta[field] = value
+
+
+def _validate(seconds: int) -> list[FieldError]:
+    path = "spec.expirationSeconds"
+    if seconds < LEAST_SECONDS:
+        return [FieldError.invalid(path, seconds, "may not specify a duration less than 10 minutes")]
+    if seconds > MOST_SECONDS:
+        return [FieldError.invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")]
+    return []

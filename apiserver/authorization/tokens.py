@@ -1,0 +1,224 @@
+"""ServiceAccounts' tokens: signed here, handed to pods by the kubelet, shown as bearer tokens, believed while what they
+are bound to exists (upstream: pkg/serviceaccount/{jwt,claims}.go).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from apiserver.authorization.authn import Identity, TokenRefused
+from apiserver.model.kind import Kind
+from apiserver.registry.request import Reader, User
+from machinery.errors import quote
+from machinery.objects import Object, parse_time
+
+PREFIX = "system:serviceaccount:"
+CLAIM = "kubernetes.io"
+EXTRA = "authentication.kubernetes.io/"
+# Clocks of machines that show each other tokens may differ so much.
+LEEWAY = 60
+# A token of what is being deleted is good until so long after it should be gone.
+DELETION_LEEWAY = 60
+# What a token is bound to, in the order in which it is looked at; the account itself comes first.
+BINDINGS = ("secret", "pod", "node")
+INVALIDATED = "service account token has been invalidated"
+_REMEMBERED = 2048
+_ALGORITHMS = {256: "ES256", 384: "ES384", 521: "ES512"}
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+
+
+class Bound(NamedTuple):
+    """What a token shall not outlive: ``pod``, ``secret`` or ``node``, and for a pod the node that it runs on."""
+
+    what: str
+    obj: Object
+    node: Object | None = None
+
+
+class Signer:
+    """Makes tokens with the private key of --service-account-signing-key-file."""
+
+    def __init__(self, key_file: Path, issuer: str) -> None:
+        self._key: Any = load_pem_private_key(key_file.read_bytes(), None)
+        self._issuer = issuer
+        public: Any = self._key.public_key()
+        self._algorithm, self._id = algorithm_of(public), key_id(public)
+
+    def sign(
+        self, account: Object, audiences: Sequence[str], seconds: int, bound: Bound | None = None, warn_after: int = 0
+    ) -> tuple[str, datetime]:
+        """A token for a ServiceAccount, and when it expires; after ``warn_after`` seconds it is used too long."""
+        meta = account["metadata"]
+        now = int(time.time())
+        private: Object = {"namespace": meta["namespace"], "serviceaccount": _reference(account)}
+        if bound is not None:
+            private[bound.what] = _reference(bound.obj)
+            if node := (bound.obj.get("spec") or {}).get("nodeName") if bound.what == "pod" else "":
+                private["node"] = _reference(bound.node) if bound.node else {"name": node}
+        if warn_after:
+            private["warnafter"] = now + warn_after
+        claims = {
+            "aud": list(audiences),
+            "exp": now + seconds,
+            "iat": now,
+            "iss": self._issuer,
+            "jti": str(uuid.uuid4()),
+            CLAIM: private,
+            "nbf": now,
+            "sub": f"{PREFIX}{meta['namespace']}:{meta['name']}",
+        }
+        token = jwt.encode(claims, self._key, self._algorithm, headers={"kid": self._id})
+        return token, datetime.fromtimestamp(now + (warn_after or seconds), UTC)
+
+
+def _reference(obj: Object) -> Object:
+    return {"name": obj["metadata"]["name"], "uid": obj["metadata"]["uid"]}
+
+
+class Verifier:
+    """Tells whose a token is; looks up whether the account, and what it is bound to, still exist."""
+
+    def __init__(
+        self, keys: Sequence[PublicKey], issuer: str, audiences: Sequence[str], reader: Reader, kinds: dict[str, Kind]
+    ) -> None:
+        self._keys = {key_id(key): key for key in keys}
+        self._issuer = issuer
+        self._audiences = list(audiences)
+        self._reader = reader
+        self._kinds = kinds  # "serviceaccount", "pod", "secret", "node" → row
+        self._lock = threading.Lock()
+        self._remembered: OrderedDict[str, Object] = OrderedDict()
+
+    def identify(self, token: str, audiences: Sequence[str] = ()) -> Identity | None:
+        """The ServiceAccount, None for what is not signed by us; raises TokenRefused for what is no longer good."""
+        claims = self._claims(token)
+        if claims is None:
+            return None
+        wanted, meant = audiences or self._audiences, _audiences(claims)
+        common = tuple(audience for audience in meant if audience in wanted)
+        if not common:
+            why = f"token audiences {_listed(meant)} is invalid for the target audiences {_listed(wanted)}"
+            raise TokenRefused(why)
+        _check_times(claims)
+        return Identity(self._user(claims), common)
+
+    def _user(self, claims: Object) -> User:
+        private = claims[CLAIM]
+        namespace, account = private["namespace"], private["serviceaccount"]
+        self._check("serviceaccount", namespace, account, "service account")
+        extra = {f"{EXTRA}credential-id": (f"JTI={claims['jti']}",)} if claims.get("jti") else {}
+        for what in BINDINGS:
+            ref = private.get(what)
+            if ref is None:
+                continue
+            if what != "node" or "pod" not in private:  # a pod's node is only told
+                self._check(what, namespace, ref, f"{what} ref", INVALIDATED)
+            if what != "secret":
+                extra[f"{EXTRA}{what}-name"] = (ref["name"],)
+                if ref.get("uid"):
+                    extra[f"{EXTRA}{what}-uid"] = (ref["uid"],)
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+        return User(f"{PREFIX}{namespace}:{account['name']}", groups, account["uid"], extra)
+
+    def _claims(self, token: str) -> Object | None:
+        """What the token says, if it is well signed. Remembered, for checking a signature takes its time."""
+        with self._lock:
+            known = self._remembered.get(token)
+        if known is not None:
+            return known
+        try:
+            key = self._keys[jwt.get_unverified_header(token).get("kid", "")]
+            claims: Object = jwt.decode(
+                token, key, [algorithm_of(key)], issuer=self._issuer,
+                options={"require": ["exp", "iss", "sub", "aud", CLAIM], "verify_aud": False, "verify_exp": False,
+                         "verify_nbf": False, "verify_iat": False},
+            )  # fmt: skip
+            private = claims[CLAIM]
+            if claims["sub"] != f"{PREFIX}{private['namespace']}:{private['serviceaccount']['name']}":
+                return None
+        except (jwt.PyJWTError, KeyError, TypeError):
+            return None
+        with self._lock:
+            self._remembered[token] = claims
+            if len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
+        return claims
+
+    def _check(self, what: str, namespace: str, ref: Object, shown: str, absent: str = "") -> None:
+        """Raises TokenRefused unless the object is there, the same, and not long since deleted."""
+        kind = self._kinds[what]
+        found = self._reader.get(kind, namespace if kind.namespaced else "", ref["name"], fresh=True)
+        if found is None:
+            raise TokenRefused(absent or f"{kind.plural} {quote(ref['name'])} not found")
+        meta = found["metadata"]
+        if meta.get("uid") != ref.get("uid"):
+            raise TokenRefused(f"{shown} UID ({meta.get('uid')}) does not match claim ({ref.get('uid')})")
+        deleted = meta.get("deletionTimestamp")
+        if deleted and (datetime.now(UTC) - parse_time(deleted)).total_seconds() >= DELETION_LEEWAY:
+            raise TokenRefused(INVALIDATED)
+
+
+def _audiences(claims: Object) -> list[str]:
+    meant = claims["aud"]
+    return [meant] if isinstance(meant, str) else list(meant)
+
+
+def _listed(audiences: Sequence[str]) -> str:
+    return f"[{' '.join(map(quote, audiences))}]"
+
+
+def _check_times(claims: Object) -> None:
+    now = time.time()
+    if claims["exp"] + LEEWAY < now:
+        raise TokenRefused("service account token has expired")
+    if claims.get("nbf", 0) - LEEWAY > now:
+        raise TokenRefused("service account token is not valid yet")
+
+
+def read_public_keys(key_file: Path) -> list[PublicKey]:
+    """The keys in a PEM file, which may hold several, and private ones too."""
+    keys: list[PublicKey] = []
+    for block in key_file.read_bytes().split(b"-----BEGIN ")[1:]:
+        pem = b"-----BEGIN " + block
+        loaded: Any = (
+            load_pem_private_key(pem, None).public_key() if b"PRIVATE KEY" in block[:40] else load_pem_public_key(pem)
+        )
+        algorithm_of(loaded)
+        keys.append(loaded)
+    if not keys:
+        raise ValueError(f"--service-account-key-file: {key_file} holds no PEM key")
+    return keys
+
+
+def algorithm_of(key: Any) -> str:
+    """How a key signs."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return "RS256"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return _ALGORITHMS[key.curve.key_size]
+    raise ValueError("a ServiceAccount key must be an RSA or an ECDSA one")
+
+
+def key_id(key: PublicKey) -> str:
+    """Upstream's ``kid``: the hash of the public key."""
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()

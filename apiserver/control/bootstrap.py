@@ -1,0 +1,168 @@
+"""What the API server itself keeps in existence: the system namespaces and the Service through which pods reach it.
+
+Upstream's controllers ``systemnamespaces`` and ``kubernetesservice`` (pkg/controlplane/controller). The system's
+priority classes are made when they are missing, and otherwise left as people made them. It looks again when one of its
+objects changes, and once in a while for safety.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import logging
+from collections.abc import Callable, Iterator
+
+from apiserver.config import Config
+from apiserver.control import projects
+from apiserver.control.policykeeper import PolicyKeeper
+from apiserver.kinds.priorityclasses import PRIORITY_CLASSES, SYSTEM_CLASSES
+from apiserver.kinds.registry import REGISTRY
+from apiserver.managedfields import SELF
+from apiserver.model.item import Item
+from apiserver.model.kind import Kind
+from apiserver.registry.request import LOOPBACK
+from apiserver.registry.rest import Rest, object_key
+from machinery.errors import AlreadyExists, Conflict, Invalid
+from machinery.objects import Object
+
+log = logging.getLogger(__name__)
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+SERVICE = "kubernetes"
+RESYNC = 60.0
+
+
+class Bootstrap:
+    """``sync`` puts the objects right, and tells ``done``."""
+
+    def __init__(self, rest: Rest, config: Config, keeper: PolicyKeeper, done: Callable[[], None]) -> None:
+        self._rest = rest
+        self._keeper = keeper
+        self._wanted = list(wanted_objects(config))
+        self._initial = list(initial_objects())
+        self._done = done
+        self._keys = frozenset(
+            object_key(kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+            for kind, obj in self._wanted
+        )
+
+    def concerns(self, key: str) -> bool:
+        """Whether a change of this key may leave something to do."""
+        return key in self._keys or self._keeper.concerns(key)
+
+    def sync(self) -> None:
+        """Raises ApiError or StoreError when it could not."""
+        for kind, obj in self._wanted:
+            self._ensure(kind, obj)
+        for kind, obj in self._initial:
+            self._create_missing(kind, obj)
+        self._keeper.run()
+        projects.complete_all(self._rest)
+        self._done()
+
+    def _ensure(self, kind: Kind, wanted: Object) -> None:
+        found = self._create_missing(kind, wanted)
+        if found is not None and not covers(found.object, wanted):
+            meta = wanted["metadata"]
+            namespace, name = meta.get("namespace", ""), meta["name"]
+            try:
+                self._rest.modify(kind, namespace, name, lambda old: {**old, **_parts(wanted)}, LOOPBACK, writer=SELF)
+                log.info("put %s %s right again", kind.kind, name)
+            except Conflict:
+                return  # by another worker
+
+    def _create_missing(self, kind: Kind, wanted: Object) -> Item | None:
+        """What is there already, None when it was created now."""
+        meta = wanted["metadata"]
+        namespace, name = meta.get("namespace", ""), meta["name"]
+        key = object_key(kind, namespace, name)
+        found = self._rest.cache.get(kind.prefix, key)
+        if found is None:
+            try:
+                self._rest.create(kind, namespace, _copy(wanted), LOOPBACK)
+                log.info("created %s %s", kind.kind, name)
+            except (AlreadyExists, Invalid):
+                # Another worker was faster. Which of the two it is depends on how far it has come: a Service's
+                # address is asked for before its name.
+                if self._rest.store.get(key) is None:
+                    raise
+        return found
+
+
+def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
+    """The objects as they should be, the namespaces first."""
+    namespaces = REGISTRY.find("", "v1", "namespaces")
+    for name in NAMESPACES:
+        yield namespaces, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
+    vip = str(ipaddress.ip_network(config.service_cluster_ip_range)[1])
+    labels = {"component": "apiserver", "provider": "kubernetes"}
+    port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.secure_port}
+    yield (
+        REGISTRY.find("", "v1", "services"),
+        {
+            "kind": "Service",
+            "apiVersion": "v1",
+            "metadata": {"name": SERVICE, "namespace": "default", "labels": labels},
+            "spec": {
+                "type": "ClusterIP",
+                "clusterIP": vip,
+                "clusterIPs": [vip],
+                "sessionAffinity": "None",
+                "ports": [port],
+            },
+        },
+    )
+    address = config.advertise_address
+    if ipaddress.ip_address(address).is_loopback:
+        return  # as upstream, no endpoint may be one: a pod would reach itself
+    endpoint = {"name": "https", "port": config.secure_port, "protocol": "TCP"}
+    yield (
+        REGISTRY.find("", "v1", "endpoints"),
+        {
+            "kind": "Endpoints",
+            "apiVersion": "v1",
+            # The mirroring controller leaves it alone: its slice is the next one.
+            "metadata": {
+                "name": SERVICE,
+                "namespace": "default",
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
+            },
+            "subsets": [{"addresses": [{"ip": address}], "ports": [endpoint]}],
+        },
+    )
+    yield (
+        REGISTRY.find("discovery.k8s.io", "v1", "endpointslices"),
+        {
+            "kind": "EndpointSlice",
+            "apiVersion": "discovery.k8s.io/v1",
+            "metadata": {"name": SERVICE, "namespace": "default", "labels": {"kubernetes.io/service-name": SERVICE}},
+            "addressType": "IPv6" if ":" in address else "IPv4",
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+            "ports": [endpoint],
+        },
+    )
+
+
+def initial_objects() -> Iterator[tuple[Kind, Object]]:
+    """The objects that a cluster begins with."""
+    for name, (value, description) in SYSTEM_CLASSES.items():
+        metadata = {"name": name}
+        identity = {"kind": PRIORITY_CLASSES.kind, "apiVersion": PRIORITY_CLASSES.api_version}
+        yield PRIORITY_CLASSES, {**identity, "metadata": metadata, "value": value, "description": description}
+
+
+def covers(found: object, wanted: object) -> bool:
+    """Whether ``found`` says all that ``wanted`` says; what it says beyond that is defaults and others' labels."""
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(key in found and covers(found[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list):
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(covers, found, wanted))
+    return found == wanted
+
+
+def _parts(wanted: Object) -> Object:
+    return {key: value for key, value in _copy(wanted).items() if key != "metadata"}
+
+
+def _copy(obj: Object) -> Object:
+    return copy.deepcopy(obj)

@@ -1,0 +1,102 @@
+"""Keeps the CustomResourceDefinitions' status: names, conditions, and the end of those that are deleted.
+
+As upstream, this runs inside the API server, here in all workers at once: accepted names are claimed in the transaction
+that writes them.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from apiserver.crdschema.definition import is_true
+from apiserver.customresources import conditions
+from apiserver.customresources.rows import storage_row
+from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITIONS as DEFINITIONS
+from apiserver.kinds.customresourcedefinitions import FINALIZER
+from apiserver.model.kind import Kind
+from apiserver.registry.deletion import DeleteOptions
+from apiserver.registry.request import LOOPBACK
+from apiserver.registry.rest import Change, Rest
+from apiserver.registry.served import Served
+from machinery.errors import NotFound
+from machinery.objects import Object, set_condition
+
+log = logging.getLogger(__name__)
+
+RESYNC = 300.0
+
+
+class Definitions:
+    """``sync`` looks once at all definitions, of which there are few."""
+
+    def __init__(self, rest: Rest, served: Served) -> None:
+        self._rest = rest
+        self._served = served
+        self._emptying: frozenset[str] = frozenset()  # the prefixes whose objects are on their way out
+
+    def concerns(self, key: str) -> bool:
+        """Of definitions, and of objects whose definition waits for their removal."""
+        return key.startswith((DEFINITIONS.prefix, *self._emptying))
+
+    def sync(self) -> None:
+        """Raises ApiError, a Conflict where another worker was faster, or StoreError."""
+        self._served.registry()
+        crds = self._rest.reader.list(DEFINITIONS, fresh=True)
+        deleted = [crd for crd in crds if crd["metadata"].get("deletionTimestamp")]
+        self._emptying = frozenset(_prefix(crd) for crd in deleted)
+        for crd in crds:
+            if conditions.decide(crd, self._others(crd)) != crd:
+                self._write(crd, lambda old: conditions.decide(old, self._others(old)))
+        for crd in deleted:
+            if FINALIZER in (crd["metadata"].get("finalizers") or ()):
+                self._finalize(crd)
+
+    def _others(self, crd: Object) -> list[Object]:
+        name = crd["metadata"]["name"]
+        return [each for each in self._rest.reader.list(DEFINITIONS) if each["metadata"]["name"] != name]
+
+    def _write(self, crd: Object, change: Change) -> Object:
+        name = crd["metadata"]["name"]
+        return self._rest.modify(DEFINITIONS, "", name, change, LOOPBACK, subresource="status", hooks=False).object
+
+    def _finalize(self, crd: Object) -> None:
+        """Removes what objects there are, and lets the definition go with the last of them."""
+        if not is_true(crd, "Established"):
+            self._end(crd, "NeverEstablished", "resource was never established")
+            return
+        kind = storage_row(crd)
+        self._write(crd, _in_progress)
+        self._served.registry()
+        for obj in self._rest.reader.list(kind, fresh=True):
+            self._delete(kind, obj["metadata"])
+        if not self._rest.store.list(kind.prefix, limit=1).total:
+            self._end(crd, "InstanceDeletionCompleted", "removed all instances")
+
+    def _delete(self, kind: Kind, meta: Object) -> None:
+        if meta.get("deletionTimestamp"):
+            return
+        try:
+            self._rest.delete(kind, meta.get("namespace", ""), meta["name"], DeleteOptions(), LOOPBACK)
+        except NotFound:
+            return
+
+    def _end(self, crd: Object, reason: str, message: str) -> None:
+        def change(old: Object) -> Object:
+            set_condition(old, "Terminating", "False", reason, message)
+            names = old["metadata"].get("finalizers") or ()
+            old["metadata"]["finalizers"] = [name for name in names if name != FINALIZER]
+            return old
+
+        self._write(crd, change)
+        log.info("%s is gone: %s", crd["metadata"]["name"], message)
+
+
+def _in_progress(crd: Object) -> Object:
+    set_condition(
+        crd, "Terminating", "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress"
+    )  # fmt: skip
+    return crd
+
+
+def _prefix(crd: Object) -> str:
+    return f"/registry/{crd['spec']['group']}/{crd['spec']['names']['plural']}/"

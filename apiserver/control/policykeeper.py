@@ -1,0 +1,102 @@
+"""Sees to it that the roles of every cluster are there, and that aggregated roles have the rules of their parts.
+
+The first is done once, when a worker starts; the second whenever a ClusterRole changes. Two workers do both: who comes
+second finds nothing left to do. Run by ``bootstrap.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from apiserver.authorization.defaults import default_policy
+from apiserver.control.rolereconcile import aggregated_rules, is_protected, reconciled_binding, reconciled_role
+from apiserver.kinds.rbac import CLUSTER_ROLES, ROLES
+from apiserver.model.kind import Kind
+from apiserver.registry.deletion import DeleteOptions
+from apiserver.registry.request import LOOPBACK
+from apiserver.registry.rest import Rest
+from machinery.errors import AlreadyExists, NotFound, Timeout
+from machinery.objects import Object
+
+log = logging.getLogger(__name__)
+
+# How long a request waits for a server that has just started (as it does for its cache).
+PATIENCE = 3.0
+
+
+class PolicyKeeper:
+    """``ready`` is for those who ask before the first round is done."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+        self._there = threading.Event()
+
+    def ready(self) -> None:
+        """Returns when the policy is complete, at once but for the first moment; raises Timeout."""
+        if not self._there.is_set() and not self._there.wait(PATIENCE):
+            raise Timeout("the API server has not yet got its roles in order", details={"retryAfterSeconds": 1})
+
+    def concerns(self, key: str) -> bool:
+        """Whether a change of this key may leave something to do."""
+        return key.startswith(CLUSTER_ROLES.prefix)
+
+    def run(self) -> None:
+        """Does what there is to do; raises ApiError or StoreError when it could not."""
+        if not self._there.is_set():
+            policy = list(default_policy())
+            for kind in {kind for kind, _ in policy}:
+                self._rest.cache.catch_up(kind.prefix)  # once, and not again after each that is created here
+            for kind, wanted in policy:
+                self._ensure(kind, wanted)
+        self._aggregate()
+        self._there.set()
+
+    def _ensure(self, kind: Kind, wanted: Object) -> None:
+        rest, meta = self._rest, wanted["metadata"]
+        namespace, name = meta.get("namespace", ""), meta["name"]
+        existing = rest.reader.get(kind, namespace, name)
+        if existing is None:
+            self._create(kind, wanted)
+        elif is_protected(existing):
+            return
+        elif kind in (CLUSTER_ROLES, ROLES):
+            if reconciled_role(existing, wanted) != existing:
+                rest.modify(kind, namespace, name, lambda old: reconciled_role(old, wanted), LOOPBACK)
+                log.info("completed %s %s", kind.kind, name)
+        elif reconciled_binding(existing, wanted) is None:
+            rest.delete(kind, namespace, name, DeleteOptions(), LOOPBACK)
+            self._create(kind, wanted)
+        elif reconciled_binding(existing, wanted) != existing:
+            rest.modify(kind, namespace, name, lambda old: reconciled_binding(old, wanted) or old, LOOPBACK)
+            log.info("completed %s %s", kind.kind, name)
+
+    def _create(self, kind: Kind, wanted: Object) -> None:
+        metadata = dict(wanted["metadata"])
+        try:
+            self._rest.create(kind, metadata.get("namespace", ""), {**wanted, "metadata": metadata}, LOOPBACK)
+        except AlreadyExists:
+            return  # by another worker
+        log.debug("created %s %s", kind.kind, metadata["name"])
+
+    def _aggregate(self) -> None:
+        """Until nothing changes any more: an aggregated role may be part of another."""
+        while sum(self._aggregate_one(role) for role in self._rest.reader.list(CLUSTER_ROLES, fresh=True)):
+            continue
+
+    def _aggregate_one(self, role: Object) -> bool:
+        if not role.get("aggregationRule"):
+            return False
+        if aggregated_rules(role, self._rest.reader.list(CLUSTER_ROLES)) == (role.get("rules") or []):
+            return False
+
+        def change(newest: Object) -> Object:
+            if newest.get("aggregationRule"):
+                newest["rules"] = aggregated_rules(newest, self._rest.reader.list(CLUSTER_ROLES))
+            return newest
+
+        try:
+            self._rest.modify(CLUSTER_ROLES, "", role["metadata"]["name"], change, LOOPBACK)
+        except NotFound:
+            return False
+        return True

@@ -1,0 +1,69 @@
+"""Gives a new project to who asked for it: bindings that make her its administrator (``authorization/ownership.py``).
+
+The namespace and its bindings are several writes. The first leaves a mark and the last takes it away, so that a server
+that starts can finish what another did not come to.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from apiserver.admission.projectrequest import UNFINISHED
+from apiserver.authorization.ownership import REQUESTER
+from apiserver.kinds.namespaces import NAMESPACES
+from apiserver.kinds.rbac import GROUP, ROLE_BINDINGS, USER
+from apiserver.model.item import Item
+from apiserver.model.kind import Kind
+from apiserver.registry.request import LOOPBACK
+from apiserver.registry.rest import Rest
+from machinery.errors import AlreadyExists, Forbidden, NotFound
+from machinery.objects import Object
+
+log = logging.getLogger(__name__)
+
+# The owner's bindings and their ClusterRoles. OpenShift's admin may also delete the project, upstream's may not.
+BINDINGS = {"admin": "admin", "project-owner": "project-owner"}
+
+
+def completed(rest: Rest, kind: Kind, item: Item) -> Item:
+    """A new object as it is in the end: a project belongs to somebody."""
+    return (_complete(rest, item.object) if kind is NAMESPACES else None) or item
+
+
+def _complete(rest: Rest, namespace: Object) -> Item | None:
+    """Makes the requester the administrator of her new namespace; None for a namespace that is not one, or is done."""
+    meta = namespace["metadata"]
+    annotations = meta.get("annotations") or {}
+    if UNFINISHED not in annotations:
+        return None
+    for name, role in BINDINGS.items():
+        try:
+            rest.create(ROLE_BINDINGS, meta["name"], _binding(name, role, annotations[REQUESTER]), LOOPBACK)
+        except AlreadyExists:
+            continue
+    return rest.modify(NAMESPACES, "", meta["name"], _finish, LOOPBACK)
+
+
+def complete_all(rest: Rest) -> None:
+    """What a server that was killed has left unfinished."""
+    for namespace in rest.reader.list(NAMESPACES, fresh=True):
+        try:
+            if _complete(rest, namespace):
+                log.info("completed project %s", namespace["metadata"]["name"])
+        except (NotFound, Forbidden):
+            continue  # it is going, and takes no bindings any more
+
+
+def _binding(name: str, role: str, user: str) -> Object:
+    return {
+        "kind": "RoleBinding",
+        "apiVersion": f"{GROUP}/v1",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": GROUP, "kind": USER, "name": user}],
+    }
+
+
+def _finish(namespace: Object) -> Object:
+    (namespace["metadata"].get("annotations") or {}).pop(UNFINISHED, None)
+    return namespace

@@ -1,0 +1,141 @@
+"""One CEL expression: type-checked against a schema, compiled, run; its errors in cel-go's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_optional, ext_strings
+
+from apiserver.crdschema.cellibrary import declarations
+from apiserver.crdschema.celtypes import Types
+
+# Where rules may say what there was before, ``oldSelf`` is an optional, made by binding it around the rule.
+_OPTIONAL = "[{present} ? optional.of(oldSelf_) : optional.none()].{macro}(oldSelf, {expression}\n)"
+_PRESENT = "hasOldSelf_"
+
+
+class CompileError(ValueError):
+    """An expression that is none, or of the wrong type."""
+
+
+class EvaluationError(Exception):
+    """A run that failed."""
+
+
+class BudgetError(EvaluationError):
+    """A run that takes too long."""
+
+
+class WrongTypeError(CompileError):
+    """An expression that does not give what it is for."""
+
+
+class Checker:
+    """Type-checks the rules of one schema."""
+
+    def __init__(self, types: Types) -> None:
+        self._types = types
+        self._plain = self._environment("self", "oldSelf")
+        self._optional = self._environment("self", "oldSelf_")
+
+    def _environment(self, *names: str) -> Any:
+        return cel.NewEnv(
+            descriptor_pool=self._types.pool,
+            variables=dict.fromkeys(names, self._types.type) | {_PRESENT: cel.Type.BOOL},
+            extensions=_extensions(),
+            functions=declarations(checking=True),
+        )
+
+    def check(self, expression: str, wanted: str, *, optional: bool = False) -> None:
+        """Raises CompileError unless the expression is a ``wanted`` one (BOOL or STRING)."""
+        if optional:
+            found = _compiled(self._optional, _bound(expression, "map"))
+        else:
+            found = _compiled(self._plain, expression)
+        if found.return_type().name() not in (wanted, f"LIST<{wanted}>", "DYN", "LIST<DYN>"):
+            raise WrongTypeError(f"cel expression must evaluate to a {wanted.lower()}")
+
+
+class Program:
+    """A compiled expression."""
+
+    def __init__(self, expression: str, *, optional: bool = False, macro: str = "all") -> None:
+        self._compiled = _compiled(_runtime(), _bound(expression, macro) if optional else expression)
+        self.uses_old = not _compiles(expression)
+
+    def run(self, data: Mapping[str, Any]) -> Any:
+        """The result; raises EvaluationError."""
+        try:
+            result = self._compiled.eval(data=dict(data))
+        except RuntimeError as error:
+            if "budget" in str(error):
+                raise BudgetError(str(error)) from None
+            raise EvaluationError(_evaluation_words(str(error))) from None
+        if result.type().name() == "ERROR":
+            raise EvaluationError(_evaluation_words(str(result.plain_value())))
+        return result.plain_value()
+
+
+def old_values(old: Any, *, present: bool) -> dict[str, Any]:
+    """What an expression with an optional ``oldSelf`` needs."""
+    return {"oldSelf_": old, _PRESENT: present}
+
+
+def _bound(expression: str, macro: str) -> str:
+    return _OPTIONAL.format(present=_PRESENT, macro=macro, expression=expression)
+
+
+def _extensions() -> list[Any]:
+    return [ext_strings.ExtStrings(2), ext_optional.ExtOptional()]
+
+
+@cache
+def _runtime() -> Any:
+    names = {"self": cel.Type.DYN, "oldSelf": cel.Type.DYN, "oldSelf_": cel.Type.DYN, _PRESENT: cel.Type.BOOL}
+    return cel.NewEnv(variables=names, extensions=_extensions(), functions=declarations(checking=False))
+
+
+@cache
+def _without_old() -> Any:
+    return cel.NewEnv(
+        variables={"self": cel.Type.DYN}, extensions=_extensions(), functions=declarations(checking=False)
+    )
+
+
+def _compiles(expression: str) -> bool:
+    """Whether a sound expression does without ``oldSelf``."""
+    try:
+        _compiled(_without_old(), expression)
+    except CompileError:
+        return False
+    return True
+
+
+def _compiled(environment: Any, expression: str) -> Any:
+    try:
+        return environment.compile(expression)
+    except RuntimeError as error:
+        raise CompileError(_compile_words(str(error))) from None
+
+
+def _compile_words(text: str) -> str:
+    text = re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", text)
+    return re.sub(r"undefined field '(\w+)' not found in struct '[^']*'", r"undefined field '\1'", text)
+
+
+def _evaluation_words(text: str) -> str:
+    text = re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", text)
+    for pattern, words in (
+        (r'Key not found in map : "(.*)"', r"no such key: \1"),
+        (r"Key not found in map : (.*)", r"no such key: \1"),
+        (r"Index error: index=(-?\d+).*", r"index out of bounds: \1"),
+        (r"divide by zero", "division by zero"),
+        (r"No matching overloads found.*", "no such overload"),
+    ):
+        if re.fullmatch(pattern, text):
+            return re.sub(pattern, words, text)
+    return text

@@ -1,0 +1,73 @@
+"""``.spec.color`` and ``.spec['a-b']``: a place in a schema, as selectable fields and rules name it.
+
+Upstream: ValidFieldPath, apiextensions-apiserver pkg/apiserver/schema/cel/validation.go.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from apiserver.crdschema.structural import Schema, below
+
+_TOKEN = re.compile(r"'(?:\\.|[^'\\])*'|[.\[\]]|[^.\[\]']+|'")
+
+
+class Place(NamedTuple):
+    """The schema there, the keys that lead to it, and the path as messages show it."""
+
+    schema: Schema
+    keys: tuple[str, ...]
+    text: str
+
+
+def find(path: str, schema: Schema, *, brackets: bool = True) -> Place:
+    """The place that a path means; raises ValueError with upstream's words."""
+    tokens, keys, text = _TOKEN.findall(path), [], ""
+    position = 0
+
+    def take() -> str:
+        nonlocal position
+        if position >= len(tokens):
+            raise ValueError("unexpected end of JSON path")
+        position += 1
+        return str(tokens[position - 1])
+
+    while position < len(tokens):
+        token = take()
+        if token == ".":
+            key = take()
+        elif token == "[":
+            if not brackets:
+                raise ValueError("array notation is not allowed")
+            quoted = take()
+            if len(quoted) < 2 or quoted[0] != "'" or quoted[-1] != "'":
+                raise ValueError(f"expected single quoted string but got {quoted}")
+            key = re.sub(r"\\(.)", r"\1", quoted[1:-1])
+            if (end := take()) != "]":
+                raise ValueError(f"expected ] but got {end}")
+        else:
+            raise ValueError(f"expected [ or . but got: {token}")
+        properties, additional = schema.get("properties"), below(schema, "additionalProperties")
+        if properties is not None and key in properties:
+            schema, text = properties[key], f"{text}.{key}" if text else key
+        elif properties is None and additional is not None:
+            schema, text = additional, f"{text}[{key}]"
+        else:
+            raise ValueError("does not refer to a valid field")
+        keys.append(key)
+    return Place(schema, tuple(keys), text)
+
+
+def value_at(obj: Any, keys: tuple[str, ...]) -> Any:
+    """The value that an object has there; None when it has none."""
+    for key in keys:
+        if not isinstance(obj, dict) or key not in obj:
+            return None
+        obj = obj[key]
+    return obj
+
+
+def keys_of(path: str) -> tuple[str, ...]:
+    """The keys of a path in plain dot notation."""
+    return tuple(path.removeprefix(".").split("."))

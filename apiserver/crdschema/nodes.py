@@ -1,0 +1,224 @@
+"""A structural schema compiled to the tree that bodies are decoded with.
+
+Where a built-in kind's nodes check Go types, these prune what the schema does not specify, drop nulls that may not be,
+and fill in defaults; whether the values are right is asked later (``values.py``), as upstream does.
+
+Upstream: apiextensions-apiserver pkg/apiserver/schema, pruning and defaulting.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from apiserver.crdschema.structural import EMBEDDED, LIST_KEYS, LIST_TYPE, MAP_TYPE, PRESERVE, Schema, below
+from apiserver.schema import node_of
+from apiserver.schema.nodes import Array, Map, Node, Problem, Struct
+
+_OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_NO_DEFAULT = b""
+
+
+def compile_schema(schema: Schema, *, root: bool = False) -> Node:
+    """The node of a schema; the root is a resource, and so has kind, apiVersion and metadata."""
+    additional = schema.get("additionalProperties")
+    embedded = root or bool(schema.get(EMBEDDED))
+    if schema.get("type") == "array" and not embedded:
+        return CustomArray(schema)
+    if not embedded and additional not in (None, False) and not schema.get("properties"):
+        return CustomMap(schema)
+    if embedded or schema.get("properties") or schema.get("type") == "object":
+        return CustomStruct(schema, embedded=embedded)
+    return CustomArray(schema) if "items" in schema else Leaf(schema)
+
+
+class Leaf(Node):
+    """A scalar, or anything at all: kept as it comes."""
+
+    __slots__ = ("default", "nullable")
+
+    def __init__(self, schema: Schema) -> None:
+        super().__init__("interface {}")
+        _remember(self, schema)
+
+    def child(self, key: str) -> Node | None:
+        return _ANYTHING
+
+
+class Emptied(Node):
+    """What stands behind ``additionalProperties: true``: objects lose their fields, as they do upstream."""
+
+    __slots__ = ()
+    wanted = dict
+
+    def __init__(self) -> None:
+        super().__init__("interface {}")
+
+    def walk(self, value: dict[str, Any]) -> list[Problem] | None:
+        problems = [Problem("unknown field", f".{key}") for key in value]
+        value.clear()
+        return problems or None
+
+    def child(self, key: str) -> Node | None:
+        return None
+
+
+class CustomStruct(Struct):
+    """An object with known fields."""
+
+    __slots__ = ("default", "defaults", "nullable", "preserves")
+
+    def __init__(self, schema: Schema, *, embedded: bool) -> None:
+        super().__init__("custom", atomic=schema.get(MAP_TYPE) == "atomic")
+        _remember(self, schema)
+        self.preserves = bool(schema.get(PRESERVE))
+        nodes = {name: compile_schema(child) for name, child in (schema.get("properties") or {}).items()}
+        if embedded:
+            nodes |= {"apiVersion": _ANYTHING, "kind": _ANYTHING, "metadata": node_of(_OBJECT_META)}
+        self.specs = {name: node.spec() for name, node in nodes.items()}
+        self.defaults = tuple(
+            (name, default, nullable_of(node)) for name, node in nodes.items() if (default := default_of(node))
+        )
+
+    def walk(self, value: dict[str, Any]) -> list[Problem] | None:
+        specs = self.specs
+        problems: list[Problem] = []
+        dropped: list[str] = []
+        for key, child in value.items():
+            spec = specs.get(key)
+            if spec is None:
+                if not self.preserves:
+                    problems.append(Problem("unknown field", f".{key}"))
+                    dropped.append(key)
+                continue
+            wanted, walk, convert, node = spec
+            if type(child) is wanted:
+                if walk is not None and (found := walk(child)):
+                    problems += [Problem(what, f".{key}{path}") for what, path in found]
+            elif child is None:
+                if not nullable_of(node):
+                    dropped.append(key)
+            else:
+                value[key] = convert(child)
+        for key in dropped:
+            del value[key]
+        for key, default, nullable in self.defaults:
+            if key not in value or (value[key] is None and not nullable):
+                value[key] = orjson.loads(default)
+        return problems or None
+
+    def convert(self, value: Any) -> Any:
+        return value
+
+    def child(self, key: str) -> Node | None:
+        return super().child(key) or (_ANYTHING if self.preserves else None)
+
+
+class CustomMap(Map):
+    """An object with free keys."""
+
+    __slots__ = ("default", "nullable")
+
+    def __init__(self, schema: Schema) -> None:
+        inner = below(schema, "additionalProperties")
+        item = _EMPTIED if inner is None else compile_schema(inner)
+        super().__init__(item, atomic=schema.get(MAP_TYPE) == "atomic")
+        _remember(self, schema)
+
+    def walk(self, value: dict[str, Any]) -> list[Problem] | None:
+        wanted, walk, convert, item = self.item_spec
+        problems: list[Problem] = []
+        for key, child in value.items():
+            if type(child) is wanted:
+                if walk is not None and (found := walk(child)):
+                    problems += [Problem(what, f".{key}{path}") for what, path in found]
+            else:
+                value[key] = _filled(child, item) if child is None else convert(child)
+        return problems or None
+
+    def convert(self, value: Any) -> Any:
+        return value
+
+
+class CustomArray(Array):
+    """A list."""
+
+    __slots__ = ("default", "nullable")
+
+    def __init__(self, schema: Schema) -> None:
+        inner, keys = below(schema, "items"), schema.get(LIST_KEYS) or ()
+        item = _ANYTHING if inner is None else compile_schema(inner)
+        properties = (inner or {}).get("properties") or {}
+        super().__init__(
+            item,
+            list_type=schema.get(LIST_TYPE) or "atomic",
+            list_keys=keys,
+            key_defaults={key: properties[key]["default"] for key in keys if "default" in properties.get(key, {})},
+        )
+        _remember(self, schema)
+
+    def walk(self, value: list[Any]) -> list[Problem] | None:
+        wanted, walk, convert, item = self.item_spec
+        problems: list[Problem] = []
+        for index, child in enumerate(value):
+            if type(child) is wanted:
+                if walk is not None and (found := walk(child)):
+                    problems += [Problem(what, f"[{index}]{path}") for what, path in found]
+            else:
+                value[index] = _filled(child, item) if child is None else convert(child)
+        return problems or None
+
+    def convert(self, value: Any) -> Any:
+        return value
+
+
+def prune(node: Node, value: Any) -> None:
+    """Drops what a schema does not specify, and fills in nothing."""
+    match node:
+        case CustomStruct() if type(value) is dict:
+            for key in [key for key in value if key not in node.specs and not node.preserves]:
+                del value[key]
+            for key, child in value.items():
+                inner = node.child(key)
+                if inner is not None and key != "metadata":
+                    prune(inner, child)
+        case CustomMap() if type(value) is dict:
+            for child in value.values():
+                prune(node.item, child)
+        case CustomArray() if type(value) is list:
+            for child in value:
+                prune(node.item, child)
+        case Emptied() if type(value) is dict:
+            value.clear()
+
+
+def _remember(node: Any, schema: Schema) -> None:
+    node.nullable = bool(schema.get("nullable"))
+    default = schema.get("default")
+    node.default = _NO_DEFAULT if default is None else orjson.dumps(default)
+
+
+def nullable_of(node: Node) -> bool:
+    """Whether null is a value here. Of metadata's own nodes it is not."""
+    return bool(getattr(node, "nullable", False))
+
+
+def default_of(node: Node) -> bytes:
+    """The default as JSON, with what is filled in inside it; empty for none."""
+    default: bytes = getattr(node, "default", _NO_DEFAULT)
+    if not default:
+        return default
+    value = orjson.loads(default)
+    if node.walk is not None and type(value) is node.wanted:
+        node.walk(value)
+    return orjson.dumps(value)
+
+
+def _filled(child: Any, item: Node) -> Any:
+    default = default_of(item)
+    return child if nullable_of(item) or not default else orjson.loads(default)
+
+
+_ANYTHING = Leaf({PRESERVE: True, "nullable": True})
+_EMPTIED = Emptied()

@@ -1,0 +1,167 @@
+"""Whether a schema is structural: it says what each field is in one place, and what values it may have elsewhere.
+
+Upstream: apiextensions-apiserver pkg/apiserver/schema, validation.go and complete.go. Below ``allOf``, ``anyOf``,
+``oneOf`` and ``not`` only values are restricted; whatever is named there must be named outside as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from apiserver.crdschema import regex
+from machinery.errors import FieldError
+
+Schema = dict[str, Any]
+Errors = Iterator[FieldError]
+
+EMBEDDED = "x-kubernetes-embedded-resource"
+INT_OR_STRING = "x-kubernetes-int-or-string"
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+LIST_TYPE, LIST_KEYS, MAP_TYPE = "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"
+RULES = "x-kubernetes-validations"
+JUNCTORS = ("anyOf", "allOf", "oneOf")
+
+_ROOT, _ITEM, _FIELD = "at the root", "for specified array items", "for specified object fields"
+_EITHER = [{"type": "integer"}, {"type": "string"}]
+# What may not stand below a junctor, with the value that it must have there.
+_FORBIDDEN = {
+    "type": "empty", "additionalProperties": "undefined", "default": "undefined", "title": "empty",
+    "description": "empty", "nullable": "false", PRESERVE: "false", EMBEDDED: "false", INT_OR_STRING: "false",
+    LIST_KEYS: "empty", LIST_TYPE: "undefined", MAP_TYPE: "undefined", RULES: "empty",
+}  # fmt: skip
+
+
+def check_structural(path: str, schema: Schema) -> list[FieldError]:
+    """Everything that keeps the schema at ``path`` from being structural, sorted as upstream sorts it."""
+    return sorted([*_invariants(schema, _ROOT, path), *_complete(schema, schema, path, path)], key=str)
+
+
+def below(schema: Schema, part: str) -> Schema | None:
+    """The schema of ``items`` or ``additionalProperties``, which may also be a list or a boolean."""
+    found = schema.get(part)
+    return found if isinstance(found, dict) else None
+
+
+def says(schema: Schema, extension: str) -> bool:
+    """Whether a schema, or one inside it, has an extension."""
+    inner = [below(schema, part) for part in ("items", "additionalProperties")]
+    inner += (schema.get("properties") or {}).values()
+    return bool(schema.get(extension)) or any(says(child, extension) for child in inner if child is not None)
+
+
+def is_either(schema: Schema) -> bool:
+    """``anyOf: [type: integer, type: string]``, which may accompany int-or-string."""
+    return schema.get("anyOf") == _EITHER
+
+
+def _invariants(schema: Schema, level: str, path: str) -> Errors:
+    kind = schema.get("type", "")
+    items, additional = below(schema, "items"), below(schema, "additionalProperties")
+    if kind == "array" and items is None:
+        yield FieldError.required(f"{path}.items", "must be specified")
+    if items is not None:
+        yield from _invariants(items, _ITEM, f"{path}.items")
+    for name, child in (schema.get("properties") or {}).items():
+        yield from _invariants(child, _FIELD, f"{path}.properties[{name}]")
+    if "additionalProperties" in schema and level == _ROOT:
+        yield FieldError.forbidden(f"{path}.additionalProperties", "must not be used at the root")
+    if additional is not None:
+        yield from _invariants(additional, _FIELD, f"{path}.additionalProperties")
+    for extension in (PRESERVE, EMBEDDED):
+        if schema.get(INT_OR_STRING) and schema.get(extension):
+            yield FieldError.invalid(f"{path}.{extension}", True, f"must be false if {INT_OR_STRING} is true")
+    skip_first = bool(schema.get("allOf")) and is_either(schema["allOf"][0])
+    yield from _values(schema, path, skip_any=is_either(schema), skip_first=skip_first)
+    yield from _type(schema, level, path)
+    if level == _ROOT or schema.get(EMBEDDED):
+        yield from _metadata(schema, level, path)
+    if schema.get(EMBEDDED) and not schema.get(PRESERVE) and not schema.get("properties"):
+        why = f"must not be empty if {EMBEDDED} is true without {PRESERVE}"
+        yield FieldError.required(f"{path}.properties", why)
+
+
+def _type(schema: Schema, level: str, path: str) -> Errors:
+    kind, why = schema.get("type", ""), f"must be object if {EMBEDDED} is true"
+    if schema.get(EMBEDDED) and kind != "object":
+        yield FieldError.invalid(f"{path}.type", kind, why) if kind else FieldError.required(f"{path}.type", why)
+    elif not kind and not schema.get(INT_OR_STRING) and not schema.get(PRESERVE):
+        yield FieldError.required(f"{path}.type", f"must not be empty {level}")
+    if schema.get(EMBEDDED) and "additionalProperties" in schema:
+        yield FieldError.forbidden(f"{path}.additionalProperties", f"must not be used if {EMBEDDED} is set")
+    if level == _ROOT and kind and kind != "object":
+        yield FieldError.invalid(f"{path}.type", kind, "must be object at the root")
+
+
+def _metadata(schema: Schema, level: str, path: str) -> Errors:
+    properties = schema.get("properties") or {}
+    for name, wanted in (("kind", "string"), ("apiVersion", "string"), ("metadata", "object")):
+        found = properties.get(name)
+        if found is not None and found.get("type", "") != wanted:
+            yield FieldError.invalid(f"{path}.properties[{name}].type", found.get("type", ""), f"must be {wanted}")
+    metadata = properties.get("metadata")
+    if metadata is not None and level == _ROOT:
+        named = metadata.get("properties") or {}
+        rest = {key for key in metadata if key not in ("type", "default", "properties")}
+        if rest or not named.keys() <= {"name", "generateName"}:
+            why = (
+                "must not specify anything other than name and generateName, but metadata is implicitly specified"
+            )  # fmt: skip
+            yield FieldError.forbidden(f"{path}.properties[metadata]", why)
+
+
+def _values(schema: Schema, path: str, *, skip_any: bool, skip_first: bool) -> Errors:
+    """What junctors say, and the pattern."""
+    for junctor in JUNCTORS:
+        if junctor == "anyOf" and skip_any:
+            continue
+        for index, child in enumerate(schema.get(junctor) or ()):
+            skip = junctor == "allOf" and skip_first and index == 0
+            yield from _nested(child, f"{path}.{junctor}[{index}]", skip_any=skip)
+    if schema.get("not") is not None:
+        yield from _nested(schema["not"], f"{path}.not")
+    if why := regex.problem(schema.get("pattern", "")):
+        why = f"must be a valid regular expression, but isn't: {why}"
+        yield FieldError.invalid(f"{path}.pattern", schema["pattern"], why)
+
+
+def _nested(schema: Schema, path: str, *, skip_any: bool = False) -> Errors:
+    """Below a junctor: nothing but values."""
+    yield from _values(schema, path, skip_any=skip_any, skip_first=False)
+    items = below(schema, "items")
+    if items is not None:
+        yield from _nested(items, f"{path}.items")
+    properties = schema.get("properties") or {}
+    for name, child in properties.items():
+        yield from _nested(child, f"{path}.properties[{name}]")
+    for key, wanted in _FORBIDDEN.items():
+        if schema.get(key) or (wanted == "undefined" and key in schema):
+            yield FieldError.forbidden(f"{path}.{key}", f"must be {wanted} to be structural")
+    if "metadata" in properties:
+        yield FieldError.forbidden(f"{path}.properties[metadata]", "must not be specified in a nested context")
+
+
+def _complete(values: Schema, schema: Schema | None, path: str, values_path: str) -> Errors:
+    """What ``values`` names below its junctors must be known to ``schema``."""
+    for junctor in JUNCTORS:
+        for index, child in enumerate(values.get(junctor) or ()):
+            yield from _complete_nested(child, schema, path, f"{values_path}.{junctor}[{index}]")
+    if values.get("not") is not None:
+        yield from _complete_nested(values["not"], schema, path, f"{values_path}.not")
+
+
+def _complete_nested(values: Schema, schema: Schema | None, path: str, values_path: str) -> Errors:
+    if schema is None:
+        yield FieldError.required(path, f"because it is defined in {values_path}")
+        return
+    yield from _complete(values, schema, path, values_path)
+    items = below(values, "items")
+    if items is not None:
+        yield from _complete_nested(items, below(schema, "items"), f"{path}.items", f"{values_path}.items")
+    known = schema.get("properties") or {}
+    for name, child in (values.get("properties") or {}).items():
+        place = f"properties[{name}]"
+        if name in known:
+            yield from _complete_nested(child, known[name], f"{path}.{place}", f"{values_path}.{place}")
+        else:
+            yield FieldError.required(f"{path}.{place}", f"because it is defined in {values_path}.{place}")

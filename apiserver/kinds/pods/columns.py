@@ -1,0 +1,142 @@
+"""The columns of ``kubectl get pods``: one word for a pod's state and the counts beside it (upstream: printPod).
+
+The word is that of whatever holds the pod up: the first init container that is not done, else the containers'
+waiting or termination reasons, the first container's winning; deletion trumps them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from apiserver.api.tables import age
+from apiserver.kinds.cells import NONE
+from machinery.objects import Object, get_condition, is_pod_terminal
+
+
+@dataclass
+class _Summary:
+    reason: str
+    total: int
+    ready: int = 0
+    restarts: int = 0
+    last_restart: str = ""
+
+    def count_restarts(self, status: Object) -> None:
+        self.restarts += status.get("restartCount", 0)
+        ended = ((status.get("lastState") or {}).get("terminated") or {}).get("finishedAt") or ""
+        self.last_restart = max(self.last_restart, ended)  # RFC 3339 in UTC sorts as text
+
+
+def ready(pod: Object) -> str:
+    """Ready containers of all, ``1/2``."""
+    summary = _summarize(pod)
+    return f"{summary.ready}/{summary.total}"
+
+
+def reason(pod: Object) -> str:
+    """The one word, as ``Running``, ``Init:0/1`` or ``CrashLoopBackOff``."""
+    return _summarize(pod).reason
+
+
+def restarts(pod: Object) -> str:
+    """How often, and when last: ``3 (12s ago)``."""
+    summary = _summarize(pod)
+    if summary.restarts and summary.last_restart:
+        return f"{summary.restarts} ({age(summary.last_restart)} ago)"
+    return str(summary.restarts)
+
+
+def ip(pod: Object) -> str:
+    """Its first address."""
+    status = pod.get("status") or {}
+    return next((str(entry["ip"]) for entry in status.get("podIPs") or () if entry.get("ip")), NONE)
+
+
+def readiness_gates(pod: Object) -> str:
+    """Gates whose condition is true, of all."""
+    gates = pod["spec"].get("readinessGates") or ()
+    if not gates:
+        return NONE
+    conditions = (get_condition(pod, gate["conditionType"]) for gate in gates)
+    return f"{sum(c is not None and c.get('status') == 'True' for c in conditions)}/{len(gates)}"
+
+
+def _summarize(pod: Object) -> _Summary:
+    spec, status = pod["spec"], pod.get("status") or {}
+    staying = {c["name"] for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"}
+    summary = _Summary(
+        status.get("reason") or status.get("phase") or "", len(spec.get("containers") or ()) + len(staying)
+    )
+    scheduled = get_condition(pod, "PodScheduled")
+    if scheduled is not None and scheduled.get("reason") == "SchedulingGated":
+        summary.reason = "SchedulingGated"
+    initializing = _init_containers(pod, staying, summary)
+    if not initializing or _is_true(pod, "Initialized"):
+        _containers(pod, staying, summary)
+    if pod["metadata"].get("deletionTimestamp"):
+        if status.get("reason") == "NodeLost":
+            summary.reason = "Unknown"
+        elif not is_pod_terminal(pod):
+            summary.reason = "Terminating"
+    return summary
+
+
+def _init_containers(pod: Object, staying: set[str], summary: _Summary) -> bool:
+    """Looks as far as the first init container that is not done; tells whether there is one."""
+    for index, container in enumerate((pod.get("status") or {}).get("initContainerStatuses") or ()):
+        summary.count_restarts(container)
+        state = container.get("state") or {}
+        terminated, waiting = state.get("terminated"), state.get("waiting") or {}
+        if terminated is not None and not terminated.get("exitCode"):
+            continue
+        if container.get("name") in staying and container.get("started"):
+            summary.ready += bool(container.get("ready"))
+            continue
+        if terminated is not None:
+            summary.reason = f"Init:{_ended(terminated)}"
+        elif waiting.get("reason") and waiting["reason"] != "PodInitializing":
+            summary.reason = f"Init:{waiting['reason']}"
+        else:
+            summary.reason = f"Init:{index}/{len(pod['spec'].get('initContainers') or ())}"
+        return True
+    return False
+
+
+def _containers(pod: Object, staying: set[str], summary: _Summary) -> None:
+    status = pod.get("status") or {}
+    summary.restarts, summary.last_restart = 0, ""
+    for container in _named(status.get("initContainerStatuses"), staying):
+        summary.count_restarts(container)
+    running = False
+    for container in reversed(status.get("containerStatuses") or []):
+        summary.count_restarts(container)
+        state = container.get("state") or {}
+        waiting, terminated = state.get("waiting") or {}, state.get("terminated")
+        if waiting.get("reason"):
+            summary.reason = waiting["reason"]
+        elif terminated is not None:
+            summary.reason = _ended(terminated)
+        elif container.get("ready") and state.get("running") is not None:
+            running = True
+            summary.ready += 1
+    if summary.reason == "Completed" and running:
+        summary.reason = "Running" if _is_true(pod, "Ready") else "NotReady"
+
+
+def _named(statuses: Any, names: set[str]) -> Iterator[Object]:
+    return (status for status in statuses or () if status.get("name") in names)
+
+
+def _ended(terminated: Object) -> str:
+    if terminated.get("reason"):
+        return str(terminated["reason"])
+    if terminated.get("signal"):
+        return f"Signal:{terminated['signal']}"
+    return f"ExitCode:{terminated.get('exitCode', 0)}"
+
+
+def _is_true(pod: Object, condition: str) -> bool:
+    found = get_condition(pod, condition)
+    return found is not None and found.get("status") == "True"

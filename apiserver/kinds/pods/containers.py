@@ -1,0 +1,112 @@
+"""Checks of containers (upstream: validateContainers, validateInitContainers, validateContainerCommon)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from apiserver.kinds import checks
+from apiserver.kinds.pods.env import validate_env, validate_env_from
+from apiserver.kinds.pods.probes import validate_lifecycle, validate_probes
+from apiserver.kinds.pods.securitycontext import validate_container_security
+from apiserver.kinds.pods.volumes import validate_mounts
+from apiserver.kinds.resources import validate_resources
+from machinery import validation
+from machinery.errors import FieldError
+from machinery.objects import Object
+
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
+NOT_FOR_INIT = "may not be set for init containers without restartPolicy=Always"
+
+
+def validate_containers(path: str, spec: Object) -> checks.Errors:
+    """The regular containers; there must be one."""
+    containers = spec.get("containers") or ()
+    if not containers:
+        yield FieldError.required(path)
+        return
+    names: set[str] = set()
+    for index, container in enumerate(containers):
+        at = f"{path}[{index}]"
+        yield from _validate_common(at, container, spec)
+        if container.get("name") in names:
+            yield FieldError.duplicate(f"{at}.name", container["name"])
+        names.add(container.get("name", ""))
+        yield from validate_lifecycle(f"{at}.lifecycle", container, spec)
+        yield from validate_probes(at, container, spec)
+        if container.get("restartPolicy") is not None:
+            yield FieldError.forbidden(f"{at}.restartPolicy", "may not be set for non-init containers")
+    yield from _validate_host_ports(path, enumerate(containers))
+
+
+def validate_init_containers(path: str, spec: Object) -> checks.Errors:
+    """Init containers, and those that stay (``restartPolicy: Always``), which are like regular ones."""
+    names = {container.get("name") for container in spec.get("containers") or ()}
+    for index, container in enumerate(spec.get("initContainers") or ()):
+        at, policy = f"{path}[{index}]", container.get("restartPolicy")
+        yield from _validate_common(at, container, spec)
+        if policy is not None and policy != "Always":
+            yield FieldError.not_supported(f"{at}.restartPolicy", policy, ("Always",))
+        name = container.get("name")
+        if name in names:
+            yield FieldError.duplicate(f"{at}.name", name)
+        names.add(name)
+        yield from _validate_host_ports(path, [(index, container)])
+        if policy == "Always":
+            yield from validate_lifecycle(f"{at}.lifecycle", container, spec)
+            yield from validate_probes(at, container, spec)
+            continue
+        for field in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
+            if container.get(field) is not None:
+                yield FieldError.forbidden(f"{at}.{field}", NOT_FOR_INIT)
+
+
+def _validate_common(path: str, container: Object, spec: Object) -> checks.Errors:
+    if container.get("name"):
+        yield from checks.label(f"{path}.name", container["name"])
+    else:
+        yield FieldError.required(f"{path}.name")
+    if not container.get("image"):
+        yield FieldError.required(f"{path}.image")
+    policy = container.get("terminationMessagePolicy")
+    yield from checks.one_of(f"{path}.terminationMessagePolicy", policy, MESSAGE_POLICIES)
+    yield from _validate_ports(f"{path}.ports", container.get("ports") or ())
+    yield from validate_env(f"{path}.env", container.get("env") or ())
+    yield from validate_env_from(f"{path}.envFrom", container.get("envFrom") or ())
+    yield from validate_mounts(f"{path}.volumeMounts", container, spec)
+    yield from checks.one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), PULL_POLICIES)
+    yield from validate_resources(f"{path}.resources", container.get("resources") or {})
+    if container.get("securityContext") is not None:
+        yield from validate_container_security(f"{path}.securityContext", container["securityContext"])
+
+
+def _validate_ports(path: str, ports: Iterable[Object]) -> checks.Errors:
+    names: set[str] = set()
+    for index, port in enumerate(ports):
+        at, name = f"{path}[{index}]", port.get("name")
+        if name:
+            if messages := validation.is_port_name(name):
+                yield from checks.invalid(f"{at}.name", name, messages)
+            elif name in names:
+                yield FieldError.duplicate(f"{at}.name", name)
+            names.add(name)
+        if port.get("containerPort"):
+            yield from checks.port(f"{at}.containerPort", port["containerPort"])
+        else:
+            yield FieldError.required(f"{at}.containerPort")
+        if port.get("hostPort"):
+            yield from checks.port(f"{at}.hostPort", port["hostPort"])
+        yield from checks.one_of(f"{at}.protocol", port.get("protocol"), checks.PROTOCOLS)
+
+
+def _validate_host_ports(path: str, containers: Iterable[tuple[int, Object]]) -> checks.Errors:
+    """No two ports of the containers on one port of the host."""
+    taken: set[str] = set()
+    for index, container in containers:
+        for position, port in enumerate(container.get("ports") or ()):
+            if not port.get("hostPort"):
+                continue
+            binding = f"{port.get('protocol', 'TCP')}/{port.get('hostIP', '')}/{port['hostPort']}"
+            if binding in taken:
+                yield FieldError.duplicate(f"{path}[{index}].ports[{position}].hostPort", binding)
+            taken.add(binding)

@@ -1,0 +1,122 @@
+"""Pods, and the bindings that put them on nodes (upstream: pkg/registry/core/pod)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apiserver.kinds.cells import AGE, NAME, NONE
+from apiserver.kinds.pods import columns as cells
+from apiserver.kinds.pods.defaults import default_pod
+from apiserver.kinds.pods.qos import qos_class
+from apiserver.kinds.pods.update import validate_pod, validate_pod_change, validate_pod_status_change
+from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
+from apiserver.kinds.strategies import StatusStrategy, put
+from apiserver.model.kind import Column, Kind
+from machinery.errors import FieldError
+from machinery.objects import Object, is_pod_terminal, now
+
+GATED = "SchedulingGated"
+_BUT_STATUS: Mapping[str, Any] = {"f:spec": {}, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}}
+
+
+class PodStrategy(StatusStrategy):
+    return_deleted = True
+
+    def default(self, obj: Object) -> None:
+        default_pod(obj)
+
+    def reset_fields(self, subresource: str) -> Mapping[str, Any]:
+        return _BUT_STATUS if subresource == "status" else super().reset_fields(subresource)
+
+    def prepare_create(self, obj: Object) -> None:
+        obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+        if obj["spec"].get("schedulingGates"):
+            obj["status"]["conditions"] = [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": GATED,
+                    "message": "Scheduling is blocked due to non-empty scheduling gates",
+                    "lastProbeTime": None,
+                    "lastTransitionTime": now(),
+                }
+            ]
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        errors = list(validate_pod(obj))
+        if obj["spec"].get("ephemeralContainers"):
+            errors.append(FieldError.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        if obj["spec"].get("nodeName") and obj["spec"].get("schedulingGates"):
+            why = "cannot be set until all schedulingGates have been cleared"
+            errors.append(FieldError.forbidden("spec.nodeName", why))
+        return errors
+
+    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+        return list(validate_pod_change(new, old))
+
+    def prepare_status_update(self, new: Object, old: Object) -> None:
+        super().prepare_status_update(new, old)
+        put(new["metadata"], "ownerReferences", old["metadata"])
+        status, before = new.setdefault("status", {}), old.get("status") or {}
+        if not status.get("qosClass") and before.get("qosClass"):
+            status["qosClass"] = before["qosClass"]
+        for single, several in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
+            if status.get(single) and not status.get(several):
+                status[several] = [{"ip": status[single]}]
+
+    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+        return list(validate_pod_status_change(new, old))
+
+    def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
+        name = obj["metadata"].get("name", "")
+        return [*name_warnings(name, "the Pod's hostname"), *pod_warnings("spec", obj["spec"])]
+
+    def fields(self, obj: Object) -> Mapping[str, str]:
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        return {
+            "spec.nodeName": spec.get("nodeName", ""),
+            "spec.host": spec.get("nodeName", ""),  # as clients said before v1
+            "spec.restartPolicy": spec.get("restartPolicy", ""),
+            "spec.schedulerName": spec.get("schedulerName", ""),
+            "spec.serviceAccountName": spec.get("serviceAccountName", ""),
+            "spec.hostNetwork": str(bool(spec.get("hostNetwork"))).lower(),
+            "status.phase": status.get("phase", ""),
+            "status.podIP": status.get("podIP", ""),
+            "status.podIPs": "",  # upstream takes the name and has no value for it
+            "status.nominatedNodeName": status.get("nominatedNodeName", ""),
+        }
+
+    def graceful_period(self, obj: Object, requested: int | None) -> int:
+        """A pod that runs nowhere, or no longer, need not be waited for (upstream: CheckGracefulDelete)."""
+        spec = obj["spec"]
+        if not spec.get("nodeName") or is_pod_terminal(obj):
+            return 0
+        period = spec.get("terminationGracePeriodSeconds") or 0 if requested is None else requested
+        return 1 if period < 0 else int(period)
+
+
+PODS = Kind(
+    "",
+    "v1",
+    "Pod",
+    "pods",
+    "io.k8s.api.core.v1.Pod",
+    short_names=("po",),
+    categories=("all",),
+    subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"),
+    strategy=PodStrategy(),
+    columns=(
+        NAME,
+        Column("Ready", cells.ready, description="The aggregate readiness state of this pod for accepting traffic."),
+        Column("Status", cells.reason, description="The aggregate status of the containers in this pod."),
+        Column("Restarts", cells.restarts, description="How often the containers in this pod have been restarted."),
+        AGE,
+        Column("IP", cells.ip, priority=1),
+        Column("Node", lambda obj: obj["spec"].get("nodeName") or NONE, priority=1),
+        Column("Nominated Node", lambda obj: (obj.get("status") or {}).get("nominatedNodeName") or NONE, priority=1),
+        Column("Readiness Gates", cells.readiness_gates, priority=1),
+    ),
+)
+
+BINDINGS = Kind("", "v1", "Binding", "bindings", "io.k8s.api.core.v1.Binding", verbs=("create",))

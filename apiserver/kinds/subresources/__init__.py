@@ -1,0 +1,76 @@
+"""The parts of an object that have a path of their own, one row each: what discovery says, and what a request does.
+
+Three sorts, told apart by the function that the row has:
+
+- a *view* (scale, finalize) shows the parent in another form (``show``) and writes a change of that form back into it
+  (``apply``, on a copy of the parent that is then checked and stored like any update); ``status`` and ``approval`` are
+  the parent itself;
+- an *action* (binding, token, eviction) is a create that does something to the parent (``act``);
+- a *connection* (log, exec, proxy …) has neither: ``connect.py`` carries its bytes to the kubelet.
+
+A kind names those that it has in its own row. Rows are found by ``<plural>/<name>`` first and by ``<name>`` after that.
+"""
+
+from __future__ import annotations
+
+from apiserver.kinds.subresources import scale
+from apiserver.kinds.subresources.binding import bind
+from apiserver.kinds.subresources.eviction import evict
+from apiserver.kinds.subresources.finalize import finalize
+from apiserver.model.kind import Kind
+from apiserver.model.subresource import Actions, Subresource
+
+__all__ = ["SUBRESOURCES", "Actions", "Subresource", "find_subresource"]
+
+READ_WRITE = ("get", "patch", "update")
+CONNECT = ("create", "delete", "get", "patch", "update")
+
+
+def find_subresource(kind: Kind, name: str) -> Subresource | None:
+    """The row for one of the kind's subresources, None when the kind has no such."""
+    if name not in kind.subresources:
+        return None
+    if kind.custom is not None and name in kind.custom.subresources:
+        return kind.custom.subresources[name]
+    return SUBRESOURCES.get(f"{kind.plural}/{name}") or SUBRESOURCES[name]
+
+
+def _connection(name: str, options: str, verbs: tuple[str, ...] = ("create", "get")) -> Subresource:
+    return Subresource(name, verbs, options, version="v1", definition=f"io.k8s.api.core.v1.{options}")
+
+
+SUBRESOURCES: dict[str, Subresource] = {
+    "status": Subresource("status", READ_WRITE),
+    "approval": Subresource("approval", READ_WRITE),
+    "finalize": Subresource("finalize", ("update",), apply=finalize, hooks=False),
+    "scale": Subresource(
+        "scale",
+        READ_WRITE,
+        "Scale",
+        "autoscaling",
+        "v1",
+        "io.k8s.api.autoscaling.v1.Scale",
+        show=scale.show,
+        apply=scale.resize,
+        columns=scale.COLUMNS,
+    ),
+    "binding": Subresource("binding", ("create",), "Binding", "", "v1", "io.k8s.api.core.v1.Binding", act=bind),
+    "eviction": Subresource(
+        "eviction", ("create",), "Eviction", "policy", "v1", "io.k8s.api.policy.v1.Eviction", act=evict
+    ),
+    "token": Subresource(
+        "token",
+        ("create",),
+        "TokenRequest",
+        "authentication.k8s.io",
+        "v1",
+        "io.k8s.api.authentication.v1.TokenRequest",
+    ),
+    "log": Subresource("log", ("get",)),
+    "exec": _connection("exec", "PodExecOptions"),
+    "attach": _connection("attach", "PodAttachOptions"),
+    "portforward": _connection("portforward", "PodPortForwardOptions"),
+    "pods/proxy": _connection("proxy", "PodProxyOptions", CONNECT),
+    "services/proxy": _connection("proxy", "ServiceProxyOptions", CONNECT),
+    "nodes/proxy": _connection("proxy", "NodeProxyOptions", CONNECT),
+}

@@ -1,0 +1,65 @@
+"""``pods/binding``: the scheduler's decision (upstream: BindingREST). A pod is bound once, and never moved."""
+
+from __future__ import annotations
+
+from apiserver.kinds.pods.row import PODS
+from apiserver.model.subresource import Actions, success
+from apiserver.registry.request import Call
+from machinery.errors import BadRequest, FieldError, conflict, invalid
+from machinery.objects import Object, set_condition
+
+RESOURCE = "pods/binding"
+
+
+def bind(actions: Actions, pod: Object, binding: Object) -> Object:
+    """POST to the pod's own ``binding``."""
+    name = pod["metadata"]["name"]
+    if (binding.get("metadata") or {}).get("name", name) != name:
+        raise BadRequest("name in URL does not match name in Binding object")
+    check(name, binding)
+    actions.update(PODS, pod["metadata"]["namespace"], name, lambda newest: assign(newest, binding))
+    return success()
+
+
+def bind_by_name(call: Call, binding: Object) -> Object:
+    """POST to the older top-level ``bindings``, where the Binding's name says which pod."""
+    name = (binding.get("metadata") or {}).get("name", "")
+    check(name, binding)
+
+    def change(pod: Object) -> Object:
+        assign(pod, binding)
+        return pod
+
+    call.rest.modify(PODS, call.namespace, name, change, call.user, dry_run=call.dry_run, hooks=False)
+    return success()
+
+
+def check(name: str, binding: Object) -> None:
+    """Raises Invalid unless the Binding names a node."""
+    target, errors = binding.get("target") or {}, []
+    if target.get("kind") and target["kind"] != "Node":
+        errors.append(FieldError.not_supported("target.kind", target["kind"], ("Node", "<empty>")))
+    if not target.get("name"):
+        errors.append(FieldError.required("target.name"))
+    if errors:
+        raise invalid("Binding", name, errors)
+
+
+def assign(pod: Object, binding: Object) -> None:
+    """Puts the pod on its node; raises Conflict when that cannot be."""
+    metadata, wanted, spec = pod["metadata"], binding.get("metadata") or {}, pod["spec"]
+    name = metadata["name"]
+    for field, shown in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(field) and wanted[field] != metadata.get(field):
+            why = f"{shown} in precondition: {wanted[field]}, {shown} in object meta: {metadata.get(field)}"
+            raise conflict(RESOURCE, name, f"Precondition failed: {why}")
+    if metadata.get("deletionTimestamp"):
+        raise conflict(RESOURCE, name, f"pod {name} is being deleted, cannot be assigned to a host")
+    if spec.get("nodeName"):
+        raise conflict(RESOURCE, name, f'pod {name} is already assigned to node "{spec["nodeName"]}"')
+    if spec.get("schedulingGates"):
+        raise conflict(RESOURCE, name, f"pod {name} has non-empty .spec.schedulingGates")
+    spec["nodeName"] = binding["target"]["name"]
+    if wanted.get("annotations"):
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **wanted["annotations"]}
+    set_condition(pod, "PodScheduled", "True", lastProbeTime=None)

@@ -1,0 +1,52 @@
+"""What a subresource is: one row that discovery, OpenAPI and the endpoints read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from apiserver.model.kind import Column, Kind
+from apiserver.registry.request import User
+from machinery.objects import Object
+
+
+class Actions(Protocol):
+    """What an action may do to the world, in the name of its caller. Every error is an ApiError."""
+
+    dry_run: bool
+    user: User
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        """Reads another object; raises NotFound."""
+
+    def update(self, kind: Kind, namespace: str, name: str, change: Callable[[Object], Any]) -> Object:
+        """Reads, lets ``change`` modify a copy, writes; again from the start when another writer was faster."""
+
+    def delete(self, kind: Kind, namespace: str, name: str, options: Object) -> Object:
+        """Deletes as the verb does, with DeleteOptions."""
+
+
+@dataclass(frozen=True)
+class Subresource:
+    """One row. Group, version, kind and definition are those of the body; empty means the parent's."""
+
+    name: str
+    verbs: tuple[str, ...]
+    kind: str = ""
+    group: str = ""
+    version: str = ""
+    definition: str = ""
+    show: Callable[[Object], Object] | None = None
+    apply: Callable[[Object, Object], None] | None = None  # (parent to change, body); raises ApiError
+    act: Callable[[Actions, Object, Object], Object] | None = None  # (actions, parent, body) → response
+    columns: tuple[Column, ...] = ()  # of a view in another form, when it is asked for as a Table
+    # Whether strategy and admission look at what a view writes; not where they would put back what the view is for.
+    hooks: bool = True
+    # Of a scale: where the replicas are in the parent, as elements of FieldsV1.
+    replicas: tuple[str, ...] = ("f:spec", "f:replicas")
+
+
+def success() -> Object:
+    """What an action answers that has nothing to show."""
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -1,0 +1,85 @@
+"""The query of a write: CreateOptions, UpdateOptions, PatchOptions, DeleteOptions and what may stand in them.
+
+Upstream: apimachinery/pkg/apis/meta/v1/validation. Everything that is wrong is told at once, as one Invalid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from apiserver.model import query as parameters
+from machinery.errors import BadRequest, FieldError, invalid
+
+FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
+_MANAGER_LENGTH = 128
+_KINDS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
+_APPLY = "application/apply-patch+yaml"
+_POLICIES = ("Foreground", "Background", "Orphan")
+
+
+def check_write(verb: str, query: Mapping[str, str], query_string: str, content_type: str) -> None:
+    """Raises Invalid unless the options of a create, update or patch are upstream's."""
+    kind = _KINDS.get(verb)
+    if kind is None or not query:
+        return
+    errors = list(_write_errors(verb, query, query_string, content_type))
+    if errors:
+        raise invalid(f"{kind}.meta.k8s.io", "", errors)
+
+
+def _write_errors(verb: str, query: Mapping[str, str], query_string: str, content_type: str) -> Iterator[FieldError]:
+    if verb == "patch" and content_type == _APPLY and not query.get("fieldManager"):
+        yield FieldError.required("fieldManager", "is required for apply patch")
+    if verb == "patch" and content_type != _APPLY and "force" in query:
+        yield FieldError.forbidden("force", "may not be specified for non-apply patch")
+    yield from manager_errors(query.get("fieldManager", ""), "fieldManager")
+    yield from dry_run_errors(parameters.values(query_string, "dryRun"))
+    validation = query.get("fieldValidation", "")
+    if validation not in FIELD_VALIDATIONS:
+        yield FieldError.not_supported("fieldValidation", validation, FIELD_VALIDATIONS)
+
+
+def manager_errors(name: str, path: str) -> Iterator[FieldError]:
+    """What is wrong with the name of a field manager."""
+    if len(name.encode(errors="surrogatepass")) > _MANAGER_LENGTH:
+        yield FieldError.too_long(path, _MANAGER_LENGTH)
+    position = 0
+    for letter in name:
+        if not (letter.isprintable() or letter == " "):
+            yield FieldError.invalid(path, name, f"invalid character {_code_point(letter)} (at position {position})")
+        position += len(letter.encode(errors="surrogatepass"))
+
+
+def _code_point(letter: str) -> str:
+    """Go's ``%#U``: the letter itself is shown only if it can be printed."""
+    return f"U+{ord(letter):04X}"
+
+
+def dry_run_errors(given: Sequence[str]) -> Iterator[FieldError]:
+    """Only ``All`` may be asked for; an empty one is as wrong as any other."""
+    if any(value != "All" for value in given):
+        yield FieldError.not_supported("dryRun", list(given), ["All"])
+
+
+def check_delete(options: Mapping[str, Any], dry_run: Sequence[str] = ()) -> None:
+    """Raises Invalid for DeleteOptions (and values of ``dryRun``) that contradict themselves or are unknown."""
+    policy, errors = options.get("propagationPolicy"), []
+    if options.get("orphanDependents") is not None and policy is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        errors.append(FieldError.invalid("propagationPolicy", policy, why))
+    if policy is not None and policy not in _POLICIES:
+        errors.append(FieldError.not_supported("propagationPolicy", policy, [*_POLICIES, "nil"]))
+    errors += dry_run_errors(options.get("dryRun") or dry_run)
+    if errors:
+        raise invalid("DeleteOptions.meta.k8s.io", "", errors)
+
+
+def check_table(query: Mapping[str, str]) -> str:
+    """How much of an object a Table's row carries: Metadata, Object or None."""
+    included = query.get("includeObject", "")
+    if included not in ("", "Metadata", "Object", "None"):
+        why = "must be 'Metadata', 'Object', 'None', or empty"
+        error = FieldError.invalid("includeObject", included, why)
+        raise BadRequest(f"Unable to convert to Table as requested: {error}")
+    return included or "Metadata"

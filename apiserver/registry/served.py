@@ -1,0 +1,94 @@
+"""The registry as it is now: the built-in rows, and those of the custom resources that are defined.
+
+Each worker process derives them from its own watch cache when it is asked. A definition that somebody has seen served
+by one worker is served by all: the cache's definitions are brought up to date before a resource is called unknown, or
+an object of one is read or written, and rows are made again if any of them has changed.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import NamedTuple
+
+import orjson
+
+from apiserver.crdschema.definition import is_true
+from apiserver.customresources.conditions import is_served
+from apiserver.customresources.rows import priority, rows_of
+from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITIONS as DEFINITIONS
+from apiserver.kinds.registry import REGISTRY, Registry
+from apiserver.kinds.rows import ROWS
+from apiserver.model.kind import Kind
+from apiserver.storage.cache import WatchCache
+from machinery.objects import Object
+
+
+class _Served(NamedTuple):
+    """What one definition brings; ``of`` and ``terminating`` tell when that has to be worked out again."""
+
+    of: bytes
+    terminating: bool
+    rows: tuple[Kind, ...]
+
+
+class Served:
+    """Thread-safe."""
+
+    def __init__(self, cache: WatchCache) -> None:
+        self._cache = cache
+        self._registry = REGISTRY
+        self._definitions: dict[str, _Served] = {}
+        self._revision = 0
+        self._lock = threading.Lock()
+
+    def find(self, group: str, version: str, plural: str) -> Kind:
+        """The row served at a path; raises NotFound."""
+        return REGISTRY.get(group, version, plural) or self.registry().find(group, version, plural)
+
+    def registry(self) -> Registry:
+        """All rows, as of every acknowledged change of a definition."""
+        self._cache.catch_up(DEFINITIONS.prefix)
+        if self._cache.changed(DEFINITIONS.prefix) != self._revision:
+            with self._lock:
+                self._renew()
+        return self._registry
+
+    def _renew(self) -> None:
+        revision = self._cache.changed(DEFINITIONS.prefix)
+        items, _, _ = self._cache.select(DEFINITIONS.prefix)
+        before, now = self._definitions, {}
+        for item in items:
+            crd = item.object
+            name, of, terminating = crd["metadata"]["name"], _what_counts(crd), is_true(crd, "Terminating")
+            known = before.get(name)
+            if known is None or (known.of, known.terminating) != (of, terminating):
+                known = _Served(of, terminating, rows_of(crd))
+            now[name] = known
+        rows = sorted(
+            (row for served in now.values() for row in served.rows),
+            key=lambda row: (row.group, priority(row.version), row.plural),
+        )
+        if [served.rows for served in now.values()] != [served.rows for served in before.values()]:
+            self._registry = Registry((*ROWS, *rows))
+        self._definitions, self._revision = now, revision
+        self._end_watches(before, now)
+
+    def _end_watches(self, before: dict[str, _Served], now: dict[str, _Served]) -> None:
+        """Who watches objects of a definition that has changed is to come again, as upstream has it."""
+        for name, served in before.items():
+            if served.rows and (name not in now or now[name].of != served.of):
+                self._cache.end_watches_of(served.rows[0].prefix)
+                if name not in now:
+                    self._cache.forget(served.rows[0].prefix)
+
+
+def _what_counts(crd: Object) -> bytes:
+    """What the rows of a definition depend on."""
+    status = crd.get("status") or {}
+    parts = (
+        crd["metadata"]["uid"],
+        crd["spec"],
+        status.get("acceptedNames"),
+        is_served(crd),
+    )
+    return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)

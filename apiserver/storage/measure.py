@@ -1,0 +1,55 @@
+"""How long the store takes, for ``/metrics`` and for the trace of a slow request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from apiserver.api.requestlog import spent
+from apiserver.model.metrics import STORE, STORE_ERRORS
+from apiserver.storage.protocol import Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Self = TypeVar("Self")
+Method = Callable[Concatenate[Self, str, P], T]
+
+# The groups without a dot, which their plurals are told from by it.
+_GROUPS = frozenset({"apps", "autoscaling", "batch", "extensions", "policy"})
+
+
+def measured(operation: str) -> Callable[[Method[Self, P, T]], Method[Self, P, T]]:
+    """For a method whose first argument is a key, or what keys begin with."""
+
+    def around(method: Method[Self, P, T]) -> Method[Self, P, T]:
+        @wraps(method)
+        def timed(self: Self, key: str, /, *arguments: P.args, **named: P.kwargs) -> T:
+            since = time.perf_counter()
+            labels = (operation, resource_of(key))
+            try:
+                return method(self, key, *arguments, **named)
+            except Unavailable:
+                STORE_ERRORS.add(labels)
+                raise
+            finally:
+                STORE.observe(time.perf_counter() - since, labels)
+                spent("etcd", since)
+
+        return timed
+
+    return around
+
+
+def resource_of(key: str) -> str:
+    """``pods`` or ``leases.coordination.k8s.io``, of ``/registry/[group/]plural/…``."""
+    first, _, rest = key.removeprefix("/registry/").partition("/")
+    if "." in first or first in _GROUPS:
+        return _joined(first, rest.partition("/")[0])
+    return first
+
+
+@lru_cache(maxsize=512)
+def _joined(group: str, plural: str) -> str:
+    return f"{plural}.{group}" if plural else group

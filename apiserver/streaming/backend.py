@@ -1,0 +1,174 @@
+"""Connections to kubelets, and to the servers in pods that the proxy subresources lead to.
+
+A kubelet is spoken to with the API server's own client certificate and must show one of the cluster's CA; a pod's HTTPS
+is taken as it is (upstream: proxyTLSClientConfig does not verify either).
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+from collections.abc import Iterable
+from email.message import Message
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from apiserver.config import Config
+from apiserver.streaming.targets import Target
+from machinery.errors import quote
+
+_CONNECT_SECONDS = 10.0
+_ANSWER_SECONDS = 60.0
+_HEAD_LIMIT = 65536
+
+
+class Stream(NamedTuple):
+    """A connection whose answer's head has been read: ``ahead`` is what came behind it."""
+
+    code: int
+    headers: Message
+    sock: socket.socket
+    head: bytes
+    ahead: bytes
+
+    def response(self, method: str) -> http.client.HTTPResponse:
+        """The answer as an ordinary one with a body, for one that turned out not to be a stream."""
+        replay: Any = _Replay(self.head + self.ahead, self.sock)
+        response = http.client.HTTPResponse(replay, method=method)
+        response.begin()
+        return response
+
+
+def open_stream(
+    sock: socket.socket, method: str, target: str, headers: Iterable[tuple[str, str]], *, version: str = "1.1"
+) -> Stream:
+    """Sends a request without a body and reads no more than the head of its answer.
+
+    (http.client reads through a buffer, in which the first bytes behind a 101 would be lost.)
+    """
+    lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in headers)]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise BackendError("a header of the request has a line break")
+    sock.settimeout(_ANSWER_SECONDS)
+    sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = sock.recv(8192)
+        if not chunk or len(data) > _HEAD_LIMIT:
+            raise BackendError("unexpected EOF")
+        data += chunk
+    sock.settimeout(None)
+    head, separator, ahead = data.partition(b"\r\n\r\n")
+    status, _, fields = head.partition(b"\r\n")
+    words = status.split(None, 2)
+    if len(words) < 2 or not words[1].isdigit():
+        raise BackendError("malformed HTTP response")
+    parsed = http.client.parse_headers(io.BytesIO(fields + separator))
+    return Stream(int(words[1]), parsed, sock, head + separator, ahead)
+
+
+class _Replay(io.RawIOBase):
+    """Bytes that have been read from a socket, and then the socket."""
+
+    def __init__(self, data: bytes, sock: socket.socket) -> None:
+        self._data = memoryview(data)
+        self._sock = sock
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._data:
+            return self._sock.recv_into(buffer)
+        taken = min(len(buffer), len(self._data))
+        buffer[:taken], self._data = self._data[:taken], self._data[taken:]
+        return taken
+
+    def close(self) -> None:
+        self._sock.close()
+        super().close()
+
+
+class Dialer:
+    """Opens connections. The TLS contexts are made when first needed, after the workers' fork."""
+
+    def __init__(self, certificate: Path | None, key: Path | None, authority: Path | None) -> None:
+        self._certificate, self._key, self._authority = certificate, key, authority
+
+    @staticmethod
+    def of(config: Config) -> Dialer:
+        """As the flags say."""
+        return Dialer(
+            config.kubelet_client_certificate, config.kubelet_client_key, config.kubelet_certificate_authority
+        )
+
+    def kubelet(self, target: Target, patience: float = _CONNECT_SECONDS) -> http.client.HTTPConnection:
+        """A connection to a kubelet."""
+        return self._open(target, self._kubelet_tls, patience)
+
+    def server(self, target: Target) -> http.client.HTTPConnection:
+        """A connection to a server in a pod or on a node."""
+        return self._open(target, self._any_tls if target.scheme == "https" else None)
+
+    def _open(
+        self, target: Target, tls: ssl.SSLContext | None, patience: float = _CONNECT_SECONDS
+    ) -> http.client.HTTPConnection:
+        connection: http.client.HTTPConnection
+        if tls is None:
+            connection = http.client.HTTPConnection(target.host, target.port, timeout=patience)
+        else:
+            connection = http.client.HTTPSConnection(target.host, target.port, timeout=patience, context=tls)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise BackendError(f"dial tcp {target.host}:{target.port}: {dial_words(error)}") from error
+        connection.sock.settimeout(None)
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return connection
+
+    @cached_property
+    def _kubelet_tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self._authority:
+            context.load_verify_locations(self._authority)
+        else:  # upstream, too, trusts any kubelet when --kubelet-certificate-authority is not given
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self._certificate and self._key:
+            context.load_cert_chain(self._certificate, self._key)
+        return context
+
+    @cached_property
+    def _any_tls(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+
+class BackendError(Exception):
+    """Nobody answers there, or not in HTTP; the words are Go's, as upstream's clients know them."""
+
+
+def answer_words(error: Exception) -> str:
+    """Why there was no answer, in Go's words."""
+    if isinstance(error, http.client.RemoteDisconnected | ConnectionResetError):
+        return "EOF"
+    if isinstance(error, http.client.BadStatusLine):
+        return f"malformed HTTP response {quote(str(error).rstrip())}"
+    if isinstance(error, TimeoutError):
+        return "i/o timeout"
+    return str(error)
+
+
+def dial_words(error: OSError) -> str:
+    """Why there is no connection, in Go's words."""
+    if isinstance(error, ssl.SSLError):
+        return f"tls: {error.reason or error}"
+    if isinstance(error, TimeoutError):
+        return "i/o timeout"
+    return f"connect: {(error.strerror or str(error)).lower()}"

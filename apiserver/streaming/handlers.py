@@ -1,0 +1,239 @@
+"""Subresources that stream bytes: a pod's log, exec, attach and portforward, carried to the kubelet of its node.
+
+The API server decides who may and which container of which pod is meant; the rest is the kubelet's. An upgrade request
+(SPDY or WebSocket) is repeated to the kubelet, and once that answers 101 both connections become one tunnel of bytes:
+gunicorn's socket is taken over by the request's own thread. Any other answer is relayed as it is.
+Upstream: registry/core/pod/rest/{log,subresources}.go and apimachinery/pkg/util/proxy/upgradeaware.go.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from urllib.parse import parse_qs, quote, urlencode
+
+from flask import Response
+
+from apiserver.config import Config
+from apiserver.kinds.registry import REGISTRY
+from apiserver.registry.request import Call
+from apiserver.streaming import logs as weblog
+from apiserver.streaming import websockets
+from apiserver.streaming.backend import BackendError, Dialer, Stream, open_stream
+from apiserver.streaming.proxy import Proxy
+from apiserver.streaming.relay import http_head, take_over, unreachable, upgrade
+from apiserver.streaming.targets import Target, choose_container, kubelet_of
+from machinery.errors import ApiError, BadRequest, FieldError, InternalError, NotFound, invalid, not_found
+from machinery.objects import Object
+
+PODS = REGISTRY.find("", "v1", "pods")
+NODES = REGISTRY.find("", "v1", "nodes")
+_ERROR_LIMIT = 50_000  # of a kubelet's words
+_CHUNK = 65536
+
+Handler = Callable[[Call], Response]
+
+
+def handlers(config: Config) -> Mapping[tuple[str, str], Handler]:
+    """What serves each connection, by (resource, subresource)."""
+    dialer = Dialer.of(config)
+    connect, proxy = Connect(dialer), Proxy(dialer)
+    return {
+        ("pods", "log"): connect.log,
+        ("pods", "exec"): connect.exec,
+        ("pods", "attach"): connect.attach,
+        ("pods", "portforward"): connect.port_forward,
+        ("pods", "proxy"): proxy.pod,
+        ("services", "proxy"): proxy.service,
+        ("nodes", "proxy"): proxy.node,
+    }
+
+
+class Connect:
+    """The pod's own connections."""
+
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+
+    def log(self, call: Call) -> Response:
+        """A pod's log; followed over a tunnel, so that a client who leaves is noticed while nothing is written."""
+        query = _query(call)
+        check_log_options(call.name, query)
+        pod = self._pod(call)
+        container = choose_container(pod, _last(query, "container"))
+        node = (pod.get("spec") or {}).get("nodeName")
+        if not node:  # not an error upstream: there is no log yet
+            return Response(b"", 200, content_type="text/plain")
+        path = _path("containerLogs", (call.namespace, call.name, container), log_parameters(query))
+        target = self._kubelet(call, node)
+        if websockets.is_wanted(call.environ):
+            return weblog.serve(call.environ, lambda: self._open_log(target, path, version="1.0"))
+        if _flag(query, "follow") and "gunicorn.socket" in call.environ:
+            return self._follow(call, target, path)
+        response = self._get_log(target, path)
+        return Response(_chunks(response), 200, content_type="text/plain")
+
+    def _get_log(self, target: Target, path: str) -> http.client.HTTPResponse:
+        try:
+            connection = self._dialer.kubelet(target)
+            connection.request("GET", path, headers={"Connection": "close"})
+            response = connection.getresponse()
+        except (BackendError, OSError, http.client.HTTPException) as error:
+            raise unreachable(f'Get "https://{target.host}:{target.port}{path}": {error}') from error
+        if response.status >= 300:
+            raise _log_error(response.status, response.read(_ERROR_LIMIT))
+        return response
+
+    def _open_log(self, target: Target, path: str, *, version: str = "1.1") -> Stream:
+        try:
+            connection = self._dialer.kubelet(target)
+            headers = [("Host", f"{target.host}:{target.port}"), ("Connection", "close")]
+            stream = open_stream(connection.sock, "GET", path, headers, version=version)
+        except (BackendError, OSError) as error:
+            raise unreachable(f'Get "https://{target.host}:{target.port}{path}": {error}') from error
+        if stream.code >= 300:
+            raise _log_error(stream.code, stream.response("GET").read(_ERROR_LIMIT))
+        return stream
+
+    def _follow(self, call: Call, target: Target, path: str) -> Response:
+        stream = self._open_log(target, path)
+        fields = [("Content-Type", "text/plain"), ("Cache-Control", "no-cache, private"), ("Connection", "close")]
+        fields += [(name, value) for name, value in stream.headers.items() if name.lower() == "transfer-encoding"]
+        return take_over(call.environ, http_head(200, "OK", fields), stream)
+
+    def exec(self, call: Call) -> Response:
+        """A command in a container."""
+        query = _query(call)
+        return self._upgrade_container(call, query, [("command", word) for word in query.get("command", [])])
+
+    def attach(self, call: Call) -> Response:
+        """A container's own input and output."""
+        return self._upgrade_container(call, _query(call), [])
+
+    def _upgrade_container(
+        self, call: Call, query: Mapping[str, list[str]], parameters: list[tuple[str, str]]
+    ) -> Response:
+        pod = self._pod(call)
+        container = choose_container(pod, _last(query, "container"))
+        node = _node_name(pod)
+        for name, kubelets in _STREAM_PARAMETERS.items():
+            if _flag(query, name):
+                parameters.append((kubelets, "1"))
+        path = _path(call.subresource, (call.namespace, call.name, container), parameters)
+        return self._upgrade(call, node, path)
+
+    def port_forward(self, call: Call) -> Response:
+        """TCP connections into a pod."""
+        node = _node_name(self._pod(call))
+        ports = ",".join(port for value in _query(call).get("ports", []) for port in value.split(","))
+        path = _path("portForward", (call.namespace, call.name), [("port", ports)] if ports else [])
+        return self._upgrade(call, node, path)
+
+    def _upgrade(self, call: Call, node: str, path: str) -> Response:
+        if not call.environ.get("HTTP_UPGRADE"):
+            raise BadRequest("Upgrade request required")
+        call.rest.connect(call.kind, call.namespace, call.name, call.subresource, call.user, None)
+        target = self._kubelet(call, node)
+        try:
+            connection = self._dialer.kubelet(target)
+        except BackendError as error:
+            raise unreachable(f"error dialing backend: {error}") from error
+        return upgrade(call.environ, connection.sock, path, [("Host", f"{target.host}:{target.port}")])
+
+    def _pod(self, call: Call) -> Object:
+        pod = call.rest.reader.get(PODS, call.namespace, call.name, fresh=True)
+        if pod is None:
+            raise not_found("pods", call.name)
+        return pod
+
+    def _kubelet(self, call: Call, name: str) -> Target:
+        node = call.rest.reader.get(NODES, "", name, fresh=True)
+        if node is None:
+            raise not_found("nodes", name)
+        return kubelet_of(node)
+
+
+# --- parameters --------------------------------------------------------------------------------------------------
+
+# PodExecOptions' and PodAttachOptions' names, and the kubelet's.
+_STREAM_PARAMETERS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
+
+
+def check_log_options(name: str, query: Mapping[str, list[str]]) -> None:
+    """Upstream's ValidatePodLogOptions: 422 with a cause a field."""
+    errors = []
+    for field, least in (("tailLines", 0), ("sinceSeconds", 1), ("limitBytes", 1)):
+        text = _last(query, field)
+        if not text:
+            continue
+        if not text.lstrip("+-").isdigit():
+            raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+        if int(text) < least:
+            words = "must be greater than or equal to 0" if least == 0 else "must be greater than 0"
+            errors.append(FieldError.invalid(field, int(text), words))
+    if _last(query, "sinceSeconds") and _last(query, "sinceTime"):
+        words = "at most one of `sinceTime` or `sinceSeconds` may be specified"
+        errors.append(FieldError.forbidden("sinceSeconds", words))
+    if errors:
+        raise invalid("PodLogOptions", name, errors)
+
+
+def log_parameters(query: Mapping[str, list[str]]) -> list[tuple[str, str]]:
+    """PodLogOptions in the kubelet's parameters, which have the same names."""
+    found = [(name, "true") for name in ("follow", "previous", "timestamps") if _flag(query, name)]
+    return found + [
+        (name, _last(query, name))
+        for name in ("sinceSeconds", "sinceTime", "tailLines", "limitBytes")
+        if _last(query, name)
+    ]
+
+
+def _query(call: Call) -> dict[str, list[str]]:
+    """The query with every value of a parameter."""
+    return parse_qs(call.environ.get("QUERY_STRING", ""), keep_blank_values=True)
+
+
+def _last(query: Mapping[str, list[str]], name: str) -> str:
+    return query.get(name, [""])[-1]
+
+
+def _flag(query: Mapping[str, list[str]], name: str) -> bool:
+    """A boolean parameter as upstream reads it: present, and neither ``false`` nor ``0``."""
+    return name in query and _last(query, name).lower() not in ("false", "0")
+
+
+def _path(endpoint: str, names: Iterable[str], parameters: list[tuple[str, str]]) -> str:
+    """A path of the kubelet's."""
+    path = "/" + "/".join([endpoint, *(quote(name, safe="") for name in names)])
+    return f"{path}?{urlencode(parameters)}" if parameters else path
+
+
+def _node_name(pod: Object) -> str:
+    node = pod["spec"].get("nodeName")
+    if not node:
+        raise BadRequest(f"pod {pod['metadata']['name']} does not have a host assigned")
+    return str(node)
+
+
+def _log_error(code: int, body: bytes) -> ApiError:
+    """A kubelet's refusal as a Status (upstream: GenericHttpResponseChecker)."""
+    text = body.decode(errors="replace").strip()
+    if code == 400:
+        return BadRequest(text)
+    if code == 404:
+        return NotFound("the server could not find the requested resource", details={"causes": [_cause(text)]})
+    if code == 500:
+        return InternalError(f"Internal error occurred: {text}", details={"causes": [{"message": text}]})
+    return ApiError(text, code=code, reason="")
+
+
+def _cause(text: str) -> dict[str, str]:
+    return {"reason": "UnexpectedServerResponse", "message": text}
+
+
+def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    try:
+        while data := response.read1(_CHUNK):
+            yield data
+    finally:
+        response.close()

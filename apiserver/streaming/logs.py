@@ -1,0 +1,66 @@
+"""A pod's log over a WebSocket: every piece of the log is one message (upstream: wsstream.Reader).
+
+Protocols: binary.k8s.io (and none at all), base64.binary.k8s.io.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import select
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from flask import Response
+
+from apiserver.registry.request import TAKEN_OVER
+from apiserver.streaming import websockets
+from apiserver.streaming.backend import Stream
+from apiserver.streaming.tunnel import TUNNELS
+from machinery import websocket
+
+PROTOCOLS = ("binary.k8s.io", "base64.binary.k8s.io")
+_CHUNK = 32 * 1024
+
+
+def serve(environ: dict[str, Any], open_log: Callable[[], Stream]) -> Response:
+    """Opens the log, accepts the WebSocket and copies one into the other. ``open_log`` gives a body until its end."""
+    client, protocol, head = websockets.accept(environ, websockets.among(PROTOCOLS))
+    log = open_log()
+    try:
+        with TUNNELS.registered(client, log.sock):
+            client.sendall(head)
+            _copy(client, log, base64_text=protocol.startswith("base64"))
+    except OSError:
+        return TAKEN_OVER  # the client left
+    finally:
+        log.sock.close()
+    return TAKEN_OVER
+
+
+def _copy(client: socket.socket, log: Stream, *, base64_text: bool) -> None:
+    stream = websocket.WebSocket(client.sendall)
+
+    def show(data: bytes) -> None:
+        for start in range(0, len(data), _CHUNK):
+            chunk = data[start : start + _CHUNK]
+            stream.send(base64.b64encode(chunk) if base64_text else chunk, text=base64_text)
+
+    show(log.ahead)
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    poll.register(log.sock, select.POLLIN)
+    while True:
+        # TLS may hold bytes that poll does not see.
+        if not getattr(log.sock, "pending", int)():
+            poll_events = dict(poll.poll())
+            if client.fileno() in poll_events:
+                return
+        data = log.sock.recv(_CHUNK)
+        if not data:
+            break
+        show(data)
+    with suppress(http.client.HTTPException):
+        stream.close()

@@ -1,0 +1,180 @@
+"""The proxy subresources: HTTP to a pod, to one of a Service's pods, or to a node's kubelet, under a path of the API.
+
+The request goes on with its method, body and most headers; credentials for the API stay here. What comes back is
+streamed; redirects and links in HTML that lead to the server's own root are bent to stay below the proxy's path.
+Upstream: apimachinery/pkg/util/proxy (UpgradeAwareHandler, Transport).
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response
+
+from apiserver.kinds.registry import REGISTRY
+from apiserver.model.kind import Kind
+from apiserver.registry.request import Call
+from apiserver.streaming.backend import BackendError, Dialer, answer_words
+from apiserver.streaming.html import LIMIT, Rewriter, is_page
+from apiserver.streaming.relay import HOP_BY_HOP, relayed, upgrade
+from apiserver.streaming.targets import (
+    Target,
+    kubelet_of,
+    node_target,
+    pod_target,
+    service_target,
+    split_scheme_name_port,
+)
+from machinery.errors import ServiceUnavailable, not_found
+from machinery.objects import Object
+
+_CHUNK = 65536
+# Who may use an answer of the API server's is not for a pod to say (upstream: corsRemovingTransport).
+_CORS = (
+    "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Origin",
+)  # fmt: skip
+# The client's credentials are for the API server, not for a pod.
+_NOT_FORWARDED = HOP_BY_HOP | {"authorization", "content-length", "content-type", "expect"}
+
+
+class Proxy:
+    """One handler a kind."""
+
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+
+    def pod(self, call: Call) -> Response:
+        """``pods/[scheme:]name[:port]/proxy``."""
+        scheme, name, port = split_scheme_name_port(call.name, "pod")
+        pod = _find(call, "pods", call.namespace, name)
+        return self._forward(call, pod_target(pod, scheme, port), name)
+
+    def service(self, call: Call) -> Response:
+        """``services/[scheme:]name[:port]/proxy``."""
+        scheme, name, port = split_scheme_name_port(call.name, "service")
+        service = _find(call, "services", call.namespace, name)
+        reader = call.rest.reader
+        endpoints = reader.get(_kind("endpoints"), call.namespace, name, fresh=True)
+        target = service_target(
+            service, endpoints, scheme, port, lambda pod: reader.get(_kind("pods"), call.namespace, pod)
+        )
+        return self._forward(call, target, name)
+
+    def node(self, call: Call) -> Response:
+        """``nodes/[scheme:]name[:port]/proxy``: the kubelet, unless another port is asked for."""
+        scheme, name, port = split_scheme_name_port(call.name, "node")
+        node = _find(call, "nodes", "", name)
+        other = node_target(node, scheme, port)
+        return self._forward(call, other or kubelet_of(node), name, kubelet=other is None)
+
+    def _forward(self, call: Call, target: Target, name: str, *, kubelet: bool = False) -> Response:
+        environ = call.environ
+        call.rest.connect(call.kind, call.namespace, name, call.subresource, call.user, None)
+        prefix, rest = split_path(environ, namespaced=call.kind.namespaced)
+        upgrades = environ.get("HTTP_UPGRADE") and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
+        if not rest and not upgrades and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return _add_slash(environ, prefix)
+        query = environ.get("QUERY_STRING", "")
+        path = (rest or "/") + (f"?{query}" if query else "")
+        try:
+            connection = self._dialer.kubelet(target) if kubelet else self._dialer.server(target)
+        except BackendError as error:
+            raise ServiceUnavailable(f"error trying to reach service: {error}") from error
+        if upgrades:
+            return upgrade(environ, connection.sock, path, forwarded_headers(environ, prefix, rest))
+        try:
+            response = _exchange(connection, environ, path, prefix, rest)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise ServiceUnavailable(f"error trying to reach service: {answer_words(error)}") from error
+        return _rewritten(response, Rewriter(prefix, target, environ.get("HTTP_HOST", "")))
+
+
+def split_path(environ: dict[str, Any], *, namespaced: bool) -> tuple[str, str]:
+    """The path up to ``/proxy``, and what follows it, escaped exactly as it was sent."""
+    path = str(environ.get("RAW_URI", "")).partition("?")[0]
+    if not path.startswith("/"):
+        path = quote(environ["PATH_INFO"].encode("latin-1"), safe="/:@!$&'()*+,;=~-._")
+    # /api/v1/namespaces/NS/pods/NAME/proxy or /api/v1/nodes/NAME/proxy
+    words = 8 if namespaced else 6
+    parts = path.split("/", words)
+    return "/".join(parts[:words]), "".join("/" + rest for rest in parts[words:])
+
+
+def _exchange(
+    connection: http.client.HTTPConnection, environ: dict[str, Any], path: str, prefix: str, rest: str
+) -> http.client.HTTPResponse:
+    """Sends the request with its body as it arrives, and reads the answer's head."""
+    connection.putrequest(environ["REQUEST_METHOD"], path, skip_host=True, skip_accept_encoding=True)
+    for name, value in forwarded_headers(environ, prefix, rest):
+        connection.putheader(name, value)
+    length, chunked = environ.get("CONTENT_LENGTH", ""), "HTTP_TRANSFER_ENCODING" in environ
+    if environ.get("CONTENT_TYPE"):
+        connection.putheader("Content-Type", environ["CONTENT_TYPE"])
+    if chunked:
+        connection.putheader("Transfer-Encoding", "chunked")
+    elif length:
+        connection.putheader("Content-Length", length)
+    connection.putheader("Connection", "close")
+    connection.endheaders()
+    if chunked or length not in ("", "0"):
+        body = environ["wsgi.input"]
+        while data := body.read(_CHUNK):
+            connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+        if chunked:
+            connection.send(b"0\r\n\r\n")
+    return connection.getresponse()
+
+
+def forwarded_headers(environ: dict[str, Any], prefix: str, rest: str) -> Iterator[tuple[str, str]]:
+    """The client's headers, and who asked for what."""
+    hops = {name.strip().lower() for name in environ.get("HTTP_CONNECTION", "").split(",")}
+    for key, value in environ.items():
+        name = key[len("HTTP_") :].replace("_", "-").lower()
+        if key.startswith("HTTP_") and name not in _NOT_FORWARDED | hops and not name.startswith(_ABOUT_CLIENT):
+            yield name.title(), value
+    yield "X-Forwarded-Uri", prefix + (rest or "/")
+    yield "X-Forwarded-Host", environ.get("HTTP_HOST", "")
+    yield "X-Forwarded-Proto", environ.get("wsgi.url_scheme", "https")
+    earlier = environ.get("HTTP_X_FORWARDED_FOR")
+    client = environ.get("REMOTE_ADDR", "")
+    yield "X-Forwarded-For", f"{earlier}, {client}" if earlier else client
+
+
+# Impersonation and what a front proxy vouches for must not be passed on; the forwarding headers are ours to write.
+_ABOUT_CLIENT = ("impersonate-", "x-remote-", "x-forwarded-", "x-stream-protocol-version", "sec-websocket-", "origin")
+
+
+def _rewritten(response: http.client.HTTPResponse, rewriter: Rewriter) -> Response:
+    encoding = response.headers.get("Content-Encoding", "")
+    head = response.read(LIMIT + 1) if is_page(response.headers.get("Content-Type", ""), encoding) else b""
+    if head and len(head) <= LIMIT:
+        answer = relayed(response, rewriter.page(head, encoding))
+    else:
+        answer = relayed(response, ahead=head)
+    if "Location" in answer.headers:
+        answer.headers["Location"] = rewriter.location(answer.headers["Location"])
+    for name in _CORS:
+        answer.headers.pop(name, None)
+    return answer
+
+
+def _add_slash(environ: dict[str, Any], prefix: str) -> Response:
+    """Relative links work only below a path that ends with a slash."""
+    query = environ.get("QUERY_STRING", "")
+    return Response(b"", 301, {"Location": f"{prefix}/" + (f"?{query}" if query else "")})
+
+
+def _find(call: Call, plural: str, namespace: str, name: str) -> Object:
+    found = call.rest.reader.get(_kind(plural), namespace, name, fresh=True)
+    if found is None:
+        raise not_found(plural, name)
+    return found
+
+
+def _kind(plural: str) -> Kind:
+    return REGISTRY.find("", "v1", plural)

@@ -1,0 +1,108 @@
+"""Answers that the API server itself gives over a WebSocket: its end of the handshake, and watches.
+
+A watch's events are text messages, one JSON object each (upstream: WatchServer.HandleWS). The client has nothing to
+say; its pings are answered, and its farewell ends the watch.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from flask import Response
+
+from apiserver.registry.request import TAKEN_OVER
+from apiserver.streaming.relay import read_ahead
+from machinery import websocket
+from machinery.errors import BadRequest, InternalError
+
+
+class Acceptance(NamedTuple):
+    """A request for a WebSocket that can be granted: the client's socket, the protocol, and the head of the 101."""
+
+    client: Any
+    protocol: str
+    head: bytes
+
+
+def is_wanted(environ: Mapping[str, Any]) -> bool:
+    """Whether the request asks for a WebSocket."""
+    upgrade, connection = environ.get("HTTP_UPGRADE", ""), environ.get("HTTP_CONNECTION", "")
+    return websocket.is_websocket({"Upgrade": upgrade, "Connection": connection})
+
+
+def accept(environ: Mapping[str, Any], choose: Callable[[Mapping[str, str]], str]) -> Acceptance:
+    """Checks the request; nothing is sent yet. Raises BadRequest."""
+    client = environ.get("gunicorn.socket")
+    if client is None:
+        raise InternalError("Internal error occurred: the web server does not hand out its sockets")
+    names = ("Sec-WebSocket-Protocol", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
+    fields = {name: environ.get("HTTP_" + name.upper().replace("-", "_"), "") for name in names}
+    try:
+        protocol = choose(fields)
+        answer = websocket.handshake(fields, protocol)
+    except websocket.HandshakeError as error:
+        raise BadRequest(f"unable to upgrade: {error}") from error
+    head = "".join(f"{name}: {value}\r\n" for name, value in answer)
+    return Acceptance(client, protocol, f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode("latin-1"))
+
+
+def among(protocols: Sequence[str]) -> Callable[[Mapping[str, str]], str]:
+    """Takes the client's first protocol that is one of these."""
+    return lambda fields: websocket.choose_protocol(fields, protocols)
+
+
+def only_one(fields: Mapping[str, str]) -> str:
+    """A watch speaks none of its own: a single one is granted, as Go's library does."""
+    offered = [name.strip() for name in fields.get("Sec-WebSocket-Protocol", "").split(",") if name.strip()]
+    return offered[0] if len(offered) == 1 else ""
+
+
+class WatchSocket:
+    """The client's side of a watch (see ``watching.Connection``), and the answer that carries it."""
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._accepted = accept(environ, only_one)
+        self._socket = self._accepted.client
+        self._early = read_ahead(environ)
+        self._framing: websocket.WebSocket | None = None
+
+    def fileno(self) -> int:
+        number: int = self._socket.fileno()
+        return number
+
+    def has_left(self) -> bool:
+        """Reads what the client sent, and answers its pings."""
+        assert self._framing is not None
+        self._socket.setblocking(False)
+        received = []
+        try:
+            while data := self._socket.recv(4096):
+                received.append(data)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            pass
+        except OSError:
+            return True
+        else:
+            return True
+        finally:
+            self._socket.setblocking(True)
+        self._framing.receive(b"".join(received))
+        return self._framing.closed
+
+    def carry(self, lines: Iterable[bytes]) -> Response:
+        """Accepts the WebSocket and sends each line as a message, until the lines end or the client leaves."""
+        self._framing = framing = websocket.WebSocket(self._socket.sendall)
+        with suppress(OSError):  # the client left
+            self._socket.sendall(self._accepted.head)
+            framing.receive(self._early)
+            for part in lines:
+                for line in part.splitlines(keepends=True):
+                    framing.send(line, text=True)
+            framing.close()
+        with suppress(OSError):  # it is gone already
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        return TAKEN_OVER
