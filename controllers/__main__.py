@@ -7,9 +7,9 @@ import logging
 import sys
 from pathlib import Path
 
-from controllers.context import Context, Options
-from controllers.identities import USER_AGENT, Identities
-from controllers.manager import CONTROLLERS, Manager, selected
+from controllers.manager.identities import USER_AGENT, Identities
+from controllers.manager.manager import CONTROLLERS, Manager, selected
+from controllers.shared.context import Context, Options
 from machinery import component, kubeconfig
 from machinery.client import Client
 from machinery.durations import seconds

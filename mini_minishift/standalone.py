@@ -33,7 +33,7 @@ from mini_minishift.interrupts import Interrupts
 if TYPE_CHECKING:
     from apiserver.assembly import Server
     from apiserver.config import Config
-    from controllers.manager import Manager
+    from controllers.manager.manager import Manager
     from machinery.client import Client
 
 ADDRESS = "127.0.0.1"
@@ -198,10 +198,10 @@ class Standalone:
         )
 
     def _build_manager(self) -> Manager:
-        from controllers.context import Context
-        from controllers.context import Options as ManagerOptions
-        from controllers.identities import Identities
-        from controllers.manager import Manager
+        from controllers.manager.identities import Identities
+        from controllers.manager.manager import Manager
+        from controllers.shared.context import Context
+        from controllers.shared.context import Options as ManagerOptions
         from machinery.informer import Informers
 
         # What a test's author looks for in the log is what others ask.
@@ -231,7 +231,7 @@ class Standalone:
 
 def selected(names: str) -> list[str]:
     """The controllers to run, as ``--controllers`` names them, without those that need a node unless they are named."""
-    from controllers import manager
+    from controllers.manager import manager
 
     asked = [] if names == NONE else names.split(",")
     without = [name for name in NEED_NODES if name.removeprefix("-") not in asked]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controllers import endpoints, endpointslice
+from controllers.services import endpoints, endpointslice
 from machinery.objects import Object
 
 CASES = sorted(Path(__file__).parent.glob("endpoints/*.input.yaml"))

@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from controllers.context import Context, Options
-from controllers.identities import Identities
-from controllers.manager import CONTROLLERS, Manager
+from controllers.manager.identities import Identities
+from controllers.manager.manager import CONTROLLERS, Manager
+from controllers.shared.context import Context, Options
 from machinery.client import Client
 from machinery.errors import ApiError, NotFound
 from machinery.informer import Informer, Informers

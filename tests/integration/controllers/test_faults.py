@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from controllers.context import Options
-from controllers.manager import Manager
+from controllers.manager.manager import Manager
+from controllers.shared.context import Options
 from machinery.client import Client
 from machinery.errors import ApiError
 from machinery.informer import Informer

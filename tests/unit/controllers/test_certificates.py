@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from controllers.certificateauthority import CertificateAuthority, validity
-from controllers.context import Context
-from controllers.csrapproving import MESSAGES, CertificateApprover, recognized, review
-from controllers.csrcleaner import deadlines
-from controllers.signers import API_CLIENT, KUBELET_CLIENT, KUBELET_SERVING, SIGNERS, waits_for_signature
+from controllers.certificates.certificateauthority import CertificateAuthority, validity
+from controllers.certificates.csrapproving import MESSAGES, CertificateApprover, recognized, review
+from controllers.certificates.csrcleaner import deadlines
+from controllers.certificates.signers import API_CLIENT, KUBELET_CLIENT, KUBELET_SERVING, SIGNERS, waits_for_signature
+from controllers.shared.context import Context
 from machinery.objects import Object, format_time, parse_time
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

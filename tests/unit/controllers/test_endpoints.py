@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from controllers.endpoints import OVER_CAPACITY, canonical, plan, truncate
-from controllers.serviceendpoints import find_port, has_endpoints_of_pods, relevant_to_endpoints
+from controllers.services.endpoints import OVER_CAPACITY, canonical, plan, truncate
+from controllers.services.serviceendpoints import find_port, has_endpoints_of_pods, relevant_to_endpoints
 from machinery.objects import Object
 
 

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 from controllers.__main__ import arguments
-from controllers.manager import CONTROLLERS, selected
+from controllers.manager.manager import CONTROLLERS, selected
 from machinery.durations import seconds
 
 

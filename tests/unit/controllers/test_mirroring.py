@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controllers.endpointslicemirroring import is_mirrored, plan, skipped
+from controllers.services.endpointslicemirroring import is_mirrored, plan, skipped
 from machinery.objects import Object
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from controllers.namespace import FINE, Remains, conditions
+from controllers.namespaces.namespace import FINE, Remains, conditions
 from machinery.resources import PODS, SERVICES, Resource
 
 AT, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z"

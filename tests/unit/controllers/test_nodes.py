@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from controllers.nodelifecycle import silent_conditions, wanted_taints
-from controllers.podgc import surplus
-from controllers.taints import tolerated_seconds, tolerates
+from controllers.nodes.nodelifecycle import silent_conditions, wanted_taints
+from controllers.nodes.podgc import surplus
+from controllers.shared.taints import tolerated_seconds, tolerates
 from machinery.objects import Object
 
 AT = "2026-01-01T01:00:00Z"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controllers.ownergraph import Identity, OwnerGraph
+from controllers.garbagecollector.ownergraph import Identity, OwnerGraph
 from machinery.objects import Object
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from controllers.parallel import in_parallel
+from controllers.shared.parallel import in_parallel
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from controllers.misfit import explain
-from controllers.nodeusage import NodeUsage
-from controllers.scheduler import plan
+from controllers.scheduler.misfit import explain
+from controllers.scheduler.nodeusage import NodeUsage
+from controllers.scheduler.scheduler import plan
 from machinery.objects import Object
 
 HOST, ZONE = "kubernetes.io/hostname", "zone"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controllers.podcontrol import MAX_NAME_BASE, PodControl, pod_name, slow_start
+from controllers.workloads.podcontrol import MAX_NAME_BASE, PodControl, pod_name, slow_start
 from machinery.errors import ApiError, Forbidden, ServiceUnavailable, already_exists, not_found
 from machinery.objects import Object
 from machinery.resources import Resource

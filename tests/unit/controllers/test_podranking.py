@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from controllers.podranking import pods_to_delete
+from controllers.workloads.podranking import pods_to_delete
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

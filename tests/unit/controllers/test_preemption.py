@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from controllers import preemption
-from controllers.misfit import explain
-from controllers.nodeusage import NodeUsage
-from controllers.preemption import Candidate
-from controllers.scheduler import fits_among, plan
+from controllers.scheduler import preemption
+from controllers.scheduler.misfit import explain
+from controllers.scheduler.nodeusage import NodeUsage
+from controllers.scheduler.preemption import Candidate
+from controllers.scheduler.scheduler import fits_among, plan
 from machinery.objects import Object
 
 Builder = Callable[..., Object]

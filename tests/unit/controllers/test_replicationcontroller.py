@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from controllers.ownership import claim
-from controllers.replicationcontroller import BURST, Plan, available_in, new_status, plan
+from controllers.shared.ownership import claim
+from controllers.workloads.replicationcontroller import BURST, Plan, available_in, new_status, plan
 from machinery.errors import Forbidden
 from machinery.selectors import from_map
 

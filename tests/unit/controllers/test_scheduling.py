@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from controllers.context import Context
-from controllers.misfit import explain
-from controllers.nodeaffinity import holds, matches_term
-from controllers.nodeusage import NodeUsage
-from controllers.podrequests import ports_collide, requests_of
-from controllers.preemption import ineligible
-from controllers.scheduler import Scheduler, is_waiting, plan
+from controllers.scheduler.misfit import explain
+from controllers.scheduler.nodeaffinity import holds, matches_term
+from controllers.scheduler.nodeusage import NodeUsage
+from controllers.scheduler.podrequests import ports_collide, requests_of
+from controllers.scheduler.preemption import ineligible
+from controllers.scheduler.scheduler import Scheduler, is_waiting, plan
+from controllers.shared.context import Context
 from machinery.errors import ApiError, Conflict, Forbidden, NotFound
 from machinery.informer import Informers
 from machinery.objects import Object

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from controllers.serviceaccounttokens import ACCOUNT_NAME, ACCOUNT_UID, Plan, account_of, missing, plan, secret_name
+from controllers.namespaces.serviceaccounttokens import (
+    ACCOUNT_NAME,
+    ACCOUNT_UID,
+    Plan,
+    account_of,
+    missing,
+    plan,
+    secret_name,
+)
 from machinery.objects import Object
 
 

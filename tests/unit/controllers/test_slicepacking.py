@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.slicepacking import Changes, Groups, identity, pack
+from controllers.services.slicepacking import Changes, Groups, identity, pack
 from machinery.objects import Object
 
 TEMPLATE: Object = {"metadata": {"labels": {"a": "b"}, "generateName": "svc-"}}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controllers.writecache import WriteCache
+from controllers.shared.writecache import WriteCache
 from machinery.objects import Object
 
 

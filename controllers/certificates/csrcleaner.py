@@ -1,0 +1,67 @@
+"""Removes certificate requests that are over, or that nobody minds (upstream: pkg/controller/certificates/cleaner)."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import time
+from collections.abc import Iterator
+
+from controllers.shared.context import Context
+from machinery.controller import Controller
+from machinery.errors import Conflict, NotFound
+from machinery.objects import Object, parse_time
+from machinery.pemcertificates import check_certificates
+from machinery.resources import CERTIFICATE_SIGNING_REQUESTS
+
+log = logging.getLogger(__name__)
+
+# Seconds that a request is kept after its end, and one that waits for its beginning.
+DECIDED, PENDING = 3600.0, 24 * 3600.0
+
+
+class CertificateCleaner:
+    """Runs the reconciler over requests."""
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        self.requests = context.certificate_signing_requests
+        self.controller = Controller("csrcleaner", self.reconcile)
+        self.controller.watch(self.requests)
+        self.start = self.controller.start
+
+    def reconcile(self, name: str) -> float | None:
+        """Removes one request when its time has come, else says when to look again."""
+        csr = self.requests.get(name)
+        ends = list(deadlines(csr)) if csr else []
+        if csr is None or not ends:
+            return None
+        end, why = min(ends)
+        left = end - time.time()
+        if left > 0:
+            return left
+        log.info("removing certificate request %s: %s", name, why)
+        try:
+            self.client.delete(CERTIFICATE_SIGNING_REQUESTS, name, uid=csr["metadata"]["uid"])
+        except (NotFound, Conflict):
+            return None
+        return None
+
+
+def deadlines(csr: Object) -> Iterator[tuple[float, str]]:
+    """When a request may go, and why: seconds since the epoch."""
+    status = csr.get("status") or {}
+    conditions, certificate = status.get("conditions") or [], status.get("certificate")
+    if not conditions:
+        yield parse_time(csr["metadata"]["creationTimestamp"]).timestamp() + PENDING, "it was never handled"
+    for condition in conditions:
+        updated = condition.get("lastUpdateTime")
+        if not updated:
+            continue
+        end = parse_time(updated).timestamp() + DECIDED
+        if condition["type"] in ("Denied", "Failed"):
+            yield end, f"{condition['type']} long ago"
+        elif condition["type"] == "Approved" and certificate:
+            yield end, "its certificate was issued long ago"
+            expiry = check_certificates(base64.b64decode(certificate))[0].not_valid_after_utc
+            yield expiry.timestamp(), "its certificate has expired"

@@ -1,0 +1,293 @@
+"""Deletes what has lost its owners, and holds owners back until their dependents are gone.
+
+Upstream: garbagecollector.go. The graph says where to look; what is done is decided on live objects: each
+reference is *solid* (the owner exists), *dangling* (it does not) or *waiting* (it is being deleted in the
+foreground).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from controllers.garbagecollector.ownergraph import (
+    FOREGROUND,
+    ORPHAN,
+    Identity,
+    Node,
+    Owner,
+    OwnerGraph,
+    Work,
+    identity_of,
+    owners_of,
+)
+from controllers.shared.context import Context
+from controllers.shared.ownership import release_patch
+from machinery.client import Client
+from machinery.controller import Controller
+from machinery.errors import ApiError, NotFound, UnsupportedMediaType
+from machinery.objects import Object, object_reference
+from machinery.resources import Resource
+
+log = logging.getLogger(__name__)
+
+ReferencesOf = Callable[[Object], list[Object]]
+
+# How many absent owners are remembered, so that a thousand dependents do not ask a thousand times (upstream: 500).
+REMEMBERED_ABSENT = 500
+# A virtual owner that the API server knows is looked at again until the watch shows it.
+SEEN_SOON = 0.5
+
+
+@dataclass
+class References:
+    """An object's owner references by the state of the owner."""
+
+    solid: list[Owner] = field(default_factory=list)
+    dangling: list[Owner] = field(default_factory=list)
+    waiting: list[Owner] = field(default_factory=list)
+
+
+def propagation(obj: Object) -> str:
+    """How an object without owners is deleted: as its finalizers say that somebody wanted."""
+    finalizers = obj["metadata"].get("finalizers") or ()
+    if ORPHAN in finalizers:
+        return "Orphan"
+    return "Foreground" if FOREGROUND in finalizers else "Background"
+
+
+class UnknownKind(ApiError):
+    """A reference to a kind that the API server does not have (yet)."""
+
+
+class GarbageCollector:
+    """Watches all kinds and works through what the graph gives to do."""
+
+    def __init__(self, context: Context) -> None:
+        self.client: Client = context.client
+        self.recorder = context.recorder("garbage-collector-controller")
+        self.graph = OwnerGraph()
+        self.lock = threading.Lock()
+        self.absent: OrderedDict[Identity, None] = OrderedDict()
+        self.controller = Controller("garbagecollector", self.reconcile, workers=context.options.concurrent_gc_syncs)
+        self.monitors = context.monitors
+        self.monitors.add_handler(self.changed)
+        # Before every kind has been listed owners would seem to be missing.
+        self.controller.requires(self.monitors)
+
+    def start(self, stop: threading.Event) -> None:
+        """Begins to watch and work."""
+        self.monitors.start(stop)
+        self.controller.start(stop)
+
+    def changed(self, old: Object | None, new: Object | None) -> None:
+        """The watch shows a change of any object."""
+        with self.lock:
+            work = self.graph.change(old, new)
+            if new is None and old is not None and work.delete:
+                self._remember_absent(identity_of(old))
+        self._do(work)
+
+    def _do(self, work: Work) -> None:
+        for uid in work.orphan:
+            self.controller.enqueue(f"orphan/{uid}")
+        for uid in work.delete:
+            self.controller.enqueue(f"delete/{uid}")
+        for node, reference in work.misplaced:
+            self._tell_misplaced(node, reference)
+
+    def _tell_misplaced(self, node: Node, reference: Owner) -> None:
+        identity = node.identity
+        message = f'ownerRef {reference.within(identity.namespace)} does not exist in namespace "{identity.namespace}"'
+        subject = {
+            "apiVersion": identity.api_version,
+            "kind": identity.kind,
+            "metadata": {"name": identity.name, "namespace": identity.namespace, "uid": identity.uid},
+        }
+        self.recorder.event(object_reference(subject), "Warning", "OwnerRefInvalidNamespace", message)
+
+    def reconcile(self, item: str) -> float | None:
+        """Looks at one object; an unknown kind of owner is tried again with backoff, quietly."""
+        action, _, uid = item.partition("/")
+        with self.lock:
+            node = self.graph.nodes.get(uid)
+        if node is None:
+            return None
+        if action == "delete":
+            return self.consider(node)
+        self.orphan_dependents(node)
+        return None
+
+    # Deleting
+
+    def consider(self, node: Node) -> float | None:
+        """Deletes the object if nothing owns it any more, or lets it go if it only waited for its dependents."""
+        if node.being_deleted and not node.deleting_dependents:
+            return None
+        live = self._live(node.identity)
+        if live is None:
+            self._gone(node.identity)
+            return None
+        if node.deleting_dependents:
+            self._finish_foreground(node)
+        else:
+            references = self.classify(node.identity, owners_of(live))
+            self._act(node, live, references)
+        return SEEN_SOON if node.virtual else None
+
+    def _act(self, node: Node, live: Object, references: References) -> None:
+        lost = references.dangling + references.waiting
+        if not lost:
+            return
+        if references.solid:
+            self._drop_references(node.identity, [owner.uid for owner in lost])
+            return
+        with self.lock:
+            dependents = self.graph.dependents(node)
+        if references.waiting and dependents:
+            if any(each.deleting_dependents for each in dependents):
+                # Two that wait for each other would wait for ever: this one stops blocking its owner.
+                self._unblock(node.identity, live)
+            self._delete(live, node.identity, "Foreground")
+        else:
+            self._delete(live, node.identity, propagation(live))
+
+    def _finish_foreground(self, node: Node) -> None:
+        with self.lock:
+            blocking = self.graph.blocking(node)
+        if not blocking:
+            self._remove_finalizer(node.identity, FOREGROUND)
+        for each in blocking:
+            if not each.deleting_dependents:
+                self.controller.enqueue(f"delete/{each.identity.uid}")
+
+    def classify(self, dependent: Identity, owners: Iterable[Owner]) -> References:
+        """Asks the API server about each owner."""
+        references = References()
+        for owner in owners:
+            resource = self.monitors.resource(owner.api_version, owner.kind)
+            if resource is None and any(self._is_absent(owner.within(each)) for each in (dependent.namespace, "")):
+                # It has gone together with its kind.
+                references.dangling.append(owner)
+                continue
+            if resource is None:
+                raise UnknownKind(f"{dependent} refers to an owner of an unknown kind {owner.api_version}/{owner.kind}")
+            if resource.namespaced and not dependent.namespace:
+                # Not valid, and nothing that a retry would change: it owns, so that nothing is deleted by mistake.
+                references.solid.append(owner)
+                continue
+            identity = owner.within(dependent.namespace if resource.namespaced else "")
+            live = None if self._is_absent(identity) else self._live(identity)
+            if live is None:
+                with self.lock:
+                    self._remember_absent(identity)
+                references.dangling.append(owner)
+            elif live["metadata"].get("deletionTimestamp") and FOREGROUND in (live["metadata"].get("finalizers") or ()):
+                references.waiting.append(owner)
+            else:
+                references.solid.append(owner)
+        return references
+
+    # Orphaning
+
+    def orphan_dependents(self, node: Node) -> None:
+        """Takes the references to this object off its dependents, then lets it go."""
+        with self.lock:
+            dependents = self.graph.dependents(node)
+        for each in dependents:
+            self._drop_references(each.identity, [node.identity.uid])
+        self._remove_finalizer(node.identity, ORPHAN)
+
+    # Talking to the API server
+
+    def _live(self, identity: Identity) -> Object | None:
+        resource = self._resource(identity)
+        try:
+            live = self.client.get(resource, identity.name, identity.namespace if resource.namespaced else "")
+        except NotFound:
+            return None
+        return live if live["metadata"]["uid"] == identity.uid else None
+
+    def _gone(self, identity: Identity) -> None:
+        with self.lock:
+            work, remember = self.graph.absent(identity)
+            if remember:
+                self._remember_absent(identity)
+        self._do(work)
+
+    def _delete(self, live: Object, identity: Identity, policy: str) -> None:
+        """Deletes what was looked at: the resourceVersion makes it fail if the owners were changed since."""
+        log.info("deleting %s, which has lost its owners (%s)", identity, policy)
+        resource, meta = self._resource(identity), live["metadata"]
+        try:
+            self.client.delete(
+                resource,
+                identity.name,
+                identity.namespace,
+                propagation=policy,
+                uid=identity.uid,
+                resource_version=meta["resourceVersion"],
+            )
+        except NotFound:
+            self._gone(identity)
+
+    def _drop_references(self, identity: Identity, owner_uids: Sequence[str]) -> None:
+        patch = release_patch(owner_uids, identity.uid)
+
+        def others(live: Object) -> list[Object]:
+            return [each for each in live["metadata"].get("ownerReferences") or () if each["uid"] not in owner_uids]
+
+        self._patch_references(identity, patch, others)
+
+    def _unblock(self, identity: Identity, live: Object) -> None:
+        def unblocked(obj: Object) -> list[Object]:
+            return [{**each, "blockOwnerDeletion": False} for each in obj["metadata"].get("ownerReferences") or ()]
+
+        patch = {"metadata": {"uid": identity.uid, "ownerReferences": unblocked(live)}}
+        self._patch_references(identity, patch, unblocked)
+
+    def _patch_references(self, identity: Identity, strategic: Object, wanted: ReferencesOf) -> None:
+        """A strategic merge patch, or for kinds that have none a merge patch of the whole list."""
+        resource = self._resource(identity)
+        try:
+            self.client.patch(resource, identity.name, identity.namespace, strategic, type="strategic")
+        except UnsupportedMediaType:
+            if (live := self._live(identity)) is not None:
+                version = live["metadata"]["resourceVersion"]
+                patch = {"metadata": {"resourceVersion": version, "ownerReferences": wanted(live)}}
+                self.client.patch(resource, identity.name, identity.namespace, patch)
+        except NotFound:
+            self._gone(identity)
+
+    def _remove_finalizer(self, identity: Identity, finalizer: str) -> None:
+        live = self._live(identity)
+        finalizers = (live or {}).get("metadata", {}).get("finalizers") or []
+        if live is None or finalizer not in finalizers:
+            return
+        patch = {
+            "metadata": {
+                "resourceVersion": live["metadata"]["resourceVersion"],
+                "finalizers": [each for each in finalizers if each != finalizer],
+            }
+        }
+        self.client.patch(self._resource(identity), identity.name, identity.namespace, patch)
+
+    def _resource(self, identity: Identity) -> Resource:
+        resource = self.monitors.resource(identity.api_version, identity.kind)
+        if resource is None:
+            raise UnknownKind(f"the API server has no kind {identity.api_version}/{identity.kind}")
+        return resource
+
+    # Owners known to be absent
+
+    def _is_absent(self, identity: Identity) -> bool:
+        with self.lock:
+            return identity in self.absent
+
+    def _remember_absent(self, identity: Identity) -> None:
+        self.absent[identity] = None
+        while len(self.absent) > REMEMBERED_ABSENT:
+            self.absent.popitem(last=False)

@@ -1,0 +1,157 @@
+"""Counts what the objects of a namespace use of its quotas (upstream: pkg/controller/resourcequota).
+
+Admission has charged what was created, in the transaction that created it. So a quota says at each revision what is
+used at most, and a count can only make it less: by what has gone, has ended or became limited a moment ago. One that
+is made of lists no older than the quota's revision, and written only at that revision, never loses a charge: whoever is
+charged meanwhile makes it a conflict.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Iterator
+
+from controllers.shared.context import NAMESPACE, Context
+from controllers.shared.monitors import SHARED
+from machinery.client import Client
+from machinery.controller import Controller
+from machinery.errors import Conflict, NotFound
+from machinery.objects import Object, key
+from machinery.quota import STANDARD, Evaluator, evaluator_of, has_deadline, is_charged, utc_now
+from machinery.resourcelists import ZERO, ResourceList, add, equal, masked, parsed, written
+from machinery.resources import RESOURCE_QUOTAS, Resource
+
+log = logging.getLogger(__name__)
+
+# Seconds after which a quota is counted anyway (upstream: --resource-quota-sync-period).
+RESYNC = 300.0
+# Counts in a row that others' charges may outdate before the backoff of the queue is tried.
+ATTEMPTS = 5
+
+
+class ResourceQuotaController:
+    """Runs the reconciler over quotas."""
+
+    def __init__(self, context: Context) -> None:
+        self.client: Client = context.client
+        self.quotas = context.resource_quotas
+        self.monitors = context.monitors
+        self.controller = Controller("resourcequota", self.reconcile)
+        self.controller.requires(self.quotas, self.monitors)
+        self.quotas.add_handler(self.quota_changed)
+        self.monitors.add_handler(self.object_changed)
+        self.monitors.add_listener(self.kinds_listed)
+
+    def start(self, stop: threading.Event) -> None:
+        """Begins to watch and work."""
+        self.monitors.start(stop)
+        self.controller.start(stop)
+
+    def quota_changed(self, old: Object | None, new: Object | None) -> None:
+        """A new limit is to be counted; and once more when it is in force: until then nobody was charged for it."""
+        if new is None:
+            return
+        if old is None or old.get("spec") != new.get("spec") or _status(old, "hard") != _status(new, "hard"):
+            self.controller.enqueue(key(new))
+
+    def object_changed(self, old: Object | None, new: Object | None) -> None:
+        """Something may use less than before."""
+        if old is None or not (quotas := self.quotas.by_index(NAMESPACE, old["metadata"].get("namespace", ""))):
+            return
+        resource = self.monitors.resource(old["apiVersion"], old["kind"])
+        if resource is not None and (new is None or (resource in SHARED and uses_less(resource, old, new))):
+            self._enqueue(quotas, [resource])
+
+    def kinds_listed(self, resources: Collection[Resource]) -> None:
+        """From now on these kinds can be counted."""
+        self._enqueue(self.quotas.list(), resources)
+
+    def _enqueue(self, quotas: list[Object], resources: Collection[Resource]) -> None:
+        evaluators = [evaluator_of(resource.name) for resource in resources]
+        for quota in quotas:
+            if any(evaluator.tracked(_hard(quota)) for evaluator in evaluators):
+                self.controller.enqueue(key(quota))
+
+    def reconcile(self, quota_key: str) -> float | None:
+        """Writes what is used, and the limits that are now in force."""
+        quota = self.quotas.get(quota_key)
+        for _ in range(ATTEMPTS):
+            if quota is None:
+                return None
+            try:
+                self._write(quota)
+                return RESYNC
+            except Conflict:
+                quota = self._live(quota)
+            except NotFound:
+                return None
+        raise Conflict(f"quota {quota_key} is charged faster than it can be counted")
+
+    def _write(self, quota: Object) -> None:
+        hard = _hard(quota)
+        used = masked(parsed(_status(quota, "used")), hard) | self.count(quota)
+        if _status(quota, "hard") == hard and equal(parsed(_status(quota, "used")), used):
+            return
+        status = {"hard": hard, "used": written(used)}
+        self.client.update(RESOURCE_QUOTAS, {**quota, "status": status}, subresource="status")
+
+    def _live(self, quota: Object) -> Object | None:
+        meta = quota["metadata"]
+        try:
+            return self.client.get(RESOURCE_QUOTAS, meta["name"], meta["namespace"])
+        except NotFound:
+            return None
+
+    def count(self, quota: Object) -> ResourceList:
+        """What is used of each limited resource that somebody can count."""
+        used: ResourceList = {}
+        for evaluator, resource in self._evaluators(_hard(quota)):
+            names = evaluator.tracked(_hard(quota))
+            used |= dict.fromkeys(names, ZERO) | masked(self._usage(evaluator, resource, quota), names)
+        return used
+
+    def _evaluators(self, hard: Collection[str]) -> Iterator[tuple[Evaluator, Resource | None]]:
+        """Those who track any of the resources; the standard ones also while their kind is not served."""
+        served = {resource.name: resource for resource in self.monitors.watched()}
+        counted = [name.removeprefix("count/") for name in hard if name.startswith("count/")]
+        for name in dict.fromkeys([*STANDARD, *counted]):
+            evaluator = evaluator_of(name)
+            if (name in STANDARD or name in served) and evaluator.tracked(hard):
+                yield evaluator, served.get(name)
+
+    def _usage(self, evaluator: Evaluator, resource: Resource | None, quota: Object) -> ResourceList:
+        spec, namespace, now = quota.get("spec") or {}, quota["metadata"]["namespace"], utc_now()
+        if resource is None:
+            return {}
+        if evaluator.only_counts:
+            number = self._number(resource, namespace) if evaluator.matches(spec, {}) else 0
+            return {name: one._replace(amount=one.amount * number) for name, one in evaluator.usage({}, now).items()}
+        used: ResourceList = {}
+        for obj in self.client.list(resource, namespace)["items"]:
+            if evaluator.matches(spec, obj):
+                used = add(used, evaluator.usage(obj, now))
+        return used
+
+    def _number(self, resource: Resource, namespace: str) -> int:
+        """How many objects there are, without reading them all."""
+        page = self.client.list(resource, namespace, limit=1)
+        return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
+
+
+def uses_less(resource: Resource, old: Object, new: Object) -> bool:
+    """Whether a change may have freed something (upstream: pkg/quota/v1/install/update_filter.go)."""
+    if resource.name == "pods":
+        now = utc_now()
+        ended = is_charged(old, now) and not is_charged(new, now)
+        return ended or has_deadline(old) != has_deadline(new)
+    evaluator = evaluator_of(resource.name)
+    return not evaluator.only_counts and evaluator.usage(old, utc_now()) != evaluator.usage(new, utc_now())
+
+
+def _hard(quota: Object) -> dict[str, str]:
+    return (quota.get("spec") or {}).get("hard") or {}
+
+
+def _status(quota: Object, field: str) -> dict[str, str]:
+    return (quota.get("status") or {}).get(field) or {}

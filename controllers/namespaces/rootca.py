@@ -1,0 +1,46 @@
+"""Puts the API server's certificate authority into every namespace, as a config map that pods can mount.
+
+Upstream: pkg/controller/certificates/rootcacertpublisher.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from controllers.namespaces.serviceaccount import ensure, is_active
+from controllers.shared.context import Context
+from machinery.controller import Controller
+from machinery.objects import Object
+from machinery.resources import CONFIG_MAPS
+
+NAME = "kube-root-ca.crt"
+FILE = "ca.crt"
+
+
+class RootCAController:
+    """Runs the reconciler over namespaces."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.data = {FILE: Path(context.options.root_ca_file).read_text()}
+        self.namespaces = context.namespaces
+        self.published = context.informers.of(CONFIG_MAPS, field_selector=f"metadata.name={NAME}")
+        self.controller = Controller("rootca", self.reconcile)
+        self.controller.watch(self.namespaces)
+        self.controller.watch(self.published, lambda published: str(published["metadata"]["namespace"]))
+        self.start = self.controller.start
+
+    def reconcile(self, namespace: str) -> None:
+        """Creates the config map, or puts back what somebody changed."""
+        if not is_active(self.namespaces.get(namespace)):
+            return
+        published = self.published.get(f"{namespace}/{NAME}")
+        if published is None:
+            ensure(self.context, CONFIG_MAPS, self.wanted(namespace))
+        elif published.get("data") != self.data:
+            self.context.client.update(CONFIG_MAPS, {**published, "data": self.data})
+
+    def wanted(self, namespace: str) -> Object:
+        """The config map for one namespace."""
+        meta = {"name": NAME, "namespace": namespace}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": self.data}

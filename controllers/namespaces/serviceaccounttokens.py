@@ -1,0 +1,185 @@
+"""Tokens of service accounts in Secrets (upstream: pkg/controller/serviceaccount/tokens_controller.go).
+
+A Secret of type ``kubernetes.io/service-account-token`` that names an account is given a token, the cluster's CA and
+its namespace, and goes when its account goes. With ``--legacy-service-account-tokens`` each account is given such a
+Secret, as upstream did before v1.24: clients of that time, its end-to-end suite among them, wait for one in
+``secrets``, and for another one after they deleted it. What an account says of a Secret that was deleted goes.
+
+The token comes from the API server like any other and is bound to its Secret: without that, it is worth nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from controllers.namespaces.serviceaccount import is_active
+from controllers.shared.context import Context
+from machinery.controller import Controller
+from machinery.errors import AlreadyExists, NotFound
+from machinery.objects import NAME_ALPHABET, Object, key, make_key, split_key
+from machinery.resources import SECRETS, SERVICE_ACCOUNTS
+
+TYPE = "kubernetes.io/service-account-token"
+ACCOUNT_NAME = "kubernetes.io/service-account.name"
+ACCOUNT_UID = "kubernetes.io/service-account.uid"
+ACCOUNT = "account"
+# The longest that a TokenRequest may ask for: such a token is meant to last as long as its Secret.
+LIFETIME = 1 << 32
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one round does for one account."""
+
+    delete: tuple[Object, ...] = ()  # Secrets of an account that has gone
+    fill: tuple[Object, ...] = ()  # Secrets that lack their token
+    create: bool = False  # one Secret, for an account that has none
+    mention: str = ""  # the Secret to be named in the account
+    forget: tuple[str, ...] = ()  # Secrets that the account names no longer
+
+
+def plan(account: Object | None, secrets: Sequence[Object], legacy: bool, gone: tuple[str, ...] = ()) -> Plan:
+    """Compares an account, None when it has gone, with the Secrets that name it.
+
+    Those that it names and that are ``gone`` are forgotten when the next one is there: its name follows from theirs.
+    """
+    if account is None:
+        return Plan(delete=tuple(secrets))
+    mine = [secret for secret in secrets if uid_of(secret) in ("", account["metadata"]["uid"])]
+    strangers = tuple(secret for secret in secrets if secret not in mine)
+    empty = tuple(secret for secret in mine if not (secret.get("data") or {}).get("token"))
+    if not legacy or account["metadata"].get("deletionTimestamp"):
+        return Plan(strangers, empty, forget=gone)
+    mentioned = mentions(account)
+    full = sorted(secret["metadata"]["name"] for secret in mine if secret not in empty)
+    mention = full[0] if full and mentioned.isdisjoint(full) else ""
+    return Plan(strangers, empty, not mine, mention, gone if full else ())
+
+
+def mentions(account: Object) -> set[str]:
+    """The Secrets that an account names."""
+    return {str(reference.get("name", "")) for reference in account.get("secrets") or ()}
+
+
+def missing(account: Object, secrets: Sequence[Object]) -> list[str]:
+    """The Secrets that an account names, to judge by the name for a token, and that are not there."""
+    ours = re.compile(rf"{re.escape(account['metadata']['name'])}-token-[{NAME_ALPHABET}]{{5}}")
+    present = {secret["metadata"]["name"] for secret in secrets}
+    return sorted(name for name in mentions(account) - present if ours.fullmatch(name))
+
+
+def uid_of(secret: Object) -> str:
+    """The account that a Secret was made for; empty when it names one only."""
+    return str((secret["metadata"].get("annotations") or {}).get(ACCOUNT_UID, ""))
+
+
+def account_of(secret: Object) -> Iterable[str]:
+    """Index function, and the queue's key: the account that a Secret names."""
+    name = (secret["metadata"].get("annotations") or {}).get(ACCOUNT_NAME)
+    return (make_key(secret["metadata"]["namespace"], name),) if name else ()
+
+
+def secret_name(account: Object, gone: Iterable[str] = ()) -> str:
+    """One name for an account and the Secrets that it had: a second try meets the first one's Secret."""
+    digest = hashlib.sha256("/".join((account["metadata"]["uid"], *gone)).encode()).digest()
+    suffix = "".join(NAME_ALPHABET[byte % len(NAME_ALPHABET)] for byte in digest[:5])
+    return f"{account['metadata']['name']}-token-{suffix}"
+
+
+class ServiceAccountTokens:
+    """Runs the reconciler over accounts; a Secret's events lead to the account that it names."""
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        self.legacy = context.options.legacy_service_account_tokens
+        self.ca = Path(context.options.root_ca_file).read_bytes() if context.options.root_ca_file else b""
+        self.namespaces, self.accounts = context.namespaces, context.service_accounts
+        self.secrets = context.informers.of(
+            SECRETS, field_selector=f"type={TYPE}", indexers={ACCOUNT: account_of}
+        )  # fmt: skip
+        self.controller = Controller("serviceaccount-token", self.reconcile)
+        self.controller.watch(self.accounts)
+        self.controller.watch(self.secrets, account_of)
+        self.controller.requires(self.namespaces)
+        self.start = self.controller.start
+
+    def reconcile(self, account_key: str) -> None:
+        """Brings one account's Secrets to what the plan says."""
+        namespace, name = split_key(account_key)
+        if not is_active(self.namespaces.get(namespace)):
+            return
+        account = self.accounts.get(account_key)
+        secrets = self.secrets.by_index(ACCOUNT, account_key)
+        if account is None and secrets:
+            account = self.live_account(namespace, name)
+        gone = tuple(name for name in missing(account, secrets) if self.is_gone(name, namespace)) if account else ()
+        todo = plan(account, secrets, self.legacy, gone)
+        for secret in todo.delete:
+            self.delete(secret)
+        if account is None:
+            return
+        for secret in todo.fill:
+            self.fill(secret, account)
+        if todo.create:
+            self.create(account, secret_name(account, gone))
+        if todo.mention or todo.forget:
+            references = [other for other in account.get("secrets") or () if other.get("name") not in todo.forget]
+            references += [{"name": todo.mention}] if todo.mention else []
+            self.client.update(SERVICE_ACCOUNTS, {**account, "secrets": references})
+
+    def live_account(self, namespace: str, name: str) -> Object | None:
+        """What the API server says, before something is deleted because the cache does not show an account."""
+        try:
+            return self.client.get(SERVICE_ACCOUNTS, name, namespace)
+        except NotFound:
+            return None
+
+    def is_gone(self, name: str, namespace: str) -> bool:
+        """What the API server says, before a Secret is forgotten because the cache does not show it."""
+        try:
+            self.client.get(SECRETS, name, namespace)
+        except NotFound:
+            return True
+        return False
+
+    def delete(self, secret: Object) -> None:
+        """Removes a Secret unless it changed meanwhile."""
+        meta = secret["metadata"]
+        try:
+            self.client.delete(
+                SECRETS, meta["name"], meta["namespace"], uid=meta["uid"], resource_version=meta["resourceVersion"]
+            )
+        except NotFound:
+            return
+
+    def create(self, account: Object, secret: str) -> None:
+        """Makes an empty Secret for an account; its own event leads back here, to fill it."""
+        meta = account["metadata"]
+        annotations = {ACCOUNT_NAME: meta["name"], ACCOUNT_UID: meta["uid"]}
+        place = {"name": secret, "namespace": meta["namespace"], "annotations": annotations}
+        try:
+            self.client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": place, "type": TYPE})
+        except AlreadyExists:
+            return  # on its way through the watch
+
+    def fill(self, secret: Object, account: Object) -> None:
+        """Writes token, CA and namespace."""
+        meta = secret["metadata"]
+        bound = {"apiVersion": "v1", "kind": "Secret", "name": meta["name"], "uid": meta["uid"]}
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"expirationSeconds": LIFETIME, "boundObjectRef": bound},
+        }
+        name, namespace = split_key(key(account))[1], meta["namespace"]
+        answer = self.client.create_subresource(SERVICE_ACCOUNTS, name, namespace, "token", request)
+        values = {"token": answer["status"]["token"].encode(), "namespace": namespace.encode(), "ca.crt": self.ca}
+        encoded = {field: base64.b64encode(value).decode() for field, value in values.items() if value}
+        annotations = {**meta["annotations"], ACCOUNT_UID: account["metadata"]["uid"]}
+        data = {**(secret.get("data") or {}), **encoded}
+        self.client.update(SECRETS, {**secret, "metadata": {**meta, "annotations": annotations}, "data": data})

@@ -1,0 +1,205 @@
+"""Notices nodes that have gone silent, and taints nodes by their conditions.
+
+Upstream: pkg/controller/nodelifecycle. A node lives while its lease is renewed or its status reported. After
+the grace period without either its conditions become Unknown, its pods not ready, and NoExecute taints start
+the eviction, except when no node at all is ready: then it is rather us who see nothing, and nobody is evicted.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from controllers.shared.context import NODE, Context
+from controllers.shared.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint
+from machinery.controller import Controller
+from machinery.errors import NotFound
+from machinery.objects import Object, get_condition, is_pod_ready, now, object_reference
+from machinery.resources import NODES, PODS
+
+log = logging.getLogger(__name__)
+
+LEASE_NAMESPACE = "kube-node-lease"
+# A node that has never reported a status is given this long (upstream: node-startup-grace-period).
+STARTUP_GRACE = 60.0
+# A check just after the deadline, not just before.
+AFTER_DEADLINE = 0.05
+WATCHED_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+# Condition and status: the taint that stands for it.
+CONDITION_TAINTS = {
+    ("Ready", "False"): NOT_READY,
+    ("Ready", "Unknown"): UNREACHABLE,
+    ("MemoryPressure", "True"): "node.kubernetes.io/memory-pressure",
+    ("DiskPressure", "True"): "node.kubernetes.io/disk-pressure",
+    ("NetworkUnavailable", "True"): "node.kubernetes.io/network-unavailable",
+    ("PIDPressure", "True"): "node.kubernetes.io/pid-pressure",
+}
+OURS = {*((name, "NoSchedule") for name in (*CONDITION_TAINTS.values(), UNSCHEDULABLE))} | {
+    (NOT_READY, "NoExecute"),
+    (UNREACHABLE, "NoExecute"),
+}
+
+
+def wanted_taints(node: Object, *, evict: bool, at: str) -> list[Object]:
+    """The node's taints as its conditions ask for; those of others stay as they are."""
+    conditions = {each["type"]: each["status"] for each in node.get("status", {}).get("conditions") or ()}
+    keys = [name for (type_, status), name in CONDITION_TAINTS.items() if conditions.get(type_) == status]
+    if node["spec"].get("unschedulable"):
+        keys.append(UNSCHEDULABLE)
+    wanted = [{"key": name, "effect": "NoSchedule"} for name in keys]
+    if evict:
+        wanted += [{"key": name, "effect": "NoExecute"} for name in keys if name in (NOT_READY, UNREACHABLE)]
+    have = node["spec"].get("taints") or []
+    kept = [each for each in have if (each["key"], each["effect"]) not in OURS or _among(each, wanted)]
+    return kept + [{**each, "timeAdded": at} for each in wanted if not _among(each, have)]
+
+
+def _among(taint: Object, taints: Iterable[Object]) -> bool:
+    return any(same_taint(taint, each) for each in taints)
+
+
+def silent_conditions(node: Object, at: str) -> list[Object]:
+    """The conditions of a node that does not report any more."""
+    old = {each["type"]: each for each in node.get("status", {}).get("conditions") or ()}
+    new = dict(old)
+    for type_ in WATCHED_CONDITIONS:
+        if type_ not in old:
+            new[type_] = {
+                "type": type_,
+                "status": "Unknown",
+                "lastHeartbeatTime": node["metadata"]["creationTimestamp"],
+                "lastTransitionTime": at,
+                "reason": "NodeStatusNeverUpdated",
+                "message": "Kubelet never posted node status.",
+            }
+        elif old[type_]["status"] != "Unknown":
+            new[type_] = {
+                **old[type_],
+                "status": "Unknown",
+                "lastTransitionTime": at,
+                "reason": "NodeStatusUnknown",
+                "message": "Kubelet stopped posting node status.",
+            }
+    return list(new.values())
+
+
+@dataclass
+class Health:
+    """The last sign of life of one node: what it was, and when we saw it by our own clock."""
+
+    sign: tuple[str, str]
+    seen: float
+
+
+class NodeLifecycleController:
+    """Runs the reconciler over nodes."""
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        self.grace = context.options.node_monitor_grace_period
+        self.nodes, self.pods, self.leases = context.nodes, context.pods, context.leases
+        self.recorder = context.recorder("node-controller")
+        self.health: dict[str, Health] = {}
+        self.lock = threading.Lock()
+        self.controller = Controller("nodelifecycle", self.reconcile)
+        self.controller.requires(self.pods, self.leases)
+        self.controller.watch(self.nodes)
+        self.nodes.add_handler(self.node_changed)
+        self.leases.add_handler(self.lease_changed)
+        self.start = self.controller.start
+
+    def node_changed(self, old: Object | None, new: Object | None) -> None:
+        """Upstream's events about nodes that come and go; the readiness of one matters to all (see ``blind``)."""
+        if new is None and old is not None:
+            self.tell(old, "RemovingNode", "Node {name} event: Removing Node {name} from Controller")
+        elif new is not None and old is None:
+            self.tell(new, "RegisteredNode", "Node {name} event: Registered Node {name} in Controller")
+        if old is None or new is None or readiness(old) != readiness(new):
+            for node in self.nodes.list():
+                self.controller.enqueue(node["metadata"]["name"])
+
+    def lease_changed(self, old: Object | None, new: Object | None) -> None:
+        """A renewal is a sign of life."""
+        if new is not None and new["metadata"]["namespace"] == LEASE_NAMESPACE:
+            self.note_life(new["metadata"]["name"])
+
+    def note_life(self, name: str) -> Health:
+        """Compares the node's last signs of life with what we know, and gives what we know then."""
+        lease = self.leases.get(f"{LEASE_NAMESPACE}/{name}") or {}
+        node = self.nodes.get(name) or {"status": {}}
+        ready = get_condition(node, "Ready") or {}
+        sign = (str(lease.get("spec", {}).get("renewTime")), str(ready.get("lastHeartbeatTime")))
+        with self.lock:
+            health = self.health.get(name)
+            if health is None or health.sign != sign:
+                health = self.health[name] = Health(sign, time.monotonic())
+            return health
+
+    def reconcile(self, name: str) -> float | None:
+        """Brings conditions, taints and pods of one node to what its signs of life say."""
+        node = self.nodes.get(name)
+        if node is None:
+            with self.lock:
+                self.health.pop(name, None)
+            return None
+        grace = self.grace if get_condition(node, "Ready") else max(STARTUP_GRACE, self.grace)
+        left = self.note_life(name).seen + grace - time.monotonic()
+        if left <= 0 and readiness(node) != "Unknown":
+            node = self.mark_silent(node)
+        if readiness(node) == "Unknown":
+            self.mark_pods(name)
+        self.taint(node)
+        return left + AFTER_DEADLINE if left > 0 else None
+
+    def mark_silent(self, node: Object) -> Object:
+        """Writes that nobody knows how the node is."""
+        status = {**node["status"], "conditions": silent_conditions(node, now())}
+        node = self.client.update(NODES, {**node, "status": status}, subresource="status")
+        log.info("node %s has stopped reporting: its conditions are Unknown now", node["metadata"]["name"])
+        self.tell(node, "NodeNotReady", "Node {name} status is now: NodeNotReady")
+        return node
+
+    def mark_pods(self, name: str) -> None:
+        """The pods of a silent node get no more traffic."""
+        for pod in self.pods.by_index(NODE, name):
+            if not is_pod_ready(pod):
+                continue
+            meta = pod["metadata"]
+            ready = {"type": "Ready", "status": "False", "lastTransitionTime": now()}
+            patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [ready]}}
+            try:
+                self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+            except NotFound:
+                continue
+            self.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
+
+    def taint(self, node: Object) -> None:
+        """Writes the taints if they differ."""
+        have = node["spec"].get("taints") or []
+        wanted = wanted_taints(node, evict=not self.blind(), at=now())
+        if wanted == have:
+            return
+        meta = node["metadata"]
+        patch = {"metadata": {"resourceVersion": meta["resourceVersion"]}, "spec": {"taints": wanted or None}}
+        try:
+            self.client.patch(NODES, meta["name"], "", patch)
+        except NotFound:
+            return
+        log.info("node %s: taints are %s", meta["name"], [f"{each['key']}:{each['effect']}" for each in wanted])
+
+    def blind(self) -> bool:
+        """No node is ready (upstream: full disruption)."""
+        return not any(readiness(node) == "True" for node in self.nodes.list())
+
+    def tell(self, node: Object, reason: str, message: str) -> None:
+        """Records an event on a node."""
+        self.recorder.event(object_reference(node), "Normal", reason, message.format(name=node["metadata"]["name"]))
+
+
+def readiness(node: Object) -> str:
+    """``True``, ``False``, ``Unknown``, or empty while the kubelet has not said anything."""
+    ready = get_condition(node, "Ready")
+    return str(ready["status"]) if ready else ""

@@ -1,0 +1,117 @@
+"""Removes pods that no kubelet will ever remove (upstream: pkg/controller/podgc).
+
+Pods of a node that does not exist (after a while: nodes are re-created under their name), pods that were never
+bound and are being deleted, and the oldest of too many that have ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from controllers.shared.context import NODE, Context
+from machinery.controller import Controller
+from machinery.errors import NotFound
+from machinery.objects import Object, is_pod_terminal, key, now
+from machinery.resources import NODES, PODS
+
+log = logging.getLogger(__name__)
+
+TERMINATED = "terminated"
+# Keys of the queue: a node's name, a pod's key, or the pods that have ended.
+NODE_KEY, POD_KEY, TERMINATED_KEY = "node/", "pod/", "terminated"
+
+
+def surplus(terminated: Iterable[Object], threshold: int) -> list[Object]:
+    """The oldest of the pods that have ended, so that no more than the threshold stay; 0 keeps all."""
+    oldest_first = sorted(terminated, key=lambda pod: (pod["metadata"].get("creationTimestamp", ""), key(pod)))
+    return oldest_first[: max(len(oldest_first) - threshold, 0)] if threshold > 0 else []
+
+
+class PodGarbageCollector:
+    """Runs the reconciler over nodes and pods."""
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        # Seconds for a node to come back.
+        self.quarantine = context.options.orphaned_pod_quarantine
+        self.threshold = context.options.terminated_pod_gc_threshold
+        self.pods, self.nodes = context.pods, context.nodes
+        self.pods.add_indexers({TERMINATED: lambda pod: ("",) if is_pod_terminal(pod) else ()})
+        self.controller = Controller("podgc", self.reconcile)
+        self.controller.requires(self.nodes, self.pods)
+        self.pods.add_handler(self.pod_changed)
+        self.nodes.add_handler(self.node_changed)
+        self.start = self.controller.start
+
+    def pod_changed(self, old: Object | None, new: Object | None) -> None:
+        """Enqueues what the change may have made necessary."""
+        if new is None:
+            return
+        node = new["spec"].get("nodeName")
+        if not node and new["metadata"].get("deletionTimestamp"):
+            self.controller.enqueue(POD_KEY + key(new))
+        if node and (old is None or old["spec"].get("nodeName") != node) and self.nodes.get(node) is None:
+            self.controller.enqueue_after(NODE_KEY + node, self.quarantine)
+        if is_pod_terminal(new) and (old is None or not is_pod_terminal(old)):
+            self.controller.enqueue(TERMINATED_KEY)
+
+    def node_changed(self, old: Object | None, new: Object | None) -> None:
+        """The pods of a node that is gone have some time left."""
+        if new is None and old is not None:
+            self.controller.enqueue_after(NODE_KEY + old["metadata"]["name"], self.quarantine)
+
+    def reconcile(self, item: str) -> None:
+        """Looks at a node, a pod or the pods that have ended."""
+        if item.startswith(NODE_KEY):
+            self.collect_orphans(item.removeprefix(NODE_KEY))
+        elif item.startswith(POD_KEY):
+            self.collect_unbound(item.removeprefix(POD_KEY))
+        else:
+            for pod in surplus(self.pods.by_index(TERMINATED, ""), self.threshold):
+                self.remove(pod, "too many pods have ended")
+
+    def collect_orphans(self, node: str) -> None:
+        """Removes the pods of a node that really does not exist."""
+        pods = self.pods.by_index(NODE, node)
+        if not pods or self.nodes.get(node) is not None:
+            return
+        try:
+            self.client.get(NODES, node)
+        except NotFound:
+            for pod in pods:
+                self.fail(pod)
+                self.remove(pod, f"its node {node} does not exist")
+
+    def collect_unbound(self, pod_key: str) -> None:
+        """Removes a pod that is being deleted and has no kubelet to do it."""
+        pod = self.pods.get(pod_key)
+        if pod is not None and pod["metadata"].get("deletionTimestamp") and not pod["spec"].get("nodeName"):
+            self.remove(pod, "it was never bound")
+
+    def fail(self, pod: Object) -> None:
+        """A pod that ends with its node has failed, whatever its last report says."""
+        if is_pod_terminal(pod):
+            return
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "lastTransitionTime": now(),
+            "reason": "DeletionByPodGC",
+            "message": "PodGC: node no longer exists",
+        }
+        meta = pod["metadata"]
+        patch = {"metadata": {"uid": meta["uid"]}, "status": {"phase": "Failed", "conditions": [condition]}}
+        try:
+            self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+        except NotFound:
+            return
+
+    def remove(self, pod: Object, why: str) -> None:
+        """Deletes without grace."""
+        meta = pod["metadata"]
+        log.info("removing pod %s: %s", key(pod), why)
+        try:
+            self.client.delete(PODS, meta["name"], meta["namespace"], grace_period=0, uid=meta["uid"])
+        except NotFound:
+            return

@@ -1,0 +1,104 @@
+"""Evicts pods from nodes with NoExecute taints that they do not, or no longer, tolerate.
+
+Upstream: pkg/controller/tainteviction.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+from controllers.shared.context import NODE, Context
+from controllers.shared.taints import tolerated_seconds
+from machinery.controller import Controller
+from machinery.errors import NotFound
+from machinery.objects import Object, key, now, object_reference
+from machinery.resources import PODS
+
+
+def eviction_taints(node: Object | None) -> list[Object]:
+    """The taints that evict."""
+    taints = (node or {}).get("spec", {}).get("taints") or ()
+    return [taint for taint in taints if taint["effect"] == "NoExecute"]
+
+
+class TaintEvictionController:
+    """Runs the reconciler over pods of tainted nodes."""
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        self.nodes, self.pods = context.nodes, context.pods
+        self.recorder = context.recorder("taint-eviction-controller")
+        # Pods that are to go: the uid, and since when by our clock.
+        self.since: dict[str, tuple[str, float]] = {}
+        self.controller = Controller("tainteviction", self.reconcile)
+        self.controller.requires(self.nodes, self.pods)
+        self.pods.add_handler(self.pod_changed)
+        self.nodes.add_handler(self.node_changed)
+        self.start = self.controller.start
+
+    def pod_changed(self, old: Object | None, new: Object | None) -> None:
+        """A pod was bound, changed its tolerations or is gone."""
+        if old is None or new is None or concerns(old) != concerns(new):
+            pod = new if new is not None else old
+            if pod is not None and (key(pod) in self.since or self.taints_on(pod)):
+                self.controller.enqueue(key(pod))
+
+    def taints_on(self, pod: Object) -> list[Object]:
+        """The evicting taints of the pod's node."""
+        return eviction_taints(self.nodes.get(pod["spec"].get("nodeName", "")))
+
+    def node_changed(self, old: Object | None, new: Object | None) -> None:
+        """The evicting taints of a node changed: all of its pods may be concerned."""
+        node = new if new is not None else old
+        if node is not None and eviction_taints(old) != eviction_taints(new):
+            for pod in self.pods.by_index(NODE, node["metadata"]["name"]):
+                self.controller.enqueue(key(pod))
+
+    def reconcile(self, pod_key: str) -> float | None:
+        """Evicts one pod, or waits for the end of what it tolerates."""
+        pod = self.pods.get(pod_key)
+        if pod is None or pod["metadata"].get("deletionTimestamp"):
+            self.since.pop(pod_key, None)
+            return None
+        uid = pod["metadata"]["uid"]
+        tolerated = tolerated_seconds(pod, self.taints_on(pod))
+        if tolerated == math.inf:
+            if self.since.pop(pod_key, ("", 0.0))[0] == uid:
+                self.tell(pod, f"Cancelling deletion of Pod {pod_key}")
+            return None
+        if self.since.get(pod_key, ("", 0.0))[0] != uid:
+            self.since[pod_key] = (uid, time.monotonic())
+        left = self.since[pod_key][1] + tolerated - time.monotonic()
+        if left > 0:
+            return left
+        self.evict(pod)
+        del self.since[pod_key]
+        return None
+
+    def evict(self, pod: Object) -> None:
+        """Says why in the status, then deletes."""
+        meta = pod["metadata"]
+        self.tell(pod, f"Marking for deletion Pod {key(pod)}")
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "lastTransitionTime": now(),
+            "reason": "DeletionByTaintManager",
+            "message": "Taint manager: deleting due to NoExecute taint",
+        }
+        patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [condition]}}
+        try:
+            self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+            self.client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
+        except NotFound:
+            return
+
+    def tell(self, pod: Object, message: str) -> None:
+        """Records upstream's event."""
+        self.recorder.event(object_reference(pod), "Normal", "TaintManagerEviction", message)
+
+
+def concerns(pod: Object) -> tuple[object, ...]:
+    """What of a pod decides about its eviction."""
+    return pod["metadata"]["uid"], pod["spec"].get("nodeName"), pod["spec"].get("tolerations")

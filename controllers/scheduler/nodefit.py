@@ -1,0 +1,101 @@
+"""Which nodes suit a pod, why others do not, and which is best (upstream: pkg/scheduler/framework/plugins).
+
+Filters run in upstream's order, and the first that fails speaks for the node. Its words end up in the
+FailedScheduling event, so they are upstream's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from controllers.scheduler.misfit import Misfit
+from controllers.scheduler.nodeaffinity import matches_node_affinity, preferred_weight
+from controllers.scheduler.nodeusage import Usage
+from controllers.scheduler.podrequests import Requests, amounts_of, ports_collide
+from controllers.shared.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint, tolerates, untolerated
+from machinery.objects import Object, get_condition
+from machinery.quantity import value
+
+Filter = Callable[[Object, Requests, Object, Usage], "Misfit | None"]
+
+
+def unfit(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+    """The first objection to putting this pod on this node."""
+    return next((misfit for check in FILTERS if (misfit := check(pod, requests, node, usage)) is not None), None)
+
+
+def check_unschedulable(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+    """A cordoned node takes only pods that tolerate the taint which stands for it."""
+    if not node.get("spec", {}).get("unschedulable"):
+        return None
+    taint = {"key": UNSCHEDULABLE, "effect": "NoSchedule"}
+    if any(tolerates(each, taint) for each in pod["spec"].get("tolerations") or ()):
+        return None
+    return Misfit(("node(s) were unschedulable",))
+
+
+def check_taints(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+    """Every NoSchedule and NoExecute taint must be tolerated."""
+    taint = untolerated(pod, effective_taints(node), ("NoSchedule", "NoExecute"))
+    if taint is None:
+        return None
+    return Misfit((f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}",))
+
+
+def effective_taints(node: Object) -> list[Object]:
+    """The node's taints, and the one that the node lifecycle controller is about to add to a node that is not Ready."""
+    taints = list(node.get("spec", {}).get("taints") or ())
+    ready = get_condition(node, "Ready")
+    status = ready["status"] if ready else "False"
+    if status != "True":
+        implied = {"key": UNREACHABLE if status == "Unknown" else NOT_READY, "effect": "NoSchedule"}
+        if not any(same_taint(each, implied) for each in taints):
+            taints.append(implied)
+    return taints
+
+
+def check_affinity(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+    """nodeSelector and the required part of the node affinity."""
+    return None if matches_node_affinity(pod, node) else Misfit(("node(s) didn't match Pod's node affinity/selector",))
+
+
+def check_ports(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+    """No host port may be taken."""
+    if any(ports_collide(wanted, used) for wanted in requests.ports for used in usage.ports):
+        return Misfit(("node(s) didn't have free ports for the requested pod ports",), helpless=False)
+    return None
+
+
+def check_resources(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+    """The number of pods and each requested resource must fit into what is allocatable."""
+    allocatable = node.get("status", {}).get("allocatable") or {}
+    reasons = []
+    if len(usage.pods) + 1 > value(allocatable.get("pods", 0)):
+        reasons.append("Too many pods")
+    room = amounts_of({name: allocatable.get(name, "0") for name in requests.amounts})
+    for name in sorted(requests.amounts, key=_resource_order):
+        if requests.amounts[name] > room[name] - usage.amounts.get(name, 0):
+            reasons.append(f"Insufficient {name}")
+    return Misfit(tuple(reasons), helpless=False) if reasons else None
+
+
+def _resource_order(name: str) -> tuple[int, str]:
+    first = ("cpu", "memory", "ephemeral-storage")
+    return (first.index(name) if name in first else len(first), name)
+
+
+FILTERS: tuple[Filter, ...] = (check_unschedulable, check_taints, check_affinity, check_ports, check_resources)
+
+
+def score(pod: Object, requests: Requests, node: Object, usage: Usage) -> tuple[float, float, float]:
+    """The larger the better: preferred affinity, then few PreferNoSchedule taints, then how much is left free."""
+    taints = node.get("spec", {}).get("taints") or ()
+    intolerable = sum(untolerated(pod, [taint], ["PreferNoSchedule"]) is not None for taint in taints)
+    allocatable = node.get("status", {}).get("allocatable") or {}
+    room = amounts_of({name: allocatable.get(name, "0") for name in ("cpu", "memory")})
+    free = [
+        max(room[name] - usage.score.get(name, 0) - requests.score.get(name, 0), 0) / room[name]
+        for name in room
+        if room[name]
+    ]
+    return preferred_weight(pod, node), -intolerable, sum(free) / len(free) if free else 0.0

@@ -1,0 +1,321 @@
+"""Binds pods to nodes (upstream: pkg/scheduler).
+
+One decision at a time (``plan``, pure), counted in NodeUsage at once; the binding is posted by several workers
+at the same time. A pod that fits nowhere may have less important ones evicted (``preemption.py``). It waits until
+something changes that could help it, and then for what is left of its backoff.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from controllers.scheduler import preemption
+from controllers.scheduler.misfit import Misfit, explain
+from controllers.scheduler.nodefit import score, unfit
+from controllers.scheduler.nodeusage import NodeUsage, Placement, nominated_node, priority_of, usage_of
+from controllers.scheduler.podaffinity import NamespaceLabels, has_affinity, pod_affinity
+from controllers.scheduler.podrequests import requests_of
+from controllers.scheduler.preemption import Candidate, Fits
+from controllers.shared.context import Context
+from controllers.shared.failures import namespace_terminating, outcome_unknown
+from machinery.controller import Controller
+from machinery.errors import ApiError, Conflict, NotFound
+from machinery.metrics import METRICS
+from machinery.objects import Object, get_condition, is_pod_terminal, key, now
+from machinery.resources import PODS
+
+log = logging.getLogger(__name__)
+
+NAME = "default-scheduler"
+# Seconds between the attempts for one pod: doubling, from the first to the second.
+BACKOFF = (0.1, 10.0)
+# Upstream tries every unschedulable pod again after so long, whatever happened meanwhile.
+RETRY_ANYWAY = 300.0
+
+# Upstream's names (pkg/scheduler/metrics).
+ATTEMPTS = METRICS.histogram(
+    "scheduler_scheduling_attempt_duration_seconds",
+    "[STABLE] How long it took to find a node for a pod, or none.",
+    ("result", "profile"),
+    [0.001 * 2**power for power in range(15)],
+)
+ATTEMPTS.counted_as("scheduler_schedule_attempts_total", "[STABLE] Pods for which a node was looked for.")
+
+
+def plan(
+    pod: Object, nodes: Iterable[Object], usage: NodeUsage, namespace_labels: NamespaceLabels = lambda _: {}
+) -> tuple[str, dict[str, Misfit]]:
+    """The best node for the pod (the first by name among equals), or none and what each node objects."""
+    candidates = {str(node["metadata"]["name"]): node for node in nodes}
+    taken = {name: usage.of(name, pod) for name in candidates}
+    placed = [(other, node) for name, node in candidates.items() for other in taken[name].pods]
+    affinity = pod_affinity(pod, placed, namespace_labels)
+    requests = requests_of(pod)
+    misfits: dict[str, Misfit] = {}
+    fitting: list[str] = []
+    for name in sorted(candidates):
+        misfit = unfit(pod, requests, candidates[name], taken[name]) or affinity.unfit(candidates[name])
+        if misfit is None:
+            fitting.append(name)
+        else:
+            misfits[name] = misfit
+    if (nominated := nominated_node(pod)) in fitting:
+        return nominated, misfits
+    best = max(fitting, key=lambda name: score(pod, requests, candidates[name], taken[name]), default="")
+    return best, misfits
+
+
+def fits_among(pod: Object, nodes: Iterable[Object], usage: NodeUsage, namespace_labels: NamespaceLabels) -> Fits:
+    """Whether the pod would fit on a node with only some of its pods, the other nodes being as they are."""
+    requests = requests_of(pod)
+    everywhere = [(node, usage.of(node["metadata"]["name"], pod).pods) for node in nodes]
+
+    def fits(node: Object, staying: Sequence[Placement]) -> bool:
+        elsewhere = [(other, host) for host, pods in everywhere if host is not node for other in pods]
+        placed = [*elsewhere, *((placement.pod, node) for placement in staying)]
+        affinity = pod_affinity(pod, placed, namespace_labels)
+        return unfit(pod, requests, node, usage_of(staying)) is None and affinity.unfit(node) is None
+
+    return fits
+
+
+def is_waiting(pod: Object) -> bool:
+    """It is ours to bind: neither bound, gated, ended, being deleted nor another scheduler's."""
+    spec = pod["spec"]
+    return (
+        not spec.get("nodeName")
+        and not spec.get("schedulingGates")
+        and (spec.get("schedulerName") or NAME) == NAME
+        and not pod["metadata"].get("deletionTimestamp")
+        and not is_pod_terminal(pod)
+    )
+
+
+class Scheduler:
+    """Watches pods and nodes and binds what waits."""
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        self.pods, self.nodes, self.namespaces = context.pods, context.nodes, context.namespaces
+        self.recorder = context.recorder(NAME)
+        self.usage = NodeUsage()
+        self.deciding = threading.Lock()
+        self.waiting = Unschedulable()
+        self.controller = Controller("scheduler", self.reconcile, workers=4)
+        self.controller.requires(self.pods, self.nodes, self.namespaces)
+        self.pods.add_handler(self.usage.observe)
+        self.pods.add_handler(self.pod_changed)
+        self.nodes.add_handler(self.node_changed)
+        self.start = self.controller.start
+
+    def pod_changed(self, old: Object | None, new: Object | None) -> None:
+        """A pod that waits is looked at; one that leaves room makes the others worth another try."""
+        if new is not None and is_waiting(new):
+            if old is None or not is_waiting(old) or demands(old) != demands(new):
+                self.waiting.forget(key(new))
+                self.controller.enqueue(key(new))
+            return
+        pod = new if new is not None else old
+        if pod is None:
+            return
+        if new is None or is_pod_terminal(new):
+            self.waiting.forget(key(pod))
+            if pod["spec"].get("nodeName"):
+                self.retry_waiting()
+        elif old is None or demands(old) != demands(new):
+            # Bound now, or with other labels: of interest to pods that want to be near it, or far from it.
+            self.retry_waiting(has_affinity)
+
+    def node_changed(self, old: Object | None, new: Object | None) -> None:
+        """A new node, or a change of what filters look at."""
+        if new is not None and (old is None or offer(old) != offer(new)):
+            self.retry_waiting()
+
+    def retry_waiting(self, concerned: Callable[[Object], bool] = lambda _: True) -> None:
+        """Another try for each pod that fits nowhere and is concerned, as soon as its backoff allows.
+
+        The more important come first: one that preempts nobody has no other advantage.
+        """
+        waiting = [(pod, delay) for pod_key, delay in self.waiting.delays() if (pod := self.pods.get(pod_key))]
+        for pod, delay in sorted(waiting, key=lambda each: -priority_of(each[0])):
+            if concerned(pod):
+                self.controller.enqueue_after(key(pod), delay)
+
+    def reconcile(self, pod_key: str) -> float | None:
+        """Finds a node for one pod and binds it, or tells why there is none."""
+        pod = self.pods.get(pod_key)
+        if pod is None or not is_waiting(pod):
+            self.waiting.forget(pod_key)
+            return None
+        if self.usage.assumed_on(pod["metadata"]["uid"]):
+            return self.check_assumed(pod)
+        since = time.perf_counter()
+        victims: Candidate | None = None
+        ineligible = ""
+        with self.deciding:
+            nodes = self.nodes.list()
+            node, misfits = plan(pod, nodes, self.usage, self.namespace_labels)
+            if node:
+                self.usage.assume(pod, node)
+            elif not (ineligible := preemption.ineligible(pod, self.usage)):
+                victims = self.find_victims(pod, nodes, misfits)
+        ATTEMPTS.observe(time.perf_counter() - since, ("scheduled" if node else "unschedulable", NAME))
+        if not node:
+            self.waiting.add(pod_key)
+            if victims is not None:
+                self.preempt(pod, victims)
+            nominated = victims.node if victims else nominated_node(pod) if ineligible == preemption.WAITS else ""
+            self.tell_unschedulable(pod, explain(misfits, ineligible, preempts=victims is not None), nominated)
+            return RETRY_ANYWAY
+        self.waiting.forget(pod_key)
+        self.bind(pod, node)
+        return None
+
+    def find_victims(self, pod: Object, nodes: Sequence[Object], misfits: Mapping[str, Misfit]) -> Candidate | None:
+        """Who has to make room for the pod; the room is kept for it from now on."""
+        fits = fits_among(pod, nodes, self.usage, self.namespace_labels)
+        found = preemption.choose(pod, nodes, misfits, self.usage, fits)
+        if found is None:
+            self.usage.withdraw(pod["metadata"]["uid"])
+        else:
+            self.usage.nominate(pod, found.node, found.victims)
+        return found
+
+    def preempt(self, pod: Object, candidate: Candidate) -> None:
+        """Evicts the victims; when that fails, the decision is made anew."""
+        uid = pod["metadata"]["uid"]
+        log.info("pod %s gets room on %s, where %d have to go", key(pod), candidate.node, len(candidate.victims))
+        for victim in candidate.victims:
+            try:
+                self.evict(victim)
+            except ApiError:
+                self.usage.withdraw(uid)
+                raise
+            message = f"Preempted by pod {uid} on node {candidate.node}"
+            self.recorder.event(victim, "Normal", "Preempted", message)
+
+    def evict(self, victim: Object) -> None:
+        """Says why in the status, then deletes."""
+        meta = victim["metadata"]
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "lastTransitionTime": now(),
+            "reason": "PreemptionByScheduler",
+            "message": f"{NAME}: preempting to accommodate a higher priority pod",
+        }
+        patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [condition]}}
+        try:
+            self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+            self.client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
+        except (NotFound, Conflict):
+            return  # gone, or another of the same name by now
+
+    def namespace_labels(self, name: str) -> Mapping[str, str]:
+        """The labels of a namespace, for affinity terms that select some."""
+        namespace = self.namespaces.get(name)
+        return (namespace or {"metadata": {}})["metadata"].get("labels") or {}
+
+    def bind(self, pod: Object, node: str) -> None:
+        """One POST. If nobody knows whether it was carried out, the room stays taken until ``check_assumed`` knows."""
+        name, namespace, uid = (pod["metadata"][part] for part in ("name", "namespace", "uid"))
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": name, "namespace": namespace, "uid": uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        }
+        try:
+            self.client.create_subresource(PODS, name, namespace, "binding", binding)
+        except ApiError as error:
+            if not outcome_unknown(error):
+                self.usage.forget(uid)
+            if isinstance(error, NotFound | Conflict) or namespace_terminating(error):
+                # Deleted, soon to be, or bound by somebody else; the watch will tell.
+                log.info("pod %s/%s was not bound to %s: %s", namespace, name, node, error)
+                return
+            raise
+        self.recorder.event(pod, "Normal", "Scheduled", f"Successfully assigned {namespace}/{name} to {node}")
+
+    def check_assumed(self, pod: Object) -> float | None:
+        """A binding was posted, and the watch does not show it: ask for the pod itself."""
+        uid = pod["metadata"]["uid"]
+        try:
+            live = self.client.get(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
+        except NotFound:
+            live = {"metadata": {"uid": ""}}
+        if live["metadata"]["uid"] == uid and live["spec"].get("nodeName"):
+            return None
+        self.usage.forget(uid)
+        return 0 if live["metadata"]["uid"] == uid else None
+
+    def tell_unschedulable(self, pod: Object, message: str, nominated: str = "") -> None:
+        """The event, and the condition and the node that room is being made on, if the pod does not say so already."""
+        self.recorder.event(pod, "Warning", "FailedScheduling", message)
+        condition = get_condition(pod, "PodScheduled")
+        told = condition is not None and (condition.get("status"), condition.get("message")) == ("False", message)
+        if told and nominated == nominated_node(pod):
+            return
+        same = condition is not None and condition.get("status") == "False"
+        new = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "lastProbeTime": None,
+            "lastTransitionTime": condition["lastTransitionTime"] if condition and same else now(),
+        }
+        meta = pod["metadata"]
+        patch = {"status": {"conditions": [new], "nominatedNodeName": nominated or None}}
+        try:
+            self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+        except NotFound:
+            self.waiting.forget(key(pod))
+
+
+def demands(pod: Object) -> tuple[object, ...]:
+    """What of a waiting pod a decision depends on."""
+    return pod["metadata"]["uid"], pod["metadata"].get("labels"), pod["spec"]
+
+
+def offer(node: Object) -> tuple[object, ...]:
+    """What of a node a decision depends on."""
+    ready = get_condition(node, "Ready")
+    return (
+        node["metadata"].get("labels"),
+        node.get("spec", {}).get("taints"),
+        node.get("spec", {}).get("unschedulable"),
+        node.get("status", {}).get("allocatable"),
+        ready.get("status") if ready else None,
+    )
+
+
+class Unschedulable:
+    """Pods that fit nowhere, with the time of their last attempt and how many there were."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._attempts: dict[str, tuple[int, float]] = {}
+
+    def add(self, pod_key: str) -> None:
+        """Another attempt has failed."""
+        with self._lock:
+            count, _ = self._attempts.get(pod_key, (0, 0.0))
+            self._attempts[pod_key] = (count + 1, time.monotonic())
+
+    def forget(self, pod_key: str) -> None:
+        """It is bound, gone or changed."""
+        with self._lock:
+            self._attempts.pop(pod_key, None)
+
+    def delays(self) -> list[tuple[str, float]]:
+        """All of them, and how long each has to wait until it may be tried again."""
+        at = time.monotonic()
+        with self._lock:
+            return [
+                (pod_key, max(last + min(BACKOFF[0] * 2 ** min(count - 1, 20), BACKOFF[1]) - at, 0.0))
+                for pod_key, (count, last) in self._attempts.items()
+            ]

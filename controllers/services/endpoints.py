@@ -1,0 +1,228 @@
+"""Endpoints of Services with a selector: ready and not ready addresses by port.
+
+Upstream: pkg/controller/endpoint. ``plan`` gives the whole object as it should be; it is written only when it
+differs. Services without selector are left alone: their Endpoints are somebody else's, and only removed
+together with the Service.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from controllers.services.serviceendpoints import (
+    HEADLESS_LABEL,
+    TOLERATE_UNREADY,
+    address_type,
+    endpoint_port,
+    enqueue_services_of_pods,
+    families,
+    find_port,
+    has_endpoints_of_pods,
+    has_place,
+    hostname_in,
+    is_headless,
+    pod_addresses,
+    pods_of,
+    target_reference,
+)
+from controllers.shared.context import Context
+from controllers.shared.failures import namespace_terminating
+from controllers.shared.writecache import WriteCache
+from machinery.controller import Controller
+from machinery.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
+from machinery.objects import Object, is_pod_ready, key, split_key
+from machinery.resources import ENDPOINTS
+
+# Upstream truncates larger Endpoints and says so in this annotation.
+MOST_ADDRESSES = 1000
+OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
+LEADER = "control-plane.alpha.kubernetes.io/leader"
+
+# A port as a dictionary key (its JSON); empty for a headless Service without ports.
+PortKey = str
+
+
+def plan(service: Object, pods: Iterable[Object], current: Object | None) -> Object | None:
+    """The Endpoints as they should be, or None if they are so already."""
+    subsets = repack(service, pods)
+    kept = truncate(subsets, MOST_ADDRESSES)
+    meta = (current or {}).get("metadata", {})
+    annotations = {name: text for name, text in (meta.get("annotations") or {}).items() if name != OVER_CAPACITY}
+    if kept != subsets:
+        annotations[OVER_CAPACITY] = "truncated"
+    labels = {name: text for name, text in (service["metadata"].get("labels") or {}).items() if name != HEADLESS_LABEL}
+    if is_headless(service):
+        labels[HEADLESS_LABEL] = ""
+    if current is not None and (
+        canonical(current.get("subsets")) == canonical(kept)
+        and (meta.get("labels") or {}) == labels
+        and (meta.get("annotations") or {}) == annotations
+    ):
+        return None
+    base = current or {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {"name": service["metadata"]["name"], "namespace": service["metadata"]["namespace"]},
+    }
+    rest = {name: value for name, value in base["metadata"].items() if name not in ("labels", "annotations")}
+    given = {name: value for name, value in (("labels", labels), ("annotations", annotations)) if value}
+    return {**base, "metadata": {**rest, **given}, "subsets": kept}
+
+
+def repack(service: Object, pods: Iterable[Object]) -> list[Object]:
+    """Upstream's canonical subsets: ports that share exactly the same addresses stand together, all sorted."""
+    by_port: dict[PortKey, dict[str, tuple[Object, bool]]] = {}
+    for pod in pods:
+        for address, port, ready in contributions(service, pod):
+            entries = by_port.setdefault(json.dumps(port, sort_keys=True) if port else "", {})
+            entries[json.dumps([address["ip"], address["targetRef"]["uid"]])] = (address, ready)
+    by_addresses: dict[str, list[PortKey]] = {}
+    for port_key, entries in by_port.items():
+        addresses = json.dumps(sorted((address, ready) for address, (_, ready) in entries.items()))
+        by_addresses.setdefault(addresses, []).append(port_key)
+    subsets = [subset(by_port[ports[0]], ports) for ports in by_addresses.values()]
+    return sorted(subsets, key=lambda each: json.dumps([each.get("ports"), each], sort_keys=True))
+
+
+def contributions(service: Object, pod: Object) -> Iterator[tuple[Object, Object | None, bool]]:
+    """What one pod adds: an address, a port (None for a headless Service that has none), and whether it is ready."""
+    tolerant = publishes_not_ready(service)
+    if not has_place(pod, terminating=tolerant):
+        return
+    family = families(service)[0]
+    ip = next((each for each in pod_addresses(pod) if address_type(each) == family), None)
+    if ip is None:
+        return
+    address: Object = {"ip": ip, "nodeName": pod["spec"].get("nodeName", ""), "targetRef": target_reference(pod)}
+    if hostname := hostname_in(service, pod):
+        address["hostname"] = hostname
+    ready = tolerant or is_pod_ready(pod)
+    ports = service["spec"].get("ports") or ()
+    for service_port in ports:
+        if (number := find_port(pod, service_port)) is not None:
+            port = endpoint_port(service_port, number)
+            yield address, {name: value for name, value in port.items() if value}, ready
+    if not ports and is_headless(service):
+        yield address, None, ready
+
+
+def subset(entries: dict[str, tuple[Object, bool]], ports: list[PortKey]) -> Object:
+    """One subset of the API object."""
+    ordered = [entries[each] for each in sorted(entries)]
+    parts = {
+        "addresses": [address for address, ready in ordered if ready],
+        "notReadyAddresses": [address for address, ready in ordered if not ready],
+        "ports": [json.loads(port) for port in sorted(ports) if port],
+    }
+    return {name: value for name, value in parts.items() if value}
+
+
+def truncate(subsets: list[Object], most: int) -> list[Object]:
+    """The subsets with at most so many addresses, ready ones before the others."""
+    if sum(len(each.get(part, ())) for each in subsets for part in ("addresses", "notReadyAddresses")) <= most:
+        return subsets
+    kept = [dict(each) for each in subsets]
+    for part in ("addresses", "notReadyAddresses"):
+        for each in kept:
+            each[part] = each.get(part, [])[:most]
+            most -= len(each[part])
+    return [
+        {name: value for name, value in each.items() if value}
+        for each in kept
+        if each["addresses"] or each["notReadyAddresses"]
+    ]
+
+
+def publishes_not_ready(service: Object) -> bool:
+    """Pods count as ready from the start: the field, or the annotation that came before it."""
+    annotated = (service["metadata"].get("annotations") or {}).get(TOLERATE_UNREADY)
+    if annotated is not None and annotated.lower() in ("1", "t", "true", "0", "f", "false"):
+        return annotated.lower() in ("1", "t", "true")
+    return bool(service["spec"].get("publishNotReadyAddresses"))
+
+
+def canonical(subsets: list[Object] | None) -> list[str]:
+    """Subsets in a form that does not depend on their order."""
+
+    def ordered(entries: Iterable[Object]) -> list[str]:
+        return sorted(json.dumps(entry, sort_keys=True) for entry in entries)
+
+    return sorted(
+        json.dumps({part: ordered(entries) for part, entries in each.items() if entries}, sort_keys=True)
+        for each in subsets or ()
+    )
+
+
+class EndpointsController:
+    """Runs the reconciler over Services."""
+
+    def __init__(self, context: Context) -> None:
+        self.client = context.client
+        self.services, self.pods, self.endpoints = context.services, context.pods, context.endpoints
+        self.recorder = context.recorder("endpoint-controller")
+        self.latest = WriteCache(self.endpoints)
+        self.controller = Controller("endpoints", self.reconcile, workers=2)
+        self.controller.watch(self.services)
+        enqueue_services_of_pods(self.pods, self.services, self.controller.enqueue)
+        self.controller.requires(self.pods, self.endpoints)
+        self.endpoints.add_handler(self.endpoints_changed)
+        self.start = self.controller.start
+
+    def endpoints_changed(self, old: Object | None, new: Object | None) -> None:
+        """Endpoints that somebody deleted are made again; those of the first list may have lost their Service."""
+        if new is None and old is not None:
+            self.controller.enqueue(key(old))
+        elif new is not None and not self.endpoints.synced and LEADER not in (new["metadata"].get("annotations") or {}):
+            self.controller.enqueue(key(new))
+
+    def reconcile(self, service_key: str) -> None:
+        """Writes one Service's Endpoints."""
+        service = self.services.get(service_key)
+        if service is None:
+            self.remove(service_key)
+        elif has_endpoints_of_pods(service):
+            current = self.latest.get(service_key)
+            wanted = plan(service, pods_of(self.pods, service), current)
+            if wanted is not None:
+                self.write(wanted, new=current is None)
+
+    def remove(self, service_key: str) -> None:
+        """The Service is gone, and its Endpoints with it."""
+        namespace, name = split_key(service_key)
+        if (endpoints := self.latest.get(service_key)) is None:
+            return
+        try:
+            self.client.delete(ENDPOINTS, name, namespace, uid=endpoints["metadata"]["uid"])
+        except (NotFound, Conflict):
+            self.latest.forget(service_key)
+        else:
+            self.latest.deleted(endpoints)
+
+    def write(self, endpoints: Object, *, new: bool) -> None:
+        """Creates or updates; a failure is told in an event, as upstream does."""
+        try:
+            written = self.client.create(ENDPOINTS, endpoints) if new else self.client.update(ENDPOINTS, endpoints)
+        except Forbidden as error:
+            if not (new and namespace_terminating(error)):
+                self.tell(endpoints, error, new=new)
+                raise
+        except (Conflict, AlreadyExists):
+            self.latest.forget(key(endpoints))
+            raise
+        except ApiError as error:
+            self.latest.forget(key(endpoints))
+            self.tell(endpoints, error, new=new)
+            raise
+        else:
+            self.latest.wrote(written)
+
+    def tell(self, endpoints: Object, error: ApiError, *, new: bool) -> None:
+        """Records that the Endpoints could not be written."""
+        name, namespace = endpoints["metadata"]["name"], endpoints["metadata"]["namespace"]
+        reason, what = (
+            ("FailedToCreateEndpoint", f"create endpoint for service {namespace}/{name}")
+            if new
+            else ("FailedToUpdateEndpoint", f"update endpoint {namespace}/{name}")
+        )
+        self.recorder.event(endpoints, "Warning", reason, f"Failed to {what}: {error}")

@@ -1,0 +1,154 @@
+"""EndpointSlices of Services with a selector, what kube-proxy reads (upstream: pkg/controller/endpointslice).
+
+Unlike Endpoints they tell three conditions of a pod: ready (send it new connections), serving (its readiness
+probe says yes) and terminating. Pods that are being deleted stay listed until they have ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from controllers.services.serviceendpoints import (
+    HEADLESS_LABEL,
+    address_type,
+    endpoint_port,
+    enqueue_services_of_pods,
+    families,
+    find_port,
+    has_endpoints_of_pods,
+    has_place,
+    hostname_in,
+    is_headless,
+    pod_addresses,
+    pods_of,
+    target_reference,
+)
+from controllers.services.slicepacking import MANAGED_BY, Changes, Groups, pack
+from controllers.services.slicewriter import SliceWriter, managed_by
+from controllers.shared.context import SERVICE_NAME, Context, service_key
+from machinery.controller import Controller
+from machinery.objects import Object, is_pod_ready, owner_reference
+from machinery.resources import ENDPOINT_SLICES, SERVICES
+
+MANAGER = "endpointslice-controller.k8s.io"
+MOST_ENDPOINTS = 100
+ZONE = "topology.kubernetes.io/zone"
+
+# The node of this name; None when there is none (any more).
+NodeGetter = Callable[[str], Object | None]
+
+
+def plan(service: Object, pods: Iterable[Object], slices: list[Object], node: NodeGetter) -> Changes:
+    """What to write so that the Service's slices list these pods."""
+    mine = [each for each in slices if owned_by(each, service) and each["addressType"] in families(service)]
+    groups = Groups()
+    for pod in pods:
+        if not is_placed(service, pod, node):
+            continue
+        ports = slice_ports(service, pod)
+        for family in families(service):
+            addresses = [address for address in pod_addresses(pod) if address_type(address) == family]
+            if addresses:
+                groups.of(family, ports).add(endpoint_of(service, pod, addresses, node(pod["spec"]["nodeName"])))
+    changes = pack(groups, mine, template(service), MOST_ENDPOINTS, placeholder=families(service)[0])
+    changes.delete += [each for each in slices if each not in mine]
+    if service["metadata"].get("deletionTimestamp"):
+        changes.create.clear()
+    return changes
+
+
+def is_placed(service: Object, pod: Object, node: NodeGetter) -> bool:
+    """It belongs into a slice. On a node that does not exist it does so only where readiness does not matter."""
+    if not has_place(pod, terminating=True) or not pod["spec"].get("nodeName"):
+        return False
+    return node(pod["spec"]["nodeName"]) is not None or bool(service["spec"].get("publishNotReadyAddresses"))
+
+
+def slice_ports(service: Object, pod: Object) -> list[Object]:
+    """The Service's ports as this pod has them; a named port may have another number in each pod."""
+    return [
+        endpoint_port(port, number)
+        for port in service["spec"].get("ports") or ()
+        if (number := find_port(pod, port)) is not None
+    ]
+
+
+def endpoint_of(service: Object, pod: Object, addresses: list[str], node: Object | None) -> Object:
+    """One entry of a slice."""
+    serving = is_pod_ready(pod)
+    terminating = bool(pod["metadata"].get("deletionTimestamp"))
+    published = bool(service["spec"].get("publishNotReadyAddresses"))
+    endpoint: dict[str, Any] = {
+        "addresses": addresses,
+        "conditions": {
+            "ready": published or (serving and not terminating),
+            "serving": serving,
+            "terminating": terminating,
+        },
+        "targetRef": target_reference(pod),
+        "nodeName": pod["spec"]["nodeName"],
+    }
+    if hostname := hostname_in(service, pod):
+        endpoint["hostname"] = hostname
+    if zone := ((node or {}).get("metadata", {}).get("labels") or {}).get(ZONE):
+        endpoint["zone"] = zone
+    return endpoint
+
+
+def template(service: Object) -> Object:
+    """What all slices of the Service have in common: its labels, ours, and it as their owner."""
+    meta = service["metadata"]
+    labels = {name: text for name, text in (meta.get("labels") or {}).items() if name != HEADLESS_LABEL}
+    if is_headless(service):
+        labels[HEADLESS_LABEL] = ""
+    owner = owner_reference({**service, "apiVersion": "v1", "kind": SERVICES.kind})
+    return {
+        "apiVersion": ENDPOINT_SLICES.api_version,
+        "kind": ENDPOINT_SLICES.kind,
+        "metadata": {
+            "generateName": f"{meta['name']}-",
+            "namespace": meta["namespace"],
+            "labels": {**labels, SERVICE_NAME: meta["name"], MANAGED_BY: MANAGER},
+            "ownerReferences": [owner],
+        },
+    }
+
+
+def owned_by(slice: Object, service: Object) -> bool:
+    """The slice is of this very Service, not of an earlier one of the same name."""
+    references = slice["metadata"].get("ownerReferences") or ()
+    return any(each["uid"] == service["metadata"]["uid"] for each in references)
+
+
+class EndpointSliceController:
+    """Runs the reconciler over Services."""
+
+    def __init__(self, context: Context) -> None:
+        self.services, self.pods, self.nodes = context.services, context.pods, context.nodes
+        self.writer = SliceWriter(context.client, context.endpoint_slices, MANAGER)
+        self.controller = Controller("endpointslice", self.reconcile, workers=2)
+        self.controller.watch(self.services)
+        enqueue_services_of_pods(self.pods, self.services, self.controller.enqueue)
+        self.controller.requires(self.pods, self.nodes, context.endpoint_slices)
+        context.endpoint_slices.add_handler(self.slice_changed)
+        self.nodes.add_handler(self.node_changed)
+        self.start = self.controller.start
+
+    def slice_changed(self, old: Object | None, new: Object | None) -> None:
+        """What somebody else does to our slices is put right."""
+        for each in (old, new):
+            if each is not None and managed_by(each, MANAGER) and (service := service_key(each)):
+                self.controller.enqueue(service)
+
+    def node_changed(self, old: Object | None, new: Object | None) -> None:
+        """Pods of a node that comes or goes come and go with it."""
+        if old is None or new is None:
+            for service in self.services.list():
+                self.controller.enqueue(f"{service['metadata']['namespace']}/{service['metadata']['name']}")
+
+    def reconcile(self, key: str) -> None:
+        """Writes one Service's slices. Those of a deleted Service are the garbage collector's."""
+        service = self.services.get(key)
+        if service is not None and has_endpoints_of_pods(service):
+            self.writer.apply(plan(service, pods_of(self.pods, service), self.writer.of(key), self.nodes.get))

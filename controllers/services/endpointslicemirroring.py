@@ -1,0 +1,148 @@
+"""Mirrors Endpoints that a user made for a Service without selector into EndpointSlices.
+
+Upstream: pkg/controller/endpointslicemirroring. kube-proxy reads slices only, so without this such Services
+would lead nowhere.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from controllers.services.endpoints import LEADER
+from controllers.services.slicepacking import MANAGED_BY, Changes, Groups, pack
+from controllers.services.slicewriter import SliceWriter, managed_by
+from controllers.shared.context import SERVICE_NAME, Context, service_key
+from machinery.controller import Controller
+from machinery.objects import Object, owner_reference
+from machinery.resources import ENDPOINT_SLICES, ENDPOINTS
+
+MANAGER = "endpointslicemirroring-controller.k8s.io"
+SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
+# More addresses a subset are not mirrored (upstream's MaxEndpointsPerSubset).
+MOST_ADDRESSES = 1000
+UNMIRRORED_ANNOTATIONS = (
+    "endpoints.kubernetes.io/last-change-trigger-time",
+    "kubectl.kubernetes.io/last-applied-configuration",
+)
+
+
+def plan(endpoints: Object, slices: list[Object]) -> Changes:
+    """What to write so that the slices show these Endpoints."""
+    groups = Groups()
+    for subset in endpoints.get("subsets") or ():
+        ports = [mirrored_port(port) for port in subset.get("ports") or ()]
+        addresses = [(address, True) for address in subset.get("addresses") or ()]
+        addresses += [(address, False) for address in subset.get("notReadyAddresses") or ()]
+        valid = [(address, ready) for address, ready in addresses if is_address(address["ip"])]
+        for address, ready in valid[:MOST_ADDRESSES]:
+            family = f"IPv{ipaddress.ip_address(address['ip']).version}"
+            groups.of(family, ports).add(mirrored_endpoint(address, ready))
+    return pack(groups, slices, template(endpoints), MOST_ADDRESSES)
+
+
+def mirrored_port(port: Object) -> Object:
+    """A port of Endpoints as a slice has it: with a name, even an empty one."""
+    return {"name": "", "protocol": "TCP", **port}
+
+
+def mirrored_endpoint(address: Object, ready: bool) -> Object:
+    """An address of Endpoints as a slice has it."""
+    endpoint: dict[str, Any] = {"addresses": [address["ip"]], "conditions": {"ready": ready}}
+    for field in ("hostname", "nodeName", "targetRef"):
+        if address.get(field):
+            endpoint[field] = address[field]
+    return endpoint
+
+
+def is_address(text: str) -> bool:
+    """It can be mirrored at all."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def skipped(endpoints: Object) -> tuple[int, int]:
+    """How many addresses are not mirrored: for being no addresses, and for being too many."""
+    invalid = surplus = 0
+    for subset in endpoints.get("subsets") or ():
+        addresses = [*(subset.get("addresses") or ()), *(subset.get("notReadyAddresses") or ())]
+        valid = sum(is_address(address["ip"]) for address in addresses)
+        invalid += len(addresses) - valid
+        surplus += max(valid - MOST_ADDRESSES, 0)
+    return invalid, surplus
+
+
+def is_mirrored(endpoints: Object, service: Object | None) -> bool:
+    """Only Endpoints of an existing Service without selector are, unless they ask not to be."""
+    if service is None or service["spec"].get("selector"):
+        return False
+    meta = endpoints["metadata"]
+    return (meta.get("labels") or {}).get(SKIP_MIRROR) != "true" and LEADER not in (meta.get("annotations") or {})
+
+
+def template(endpoints: Object) -> Object:
+    """What all slices of these Endpoints have in common."""
+    meta = endpoints["metadata"]
+    annotations = {
+        name: text for name, text in (meta.get("annotations") or {}).items() if name not in UNMIRRORED_ANNOTATIONS
+    }
+    owner = owner_reference({**endpoints, "apiVersion": "v1", "kind": ENDPOINTS.kind})
+    return {
+        "apiVersion": ENDPOINT_SLICES.api_version,
+        "kind": ENDPOINT_SLICES.kind,
+        "metadata": {
+            "generateName": f"{meta['name']}-",
+            "namespace": meta["namespace"],
+            "labels": {**(meta.get("labels") or {}), SERVICE_NAME: meta["name"], MANAGED_BY: MANAGER},
+            "ownerReferences": [owner],
+            "annotations": annotations,
+        },
+    }
+
+
+class EndpointSliceMirroringController:
+    """Runs the reconciler over Endpoints, by the key that they share with their Service."""
+
+    def __init__(self, context: Context) -> None:
+        self.services, self.endpoints = context.services, context.endpoints
+        self.recorder = context.recorder("endpoint-slice-mirroring-controller")
+        self.writer = SliceWriter(context.client, context.endpoint_slices, MANAGER)
+        self.controller = Controller("endpointslicemirroring", self.reconcile, workers=1)
+        self.controller.watch(self.endpoints)
+        self.controller.watch(self.services)
+        self.controller.requires(context.endpoint_slices)
+        context.endpoint_slices.add_handler(self.slice_changed)
+        self.start = self.controller.start
+
+    def slice_changed(self, old: Object | None, new: Object | None) -> None:
+        """What somebody else does to our slices is put right."""
+        for each in (old, new):
+            if each is not None and managed_by(each, MANAGER) and (service := service_key(each)):
+                self.controller.enqueue(service)
+
+    def reconcile(self, key: str) -> None:
+        """Writes the mirror of one Endpoints object, or removes it."""
+        endpoints, slices = self.endpoints.get(key), self.writer.of(key)
+        if endpoints is None or not is_mirrored(endpoints, self.services.get(key)):
+            self.writer.apply(Changes(delete=slices))
+            return
+        changes = plan(endpoints, slices)
+        if changes != Changes():
+            self.tell_skipped(endpoints)
+        self.writer.apply(changes)
+
+    def tell_skipped(self, endpoints: Object) -> None:
+        """An address that is not mirrored gets no traffic: say so."""
+        invalid, surplus = skipped(endpoints)
+        if invalid:
+            message = f"Skipped {invalid} invalid IP addresses when mirroring to EndpointSlices"
+            self.recorder.event(endpoints, "Warning", "InvalidIPAddress", message)
+        if surplus:
+            message = (
+                f"A max of {MOST_ADDRESSES} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+                f"{surplus} addresses were skipped"
+            )
+            self.recorder.event(endpoints, "Warning", "TooManyAddressesToMirror", message)

@@ -1,0 +1,149 @@
+"""Watches on every kind that can be listed, watched and deleted, events aside: for the garbage collector and quotas.
+
+Kinds come and go with custom resources: discovery is asked again when a definition changes, so that the owner of an
+object is known as soon as it may be named, and from time to time (upstream only does that, every 30 s).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+
+from controllers.shared.discovery import all_resources
+from controllers.shared.metadatasource import MetadataSource
+from machinery import resources
+from machinery.client import Client
+from machinery.errors import ApiError
+from machinery.informer import Handler, Informer, Informers
+from machinery.resources import Resource
+from machinery.stopping import call_on
+
+log = logging.getLogger(__name__)
+
+# Is told of resources.
+Listener = Callable[[Collection[Resource]], None]
+
+# Kinds of which whole objects are kept, for one controller or another.
+SHARED = frozenset({
+    resources.PODS, resources.SERVICES, resources.REPLICATION_CONTROLLERS, resources.ENDPOINT_SLICES,
+    resources.ENDPOINTS, resources.NODES, resources.NAMESPACES, resources.SERVICE_ACCOUNTS, resources.LEASES,
+    resources.CERTIFICATE_SIGNING_REQUESTS,
+    resources.RESOURCE_QUOTAS, resources.REPLICA_SETS,
+})  # fmt: skip
+
+REDISCOVER = 30.0
+FIRST_TRIES = 0.1
+NEEDED = {"list", "watch", "delete"}
+# What nobody owns, nobody keeps and nobody counts.
+IGNORED = {("", "events"), ("events.k8s.io", "events")}
+DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
+
+
+class Monitors:
+    """One informer a kind, of whole objects where another controller needs them and of metadata elsewhere.
+
+    Wired like a controller: handlers and listeners first, then ``start``, by each of those who use it.
+    """
+
+    def __init__(self, client: Client, informers: Informers) -> None:
+        self.client = client
+        self.informers = informers
+        self.source = MetadataSource(client)
+        self.running: dict[Resource, tuple[Informer, threading.Event | None]] = {}
+        self.kinds: dict[tuple[str, str], Resource] = {}
+        self.failing = False
+        self.started = False
+        self.synced = threading.Event()
+        self.outdated = threading.Event()
+        self.handlers: list[Handler] = []
+        self.listeners: list[Listener] = []
+
+    def add_handler(self, handler: Handler) -> None:
+        """Calls ``handler`` for the changes of all kinds."""
+        self.handlers.append(handler)
+
+    def add_listener(self, listener: Listener) -> None:
+        """Calls ``listener`` with the kinds that have been listed for the first time."""
+        self.listeners.append(listener)
+
+    def resource(self, api_version: str, kind: str) -> Resource | None:
+        """The resource of a kind."""
+        return self.kinds.get((api_version, kind))
+
+    def watched(self) -> list[Resource]:
+        """The resources of which there are informers."""
+        return list(self.running)
+
+    def wait_synced(self, timeout: float | None = None) -> bool:
+        """Waits until every kind has been listed; tells whether it is so."""
+        return self.synced.wait(timeout)
+
+    def start(self, stop: threading.Event) -> None:
+        """Watches in the background; starting twice is starting once."""
+        if not self.started:
+            self.started = True
+            threading.Thread(target=self._run, args=(stop,), name="monitors", daemon=True).start()
+
+    def _run(self, stop: threading.Event) -> None:
+        listed: set[Resource] = set()
+        call_on(stop, self.outdated.set)
+        while not stop.is_set():
+            self.outdated.clear()
+            if self._refresh(stop):
+                unlisted = self.running.keys() - listed
+                new = {resource for resource in unlisted if self._is_listed(resource, stop)}
+                if stop.is_set():
+                    return
+                listed = (listed & self.running.keys()) | new
+                if listed == self.running.keys():
+                    self.synced.set()
+                for listener in self.listeners:
+                    listener(new)
+            self.outdated.wait(REDISCOVER if self.synced.is_set() else FIRST_TRIES)
+
+    def _is_listed(self, resource: Resource, stop: threading.Event) -> bool:
+        """Waits until a kind has been listed; false when it may be gone before that."""
+        while not self.running[resource][0].wait_synced(0.2):
+            if stop.is_set() or self.outdated.is_set():
+                return False
+        return True
+
+    def _refresh(self, stop: threading.Event) -> bool:
+        """Asks discovery, and starts and ends watches accordingly."""
+        try:
+            rows = all_resources(self.client)
+        except ApiError as error:
+            if not self.failing:
+                log.warning("discovery: %s; trying again until it works", error)
+            self.failing = True
+            return False
+        self.failing = False
+        self.kinds = {(resource.api_version, resource.kind): resource for resource, _, _ in rows}
+        wanted = {
+            resource
+            for resource, verbs, preferred in rows
+            if preferred and verbs >= NEEDED and (resource.group, resource.plural) not in IGNORED
+        }
+        for resource in wanted - self.running.keys():
+            self.running[resource] = self._watch(resource, stop)
+        for resource in self.running.keys() - wanted:
+            _, ended = self.running.pop(resource)
+            if ended is not None:
+                ended.set()
+        return True
+
+    def _watch(self, resource: Resource, stop: threading.Event) -> tuple[Informer, threading.Event | None]:
+        ended = None
+        if resource in SHARED:
+            informer = self.informers.of(resource)
+        else:
+            informer = Informer(self.source, resource)
+            ended = threading.Event()
+            call_on(stop, ended.set)
+        for handler in self.handlers:
+            informer.add_handler(handler)
+        if (resource.group, resource.plural) == DEFINITIONS:
+            informer.add_handler(lambda old, new: self.outdated.set())
+        informer.start(ended or stop)
+        return informer, ended

@@ -1,0 +1,226 @@
+"""Creates, deletes, adopts and releases the pods of a managing object, exactly once each.
+
+Upstream: RealPodControl, slowStartBatch. Upstream lets the API server choose the name, so that after a broken
+connection nobody knows whether the pod is there. We choose it (by the same rule): a call whose outcome is
+unknown is repeated as it was, and finds what it did the first time. Until then, and until the watch has shown
+all that was asked for, the owner is not settled and decides nothing new.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from controllers.shared.failures import namespace_terminating, outcome_unknown
+from controllers.shared.ownership import adoption_patch, release_patch
+from controllers.shared.parallel import in_parallel
+from machinery.client import Client
+from machinery.errors import AlreadyExists, ApiError, Conflict, Invalid, NotFound
+from machinery.events import EventRecorder
+from machinery.expectations import Expectations
+from machinery.objects import Object, controller_of, key, owner_reference, random_suffix
+from machinery.resources import PODS
+
+# Calls in flight at a time; the API server has few processors, so more would only queue there.
+PARALLEL = 8
+# Upstream cuts what precedes the random suffix so that the whole stays a DNS label.
+MAX_NAME_BASE = 58
+# Names that belong to somebody else are next to impossible; upstream's API server tries as often.
+NAME_TRIES = 8
+
+Call = Callable[[], None]
+
+
+def new_pod(owner: Object, template: Object, name: str) -> Object:
+    """The pod that a template makes; ``name`` continues its generateName."""
+    meta = template.get("metadata") or {}
+    copied = {part: meta[part] for part in ("labels", "annotations", "finalizers") if meta.get(part)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            **copied,
+            "name": name,
+            "generateName": f"{owner['metadata']['name']}-",
+            "namespace": owner["metadata"]["namespace"],
+            "ownerReferences": [owner_reference(owner)],
+        },
+        "spec": template["spec"],
+    }
+
+
+def pod_name(owner: Object) -> str:
+    """A new name for a pod of this owner."""
+    base = f"{owner['metadata']['name']}-"
+    return base[:MAX_NAME_BASE] + random_suffix()
+
+
+def slow_start(count: int) -> Iterable[int]:
+    """Batch sizes 1, 2, 4 … that add up to ``count``: what fails for one fails for all, so try one first."""
+    size = 1
+    while count > 0:
+        yield min(size, count)
+        count -= size
+        size *= 2
+
+
+class PodControl:
+    """For the controllers of one kind."""
+
+    def __init__(self, client: Client, recorder: EventRecorder) -> None:
+        self.client = client
+        self.recorder = recorder
+        self.expectations = Expectations()
+        self._lock = threading.Lock()
+        self._unknown: defaultdict[str, dict[str, Call]] = defaultdict(dict)
+
+    # Being up to date
+
+    def observed(self, owner_key: str, old: Object | None, new: Object | None) -> None:
+        """The watch shows a change to one of the owner's pods."""
+        if old is None:
+            self.expectations.creation_seen(owner_key)
+        pod = new if new is not None else old
+        if pod is not None and (new is None or pod["metadata"].get("deletionTimestamp")):
+            self.expectations.deletion_seen(owner_key, pod["metadata"]["uid"])
+
+    def settle(self, owner_key: str) -> bool:
+        """Repeats the calls whose outcome is unknown, and tells whether the cache shows all that was asked for."""
+        with self._lock:
+            calls = dict(self._unknown.get(owner_key, {}))
+        if errors := self._run(list(calls.values())):
+            raise errors[0]
+        return self.expectations.satisfied(owner_key)
+
+    def forget(self, owner_key: str) -> None:
+        """The owner is gone."""
+        self.expectations.forget(owner_key)
+        with self._lock:
+            self._unknown.pop(owner_key, None)
+
+    # Doing
+
+    def create(self, owner: Object, template: Object, count: int) -> None:
+        """Creates pods in growing batches; after an error the rest is left for another time."""
+        owner_key = key(owner)
+        self.expectations.expect_creations(owner_key, count)
+        left = count
+        for size in slow_start(count):
+            errors = self._run([self._creation(owner, template) for _ in range(size)])
+            left -= size
+            if errors:
+                for _ in range(left):
+                    self.expectations.creation_seen(owner_key)
+                raise errors[0]
+
+    def delete(self, owner: Object, pods: Sequence[Object]) -> None:
+        """Deletes pods, all at once; raises the first error after all were tried."""
+        self.expectations.expect_deletions(key(owner), [pod["metadata"]["uid"] for pod in pods])
+        if errors := self._run([self._deletion(owner, pod) for pod in pods]):
+            raise errors[0]
+
+    def adopt(self, owner: Object, pod: Object) -> bool:
+        """Puts the controllerRef on an orphan; False if it has gone meanwhile."""
+        return self._patch(pod, adoption_patch(owner, pod))
+
+    def release(self, owner: Object, pod: Object) -> None:
+        """Takes the controllerRef off; that pod or reference is gone already is fine."""
+        try:
+            self._patch(pod, release_patch([owner["metadata"]["uid"]], pod["metadata"]["uid"]))
+        except Invalid:
+            return
+
+    def _patch(self, pod: Object, patch: Object) -> bool:
+        try:
+            self.client.patch(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"], patch, type="strategic")
+        except NotFound:
+            return False
+        return True
+
+    # One call each, made so that it can be repeated
+
+    def _creation(self, owner: Object, template: Object) -> Call:
+        pod = new_pod(owner, template, pod_name(owner))
+        what = pod["metadata"]["name"]
+
+        def call() -> None:
+            try:
+                self._create(owner, pod)
+            except ApiError as error:
+                if outcome_unknown(error):
+                    self._remember(key(owner), what, call)
+                    raise
+                self._remember(key(owner), what, None)
+                self.expectations.creation_seen(key(owner))
+                if namespace_terminating(error):
+                    return
+                self.recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
+                raise
+            self._remember(key(owner), what, None)
+            self.recorder.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
+
+        return call
+
+    def _create(self, owner: Object, pod: Object) -> None:
+        """Creates the pod, under another name if its own is somebody else's (which changes ``pod``)."""
+        for _ in range(NAME_TRIES):
+            try:
+                self.client.create(PODS, pod)
+                return
+            except AlreadyExists:
+                if self._is_ours(owner, pod["metadata"]["name"]):
+                    return
+                pod["metadata"]["name"] = pod_name(owner)
+        raise AlreadyExists(f"no free name for a pod of {key(owner)} in {NAME_TRIES} tries")
+
+    def _is_ours(self, owner: Object, name: str) -> bool:
+        try:
+            pod = self.client.get(PODS, name, owner["metadata"]["namespace"])
+        except NotFound:
+            return False
+        return bool((controller_of(pod) or {}).get("uid") == owner["metadata"]["uid"])
+
+    def _deletion(self, owner: Object, pod: Object) -> Call:
+        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+
+        def call() -> None:
+            try:
+                self.client.delete(PODS, name, pod["metadata"]["namespace"], uid=uid)
+            except ApiError as error:
+                if outcome_unknown(error):
+                    self._remember(key(owner), uid, call)
+                    raise
+                self._remember(key(owner), uid, None)
+                self.expectations.deletion_seen(key(owner), uid)
+                if isinstance(error, NotFound | Conflict):
+                    return
+                self.recorder.event(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
+                raise
+            self._remember(key(owner), uid, None)
+            self.recorder.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {name}")
+
+        return call
+
+    def _remember(self, owner_key: str, what: str, call: Call | None) -> None:
+        with self._lock:
+            if call is not None:
+                self._unknown[owner_key][what] = call
+            elif owner_key in self._unknown:
+                self._unknown[owner_key].pop(what, None)
+
+    def _run(self, calls: Sequence[Call]) -> list[ApiError]:
+        """Makes the calls in parallel and gives their errors."""
+
+        def caught(call: Call) -> Callable[[], ApiError | None]:
+            def attempt() -> ApiError | None:
+                try:
+                    call()
+                except ApiError as error:
+                    return error
+                return None
+
+            return attempt
+
+        outcomes = in_parallel([caught(call) for call in calls], PARALLEL)
+        return [error for error in outcomes if error is not None]
