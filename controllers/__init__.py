@@ -1,6 +1,16 @@
-"""The controllers: each compares what objects ask for with what is there, and does something about the difference.
+"""The controllers: each compares what objects ask for with what is there, and acts on the difference.
 
-Read first ``replicationcontroller.py`` with ``podcontrol.py`` (a whole reconciler: plan, then act), then
-``scheduler.py`` with ``nodefit.py``, ``endpointslice.py`` with ``slicepacking.py``, ``namespace.py``, and
-``garbagecollector.py`` with ``ownergraph.py``. ``manager.py`` runs them all over the informers of ``context.py``.
+A room for each group of controllers, which import nothing of each other; ``shared/`` is what they stand on and
+``manager/`` runs them all in one process:
+
+- ``workloads/``: ReplicationControllers and ReplicaSets
+- ``services/``: Endpoints and EndpointSlices
+- ``scheduler/``: pods to nodes
+- ``nodes/``: silent nodes, taint eviction, pod garbage collection
+- ``namespaces/``: deletion of namespaces, service accounts, root CA, quotas
+- ``garbagecollector/``: owners and dependents
+- ``certificates/``: certificate signing requests
+
+Read first ``workloads/replicationcontroller.py`` with ``podcontrol.py``: a whole reconciler, a pure plan and the code
+that carries it out.
 """

@@ -1,0 +1,5 @@
+"""The garbage collector: deletes objects whose owners are gone.
+
+- ``garbagecollector.py``: the reconciler, which asks the API server before it deletes.
+- ``ownergraph.py``: who owns whom, from the watches on all kinds.
+"""
