@@ -1,11 +1,11 @@
-"""kube-proxy: keeps this node's iptables rules at what Services and EndpointSlices ask for."""
+"""kube-proxy's flags, and the wiring of its parts."""
 
 from __future__ import annotations
 
+import argparse
 import functools
 import logging
 import socket
-import sys
 
 from machinery import component
 from proxy.runner import Iptables, RuleError
@@ -25,7 +25,7 @@ examples:
   python -m proxy --cleanup          take all rules, the sink device and its route away"""
 
 
-def main() -> int:
+def main() -> None:
     arguments = component.parser("proxy", DESCRIPTION, epilog=EPILOG)
     arguments.add_argument("--kubeconfig", metavar="FILE", help="how to reach the API server, and as whom")
     arguments.add_argument(
@@ -49,55 +49,55 @@ def main() -> int:
             from proxy.cleanup import cleanup
 
             cleanup()
-            return 0
+            return
         if not options.kubeconfig:
             arguments.error("--kubeconfig is needed (or --cleanup)")
-        return run(options.kubeconfig, options.cluster_cidr, options.service_cidr, options.hostname_override,
-                   options.healthz_bind_address)  # fmt: skip
+        run(options)
     except PermissionError as error:
         component.fatal(f"{error}. The proxy needs root.")
     except (RuleError, OSError) as error:
         component.fatal(str(error))
 
 
-def run(kubeconfig: str, cluster_cidr: str, service_cidr: str, node: str, healthz: str) -> int:
-    """The proxy, until a signal."""
+def run(options: argparse.Namespace) -> None:
+    """Run the proxy until SIGTERM or SIGINT."""
     from machinery.client import Client
     from machinery.informer import Informers
     from machinery.kubeconfig import KubeconfigError
     from machinery.resources import ENDPOINT_SLICES, SERVICES
     from proxy import monitor, network
-    from proxy.rules import Config
-    from proxy.sync import CHECK_SECONDS, CHECK_SECONDS_UNTOLD, Loop, RuleSync
+    from proxy.rules import AddressRanges
+    from proxy.sync import CHECK_SECONDS, CHECK_SECONDS_WITHOUT_MESSAGES, Proxier, SyncLoop
 
+    node, cluster_cidr, service_cidr = options.hostname_override, options.cluster_cidr, options.service_cidr
     stop = component.stop_on_signals()
     try:
-        client = Client.from_kubeconfig(kubeconfig, user_agent="kube-proxy")
+        client = Client.from_kubeconfig(options.kubeconfig, user_agent="kube-proxy")
     except KubeconfigError as error:
         component.fatal(str(error))
     informers = Informers(client)
     services, slices = informers.of(SERVICES), informers.of(ENDPOINT_SLICES)
     iptables = Iptables()
-    told = iptables.announces_changes
-    rules = RuleSync(services, slices, iptables, Config(cluster_cidr, service_cidr), node)
-    ensure_network = functools.partial(network.ensure_apart, service_cidr, cluster_cidr)
+    has_messages = iptables.has_change_messages
+    proxier = Proxier(services, slices, iptables, AddressRanges(cluster_cidr, service_cidr), node)
+    ensure_network = functools.partial(network.ensure_in_process, service_cidr, cluster_cidr)
     ensuring = network.start_ensuring(service_cidr, cluster_cidr)
-    loop = Loop(rules, ensure_network, check_seconds=CHECK_SECONDS if told else CHECK_SECONDS_UNTOLD)
+    check_seconds = CHECK_SECONDS if has_messages else CHECK_SECONDS_WITHOUT_MESSAGES
+    loop = SyncLoop(proxier, ensure_network, check_seconds=check_seconds)
     loop.watch(services, slices)
-    component.serve_health(healthz, lambda: loop.problem)
+    component.serve_health(options.healthz_bind_address, lambda: loop.problem)
     informers.start(stop)
-    # Before the first rule, so that no packet to a VIP ever leaves this machine.
+    # The sink must be there before the first rule, so that no packet to a VIP ever leaves this machine.
     network.finish_ensuring(ensuring)
     log.info("node %s, %s, pods %s, Services %s", node, iptables.version, cluster_cidr, service_cidr)
     while not informers.wait_synced(1.0):
         if stop.is_set():
-            return 0
-    if told:
-        monitor.watch_rules(loop.suspect, iptables.was_own, stop)
-    monitor.watch_links(loop.suspect, stop)
+            return
+    if has_messages:
+        monitor.watch_rules(loop.check_soon, iptables.was_own, stop)
+    monitor.watch_links(loop.check_soon, stop)
     loop.run(stop)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,11 +1,11 @@
-"""Takes everything of the proxy's out of the kernel again: hooks, chains, sink device, route. Idempotent."""
+"""Remove from the kernel everything that the proxy has put there: hooks, chains, sink device and route."""
 
 from __future__ import annotations
 
 import logging
 
 from proxy import network
-from proxy.kernel import Seen
+from proxy.kernel import KernelTable
 from proxy.render import transaction
 from proxy.runner import RuleRunner, installed_backends
 
@@ -15,20 +15,20 @@ TABLES = ("nat", "filter")
 
 
 def cleanup() -> None:
-    """Everything, from every backend that may hold rules."""
+    """Remove everything, from every backend of iptables that may hold rules. Doing it twice does no harm."""
     for runner in installed_backends():
         remove_rules(runner)
     network.cleanup()
 
 
 def remove_rules(runner: RuleRunner) -> None:
-    """Our hooks and chains; nothing else is touched."""
+    """Delete our hooks and chains, and nothing else."""
     text = ""
     for table in TABLES:
-        seen = Seen.read(runner.save(table))
-        hooks = seen.hook_lines()
-        if seen.chains or hooks:
-            text += transaction(table, {}, unhook=hooks, stale=seen.chains)
-            log.info("removing %d chains from table %s", len(seen.chains), table)
+        current = KernelTable.read(runner.save(table))
+        hooks = current.hook_lines()
+        if current.chains or hooks:
+            text += transaction(table, {}, unhook=hooks, stale=current.chains)
+            log.info("removing %d chains from table %s", len(current.chains), table)
     if text:
         runner.restore(text)

@@ -1,8 +1,9 @@
-"""Deletes connection-tracking entries that keep UDP traffic going to where it no longer should.
+"""Delete the conntrack entries by which UDP traffic still goes to endpoints that are gone.
 
-Translation is decided once for each flow and remembered in conntrack. A TCP client notices a dead peer and
-connects again; a UDP client may keep its flow, and with it a pod that is gone, for ever. So after a
-change of UDP endpoints the flows to Services are compared with the endpoints of now (upstream: pkg/proxy/conntrack).
+The nat table decides once for each flow, and conntrack remembers the decision. A TCP client notices that its peer is
+dead and connects again, which is a new flow. A UDP client may go on sending from the same port, which keeps the old
+entry alive, and its packets go to a pod that is gone, for ever. So after each change of UDP endpoints all UDP flows are
+compared with the current endpoints, and entries that contradict them are deleted (upstream: pkg/proxy/conntrack).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from proxy.model import ServicePort
-from proxy.netlink import ACK, DUMP, NESTED, ask_netfilter, attribute, attributes
+from proxy.netlink import ACK, DUMP, NESTED, attribute, attributes, request_netfilter
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +25,13 @@ TUPLE_IP, TUPLE_PROTOCOL = 1, 2
 IP_SOURCE, IP_DESTINATION = 1, 2
 PROTOCOL_NUMBER, PORT_SOURCE, PORT_DESTINATION = 1, 2, 3
 
-# Where clients send to (address or "" for any of this host's, port) → the "ip:port" that may answer.
+# (the address that clients send to, "" for any address of this host; port) → the endpoints ("ip:port") that may answer
 Destinations = Mapping[tuple[str, int], frozenset[str]]
 
 
 @dataclass(frozen=True)
 class Flow:
-    """A UDP flow: as the client sent it, and who answers."""
+    """A UDP flow: source and destination as the client sent it, and the endpoint to which it was translated."""
 
     source: str
     source_port: int
@@ -39,8 +40,8 @@ class Flow:
     answered_by: str  # "ip:port"
 
 
-def destinations(ports: Iterable[ServicePort]) -> dict[tuple[str, int], frozenset[str]]:
-    """All UDP destinations of these Services with their endpoints."""
+def udp_destinations(ports: Iterable[ServicePort]) -> dict[tuple[str, int], frozenset[str]]:
+    """Return all addresses and UDP ports of these Services with their endpoints."""
     found: dict[tuple[str, int], frozenset[str]] = {}
     for port in ports:
         if port.protocol != "udp":
@@ -53,15 +54,19 @@ def destinations(ports: Iterable[ServicePort]) -> dict[tuple[str, int], frozense
     return found
 
 
-def stale(flows: Iterable[Flow], wanted: Destinations, gone: Destinations) -> list[Flow]:
-    """The flows to forget: answered by what is not an endpoint (any more), or sent to what is no Service any more."""
+def stale_flows(flows: Iterable[Flow], wanted: Destinations, gone: Destinations) -> list[Flow]:
+    """Return the flows that go to something that is not an endpoint of their destination.
+
+    ``wanted`` are the destinations now; ``gone`` are those of before, of which some may exist no longer.
+    """
     removed = {where: frozenset[str]() for where in gone if where not in wanted}
     known = {**removed, **wanted}
     found = []
     for flow in flows:
         where = (flow.destination, flow.destination_port)
         if where not in known:
-            # A node port's flow counts only if it was translated: others may use that port elsewhere.
+            # A flow to a node port's number counts only if it was translated. Otherwise it may be anybody's, who sends
+            # to that port on another machine.
             where = ("", flow.destination_port)
             if flow.answered_by == f"{flow.destination}:{flow.destination_port}":
                 continue
@@ -70,22 +75,23 @@ def stale(flows: Iterable[Flow], wanted: Destinations, gone: Destinations) -> li
     return found
 
 
-def forget_stale(wanted: Destinations, gone: Destinations) -> int:
-    """Deletes the stale flows from the kernel; tells how many there were. Raises OSError."""
-    found = {flow: raw for raw in ask_netfilter(GET, DUMP) if (flow := _flow(raw))}
-    forgotten = stale(found, wanted, gone)
-    for flow in forgotten:
-        original = attribute(TUPLE_ORIGINAL | NESTED, attributes(found[flow])[TUPLE_ORIGINAL])
+def delete_stale_flows(wanted: Destinations, gone: Destinations) -> None:
+    """Delete the stale flows from the kernel's conntrack table; see ``stale_flows``. Raises OSError."""
+    entries = {flow: entry for entry in request_netfilter(GET, DUMP) if (flow := _udp_flow(entry))}
+    stale = stale_flows(entries, wanted, gone)
+    for flow in stale:
+        original = attribute(TUPLE_ORIGINAL | NESTED, attributes(entries[flow])[TUPLE_ORIGINAL])
         try:
-            list(ask_netfilter(DELETE, ACK, original))
+            list(request_netfilter(DELETE, ACK, original))
         except FileNotFoundError:
             log.debug("%s has ended by itself", flow)
-    return len(forgotten)
+    if stale:
+        log.info("deleted %d stale UDP flows", len(stale))
 
 
-def _flow(raw: bytes) -> Flow | None:
-    """The flow that an entry of conntrack is about, if it is UDP."""
-    entry = attributes(raw)
+def _udp_flow(body: bytes) -> Flow | None:
+    """Return the flow that a conntrack entry is about, or None if it is not UDP."""
+    entry = attributes(body)
     original, reply = attributes(entry[TUPLE_ORIGINAL]), attributes(entry[TUPLE_REPLY])
     if attributes(original[TUPLE_PROTOCOL])[PROTOCOL_NUMBER][0] != socket.IPPROTO_UDP:
         return None
@@ -96,6 +102,6 @@ def _flow(raw: bytes) -> Flow | None:
 
 
 def _end(flow: dict[int, bytes], ip: int, port: int) -> tuple[str, int]:
-    """One end of one direction of a flow."""
+    """Return address and port of one end of a flow, in one direction."""
     address = attributes(flow[TUPLE_IP])[ip]
     return socket.inet_ntoa(address), int.from_bytes(attributes(flow[TUPLE_PROTOCOL])[port], "big")

@@ -1,7 +1,10 @@
-"""Services and EndpointSlices as the rules need them: one ``ServicePort`` for each port that has a virtual IP.
+"""Turn Services and EndpointSlices into what the rules need: one ``ServicePort`` for each port that has a virtual IP.
 
-Pure: API objects in, sorted frozen dataclasses out. Which endpoints may be used is upstream's rule
-(pkg/proxy/topology.go): the ready ones; if there are none, those that are terminating and still serving.
+Everything here is pure: API objects in, sorted frozen dataclasses out, so that equal input gives equal rules.
+
+Which endpoints of a port take traffic is upstream's rule (pkg/proxy/topology.go): those that are ready; if there are
+none, those that are terminating and still serving, so that a rolling restart of the last pod loses no connection.
+The rule is applied twice, to all endpoints and to those on this node, because traffic policies choose between the two.
 """
 
 from __future__ import annotations
@@ -14,15 +17,16 @@ from dataclasses import dataclass
 from machinery.objects import Object
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
-# Services and slices with these labels belong to another proxy, or have no virtual IP.
+# Services and slices with this label are the business of another proxy.
 OTHER_PROXY_LABEL = "service.kubernetes.io/service-proxy-name"
+# The slices of Services without a virtual IP.
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 DEFAULT_AFFINITY_SECONDS = 10800
 
 
 @dataclass(frozen=True, order=True)
 class Endpoint:
-    """One address behind a port: a pod, usually."""
+    """One address behind a ServicePort, usually a pod's; ``local`` if it is on this node."""
 
     ip: str
     port: int
@@ -34,37 +38,32 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class ServicePort:
-    """One port of one Service, and where its traffic may go.
+    """One port of one Service, the addresses at which clients reach it, and the endpoints that serve it.
 
-    ``cluster_endpoints`` take traffic from anywhere, ``local_endpoints`` (on this node) take it where a
-    policy is Local; ``has_endpoints`` tells a port without any usable endpoint from one without local ones.
+    ``cluster_endpoints`` serve traffic from anywhere; ``local_endpoints`` are those on this node, which serve traffic
+    for which a traffic policy is Local.
     """
 
     namespace: str
     name: str
-    port_name: str
+    port_name: str  # empty for the port of a Service that has only one
     protocol: str  # "tcp", "udp", "sctp"
     cluster_ip: str
     port: int
-    node_port: int = 0
+    node_port: int = 0  # 0: none
     external_ips: tuple[str, ...] = ()
     load_balancer_ips: tuple[str, ...] = ()
-    source_ranges: tuple[str, ...] = ()
-    affinity_seconds: int = 0
-    internal_local: bool = False
-    external_local: bool = False
+    source_ranges: tuple[str, ...] = ()  # CIDRs of the clients that may use the load balancer's IPs; empty: all
+    affinity_seconds: int = 0  # how long a client stays with its endpoint; 0: no session affinity
+    internal_local: bool = False  # internalTrafficPolicy, which is about the cluster IP
+    external_local: bool = False  # externalTrafficPolicy, which is about all other addresses
     cluster_endpoints: tuple[Endpoint, ...] = ()
     local_endpoints: tuple[Endpoint, ...] = ()
 
     @property
-    def label(self) -> str:
-        """``namespace/name:port name``, how rules' comments name the port; the colon also stands for an unnamed one."""
+    def service_port_name(self) -> str:
+        """``namespace/name:port name``, as rules' comments name the port. An unnamed port has the colon, too."""
         return f"{self.namespace}/{self.name}:{self.port_name}"
-
-    @property
-    def identity(self) -> str:
-        """What chain names are made from."""
-        return self.label + self.protocol
 
     @property
     def externally_reachable(self) -> bool:
@@ -75,14 +74,18 @@ class ServicePort:
         return bool(self.cluster_endpoints or self.local_endpoints)
 
     def chain(self, prefix: str, endpoint: Endpoint | None = None) -> str:
-        """The port's (or its endpoint's) chain, as upstream names it: ``KUBE-SVC-`` and 16 letters of a hash."""
-        text = self.identity + (str(endpoint) if endpoint else "")
+        """Return the name of one of the port's chains, or of an endpoint's, e.g. ``KUBE-SVC-IKIIGXZ2IBFIBYI6``.
+
+        The kernel takes at most 28 characters, so that the part after the prefix is a hash: 16 letters of the
+        base32 of the sha256 of service port name, protocol and endpoint (upstream: servicePortChainName).
+        """
+        text = self.service_port_name + self.protocol + (str(endpoint) if endpoint else "")
         digest = hashlib.sha256(text.encode()).digest()
         return prefix + base64.b32encode(digest)[:16].decode()
 
 
 def service_ports(services: Iterable[Object], slices: Iterable[Object], node: str) -> tuple[ServicePort, ...]:
-    """All ports with a virtual IP, sorted, each with its endpoints as seen from ``node``."""
+    """Return all ports that have a virtual IP, sorted, each with its endpoints as seen from ``node``."""
     by_service: dict[tuple[str, str], list[Object]] = {}
     for endpoint_slice in slices:
         meta = endpoint_slice["metadata"]
@@ -95,19 +98,19 @@ def service_ports(services: Iterable[Object], slices: Iterable[Object], node: st
     for service in services:
         meta = service["metadata"]
         ports += _ports_of(service, by_service.get((meta["namespace"], meta["name"]), []), node)
-    return tuple(sorted(ports, key=lambda port: (port.identity, port.port)))
+    return tuple(sorted(ports, key=lambda port: (port.service_port_name + port.protocol, port.port)))
 
 
 def _ports_of(service: Object, slices: list[Object], node: str) -> list[ServicePort]:
     meta, spec = service["metadata"], service.get("spec") or {}
-    cluster_ip = spec.get("clusterIP") or ""
+    cluster_ip = spec.get("clusterIP") or ""  # "None" for a headless Service
     no_address = spec.get("type") == "ExternalName" or not _is_ipv4(cluster_ip)
     if no_address or OTHER_PROXY_LABEL in (meta.get("labels") or {}):
         return []
     made = []
     for port in spec.get("ports") or ():
         name, protocol = port.get("name") or "", port.get("protocol") or "TCP"
-        found = _endpoints(slices, name, protocol, node)
+        candidates = _candidates(slices, name, protocol, node)
         made.append(
             ServicePort(
                 namespace=meta["namespace"],
@@ -120,26 +123,28 @@ def _ports_of(service: Object, slices: list[Object], node: str) -> list[ServiceP
                 external_ips=_ipv4_only(spec.get("externalIPs")),
                 load_balancer_ips=_ingress_ips(service),
                 source_ranges=_ipv4_only(spec.get("loadBalancerSourceRanges")),
-                affinity_seconds=_affinity(spec),
+                affinity_seconds=_affinity_seconds(spec),
                 internal_local=spec.get("internalTrafficPolicy") == "Local",
                 external_local=spec.get("externalTrafficPolicy") == "Local",
-                cluster_endpoints=_usable(found),
-                local_endpoints=_usable([one for one in found if one.endpoint.local]),
+                cluster_endpoints=_usable(candidates),
+                local_endpoints=_usable([one for one in candidates if one.endpoint.local]),
             )
         )
     return made
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Candidate:
+    """An endpoint with the two conditions that decide whether it takes traffic."""
+
     endpoint: Endpoint
     ready: bool
     serving_while_terminating: bool
 
 
-def _endpoints(slices: list[Object], port_name: str, protocol: str, node: str) -> list[_Found]:
-    """The endpoints of all slices that have the Service's port, each address once."""
-    found: dict[tuple[str, int], _Found] = {}
+def _candidates(slices: list[Object], port_name: str, protocol: str, node: str) -> list[_Candidate]:
+    """Return the endpoints that the slices have for one port of the Service, each address once."""
+    found: dict[tuple[str, int], _Candidate] = {}
     for endpoint_slice in slices:
         for port in endpoint_slice.get("ports") or ():
             if (port.get("name") or "") != port_name or (port.get("protocol") or "TCP") != protocol:
@@ -147,17 +152,17 @@ def _endpoints(slices: list[Object], port_name: str, protocol: str, node: str) -
             if not port.get("port"):
                 continue
             for endpoint in endpoint_slice.get("endpoints") or ():
-                one = _found(endpoint, port["port"], node)
-                if one is None:
+                candidate = _candidate(endpoint, port["port"], node)
+                if candidate is None:
                     continue
-                where = (one.endpoint.ip, one.endpoint.port)
-                # While a pod moves between slices it is in both; the better news counts.
-                if where not in found or (one.ready and not found[where].ready):
-                    found[where] = one
+                address = (candidate.endpoint.ip, candidate.endpoint.port)
+                # While the controller moves a pod from one slice to another it is in both. It is ready if one says so.
+                if address not in found or (candidate.ready and not found[address].ready):
+                    found[address] = candidate
     return list(found.values())
 
 
-def _found(endpoint: Object, port: int, node: str) -> _Found | None:
+def _candidate(endpoint: Object, port: int, node: str) -> _Candidate | None:
     addresses = endpoint.get("addresses") or ()
     if not addresses or not _is_ipv4(addresses[0]):
         return None
@@ -166,22 +171,22 @@ def _found(endpoint: Object, port: int, node: str) -> _Found | None:
     terminating = conditions.get("terminating") is True
     serving = conditions.get("serving")
     serving = ready if serving is None else serving is True
-    return _Found(
+    return _Candidate(
         Endpoint(addresses[0], port, local=endpoint.get("nodeName") == node),
         ready=ready and not terminating,
         serving_while_terminating=serving and terminating,
     )
 
 
-def _usable(found: list[_Found]) -> tuple[Endpoint, ...]:
-    chosen = [one.endpoint for one in found if one.ready]
+def _usable(candidates: list[_Candidate]) -> tuple[Endpoint, ...]:
+    chosen = [one.endpoint for one in candidates if one.ready]
     if not chosen:
-        chosen = [one.endpoint for one in found if one.serving_while_terminating]
+        chosen = [one.endpoint for one in candidates if one.serving_while_terminating]
     # Upstream sorts the texts, not the numbers: 172.17.0.10 comes before 172.17.0.2.
     return tuple(sorted(chosen, key=str))
 
 
-def _affinity(spec: Object) -> int:
+def _affinity_seconds(spec: Object) -> int:
     if spec.get("sessionAffinity") != "ClientIP":
         return 0
     config = (spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}
@@ -192,7 +197,7 @@ def _ingress_ips(service: Object) -> tuple[str, ...]:
     if (service.get("spec") or {}).get("type") != "LoadBalancer":
         return ()
     ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-    # ipMode Proxy means that the load balancer does not hand on its own address (upstream: LoadBalancerIPMode).
+    # With ipMode Proxy the load balancer sends packets to the node's own address (upstream: LoadBalancerIPMode).
     return _ipv4_only([entry.get("ip") or "" for entry in ingress if entry.get("ipMode") != "Proxy"])
 
 
@@ -201,5 +206,5 @@ def _ipv4_only(addresses: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _is_ipv4(address: str) -> bool:
-    """An IPv4 address or range; the API server has checked what it is given, this tells the families apart."""
+    """Tell IPv4 addresses and CIDRs from IPv6. The API server has checked that they are one or the other."""
     return address.count(".") == 3 and ":" not in address

@@ -1,7 +1,7 @@
-"""The little of netlink that the running proxy needs: reading messages and attributes, and asking nfnetlink.
+"""The part of netlink that the running proxy needs: read messages and attributes, and send requests to nfnetlink.
 
-pyroute2 makes the devices and routes (``network.py``), in a process that ends again: it would be a third
-of this process's memory. What runs all the time is a few dozen bytes of headers, taken apart here.
+pyroute2 knows all of netlink, but would be a third of the proxy's memory. Devices and routes are made with it, in a
+process that ends again (``network.py``); the few messages that are needed all the time are read here.
 """
 
 from __future__ import annotations
@@ -23,48 +23,48 @@ NFGEN = struct.Struct("=BBH")
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The messages of one datagram: type, and what follows the header."""
+    """Yield the messages of one datagram: the type, and what follows the header."""
     while len(data) >= HEADER.size:
-        length, kind, *_ = HEADER.unpack_from(data)
+        length, message_type, *_ = HEADER.unpack_from(data)
         if length < HEADER.size:
             return
-        yield kind, data[HEADER.size : length]
+        yield message_type, data[HEADER.size : length]
         data = data[_aligned(length) :]
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
-    """The attributes of a body, by type."""
+    """Return the attributes of a message's body, or of a nested attribute, by type."""
     found = {}
     while len(data) >= ATTRIBUTE.size:
-        length, kind = ATTRIBUTE.unpack_from(data)
+        length, attribute_type = ATTRIBUTE.unpack_from(data)
         if length < ATTRIBUTE.size:
             break
-        found[kind & TYPE_MASK] = data[ATTRIBUTE.size : length]
+        found[attribute_type & TYPE_MASK] = data[ATTRIBUTE.size : length]
         data = data[_aligned(length) :]
     return found
 
 
-def attribute(kind: int, value: bytes) -> bytes:
-    """One attribute, padded."""
+def attribute(attribute_type: int, value: bytes) -> bytes:
+    """Return one attribute as bytes, padded to a multiple of four."""
     length = ATTRIBUTE.size + len(value)
-    return ATTRIBUTE.pack(length, kind) + value + b"\0" * (_aligned(length) - length)
+    return ATTRIBUTE.pack(length, attribute_type) + value + b"\0" * (_aligned(length) - length)
 
 
-def ask_netfilter(kind: int, flags: int, body: bytes = b"") -> Iterator[bytes]:
-    """Sends one request about IPv4 to nfnetlink and yields the bodies of its answers; raises OSError if refused."""
+def request_netfilter(message_type: int, flags: int, body: bytes = b"") -> Iterator[bytes]:
+    """Send one request about IPv4 to nfnetlink and yield the bodies of its answers. Raises OSError if it is refused."""
     payload = NFGEN.pack(socket.AF_INET, 0, 0) + body
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as kernel:
         kernel.settimeout(10)
         kernel.bind((0, 0))
-        kernel.send(HEADER.pack(HEADER.size + len(payload), kind, flags | REQUEST, 1, 0) + payload)
+        kernel.send(HEADER.pack(HEADER.size + len(payload), message_type, flags | REQUEST, 1, 0) + payload)
         while True:
-            for answer, content in messages(kernel.recv(1 << 20)):
-                if answer == ERROR:
+            for answer_type, content in messages(kernel.recv(1 << 20)):
+                if answer_type == ERROR:
                     (code,) = struct.unpack_from("=i", content)
                     if code:
                         raise OSError(-code, os.strerror(-code))
                     return
-                if answer == DONE:
+                if answer_type == DONE:
                     return
                 yield content[NFGEN.size :]
 

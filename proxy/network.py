@@ -1,14 +1,16 @@
-"""The network around the rules: where packets to VIPs go that no rule has caught, and two kernel switches.
+"""Prepare the node's network for the rules: a route for VIPs, and two kernel switches.
 
-The Service range is routed into a sink, a device of ours that swallows what it is given: ``dummy`` where the
-kernel has it, else a bridge without ports. So a missing rule is a dropped packet, not a leak to
-the default gateway; and the OUTPUT chain is consulted at all, which happens only where a route exists.
+The Service range is routed to a sink, a device of ours that drops what it is given: ``dummy`` where the kernel has it,
+else a bridge without ports. The route has two reasons. A packet to a VIP for which there is no rule (yet) is dropped,
+and does not leave the machine by the default route. And packets of this host to a VIP reach our rules at all: the
+kernel looks for a route before it consults the OUTPUT chain, and without one it refuses to send.
 
-``python -m proxy.network`` makes them and ends: pyroute2 would be a third of the proxy's memory, and is needed
-once. The proxy itself only looks (``in_place``), which takes no more than reading /proc.
+The switches: ``route_localnet`` of the pods' bridge, so that node ports work on 127.0.0.1, and
+``bridge-nf-call-iptables``, so that packets between pods on the bridge pass through iptables. The sink's alias notes
+whose ``route_localnet`` was switched on here, so that ``cleanup`` can switch off exactly that.
 
-The sink's alias notes which other device's ``route_localnet`` was switched on (node ports on 127.0.0.1
-need it), so that cleaning up can undo exactly that.
+``ensure`` runs in a process of its own, ``python -m proxy.network``: pyroute2 would be a third of the proxy's memory,
+and is needed only once. The proxy itself checks with ``in_place`` whether it must run again, which only reads /proc.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from machinery import component
 log = logging.getLogger("proxy.network")
 
 SINK = "kube-sink"
-ALIAS = "mini-minishift: swallows packets to Services without a rule"
+ALIAS = "mini-minishift: swallows packets to Services without a rule"  # shown by ``ip link``
 _NOTE = "; route_localnet="
 AF_INET = int(socket.AF_INET)
 SCOPE_LINK = 253
@@ -37,11 +39,11 @@ ROUTE_PROTOCOL = 4  # RTPROT_STATIC: set by an administrator's program
 
 BRIDGE_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 ROUTES = Path("/proc/thread-self/net/route")
-HELPER_SECONDS = 30
+ENSURE_SECONDS = 30
 
 
 def in_place(service_cidr: str, cluster_cidr: str) -> bool:
-    """Is everything as ``ensure`` leaves it?"""
+    """Return whether everything is as ``ensure`` leaves it."""
     routes = _routes(ROUTES.read_text())
     if routes.get(service_cidr) != SINK:
         return False
@@ -50,14 +52,14 @@ def in_place(service_cidr: str, cluster_cidr: str) -> bool:
 
 
 def start_ensuring(service_cidr: str, cluster_cidr: str) -> subprocess.Popen[bytes]:
-    """Starts the process that runs ``ensure``; for ``finish_ensuring``."""
+    """Start a process that runs ``ensure``; ``finish_ensuring`` waits for its end."""
     return subprocess.Popen([sys.executable, "-m", "proxy.network", service_cidr, cluster_cidr])
 
 
 def finish_ensuring(process: subprocess.Popen[bytes]) -> None:
-    """Waits for it; raises OSError if it failed. It has then said why."""
+    """Wait for the process of ``start_ensuring``. Raises OSError if it failed; it has logged the reason."""
     try:
-        failed = process.wait(HELPER_SECONDS)
+        failed = process.wait(ENSURE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -66,14 +68,14 @@ def finish_ensuring(process: subprocess.Popen[bytes]) -> None:
         raise OSError(f"cannot make device {SINK} and its route; the log says why")
 
 
-def ensure_apart(service_cidr: str, cluster_cidr: str) -> None:
-    """``ensure`` in a process of its own, if there is anything to do."""
+def ensure_in_process(service_cidr: str, cluster_cidr: str) -> None:
+    """Run ``ensure`` in a process of its own unless everything is in place."""
     if not in_place(service_cidr, cluster_cidr):
         finish_ensuring(start_ensuring(service_cidr, cluster_cidr))
 
 
 def _routes(text: str) -> dict[str, str]:
-    """/proc/net/route: destination → device, the metric lowest first."""
+    """Parse /proc/net/route: destination (CIDR) → device. Of several the one with the lowest metric counts."""
     found: dict[str, str] = {}
     rows = sorted((line.split() for line in text.splitlines()[1:]), key=lambda row: int(row[6]))
     for device, destination, *_, mask, _mtu, _window, _rtt in rows:
@@ -83,7 +85,7 @@ def _routes(text: str) -> dict[str, str]:
 
 
 def ensure(service_cidr: str, cluster_cidr: str) -> None:
-    """Makes what is missing; changes nothing when all is there. Needs root; raises OSError."""
+    """Create and switch on what is missing. Needs root; raises OSError."""
     with _netlink() as ip:
         index = _ensure_sink(ip)
         _ensure_route(ip, index, service_cidr)
@@ -92,7 +94,7 @@ def ensure(service_cidr: str, cluster_cidr: str) -> None:
 
 
 def cleanup() -> None:
-    """Removes the sink and with it the route, and switches back what ``ensure`` switched on."""
+    """Remove the sink, and with it the route, and switch off the ``route_localnet`` that ``ensure`` switched on."""
     with _netlink() as ip:
         found = ip.link_lookup(ifname=SINK)
         if not found:
@@ -108,7 +110,7 @@ def cleanup() -> None:
 
 @contextmanager
 def _netlink() -> Iterator[Any]:
-    """A connection to the kernel. pyroute2 is imported here because that takes a tenth of a second, and memory."""
+    """Connect to the kernel. pyroute2 is imported here because that takes a tenth of a second, and memory."""
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError
 
@@ -131,7 +133,7 @@ def _ensure_sink(ip: Any) -> int:
                 raise
             ip.link("add", ifname=SINK, kind="bridge")
         found = ip.link_lookup(ifname=SINK)
-        # Without this the device would announce itself in IPv6.
+        # With IPv6 the kernel would send neighbour discovery packets through the device.
         _write_if_there(Path(f"/proc/sys/net/ipv6/conf/{SINK}/disable_ipv6"), "1")
         ip.link("set", index=found[0], ifalias=ALIAS)
         log.info("made device %s", SINK)
@@ -142,7 +144,7 @@ def _ensure_sink(ip: Any) -> int:
 
 
 def _ensure_route(ip: Any, index: int, service_cidr: str) -> None:
-    # Not get_routes(dst=…): that asks where packets would go, and the default route is an answer too.
+    # get_routes(dst=…) would tell where packets go now, and the default route is an answer to that, too.
     for route in ip.route("dump", family=AF_INET):
         if route.get_attr("RTA_OIF") == index and f"{route.get_attr('RTA_DST')}/{route['dst_len']}" == service_cidr:
             return
@@ -161,7 +163,7 @@ def _ensure_localnet(ip: Any, sink: int, cluster_cidr: str) -> None:
 
 
 def _device_in(ip: Any, cluster_cidr: str) -> str:
-    """The device that has an address of the pods' network: their bridge."""
+    """Return the device that has an address in the pods' network, which is their bridge; empty if there is none."""
     network = ipaddress.ip_network(cluster_cidr)
     for address in ip.get_addr(family=AF_INET):
         if ipaddress.ip_address(address.get_attr("IFA_ADDRESS")) in network:
@@ -174,10 +176,14 @@ def _localnet_switch(device: str) -> Path:
 
 
 def _ensure_bridge_netfilter() -> None:
-    """Packets between pods on one bridge must pass through iptables, or a VIP's answer is not translated back."""
+    """Let packets between pods on one bridge pass through iptables.
+
+    Otherwise the answer of a pod to a pod on the same bridge goes there directly, its source is not translated back to
+    the VIP, and the client takes it for a packet of another connection.
+    """
     if not BRIDGE_NETFILTER.exists():
-        log.warning("the kernel module br_netfilter is missing; pods may not reach each other through Services. "
-                    "Load it with: modprobe br_netfilter")  # fmt: skip
+        problem = "the kernel module br_netfilter is missing; pods may not reach each other through Services"
+        log.warning("%s. Load it with: modprobe br_netfilter", problem)
     elif BRIDGE_NETFILTER.read_text().strip() != "1":
         BRIDGE_NETFILTER.write_text("1")
         log.info("switched on net.bridge.bridge-nf-call-iptables")
@@ -189,7 +195,7 @@ def _write_if_there(path: Path, text: str) -> None:
 
 
 def main() -> int:
-    """``python -m proxy.network SERVICE_CIDR CLUSTER_CIDR``"""
+    """Run ``ensure`` with the arguments SERVICE_CIDR and CLUSTER_CIDR; return the exit code."""
     component.setup_logging()
     try:
         ensure(*sys.argv[1:3])

@@ -1,7 +1,7 @@
-"""The only place that knows iptables-restore's syntax: rules become lines, changes become one transaction.
+"""Write rules as text that iptables-restore reads: the only file that knows its syntax.
 
-A line is written exactly as iptables-save prints it back (order of matches, quoting, rounded
-probabilities), so that what a person sees is what stands here.
+Each line is written exactly as iptables-save prints it back (the order of matches, quotes, rounded probabilities), so
+that the golden tests show what a person sees in the kernel.
 """
 
 from __future__ import annotations
@@ -9,17 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from proxy.rules import Chains, Dnat, Hook, Jump, Masquerade, Rule, SetMark, Target, Verdict
+from proxy.ruletypes import Chains, Dnat, Hook, Jump, Masquerade, Rule, SetMark, Target, Verdict
 
 
 def transaction(
     table: str, chains: Chains, *, hooks: Iterable[Hook] = (), unhook: Sequence[str] = (), stale: Iterable[str] = ()
 ) -> str:
-    """Rewrites ``chains`` whole, puts ``hooks`` first into the kernel's chains, takes out ``unhook`` (lines of
-    iptables-save) and deletes the ``stale`` chains, all or nothing. Chains that are not named stay as they are."""
+    """Return the input of ``iptables-restore --noflush`` for one table. The kernel applies all of it or nothing.
+
+    It rewrites ``chains`` whole, inserts ``hooks`` as the first rules of the kernel's chains, deletes the rules
+    ``unhook`` (lines as iptables-save prints them) and deletes the ``stale`` chains. Other chains stay as they are.
+    """
     stale = sorted(stale)
     lines = [f"*{table}"]
-    # Declaring a chain makes it if need be, and empties it.
+    # Such a line creates a chain that does not exist and empties one that does. A stale chain must be empty, and no
+    # rule may jump to it any more, before it can be deleted.
     lines += [f":{chain} - [0:0]" for chain in [*chains, *stale]]
     lines += [f"-D {line.removeprefix('-A ')}" for line in unhook]
     places: dict[str, int] = {}
@@ -34,17 +38,12 @@ def transaction(
 
 
 def chain_lines(chain: str, rules: Iterable[Rule]) -> list[str]:
-    """A chain's rules as iptables-save prints them."""
+    """Return a chain's rules as iptables-save prints them."""
     return [f"-A {chain} {rule_text(rule)}" for rule in rules]
 
 
-def hook_line(hook: Hook) -> str:
-    """A hook as iptables-save prints it."""
-    return f"-A {hook.chain} {rule_text(hook.rule)}"
-
-
 def rule_text(rule: Rule) -> str:
-    """Everything of a line but the chain."""
+    """Return the matches and the target of a rule: all of its line but ``-A CHAIN``."""
     words: list[str] = []
     if rule.source:
         words += _negatable("-s", rule.source)
@@ -67,12 +66,12 @@ def rule_text(rule: Rule) -> str:
         words += ["-m", rule.protocol]
     if rule.destination_port:
         words += ["--dport", str(rule.destination_port)]
-    words += _types(rule)
+    words += _address_types(rule)
     if rule.mark:
         words += ["-m", "mark", "--mark", f"{rule.mark:#x}/{rule.mark:#x}"]
     if rule.without_mark:
         words += ["-m", "mark", "!", "--mark", f"{rule.without_mark:#x}/{rule.without_mark:#x}"]
-    words += _connection(rule)
+    words += _conntrack(rule)
     if rule.probability:
         words += ["-m", "statistic", "--mode", "random", "--probability", _probability(rule.probability)]
     return " ".join(words + _target(rule.target))
@@ -82,7 +81,7 @@ def _negatable(flag: str, value: str) -> list[str]:
     return ["!", flag, value[1:]] if value.startswith("!") else [flag, value]
 
 
-def _types(rule: Rule) -> list[str]:
+def _address_types(rule: Rule) -> list[str]:
     if not (rule.source_type or rule.destination_type):
         return []
     words = ["-m", "addrtype"]
@@ -93,7 +92,7 @@ def _types(rule: Rule) -> list[str]:
     return words
 
 
-def _connection(rule: Rule) -> list[str]:
+def _conntrack(rule: Rule) -> list[str]:
     if not (rule.states or rule.original_destination):
         return []
     words = ["-m", "conntrack"]
@@ -123,9 +122,9 @@ def _target(target: Target) -> list[str]:
             return ["-j", "MASQUERADE", "--random-fully"]
 
 
-def _probability(share: float) -> str:
-    """The kernel counts in units of 2^-31."""
-    return f"{round(share * 2**31) / 2**31:.11f}"
+def _probability(value: float) -> str:
+    """Return the probability as the kernel keeps it, in units of 2^-31."""
+    return f"{round(value * 2**31) / 2**31:.11f}"
 
 
 def _quoted(text: str) -> str:

@@ -1,134 +1,68 @@
-"""The pure rule builder: ServicePorts in, the chains of the nat and filter tables out. No syntax, no I/O.
+"""How a VIP works: build the rules of the nat and the filter table from ServicePorts. No syntax, no I/O.
 
-How a packet goes (nat):
+A Service's virtual IP belongs to no device. It exists only in rules, which change a packet's destination before the
+kernel looks for a route. For a Service with one pod, four rules do that (as ``iptables-save`` prints them, shortened):
 
-    PREROUTING, OUTPUT → KUBE-SERVICES ──VIP:port──────────────→ KUBE-SVC-… ──1/n──→ KUBE-SEP-… → DNAT to a pod
-                            │  └──external or balancer IP:port→ KUBE-EXT-… ─┬──────→ KUBE-SVC-…
-                            └──to this host→ KUBE-NODEPORTS → KUBE-EXT-…    └─Local→ KUBE-SVL-… (endpoints of this node)
-    POSTROUTING → KUBE-POSTROUTING: masquerades what KUBE-MARK-MASQ has marked
+    1  -A KUBE-SERVICES -d 172.30.40.155/32 -p tcp --dport 80 -j KUBE-SVC-IKIIGXZ2IBFIBYI6
+    2  -A KUBE-SVC-IKIIGXZ2IBFIBYI6 -j KUBE-SEP-ASIN52LB5SMYF6KR
+    3  -A KUBE-SEP-ASIN52LB5SMYF6KR -s 172.17.0.2/32 -j KUBE-MARK-MASQ
+    4  -A KUBE-SEP-ASIN52LB5SMYF6KR -p tcp -j DNAT --to-destination 172.17.0.2:9876
 
-The layout of a cluster IP's rules is upstream's since v1.6 (four lines for one Service with one pod); external
-traffic follows v1.32. In the filter table a port without endpoints is rejected, a policy Local without a
-local endpoint drops. Where upstream masquerades node traffic to a VIP with a rule for each Service,
-one rule in KUBE-POSTROUTING does it here for all: it knows them by the original destination.
+1. Packets from other hosts and from pods come through PREROUTING, those of this host through OUTPUT; hooks in both
+   lead to KUBE-SERVICES. There the VIP and its port select the chain of this ServicePort (``_to_address``).
+2. The ServicePort's chain selects an endpoint at random: with n endpoints it has n rules, the first with probability
+   1/n, the next with 1/(n-1) of what is left, …, the last takes the rest (``_add_load_balancing``). All packets of one
+   connection go to the same endpoint, because only the first passes the nat table: conntrack remembers the result.
+3. Hairpin: if the client is the endpoint itself, it would see its own address as the source and answer itself without
+   passing the node again, which alone can translate back. So the packet is marked to be masqueraded.
+4. DNAT replaces the destination by the pod's address and port (``_add_endpoint_chain``); the packet is routed there.
+
+On the way out KUBE-POSTROUTING masquerades what was marked: it replaces the source by an address of the node. It does
+so as well for clients outside the pod network (the node itself, other hosts), whose answers would otherwise go past
+the node. Upstream has for that a rule for each Service; here one rule serves all, which knows packets to a VIP by
+their original destination. Pods keep their source on the way to a VIP, and so the endpoint sees its client.
+
+External addresses (node ports, external IPs, load balancer IPs) lead to the port's KUBE-EXT chain first, which
+masquerades everything, because the endpoint may be on another node; unless externalTrafficPolicy is Local, which keeps
+the client's address and sends to endpoints on this node only (``_add_external_addresses``).
+
+The filter table decides about addresses that have nobody to answer: rejected if a port has no endpoints, so that a
+client fails at once instead of waiting; dropped if a policy is Local and there are none on this node, because then a
+load balancer should try another node (``_add_filter_rules``).
+
+The layout of a cluster IP's rules is upstream's since v1.6 (pkg/proxy/iptables), that of external traffic is v1.32's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from proxy.chains import (
+    BALANCER_FIREWALL_PREFIX,
+    ENDPOINT_PREFIX,
+    EXTERNAL_PREFIX,
+    EXTERNAL_SERVICES,
+    FIREWALL,
+    FORWARD,
+    MARK_MASQ,
+    NODE_PORTS,
+    POSTROUTING,
+    PROXY_FIREWALL,
+    SERVICE_LOCAL_PREFIX,
+    SERVICE_PREFIX,
+    SERVICES,
+)
 from proxy.model import Endpoint, ServicePort
+from proxy.ruletypes import Chains, Dnat, Hook, Jump, Masquerade, Recent, Rule, RuleTable, SetMark, Target, Verdict
 
 MASQUERADE_MARK = 0x4000
 
-SERVICES = "KUBE-SERVICES"
-EXTERNAL_SERVICES = "KUBE-EXTERNAL-SERVICES"
-NODE_PORTS = "KUBE-NODEPORTS"
-POSTROUTING = "KUBE-POSTROUTING"
-MARK_MASQ = "KUBE-MARK-MASQ"
-FORWARD = "KUBE-FORWARD"
-FIREWALL = "KUBE-FIREWALL"
-PROXY_FIREWALL = "KUBE-PROXY-FIREWALL"
-
-SERVICE_PREFIX = "KUBE-SVC-"
-SERVICE_LOCAL_PREFIX = "KUBE-SVL-"
-EXTERNAL_PREFIX = "KUBE-EXT-"
-ENDPOINT_PREFIX = "KUBE-SEP-"
-BALANCER_FIREWALL_PREFIX = "KUBE-FW-"
-# Chains that come and go with Services: found in the kernel but not in the rules, they are stale.
-PREFIXES = (SERVICE_PREFIX, SERVICE_LOCAL_PREFIX, EXTERNAL_PREFIX, ENDPOINT_PREFIX, BALANCER_FIREWALL_PREFIX)
-
-
-# Targets
-
 
 @dataclass(frozen=True)
-class Jump:
-    chain: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """ACCEPT, DROP, REJECT or RETURN."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Dnat:
-    destination: str
-
-
-@dataclass(frozen=True)
-class SetMark:
-    """Sets, or (xor) takes away again, one bit of the packet's mark."""
-
-    bit: int
-    xor: bool = False
-
-
-@dataclass(frozen=True)
-class Masquerade:
-    """SNAT to the outgoing device's address, from random ports so that two clients never race for one."""
-
-
-Target = Jump | Verdict | Dnat | SetMark | Masquerade
-
-
-@dataclass(frozen=True)
-class Recent:
-    """The ``recent`` module: remembers in ``list`` who came (``seconds`` 0), or asks who came that lately."""
-
-    list: str
-    seconds: int = 0
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a packet must be (all that is set) and what then happens to it. A ``!`` negates a CIDR or an interface."""
-
-    target: Target
-    comment: str = ""
-    source: str = ""
-    destination: str = ""
-    interface: str = ""  # it comes by this one, and goes by this one
-    protocol: str = ""
-    destination_port: int = 0
-    destination_type: str = ""  # LOCAL: an address of this host
-    source_type: str = ""
-    mark: int = 0  # this bit is set
-    without_mark: int = 0
-    states: tuple[str, ...] = ()  # of the connection: NEW, RELATED, ESTABLISHED, INVALID, DNAT; "!" first negates
-    original_destination: str = ""
-    probability: float = 0.0
-    recent: Recent | None = None
-
-
-Chains = Mapping[str, tuple[Rule, ...]]
-
-
-@dataclass(frozen=True)
-class Hook:
-    """A rule of ours in a chain of the kernel's own: the way into our chains."""
-
-    chain: str
-    rule: Rule
-
-
-@dataclass(frozen=True)
-class Table:
-    """Our part of one table: whole chains, and the hooks that lead into them, first in line."""
-
-    name: str
-    chains: Chains
-    hooks: tuple[Hook, ...]
-
-
-@dataclass(frozen=True)
-class Config:
-    """``cluster_cidr``: the pods' addresses; ``service_cidr``: the VIPs."""
+class AddressRanges:
+    """The CIDRs that tell packets apart: ``cluster_cidr`` has the pods' addresses, ``service_cidr`` the VIPs."""
 
     cluster_cidr: str
     service_cidr: str
@@ -136,7 +70,7 @@ class Config:
 
 @dataclass
 class _Chains:
-    """Chains under construction; a chain exists from its first mention."""
+    """Chains under construction; a chain exists as soon as it was named, even without rules."""
 
     rules: dict[str, list[Rule]] = field(default_factory=dict)
 
@@ -151,40 +85,173 @@ class _Chains:
         return {chain: tuple(rules) for chain, rules in sorted(self.rules.items())}
 
 
-def build(ports: Iterable[ServicePort], config: Config) -> tuple[Table, Table]:
-    """The nat and the filter table for these ports, which must be sorted."""
+def build(ports: Iterable[ServicePort], ranges: AddressRanges) -> tuple[RuleTable, RuleTable]:
+    """Return the nat and the filter table for these ports, in whose order the rules of shared chains stand."""
     nat, filter = _Chains(), _Chains()
-    _fixed_nat(nat, config)
-    _fixed_filter(filter, config)
+    _add_fixed_nat(nat, ranges)
+    _add_fixed_filter(filter, ranges)
     for port in ports:
-        in_nat, in_filter = _of_port(port, config)
-        nat.merge(in_nat)
-        filter.merge(in_filter)
+        port_nat, port_filter = _port_chains(port, ranges)
+        nat.merge(port_nat)
+        filter.merge(port_filter)
     nat.add(SERVICES, _to_node_ports())
-    filter.add(SERVICES, _to_no_service(config))
-    return Table("nat", nat.finished(), NAT_HOOKS), Table("filter", filter.finished(), FILTER_HOOKS)
+    filter.add(SERVICES, _reject_unknown_vips(ranges))
+    return RuleTable("nat", nat.finished(), NAT_HOOKS), RuleTable("filter", filter.finished(), FILTER_HOOKS)
 
 
 @lru_cache(maxsize=4096)
-def _of_port(port: ServicePort, config: Config) -> tuple[Chains, Chains]:
-    """What one port adds to the tables; kept, because from one sync to the next few ports change."""
+def _port_chains(port: ServicePort, ranges: AddressRanges) -> tuple[Chains, Chains]:
+    """Return what one port adds to the two tables. It is cached because few ports change from one sync to the next."""
     nat, filter = _Chains(), _Chains()
-    _translate(nat, port, config)
-    _refuse(filter, port)
+    if port.has_endpoints:
+        _add_nat_rules(nat, port, ranges)
+    _add_filter_rules(filter, port)
     return nat.finished(), filter.finished()
+
+
+# nat: where a port's traffic goes
+
+
+def _add_nat_rules(nat: _Chains, port: ServicePort, ranges: AddressRanges) -> None:
+    if port.local_endpoints or not port.internal_local:
+        chain = port.chain(SERVICE_LOCAL_PREFIX if port.internal_local else SERVICE_PREFIX)
+        nat.add(SERVICES, _to_address(port, port.cluster_ip, Jump(chain), "cluster IP"))
+    if port.externally_reachable:
+        _add_external_addresses(nat, port)
+        _add_external_chain(nat, port, ranges)
+    used: set[Endpoint] = set()
+    for prefix, endpoints in _endpoint_choices(port):
+        _add_load_balancing(nat, port, port.chain(prefix), endpoints)
+        used.update(endpoints)
+    for endpoint in sorted(used, key=str):
+        _add_endpoint_chain(nat, port, endpoint)
+
+
+def _endpoint_choices(port: ServicePort) -> Iterator[tuple[str, tuple[Endpoint, ...]]]:
+    """Yield the chains that choose an endpoint for this port (KUBE-SVC, KUBE-SVL), each with those it chooses from."""
+    # A pod's traffic to an external address stays in the cluster whatever the policy, and so needs all endpoints.
+    if not port.internal_local or port.externally_reachable:
+        yield SERVICE_PREFIX, port.cluster_endpoints
+    if port.local_endpoints and (port.internal_local or (port.external_local and port.externally_reachable)):
+        yield SERVICE_LOCAL_PREFIX, port.local_endpoints
+
+
+def _to_address(port: ServicePort, ip: str, target: Target, what: str) -> Rule:
+    return Rule(
+        target,
+        f"{port.service_port_name} {what}",
+        destination=f"{ip}/32",
+        protocol=port.protocol,
+        destination_port=port.port,
+    )
+
+
+def _add_load_balancing(nat: _Chains, port: ServicePort, chain: str, endpoints: tuple[Endpoint, ...]) -> None:
+    """Share connections evenly among the endpoints. With session affinity a known client keeps its endpoint."""
+    nat.add(chain)
+    if port.affinity_seconds:
+        for endpoint in endpoints:
+            name = port.chain(ENDPOINT_PREFIX, endpoint)
+            nat.add(chain, Rule(Jump(name), port.service_port_name, recent=Recent(name, port.affinity_seconds)))
+    remaining = len(endpoints)
+    for endpoint in endpoints:
+        probability = 1 / remaining if remaining > 1 else 0.0  # the last one matches always
+        target = Jump(port.chain(ENDPOINT_PREFIX, endpoint))
+        nat.add(chain, Rule(target, port.service_port_name, probability=probability))
+        remaining -= 1
+
+
+def _add_endpoint_chain(nat: _Chains, port: ServicePort, endpoint: Endpoint) -> None:
+    name = port.chain(ENDPOINT_PREFIX, endpoint)
+    recent = Recent(name) if port.affinity_seconds else None  # note the client for the next time
+    nat.add(
+        name,
+        # Hairpin: see step 3 above.
+        Rule(Jump(MARK_MASQ), port.service_port_name, source=f"{endpoint.ip}/32"),
+        Rule(Dnat(str(endpoint)), port.service_port_name, protocol=port.protocol, recent=recent),
+    )
+
+
+def _add_external_addresses(nat: _Chains, port: ServicePort) -> None:
+    """Lead the port's external IPs, load balancer IPs and node port to its KUBE-EXT chain."""
+    external = Jump(port.chain(EXTERNAL_PREFIX))
+    for ip in port.external_ips:
+        nat.add(SERVICES, _to_address(port, ip, external, "external IP"))
+    firewall = port.chain(BALANCER_FIREWALL_PREFIX)
+    for ip in port.load_balancer_ips:
+        target = Jump(firewall) if port.source_ranges else external
+        nat.add(SERVICES, _to_address(port, ip, target, "loadbalancer IP"))
+    if port.load_balancer_ips:
+        # A packet from elsewhere comes back untranslated, and the filter table drops it.
+        for source in port.source_ranges:
+            nat.add(firewall, Rule(external, f"{port.service_port_name} loadbalancer IP", source=source))
+    if port.node_port:
+        rule = Rule(external, port.service_port_name, protocol=port.protocol, destination_port=port.node_port)
+        nat.add(NODE_PORTS, rule)
+
+
+def _add_external_chain(nat: _Chains, port: ServicePort, ranges: AddressRanges) -> None:
+    chain, cluster = port.chain(EXTERNAL_PREFIX), Jump(port.chain(SERVICE_PREFIX))
+    destinations = f"{port.service_port_name} external destinations"
+    if not port.external_local:
+        nat.add(chain, Rule(Jump(MARK_MASQ), f"masquerade traffic for {destinations}"), Rule(cluster))
+        return
+    nat.add(
+        chain,
+        # For traffic from inside, a policy Local that is about clients outside makes no sense: any endpoint will do.
+        Rule(cluster, f"pod traffic for {destinations}", source=ranges.cluster_cidr),
+        Rule(Jump(MARK_MASQ), f"masquerade LOCAL traffic for {destinations}", source_type="LOCAL"),
+        Rule(cluster, f"route LOCAL traffic for {destinations}", source_type="LOCAL"),
+    )
+    if port.local_endpoints:
+        nat.add(chain, Rule(Jump(port.chain(SERVICE_LOCAL_PREFIX))))
+
+
+# filter: addresses that have nobody to answer
+
+
+def _add_filter_rules(filter: _Chains, port: ServicePort) -> None:
+    if not port.has_endpoints:
+        filter.add(SERVICES, _to_address(port, port.cluster_ip, Verdict("REJECT"), "has no endpoints"))
+        _refuse_external_addresses(filter, port, Verdict("REJECT"), "has no endpoints")
+        return
+    if not port.local_endpoints:
+        if port.internal_local:
+            filter.add(SERVICES, _to_address(port, port.cluster_ip, Verdict("DROP"), "has no local endpoints"))
+        if port.external_local:
+            _refuse_external_addresses(filter, port, Verdict("DROP"), "has no local endpoints")
+    if port.source_ranges:
+        for ip in port.load_balancer_ips:
+            what = f"traffic not accepted by {port.chain(BALANCER_FIREWALL_PREFIX)}"
+            filter.add(PROXY_FIREWALL, _to_address(port, ip, Verdict("DROP"), what))
+
+
+def _refuse_external_addresses(filter: _Chains, port: ServicePort, verdict: Verdict, reason: str) -> None:
+    for ip in (*port.external_ips, *port.load_balancer_ips):
+        filter.add(EXTERNAL_SERVICES, _to_address(port, ip, verdict, reason))
+    if port.node_port:
+        rule = Rule(
+            verdict,
+            f"{port.service_port_name} {reason}",
+            protocol=port.protocol,
+            destination_port=port.node_port,
+            destination_type="LOCAL",
+        )
+        filter.add(EXTERNAL_SERVICES, rule)
 
 
 # What does not depend on Services
 
-NAT_HOOKS = (
-    Hook("PREROUTING", Rule(Jump(SERVICES), "kubernetes service portals")),
-    Hook("OUTPUT", Rule(Jump(SERVICES), "kubernetes service portals")),
-    Hook("POSTROUTING", Rule(Jump(POSTROUTING), "kubernetes postrouting rules")),
-)
-_NEW = ("NEW",)
+_NEW = ("NEW",)  # the rules that translate and refuse need to see a connection's first packet only
 _PORTALS = "kubernetes service portals"
 _EXTERNAL_PORTALS = "kubernetes externally-visible service portals"
 _BALANCER_FIREWALL = "kubernetes load balancer firewall"
+
+NAT_HOOKS = (
+    Hook("PREROUTING", Rule(Jump(SERVICES), _PORTALS)),
+    Hook("OUTPUT", Rule(Jump(SERVICES), _PORTALS)),
+    Hook("POSTROUTING", Rule(Jump(POSTROUTING), "kubernetes postrouting rules")),
+)
 FILTER_HOOKS = (
     Hook("INPUT", Rule(Jump(PROXY_FIREWALL), _BALANCER_FIREWALL, states=_NEW)),
     Hook("INPUT", Rule(Jump(EXTERNAL_SERVICES), _EXTERNAL_PORTALS, states=_NEW)),
@@ -199,32 +266,33 @@ FILTER_HOOKS = (
 )
 
 
-def _fixed_nat(nat: _Chains, config: Config) -> None:
+def _add_fixed_nat(nat: _Chains, ranges: AddressRanges) -> None:
     nat.add(NODE_PORTS)
     nat.add(SERVICES)
     nat.add(MARK_MASQ, Rule(SetMark(MASQUERADE_MARK)))
     nat.add(
         POSTROUTING,
-        # Only a pod's own packets keep their source on the way to a VIP: pods know the way back to pods.
+        # Pods know the way back to pods. All others must be masqueraded on their way to a VIP.
         Rule(
             Jump(MARK_MASQ),
             "kubernetes service traffic from outside the pod network",
-            source=f"!{config.cluster_cidr}",
+            source=f"!{ranges.cluster_cidr}",
             states=("DNAT",),
-            original_destination=config.service_cidr,
+            original_destination=ranges.service_cidr,
         ),
         Rule(Verdict("RETURN"), without_mark=MASQUERADE_MARK),
-        # The mark goes, so that a packet that comes by again (in a tunnel, say) is not masqueraded twice.
+        # A packet may come by twice, for example inside a tunnel. Without the mark it is masqueraded only once.
         Rule(SetMark(MASQUERADE_MARK, xor=True)),
         Rule(Masquerade(), "kubernetes service traffic requiring SNAT"),
     )
 
 
-def _fixed_filter(filter: _Chains, config: Config) -> None:
+def _add_fixed_filter(filter: _Chains, ranges: AddressRanges) -> None:
     for chain in (SERVICES, EXTERNAL_SERVICES, PROXY_FIREWALL):
         filter.add(chain)
-    # Node ports work on 127.0.0.1 because the pods' bridge routes it; nobody else may come in that way. Upstream's rule
-    # drops what the machine says to itself as well, as its host ports are all DNAT; Docker has a process for these.
+    # Node ports work on 127.0.0.1 because the pods' bridge routes that network (route_localnet, network.py), and this
+    # rule keeps everybody else out of it. Upstream's rule drops also what this host sends to itself, which breaks
+    # nothing there because all host ports are DNAT; here Docker may publish a port with a process that listens.
     filter.add(
         FIREWALL,
         Rule(
@@ -241,11 +309,11 @@ def _fixed_filter(filter: _Chains, config: Config) -> None:
         # Conntrack calls some late packets invalid and does not translate them; the peer would reset the connection.
         Rule(Verdict("DROP"), states=("INVALID",)),
         Rule(Verdict("ACCEPT"), "kubernetes forwarding rules", mark=MASQUERADE_MARK),
-        # Unmarked (policy Local keeps the client's address): let in what our rules have sent to a pod.
+        # With policy Local a packet keeps its source and has no mark. Docker's default is not to forward it to a pod.
         Rule(
             Verdict("ACCEPT"),
             "kubernetes forwarding to pods",
-            destination=config.cluster_cidr,
+            destination=ranges.cluster_cidr,
             states=("DNAT",),
         ),
         Rule(Verdict("ACCEPT"), "kubernetes forwarding conntrack rule", states=("RELATED", "ESTABLISHED")),
@@ -257,150 +325,9 @@ def _to_node_ports() -> Rule:
     return Rule(Jump(NODE_PORTS), comment, destination_type="LOCAL")
 
 
-# nat: where a port's traffic goes
+def _reject_unknown_vips(ranges: AddressRanges) -> Rule:
+    """Refuse at once a VIP that no Service has; without this rule the client would wait until its timeout.
 
-
-def _translate(nat: _Chains, port: ServicePort, config: Config) -> None:
-    if not port.has_endpoints:
-        return
-    internal = _policy_chain(port, port.internal_local)
-    if port.local_endpoints or not port.internal_local:
-        nat.add(SERVICES, _to_vip(port, Jump(internal), "cluster IP"))
-    if port.externally_reachable:
-        _external(nat, port, config)
-    for prefix, endpoints in _used_policies(port):
-        _spread(nat, port, port.chain(prefix), endpoints)
-    for endpoint in sorted({one for _, endpoints in _used_policies(port) for one in endpoints}, key=str):
-        _endpoint(nat, port, endpoint)
-
-
-def _policy_chain(port: ServicePort, local: bool) -> str:
-    return port.chain(SERVICE_LOCAL_PREFIX if local else SERVICE_PREFIX)
-
-
-def _used_policies(port: ServicePort) -> Iterator[tuple[str, tuple[Endpoint, ...]]]:
-    """The kinds of traffic that this port has, with their endpoints."""
-    # A pod's traffic to an external address stays inside the cluster, so policy Local needs the cluster's chain too.
-    if not port.internal_local or port.externally_reachable:
-        yield SERVICE_PREFIX, port.cluster_endpoints
-    if port.local_endpoints and (port.internal_local or (port.external_local and port.externally_reachable)):
-        yield SERVICE_LOCAL_PREFIX, port.local_endpoints
-
-
-def _to_vip(port: ServicePort, target: Target, what: str) -> Rule:
-    return Rule(
-        target,
-        f"{port.label} {what}",
-        destination=f"{port.cluster_ip}/32",
-        protocol=port.protocol,
-        destination_port=port.port,
-    )
-
-
-def _external(nat: _Chains, port: ServicePort, config: Config) -> None:
-    """Ways in from outside: external IPs, load balancer IPs, the node port."""
-    external = Jump(port.chain(EXTERNAL_PREFIX))
-    for ip in port.external_ips:
-        nat.add(SERVICES, _to_address(port, ip, external, "external IP"))
-    for ip in port.load_balancer_ips:
-        target = Jump(port.chain(BALANCER_FIREWALL_PREFIX)) if port.source_ranges else external
-        nat.add(SERVICES, _to_address(port, ip, target, "loadbalancer IP"))
-    if port.load_balancer_ips and port.source_ranges:
-        for source in port.source_ranges:
-            nat.add(
-                port.chain(BALANCER_FIREWALL_PREFIX), Rule(external, f"{port.label} loadbalancer IP", source=source)
-            )
-    if port.node_port:
-        nat.add(NODE_PORTS, Rule(external, port.label, protocol=port.protocol, destination_port=port.node_port))
-    if not port.external_local:
-        comment = f"masquerade traffic for {port.label} external destinations"
-        nat.add(external.chain, Rule(Jump(MARK_MASQ), comment), Rule(Jump(port.chain(SERVICE_PREFIX))))
-        return
-    cluster = Jump(port.chain(SERVICE_PREFIX))
-    nat.add(
-        external.chain,
-        Rule(cluster, f"pod traffic for {port.label} external destinations", source=config.cluster_cidr),
-        Rule(Jump(MARK_MASQ), f"masquerade LOCAL traffic for {port.label} external destinations", source_type="LOCAL"),
-        Rule(cluster, f"route LOCAL traffic for {port.label} external destinations", source_type="LOCAL"),
-    )
-    if port.local_endpoints:
-        nat.add(external.chain, Rule(Jump(port.chain(SERVICE_LOCAL_PREFIX))))
-
-
-def _to_address(port: ServicePort, ip: str, target: Target, what: str) -> Rule:
-    return Rule(
-        target,
-        f"{port.label} {what}",
-        destination=f"{ip}/32",
-        protocol=port.protocol,
-        destination_port=port.port,
-    )
-
-
-def _spread(nat: _Chains, port: ServicePort, chain: str, endpoints: tuple[Endpoint, ...]) -> None:
-    """To each endpoint an equal share: 1/n of all, then 1/(n-1) of the rest, …; a client that must stay does."""
-    nat.add(chain)
-    if port.affinity_seconds:
-        for endpoint in endpoints:
-            name = port.chain(ENDPOINT_PREFIX, endpoint)
-            nat.add(chain, Rule(Jump(name), port.label, recent=Recent(name, port.affinity_seconds)))
-    left = len(endpoints)
-    for endpoint in endpoints:
-        share = 1 / left if left > 1 else 0.0
-        nat.add(chain, Rule(Jump(port.chain(ENDPOINT_PREFIX, endpoint)), port.label, probability=share))
-        left -= 1
-
-
-def _endpoint(nat: _Chains, port: ServicePort, endpoint: Endpoint) -> None:
-    name = port.chain(ENDPOINT_PREFIX, endpoint)
-    nat.add(
-        name,
-        # Hairpin: a pod that meets itself must see another source, or it would answer itself directly.
-        Rule(Jump(MARK_MASQ), port.label, source=f"{endpoint.ip}/32"),
-        Rule(
-            Dnat(str(endpoint)),
-            port.label,
-            protocol=port.protocol,
-            recent=Recent(name) if port.affinity_seconds else None,
-        ),
-    )
-
-
-# filter: what is refused
-
-
-def _to_no_service(config: Config) -> Rule:
-    """A VIP that nobody has, or not yet: refused at once, where the sink would let a client wait for its time-out.
-
-    Comes last: what a Service translates no longer has a VIP as its destination.
+    It must be the last rule of its chain. A packet to a Service's VIP does not meet it, since it has been translated.
     """
-    return Rule(Verdict("REJECT"), "kubernetes service addresses without a service", destination=config.service_cidr)
-
-
-def _refuse(filter: _Chains, port: ServicePort) -> None:
-    if not port.has_endpoints:
-        filter.add(SERVICES, _to_vip(port, Verdict("REJECT"), "has no endpoints"))
-        _refuse_external(filter, port, Verdict("REJECT"), "has no endpoints")
-    else:
-        if port.internal_local and not port.local_endpoints:
-            filter.add(SERVICES, _to_vip(port, Verdict("DROP"), "has no local endpoints"))
-        if port.external_local and not port.local_endpoints:
-            _refuse_external(filter, port, Verdict("DROP"), "has no local endpoints")
-    if port.has_endpoints and port.source_ranges:
-        for ip in port.load_balancer_ips:
-            what = f"traffic not accepted by {port.chain(BALANCER_FIREWALL_PREFIX)}"
-            filter.add(PROXY_FIREWALL, _to_address(port, ip, Verdict("DROP"), what))
-
-
-def _refuse_external(filter: _Chains, port: ServicePort, target: Verdict, why: str) -> None:
-    for ip in (*port.external_ips, *port.load_balancer_ips):
-        filter.add(EXTERNAL_SERVICES, _to_address(port, ip, target, why))
-    if port.node_port:
-        rule = Rule(
-            target,
-            f"{port.label} {why}",
-            protocol=port.protocol,
-            destination_port=port.node_port,
-            destination_type="LOCAL",
-        )
-        filter.add(EXTERNAL_SERVICES, rule)
+    return Rule(Verdict("REJECT"), "kubernetes service addresses without a service", destination=ranges.service_cidr)

@@ -1,7 +1,7 @@
-"""Runs iptables: the only module of the proxy that starts processes for rules.
+"""Run iptables-save and iptables-restore: the only file that starts processes for rules.
 
-``Iptables`` works with either backend (nf_tables or legacy), whichever the commands on this machine are.
-Tests give the sync loop a fake with the same two methods.
+``Iptables`` works with either backend of iptables: nf_tables, or the legacy tables. Tests use a fake instead that has
+the same two methods (``RuleRunner``).
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from collections import deque
 from pathlib import Path
 from typing import Protocol
 
-TIMEOUT = 30.0
+TIMEOUT = 30.0  # seconds
 LOCK_SECONDS = 5  # how long legacy iptables may wait for others that hold its lock
 
 
 class RuleError(Exception):
-    """iptables refused; the text holds what it said."""
+    """iptables failed. The text says which command, and holds its output."""
 
 
 class RuleRunner(Protocol):
-    """What the sync loop needs of iptables."""
+    """What the proxy needs of iptables."""
 
     def save(self, table: str) -> str:
-        """The table as iptables-save prints it."""
+        """Return the table as iptables-save prints it."""
         ...
 
     def restore(self, transaction: str) -> None:
-        """Applies a transaction without touching what it does not name; raises RuleError."""
+        """Apply a transaction (``render.transaction``) and leave alone what it does not name. Raises RuleError."""
         ...
 
 
 class Iptables:
-    """The iptables commands, plain ones or those of one backend (``iptables-legacy``)."""
+    """The commands of the machine's default backend, or of the one that ``command`` names (``iptables-legacy``)."""
 
     def __init__(self, command: str = "iptables") -> None:
         self._command = command
-        self._own: deque[int] = deque(maxlen=32)
+        self._own_processes: deque[int] = deque(maxlen=32)
 
     def save(self, table: str) -> str:
         return self._run([f"{self._command}-save", "-t", table])
@@ -46,24 +46,24 @@ class Iptables:
 
     @property
     def version(self) -> str:
-        """E.g. ``iptables v1.8.9 (nf_tables)``."""
+        """The version and the backend, e.g. ``iptables v1.8.9 (nf_tables)``."""
         return self._run([self._command, "--version"]).strip()
 
     @property
-    def announces_changes(self) -> bool:
-        """The kernel tells of changes through netlink; for legacy tables it does not."""
+    def has_change_messages(self) -> bool:
+        """Whether the kernel sends messages about changes (``monitor.py``), which it does not for legacy tables."""
         return "nf_tables" in self.version
 
     def was_own(self, process: int) -> bool:
-        """One of the last processes started here has this number."""
-        return process in self._own
+        """Return whether this is the id of one of the last processes started here."""
+        return process in self._own_processes
 
     def _run(self, arguments: list[str], text: str | None = None) -> str:
         try:
             with subprocess.Popen(
                 arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             ) as process:
-                self._own.append(process.pid)
+                self._own_processes.append(process.pid)
                 try:
                     output, problem = process.communicate(text or "", TIMEOUT)
                 except subprocess.TimeoutExpired:
@@ -72,12 +72,12 @@ class Iptables:
         except FileNotFoundError:
             raise RuleError(f"there is no {arguments[0]}; install it with: apt-get install iptables") from None
         if process.returncode != 0:
-            raise RuleError(f"{' '.join(arguments)} failed ({process.returncode}): {_told(problem, text)}")
+            raise RuleError(f"{' '.join(arguments)} failed ({process.returncode}): {_explain(problem, text)}")
         return output
 
 
-def _told(problem: str, text: str | None) -> str:
-    """What iptables said, and the line of our text that it means."""
+def _explain(problem: str, text: str | None) -> str:
+    """Return what iptables printed, with the line of its input that it names by number."""
     problem = problem.strip()
     for word in problem.replace(":", " ").replace(".", " ").split():
         lines = (text or "").splitlines()
@@ -87,9 +87,9 @@ def _told(problem: str, text: str | None) -> str:
 
 
 def installed_backends() -> list[Iptables]:
-    """Every backend that may hold rules: cleaning up looks into all of them.
+    """Return every backend that may hold rules of ours, whichever is the machine's default now.
 
-    The legacy commands create their tables by being looked at, so they are left alone where the kernel has none.
+    The legacy commands create the tables that they read, so they are not used where the kernel has no such tables.
     """
     names = Path("/proc/net/ip_tables_names")
     legacy_in_use = names.exists() and bool(names.read_text().strip())

@@ -1,10 +1,12 @@
-"""The loop: whatever changes wakes it, then the kernel is brought to what Services and endpoints ask for.
+"""Keep the kernel's rules at what Services and endpoints ask for. ``SyncLoop`` decides when, ``Proxier`` what.
 
-- One sync at a time; changes during a sync lead to one more. Nothing waits otherwise.
-- A sync sends one iptables-restore transaction with the chains that differ from what was last applied. Only
-  after a start, a failure or somebody else's change is the kernel read first (names and counts).
-- Somebody else's changes are heard of through netlink where the kernel tells (nftables) and looked for
-  now and then anyway.
+- A change of a Service or slice leads to a sync at once. Only one runs at a time; changes during it lead to another.
+- A sync sends one iptables-restore transaction, with those chains only that differ from what was last applied. When one
+  endpoint of thousands goes, one chain is rewritten and one deleted.
+- After a start, a failure or a foreign change nothing is known of the kernel: it is read first (the names of chains
+  and the number of their rules), and then everything is written.
+- Foreign changes, such as a flush, are heard of through netlink where the kernel sends messages about them, and looked
+  for every CHECK_SECONDS in any case.
 """
 
 from __future__ import annotations
@@ -20,20 +22,24 @@ from machinery.metrics import METRICS
 from machinery.objects import Object
 from machinery.stopping import call_on
 from proxy import conntrack
-from proxy.kernel import Seen
+from proxy.kernel import KernelTable
 from proxy.model import ServicePort, service_ports
 from proxy.render import transaction
-from proxy.rules import Chains, Config, Table, build
+from proxy.rules import AddressRanges, build
+from proxy.ruletypes import RuleTable
 from proxy.runner import RuleError, RuleRunner
 
 log = logging.getLogger(__name__)
 
-FIRST_RETRY, LAST_RETRY = 0.2, 30.0
-# Others change rules in bursts; look once when it is over.
+# Called with the UDP destinations of now and of before; raises OSError.
+DeleteFlows = Callable[[conntrack.Destinations, conntrack.Destinations], None]
+
+FIRST_RETRY, LAST_RETRY = 0.2, 30.0  # seconds
+# Other programs change rules in bursts; one check at the end is enough.
 SETTLE_SECONDS = 0.1
 CHECK_SECONDS = 30.0
-# Where nobody tells of changes, looking is the only way: two short processes each time.
-CHECK_SECONDS_UNTOLD = 5.0
+# Where the kernel sends no messages about changes. A check runs iptables-save twice.
+CHECK_SECONDS_WITHOUT_MESSAGES = 5.0
 
 # Upstream's names (pkg/proxy/metrics).
 SYNCS = METRICS.histogram(
@@ -54,111 +60,116 @@ RULES = METRICS.gauge(
 
 
 class Lister(Protocol):
-    """What the loop needs of an informer."""
+    """What the proxier needs of an informer."""
 
     def list(self) -> list[Object]: ...
 
 
-class RuleSync:
-    """Brings the kernel's rules to what the listed Services and slices ask for; knows what it last applied."""
+class Proxier:
+    """Brings the kernel's rules to what the listed Services and slices ask for.
+
+    It keeps the tables that it applied last, to send only what differs. When they are unknown (``invalidate``),
+    the next sync reads the kernel and writes everything.
+    """
 
     def __init__(
         self,
         services: Lister,
         slices: Lister,
         runner: RuleRunner,
-        config: Config,
+        ranges: AddressRanges,
         node: str,
         *,
-        forget_flows: Callable[[conntrack.Destinations, conntrack.Destinations], int] = conntrack.forget_stale,
+        delete_stale_flows: DeleteFlows = conntrack.delete_stale_flows,
     ) -> None:
         self._services = services
         self._slices = slices
         self._runner = runner
-        self._config = config
+        self._ranges = ranges
         self._node = node
-        self._forget_flows = forget_flows
+        self._delete_stale_flows = delete_stale_flows
         self._ports: tuple[ServicePort, ...] | None = None
-        self._applied: dict[str, Table] = {}
-        self._udp: conntrack.Destinations = {}
+        self._applied: dict[str, RuleTable] = {}  # by name; empty when unknown
+        self._udp_destinations: conntrack.Destinations = {}
 
     def sync(self) -> str:
-        """Applies what has changed; returns in words what it did, nothing if there was nothing to do."""
+        """Apply what has changed. Return in words what was done, empty for nothing. Raises RuleError."""
         ports = service_ports(self._services.list(), self._slices.list(), self._node)
         if self._applied and ports == self._ports:
             return ""
-        tables = build(ports, self._config)
-        whole = not self._applied
+        tables = build(ports, self._ranges)
+        everything = not self._applied
         try:
-            text = "".join(self._whole(table) if whole else self._changes(table) for table in tables)
+            text = "".join(self._rewrite(table) if everything else self._changes(table) for table in tables)
             if text:
                 self._runner.restore(text)
         except RuleError:
-            self._applied = {}  # look before the next step
+            self.invalidate()
             raise
         self._applied = {table.name: table for table in tables}
         self._ports = ports
         for table in tables:
             RULES.set(sum(map(len, table.chains.values())), (table.name,))
-        self._clean_flows(ports)
+        self._update_flows(ports)
         if not text:
             return ""
         chains = sum(line.startswith(":") for line in text.splitlines())
-        return f"{'wrote all rules' if whole else 'updated rules'}: {len(ports)} ports, {chains} chains"
+        return f"{'wrote all rules' if everything else 'updated rules'}: {len(ports)} ports, {chains} chains"
 
-    def verify(self) -> str:
-        """Compares the kernel with what was last applied; what differs, in words. The next ``sync`` repairs it."""
-        for table in self._applied.values():
-            difference = Seen.read(self._runner.save(table.name)).differs(table)
-            if difference:
-                self._applied = {}
-                return difference
-        return ""
+    def difference(self) -> str:
+        """Return in words how the kernel differs from what was last applied, or an empty text. Raises RuleError."""
+        tables = self._applied.values()
+        found = (KernelTable.read(self._runner.save(table.name)).difference(table) for table in tables)
+        return next(filter(None, found), "")
 
-    def _whole(self, table: Table) -> str:
-        """Everything, whatever is there now."""
-        seen = Seen.read(self._runner.save(table.name))
-        hooks, unhook = seen.misplaced(table)
-        return transaction(table.name, table.chains, hooks=hooks, unhook=unhook, stale=seen.stale(table))
+    def invalidate(self) -> None:
+        """Forget what was applied, so that the next sync reads the kernel and writes everything."""
+        self._applied = {}
 
-    def _changes(self, table: Table) -> str:
-        """The chains that are new or different, and those that are no more."""
-        before: Chains = self._applied[table.name].chains
+    def _rewrite(self, table: RuleTable) -> str:
+        """Return the transaction that writes the whole table, whatever the kernel has now."""
+        current = KernelTable.read(self._runner.save(table.name))
+        hooks, unhook = current.hook_changes(table)
+        return transaction(table.name, table.chains, hooks=hooks, unhook=unhook, stale=current.stale_chains(table))
+
+    def _changes(self, table: RuleTable) -> str:
+        """Return the transaction that writes the chains that differ from the last; empty if none does."""
+        before = self._applied[table.name].chains
         changed = {chain: rules for chain, rules in table.chains.items() if before.get(chain) != rules}
         stale = [chain for chain in before if chain not in table.chains]
         return transaction(table.name, changed, stale=stale) if changed or stale else ""
 
-    def _clean_flows(self, ports: tuple[ServicePort, ...]) -> None:
-        wanted = conntrack.destinations(ports)
-        if wanted == self._udp:
+    def _update_flows(self, ports: tuple[ServicePort, ...]) -> None:
+        wanted = conntrack.udp_destinations(ports)
+        if wanted == self._udp_destinations:
             return
-        before, self._udp = self._udp, wanted
+        before, self._udp_destinations = self._udp_destinations, wanted
         try:
-            count = self._forget_flows(wanted, before)
+            self._delete_stale_flows(wanted, before)
         except OSError as error:
-            log.warning("cannot clean UDP flows from conntrack: %s", error)
-            return
-        if count:
-            log.info("forgot %d stale UDP flows", count)
+            log.warning("cannot delete UDP flows from conntrack: %s", error)
 
 
-class Loop:
-    """Runs a RuleSync whenever something may have changed."""
+class SyncLoop:
+    """Runs a Proxier whenever something may have changed.
+
+    ``problem`` is in words what is wrong now, empty if all is well; /healthz shows it.
+    """
 
     def __init__(
         self,
-        rules: RuleSync,
+        proxier: Proxier,
         ensure_network: Callable[[], None],
         *,
         check_seconds: float = CHECK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rules = rules
+        self._proxier = proxier
         self._ensure_network = ensure_network
         self._check_seconds = check_seconds
         self._clock = clock
         self._wake = threading.Event()
-        self._look_at: float | None = None  # when to look at the kernel because somebody changed it
+        self._early_check: float | None = None  # when to check because of a foreign change; None: none is known of
         self._next_check = 0.0
         self._retry = FIRST_RETRY
         self.problem = "the rules have not been written yet"
@@ -167,14 +178,14 @@ class Loop:
         for informer in informers:
             informer.add_handler(lambda old, new: self._wake.set())
 
-    def suspect(self) -> None:
-        """Somebody else has changed rules, links or routes: look soon."""
-        if self._look_at is None:
-            self._look_at = self._clock() + SETTLE_SECONDS
+    def check_soon(self) -> None:
+        """Check the kernel in SETTLE_SECONDS, because somebody else has changed rules, links or routes."""
+        if self._early_check is None:
+            self._early_check = self._clock() + SETTLE_SECONDS
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Until ``stop``. The caches must be filled: rules from half of them would cut off the rest."""
+        """Run until ``stop``. The informers must be synced: rules from half of the objects would cut off the others."""
         call_on(stop, self._wake.set)
         self._next_check = self._clock() + self._check_seconds
         wait: float = 0
@@ -185,11 +196,11 @@ class Loop:
                 wait = self.step()
 
     def step(self) -> float:
-        """Looks and syncs as far as it is due; returns how long nothing needs to be done unless woken."""
+        """Check if that is due, then sync. Return the seconds after which the next step is due, if nothing changes."""
         try:
-            self._look_if_due()
+            self._check_if_due()
             began = self._clock()
-            done = self._rules.sync()
+            done = self._proxier.sync()
         except (RuleError, OSError) as error:
             self.problem = str(error)
             FAILURES.add()
@@ -203,16 +214,17 @@ class Loop:
             log.info("%s in %.0f ms", done, took * 1000)
         self.problem = ""
         self._retry = FIRST_RETRY
-        due = self._next_check if self._look_at is None else min(self._look_at, self._next_check)
+        due = self._next_check if self._early_check is None else min(self._early_check, self._next_check)
         return max(due - self._clock(), 0)
 
-    def _look_if_due(self) -> None:
+    def _check_if_due(self) -> None:
         now = self._clock()
-        if now < self._next_check and (self._look_at is None or now < self._look_at):
+        if now < self._next_check and (self._early_check is None or now < self._early_check):
             return
-        self._look_at = None
+        self._early_check = None
         self._next_check = now + self._check_seconds
         self._ensure_network()
-        difference = self._rules.verify()
+        difference = self._proxier.difference()
         if difference:
+            self._proxier.invalidate()
             log.warning("somebody changed our rules: %s; writing them again", difference)

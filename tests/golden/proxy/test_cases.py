@@ -11,7 +11,8 @@ import yaml
 
 from proxy.model import service_ports
 from proxy.render import transaction
-from proxy.rules import Config, Jump, build
+from proxy.rules import AddressRanges, build
+from proxy.ruletypes import Jump
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.input.yaml"))
 
@@ -22,7 +23,7 @@ def case(request):
     objects = list(yaml.safe_load_all(path.read_text()))
     services = [obj for obj in objects if obj["kind"] == "Service"]
     slices = [obj for obj in objects if obj["kind"] == "EndpointSlice"]
-    tables = build(service_ports(services, slices, "node1"), Config("172.17.0.0/16", "172.30.0.0/16"))
+    tables = build(service_ports(services, slices, "node1"), AddressRanges("172.17.0.0/16", "172.30.0.0/16"))
     return path.with_name(path.name.replace(".input.yaml", ".rules")), tables
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from proxy import network
-from proxy.rules import Config
+from proxy.rules import AddressRanges
 from proxy.runner import Iptables
 
 POD1, POD2, NODE, CLIENT = "172.17.0.2", "172.17.0.4", "172.17.0.1", "10.9.0.2"
@@ -147,7 +147,7 @@ def iptables(request, net):
 
 @pytest.fixture
 def config():
-    return Config("172.17.0.0/16", "172.30.0.0/16")
+    return AddressRanges("172.17.0.0/16", "172.30.0.0/16")
 
 
 @pytest.fixture

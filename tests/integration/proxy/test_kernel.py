@@ -12,11 +12,11 @@ import yaml
 
 from proxy import monitor, network
 from proxy.cleanup import cleanup, remove_rules
-from proxy.kernel import Seen
+from proxy.kernel import KernelTable
 from proxy.model import service_ports
 from proxy.render import chain_lines, transaction
 from proxy.rules import build
-from proxy.sync import Loop, RuleSync
+from proxy.sync import Proxier, SyncLoop
 
 pytestmark = pytest.mark.iptables
 
@@ -38,7 +38,7 @@ class Cluster:
     def __init__(self, iptables, config):
         self.iptables = iptables
         self.services, self.slices = Listed(), Listed()
-        self.rules = RuleSync(self.services, self.slices, iptables, config, "node1")
+        self.rules = Proxier(self.services, self.slices, iptables, config, "node1")
 
     def service(self, name="simpleservice", port=80, **changes):
         spec = {"clusterIP": VIP, "ports": [{"port": port, "protocol": "TCP"}], **changes}
@@ -71,15 +71,15 @@ def served(net, cluster, sink):
     return cluster
 
 
-def test_the_posts_lines_come_back_from_the_kernel(cluster):
+def test_the_articles_lines_come_back_from_the_kernel(cluster):
     cluster.service()
     cluster.endpoints(POD1)
     cluster.rules.sync()
-    assert cluster.shown("simpleservice") == (GOLDENS / "post-one-pod.rules").read_text()
+    assert cluster.shown("simpleservice") == (GOLDENS / "article-one-pod.rules").read_text()
     cluster.endpoints(POD1, POD2)
     cluster.rules.sync()
-    assert cluster.shown("simpleservice") == (GOLDENS / "post-two-pods.rules").read_text()
-    assert cluster.rules.verify() == ""
+    assert cluster.shown("simpleservice") == (GOLDENS / "article-two-pods.rules").read_text()
+    assert cluster.rules.difference() == ""
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name.removesuffix(".input.yaml"))
@@ -93,7 +93,7 @@ def test_the_kernel_prints_every_rule_as_it_was_written(case, iptables, config):
         saved = [line for line in iptables.save(table.name).splitlines() if line.startswith("-A KUBE-")]
         written = [line for chain, rules in table.chains.items() for line in chain_lines(chain, rules)]
         assert sorted(saved) == sorted(written)
-        assert Seen.read(iptables.save(table.name)).differs(table) == ""
+        assert KernelTable.read(iptables.save(table.name)).difference(table) == ""
 
 
 def test_traffic_reaches_both_pods(net, served):
@@ -211,11 +211,11 @@ DAMAGES = ["-t nat -F", "-t nat -D PREROUTING 1", "-t nat -F KUBE-SVC-IKIIGXZ2IB
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_rules_that_somebody_flushes_are_made_again(net, served, damage):
     stop = threading.Event()
-    told = served.iptables.announces_changes
-    # Legacy tables tell nobody: there the proxy looks now and then.
-    loop = Loop(served.rules, lambda: None, check_seconds=3600 if told else 0.2)
-    if told:
-        monitor.watch_rules(loop.suspect, served.iptables.was_own, stop)
+    has_messages = served.iptables.has_change_messages
+    # For legacy tables the kernel sends no messages: there the proxy checks now and then.
+    loop = SyncLoop(served.rules, lambda: None, check_seconds=3600 if has_messages else 0.2)
+    if has_messages:
+        monitor.watch_rules(loop.check_soon, served.iptables.was_own, stop)
     thread = threading.Thread(target=loop.run, args=(stop,))
     thread.start()
     try:
@@ -242,22 +242,23 @@ def test_cleanup_leaves_only_what_was_there(served, config):
     subprocess.run([served.iptables._command, "-t", "nat", "-N", "KUBE-FOREIGN"], check=True)
     subprocess.run([served.iptables._command, "-t", "nat", "-A", "PREROUTING", "-j", "KUBE-FOREIGN"], check=True)
     before = _rules(served.iptables.save("nat")), _rules(served.iptables.save("filter"))
-    served.rules.verify()
+    assert served.rules.difference()
+    served.rules.invalidate()
     served.rules.sync()
     assert "KUBE-SERVICES" in served.iptables.save("nat")
     for _ in range(2):
         remove_rules(served.iptables)
         assert (_rules(served.iptables.save("nat")), _rules(served.iptables.save("filter"))) == before
         for table in ("nat", "filter"):
-            assert not Seen.read(served.iptables.save(table)).chains
+            assert not KernelTable.read(served.iptables.save(table)).chains
 
 
 def test_cleanup_finds_the_rules_of_either_backend(served):
     """Whichever ``iptables`` is the machine's now."""
     for _ in range(2):
         cleanup()
-        assert not Seen.read(served.iptables.save("nat")).chains
-        assert not Seen.read(served.iptables.save("filter")).hook_lines()
+        assert not KernelTable.read(served.iptables.save("nat")).chains
+        assert not KernelTable.read(served.iptables.save("filter")).hook_lines()
         assert network.SINK not in [name for _, name in socket.if_nameindex()]
 
 
@@ -274,7 +275,7 @@ def test_the_sink_comes_and_goes(net, config):
         assert switch.read_text().strip() == "1"
     subprocess.run(["ip", "route", "del", "172.30.0.0/16"], check=True)
     assert not network.in_place(config.service_cidr, config.cluster_cidr)
-    network.ensure_apart(config.service_cidr, config.cluster_cidr)
+    network.ensure_in_process(config.service_cidr, config.cluster_cidr)
     assert "dev kube-sink" in shown("ip route get 172.30.1.2")
     for _ in range(2):
         network.cleanup()

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import pytest
 
 from proxy.model import service_ports
-from proxy.rules import Config, Dnat, Jump, Masquerade, SetMark, Verdict, build
+from proxy.rules import AddressRanges, build
+from proxy.ruletypes import Dnat, Jump, Masquerade, SetMark, Verdict
 
 NODE_ADDRESSES = ("172.17.0.1", "10.0.2.15", "127.0.0.1")
-CONFIG = Config("172.17.0.0/16", "172.30.0.0/16")
+RANGES = AddressRanges("172.17.0.0/16", "172.30.0.0/16")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Kernel:
     """The two tables, and every way that a packet can take through them (statistic rules fork it)."""
 
     def __init__(self, services, slices, node="node1"):
-        self.nat, self.filter = build(service_ports(services, slices, node), CONFIG)
+        self.nat, self.filter = build(service_ports(services, slices, node), RANGES)
 
     def send(self, source, destination, port, protocol="tcp", known_at=()):
         """All possible ends, as words: ``172.17.0.2:80``, ``172.17.0.2:80 masqueraded``, ``REJECT``, ``DROP``,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.conntrack import Flow, destinations, stale
+from proxy.conntrack import Flow, stale_flows, udp_destinations
 from proxy.model import service_ports
 
 VIP = "172.30.1.1"
@@ -13,7 +13,7 @@ def wanted(service, endpoint_slice):
     udp = {"port": 53, "protocol": "UDP", "nodePort": 30053}
     made = service(type="NodePort", ports=[udp, {"port": 53, "protocol": "TCP", "name": "tcp"}])
     pods = endpoint_slice("172.17.0.2", ports=[{"port": 5353, "protocol": "UDP"}])
-    return destinations(service_ports([made], [pods], "n"))
+    return udp_destinations(service_ports([made], [pods], "n"))
 
 
 def test_destinations(wanted):
@@ -36,4 +36,4 @@ def test_destinations(wanted):
 def test_stale(wanted, destination, port, answered_by, is_stale):
     flow = Flow("172.17.0.7", 40000, destination, port, answered_by)
     gone = {("172.30.1.9", 53): frozenset({"172.17.0.2:5353"})}
-    assert stale([flow], wanted, gone) == ([flow] if is_stale else [])
+    assert stale_flows([flow], wanted, gone) == ([flow] if is_stale else [])

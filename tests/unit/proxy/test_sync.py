@@ -5,10 +5,10 @@ import threading
 import pytest
 
 from proxy.cleanup import remove_rules
-from proxy.kernel import Seen
-from proxy.rules import Config
+from proxy.kernel import KernelTable
+from proxy.rules import AddressRanges
 from proxy.runner import RuleError
-from proxy.sync import Loop, RuleSync
+from proxy.sync import Proxier, SyncLoop
 
 BUILTIN = {"nat": ["PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"], "filter": ["INPUT", "FORWARD", "OUTPUT"]}
 
@@ -69,13 +69,13 @@ class World:
         self.restart()
 
     def restart(self):
-        self.sync = RuleSync(
+        self.sync = Proxier(
             self.services,
             self.slices,
             self.kernel,
-            Config("172.17.0.0/16", "172.30.0.0/16"),
+            AddressRanges("172.17.0.0/16", "172.30.0.0/16"),
             "node1",
-            forget_flows=lambda wanted, gone: self.flows.append((wanted, gone)) or 0,
+            delete_stale_flows=lambda wanted, gone: self.flows.append((wanted, gone)),
         )
 
 
@@ -94,7 +94,7 @@ def test_first_everything_then_only_what_changed(world, endpoint_slice):
     assert "*filter" not in changed
     declared = [line.split()[0][1:9] for line in changed.splitlines() if line.startswith(":")]
     assert sorted(declared) == ["KUBE-SEP", "KUBE-SVC"]
-    assert world.sync.verify() == ""
+    assert world.sync.difference() == ""
 
 
 def test_chains_of_gone_endpoints_and_services_go(world):
@@ -120,7 +120,7 @@ def test_a_restart_takes_over_what_is_there_and_removes_what_is_stale(world):
     world.restart()
     world.sync.sync()
     assert not world.kernel.rules("172.17.0.2")
-    assert world.sync.verify() == ""
+    assert world.sync.difference() == ""
 
 
 def flush(kernel):
@@ -148,9 +148,10 @@ def delete_chain(kernel):
 def test_damage_is_noticed_and_repaired(world, damage):
     world.sync.sync()
     damage(world.kernel)
-    assert world.sync.verify()
+    assert world.sync.difference()
+    world.sync.invalidate()
     assert world.sync.sync().startswith("wrote all rules")
-    assert world.sync.verify() == ""
+    assert world.sync.difference() == ""
     assert len(world.kernel.rules("-j KUBE-SERVICES")) == 4
 
 
@@ -206,7 +207,7 @@ def clock():
 
 @pytest.fixture
 def loop(world, clock):
-    return Loop(world.sync, lambda: None, check_seconds=30, clock=clock)
+    return SyncLoop(world.sync, lambda: None, check_seconds=30, clock=clock)
 
 
 def test_the_loop_looks_shortly_after_somebody_elses_change(world, loop, clock):
@@ -214,7 +215,7 @@ def test_the_loop_looks_shortly_after_somebody_elses_change(world, loop, clock):
     assert loop.step() == 30
     assert loop.problem == ""
     flush(world.kernel)
-    loop.suspect()
+    loop.check_soon()
     assert 0 < loop.step() <= 0.1
     assert not world.kernel.rules("172.17.0.2:8080")
     clock.now += 0.1
@@ -262,9 +263,9 @@ def test_the_loop_runs_on_events_and_ends_at_once(world, loop):
 
 
 def test_saved_text_is_read_by_names_only():
-    seen = Seen.read(
+    table = KernelTable.read(
         "*nat\n:PREROUTING ACCEPT [1:2]\n:KUBE-SERVICES - [0:0]\n:DOCKER - [0:0]\n:KUBE-ROUTER - [0:0]\n"
         '-A PREROUTING -m comment --comment "a -j b" -j KUBE-SERVICES\n-A KUBE-SERVICES -x\n-A DOCKER -j RETURN\nCOMMIT'
     )
-    assert seen.chains == {"KUBE-SERVICES": 1}
-    assert list(seen.builtin) == ["PREROUTING"]
+    assert table.chains == {"KUBE-SERVICES": 1}
+    assert list(table.builtin) == ["PREROUTING"]

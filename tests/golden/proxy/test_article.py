@@ -6,7 +6,7 @@ import pytest
 
 from proxy.model import service_ports
 from proxy.render import chain_lines
-from proxy.rules import Config, build
+from proxy.rules import AddressRanges, build
 
 GOLDENS = Path(__file__).parent
 
@@ -31,11 +31,11 @@ def endpoint_slice(*addresses):
 
 @pytest.mark.parametrize(
     ("addresses", "golden"),
-    [(["172.17.0.2"], "post-one-pod.rules"), (["172.17.0.4", "172.17.0.2"], "post-two-pods.rules")],
+    [(["172.17.0.2"], "article-one-pod.rules"), (["172.17.0.4", "172.17.0.2"], "article-two-pods.rules")],
 )
-def test_the_posts_rules(addresses, golden):
+def test_the_articles_rules(addresses, golden):
     ports = service_ports([SERVICE], [endpoint_slice(*addresses)], "node")
-    tables = build(ports, Config("172.17.0.0/16", "172.30.0.0/16"))
+    tables = build(ports, AddressRanges("172.17.0.0/16", "172.30.0.0/16"))
     lines = [line for table in tables for chain, rules in table.chains.items() for line in chain_lines(chain, rules)]
     shown = [line for line in lines if "simpleservice" in line]
     assert "\n".join(shown) + "\n" == (GOLDENS / golden).read_text()
