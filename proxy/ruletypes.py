@@ -66,7 +66,7 @@ class Recent:
 
 @dataclass(frozen=True)
 class Rule:
-    """A target, and the conditions that a packet must all meet. A leading ``!`` negates CIDRs, interfaces and states."""
+    """A target, and the conditions that a packet must all meet. A ``!`` in front negates CIDR, interface or states."""
 
     target: Target
     comment: str = ""
