@@ -69,7 +69,7 @@ def read_settings(environ: dict[str, str]) -> Settings:
 
 
 def read_head(stream: BinaryIO) -> bytes:
-    """Read request line and headers; empty when the client has closed, over MAX_REQUEST bytes when it sends too many."""
+    """Read request line and headers: empty if the client has closed, over MAX_REQUEST bytes if it sends too many."""
     head = b""
     while not head.endswith(b"\r\n\r\n") and len(head) <= MAX_REQUEST:
         line = stream.readline(MAX_REQUEST + 1)
