@@ -54,17 +54,22 @@ class Mounts:
     def last_words(self, pod: Object, spec: pods.Spec, attempt: int) -> str:
         """What the container wrote to its termination log."""
         file = self._message_file(pod, spec, attempt)
-        if not file.exists():
+        try:
+            # The container writes there, but what it put in the file's place must not be followed, nor block.
+            descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
             return ""
-        with file.open("rb") as stream:
+        with os.fdopen(descriptor, "rb") as stream:
             return stream.read(LONGEST_MESSAGE).decode(errors="replace")
 
     def _message_file(self, pod: Object, spec: pods.Spec, attempt: int, *, make: bool = False) -> Path:
         file: Path = self.volumes.pod_folder(pods.uid(pod)) / "containers" / spec["name"] / str(attempt)
         if make:
             file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            file.write_bytes(b"")
-            file.chmod(0o666)  # the container's user may be anybody
+            file.unlink(missing_ok=True)  # a container that was not started may have left it
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+            os.fchmod(descriptor, 0o666)  # the container's user may be anybody
+            os.close(descriptor)
         return file
 
     def _volume(self, pod: Object, spec: pods.Spec, index: int, variables: dict[str, str]) -> Mount:
@@ -76,12 +81,12 @@ class Mounts:
                 source = self.volumes.sub_path(pod, mount["name"], sub_path, spec["name"], index)
             else:
                 source = self.volumes.host_path(pod, mount["name"])
-        except (VolumeError, OSError) as error:
+        except (VolumeError, OSError, ValueError) as error:  # ValueError: a NUL from subPathExpr's variables
             raise ConfigError(f'failed to prepare subPath for volumeMount "{mount["name"]}": {error}') from error
         return Mount(
             host_path=str(source),
             container_path=os.path.normpath(os.path.join("/", mount["mountPath"])),  # noqa: PTH118
-            read_only=bool(mount.get("readOnly")),
+            read_only=bool(mount.get("readOnly")) or self.volumes.is_read_only(pod, mount["name"]),
             propagation=PROPAGATION.get(mount.get("mountPropagation") or "", "rprivate"),
         )
 

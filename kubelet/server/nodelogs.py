@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -21,16 +22,33 @@ def find(path: str, root: Path = ROOT) -> Path:
     return found
 
 
-def listing(folder: Path) -> str:
-    """A page of links to what is in a folder."""
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in folder.iterdir())
+def listing(folder: Path, root: Path = ROOT) -> str:
+    """Return a page of links to what is in a folder."""
+    descriptor = _open_below(root, folder, os.O_DIRECTORY)
+    try:
+        with os.scandir(descriptor) as entries:
+            names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in entries)
+    finally:
+        os.close(descriptor)
     links = "".join(f'<a href="{quote(name)}">{html.escape(name)}</a>\n' for name in names)
     return f"<!doctype html>\n<pre>\n{links}</pre>\n"
 
 
-def open_file(path: Path) -> BinaryIO:
-    """Raises NotFound when the file has gone meanwhile."""
+def open_file(path: Path, root: Path = ROOT) -> BinaryIO:
+    """Raises NotFound when the file has gone meanwhile, or is another one."""
+    return os.fdopen(_open_below(root, path), "rb")
+
+
+def _open_below(root: Path, path: Path, flags: int = 0) -> int:
+    """Open what ``find`` found, and look where it really is.
+
+    A pod that has mounted the folder may have put a link in the place of a directory meanwhile.
+    """
     try:
-        return path.open("rb")
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    except OSError:
         raise NotFound("404 page not found") from None
+    if Path(f"/proc/self/fd/{descriptor}").readlink().is_relative_to(root.resolve()):
+        return descriptor
+    os.close(descriptor)
+    raise NotFound("404 page not found")

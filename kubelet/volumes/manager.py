@@ -33,6 +33,7 @@ PLUGINS = {
     "emptyDir": "kubernetes.io~empty-dir",
 }
 IN_MEMORY = ("secret", "downwardAPI", "projected")  # never written to a disk
+WRITTEN_BY_KUBELET = ("configMap", *IN_MEMORY)
 
 
 class VolumeManager:
@@ -74,6 +75,10 @@ class VolumeManager:
             return Path(volume["hostPath"]["path"])
         return self._folder(pod, volume)
 
+    def is_read_only(self, pod: Object, name: str) -> bool:
+        """Return True if containers may never write to the volume, because the kubelet goes on writing there."""
+        return _kind(self._volume(pod, name)) in WRITTEN_BY_KUBELET
+
     def sub_path(self, pod: Object, name: str, sub_path: str, container: str, index: int) -> Path:
         """The part of a volume that the ``index``-th mount of a container asks for."""
         target = self.pod_folder(pod["metadata"]["uid"]) / "volume-subpaths" / name / container / str(index)
@@ -113,11 +118,11 @@ class VolumeManager:
             raise
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         if in_memory:
-            mounting.tmpfs(folder)
-        folder.chmod(0o777)
+            mounting.tmpfs(folder, mode=0o755)
+        folder.chmod(0o755)
         if group is not None:
             os.chown(folder, -1, group)
-            folder.chmod(0o2777)
+            folder.chmod(0o2755)
         atomic.write(folder, files, group)
 
 
@@ -136,7 +141,7 @@ def _empty_dir(folder: Path, source: Mapping[str, Any], group: int | None) -> No
     folder.mkdir(parents=True, exist_ok=True)
     if source.get("medium") == "Memory":
         limit = source.get("sizeLimit")
-        mounting.tmpfs(folder, size=quantity.value(limit) if limit else None)
+        mounting.tmpfs(folder, mode=0o777, size=quantity.value(limit) if limit else None)
     elif source.get("medium"):
         raise VolumeError(f"unknown storage medium {source['medium']!r}")
     folder.chmod(0o777)

@@ -15,8 +15,8 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")  # mountinfo writes a space as \\040
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def tmpfs(folder: Path, *, size: int | None = None, mode: int = 0o777) -> None:
-    """Memory that shows up as a directory; does nothing if there is one already."""
+def tmpfs(folder: Path, *, mode: int, size: int | None = None) -> None:
+    """Mount a file system in memory on the directory, unless there is one already. ``size`` is in bytes."""
     if folder.is_mount():
         return
     options = f"mode={mode:o}" + (f",size={size}" if size else "")

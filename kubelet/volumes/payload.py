@@ -5,6 +5,7 @@ A payload maps a path in the volume to contents and mode; the atomic writer puts
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,11 @@ class Inputs:
 
 
 def payload(inputs: Inputs, volume: Mapping[str, Any]) -> Payload:
+    """Return the files of a volume. Raises VolumeError when an object, a key or a field that it needs is missing."""
+    return {_checked(path): file for path, file in _files(inputs, volume).items()}
+
+
+def _files(inputs: Inputs, volume: Mapping[str, Any]) -> Payload:
     if source := volume.get("configMap"):
         return _of_object(inputs, "configmap", source, source.get("name", ""), _mode(source))
     if source := volume.get("secret"):
@@ -91,7 +97,7 @@ def _of_object(inputs: Inputs, kind: Kind, source: Mapping[str, Any], name: str,
     for item in items:
         if item["key"] in values:
             own = item.get("mode")
-            out[_path(item["path"])] = File(values[item["key"]], mode if own is None else int(own))
+            out[item["path"]] = File(values[item["key"]], mode if own is None else int(own))
         elif not optional:
             raise VolumeError(f"{MISSING_KEY[kind]}: {item['key']}")
     return out
@@ -102,7 +108,7 @@ def _downward(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
     for item in source.get("items") or []:
         own = item.get("mode")
         text = _downward_text(inputs, item)
-        out[_path(item["path"])] = File(text.encode(), mode if own is None else int(own))
+        out[item["path"]] = File(text.encode(), mode if own is None else int(own))
     return out
 
 
@@ -122,7 +128,7 @@ def _token(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
     user = fs_user(inputs.pod)
     if user is not None or fs_group(inputs.pod) is not None:
         mode = 0o600
-    return {_path(source["path"]): File(inputs.token(inputs.pod, source).encode(), mode, user)}
+    return {source["path"]: File(inputs.token(inputs.pod, source).encode(), mode, user)}
 
 
 def fs_group(pod: Object) -> int | None:
@@ -138,8 +144,9 @@ def fs_user(pod: Object) -> int | None:
     return None if user is None else int(user)
 
 
-def _path(path: str) -> str:
-    """Never outside of the volume, whatever validation let through."""
-    if path.startswith("/") or ".." in path.split("/"):
+def _checked(path: str) -> str:
+    """Return the path without empty parts. It stays inside the volume and off the writer's own names, which begin
+    with "..", whatever validation let through."""
+    if path.startswith(("/", "..")) or ".." in path.split("/") or os.path.normpath(path) == ".":
         raise VolumeError(f'invalid path "{path}": must be relative and without ".."')
-    return path
+    return os.path.normpath(path)

@@ -35,7 +35,7 @@ def bind(volume: Path, sub_path: str, target: Path) -> None:
 def _open_inside(volume: Path, sub_path: str) -> int:
     """The links that our own atomic writer makes are resolved first; any that lead out of the volume are refused."""
     root = volume.resolve()
-    wanted = (root / sub_path).resolve()
+    wanted = Path(os.path.realpath(root / sub_path))  # of a loop of links, which is refused below, it makes no error
     if not wanted.is_relative_to(root):
         raise VolumeError(f"subPath {sub_path!r} leads out of the volume")
     descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -56,8 +56,8 @@ def _step(parent: int, part: str) -> int:
     except FileNotFoundError:
         mode = stat.S_IMODE(Path(f"/proc/self/fd/{parent}").stat().st_mode)
         os.mkdir(part, mode, dir_fd=parent)
-        inner = os.open(part, os.O_PATH | os.O_NOFOLLOW, dir_fd=parent)
-        Path(f"/proc/self/fd/{inner}").chmod(mode)
+        inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        os.fchmod(inner, mode)
     if stat.S_ISLNK(os.fstat(inner).st_mode):
         os.close(inner)
         raise VolumeError("a symbolic link appeared in the volume while it was being mounted")

@@ -130,6 +130,33 @@ def test_volumes_are_current(kubelet: Any, api: Any) -> None:
     wait_until(lambda: execute(kubelet, "cat", "/cm/key", "/labels/all") == 'newcolor="blue"')
 
 
+def test_what_the_kubelet_writes_is_read_only_in_the_container(kubelet: Any, api: Any, tmp_path: Path) -> None:
+    """Even for root, which could else lead the kubelet astray by a link (CVE-2017-1002102)."""
+    api.create(CONFIG_MAPS, {"metadata": {"name": "cm", "namespace": "ns"}, "data": {"key": "old"}})
+    api.create(SECRETS, {"metadata": {"name": "s", "namespace": "ns"}, "data": {"key": "b2xk"}})
+    precious = tmp_path / "victim" / "precious"
+    precious.parent.mkdir()
+    precious.write_text("x")
+    config_map = {"name": "cm"}
+    volumes: list[Any] = [
+        {"name": "cm", "configMap": config_map},
+        {"name": "s", "secret": {"secretName": "s"}},
+        {"name": "d", "downwardAPI": {"items": [{"path": "key", "fieldRef": {"fieldPath": "metadata.name"}}]}},
+        {"name": "p", "projected": {"sources": [{"configMap": config_map}]}},
+    ]
+    mounts = [{"name": volume["name"], "mountPath": f"/{volume['name']}"} for volume in volumes]
+    kubelet.run(
+        container={"volumeMounts": [*mounts, {"name": "cm", "mountPath": "/part", "subPath": "key"}]}, volumes=volumes
+    )
+    kubelet.wait_ready()
+    plant = f"rm -f /$v/..data; ln -s {precious.parent} /$v/..data; touch /$v/new"
+    attempts = execute(kubelet, "sh", "-c", f"for v in cm s d p; do {plant}; done; echo x > /part")
+    assert attempts.count("Read-only file system") == 4 * 3 + 1
+    api.patch(CONFIG_MAPS, "cm", "ns", {"data": {"key": "new"}})
+    wait_until(lambda: execute(kubelet, "cat", "/cm/key", "/p/key") == "newnew")
+    assert precious.read_text() == "x"
+
+
 def test_secrets_and_memory_are_on_tmpfs(kubelet: Any, api: Any) -> None:
     api.create(SECRETS, {"metadata": {"name": "s", "namespace": "ns"}, "data": {"user": "Ym9i"}})
     names = ("secret", "memory", "disk", "projected")

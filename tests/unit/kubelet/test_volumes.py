@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kubelet.mounts import Mounts
+from kubelet.names import ClusterDns
 from kubelet.sources import references
-from kubelet.volumes import atomic, hostpath
+from kubelet.volumes import atomic, hostpath, subpath
 from kubelet.volumes.errors import VolumeError
+from kubelet.volumes.manager import VolumeManager
 from kubelet.volumes.payload import File, Inputs, payload
+from kubelet.volumes.tokens import Tokens
 from machinery.objects import Object
 
 OBJECTS = {
@@ -60,6 +65,8 @@ def test_items_and_modes(make_pod: Any) -> None:
             "references non-existent secret key: no",
         ),
         ({"configMap": {"name": "cm", "items": [{"key": "a", "path": "../x"}]}}, 'invalid path "../x"'),
+        ({"configMap": {"name": "cm", "items": [{"key": "a", "path": "..data/x"}]}}, 'invalid path "..data/x"'),
+        ({"configMap": {"name": "cm", "items": [{"key": "a", "path": "."}]}}, 'invalid path "."'),
     ],
 )
 def test_refusals(make_pod: Any, volume: Object, message: str) -> None:
@@ -119,6 +126,143 @@ def test_atomic_writer_changes_all_at_once(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("..")) == ["a", "new"]
     assert (tmp_path / "a").read_bytes() == b"2"
     assert not (tmp_path / before).exists()
+
+
+def test_directories_are_for_the_kubelet_alone_to_write(tmp_path: Path) -> None:
+    atomic.write(tmp_path, {"d/e": File(b"2", 0o400)})
+    assert [path.stat().st_mode & 0o7777 for path in (tmp_path / "..data", tmp_path / "d")] == [0o755, 0o755]
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Path:
+    """A directory of the host that no container may make the kubelet touch."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("x")
+    return victim
+
+
+def is_untouched(victim: Path) -> bool:
+    return [path.name for path in victim.iterdir()] == ["precious"] and (victim / "precious").read_text() == "x"
+
+
+@pytest.mark.parametrize("target", ["{victim}", "../victim", "..", ".", "plain", "..data", "..link"])
+def test_a_planted_data_link_is_not_believed(tmp_path: Path, victim: Path, target: str) -> None:
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    atomic.write(folder, {"a": File(b"1", 0o644)})
+    (folder / "plain").mkdir()
+    (folder / "..link").symlink_to(victim)
+    (folder / "..data").unlink()
+    (folder / "..data").symlink_to(target.format(victim=victim))
+    assert not atomic.is_written(folder)
+    assert atomic.write(folder, {"a": File(b"2", 0o644)})
+    assert is_untouched(victim)
+    assert (folder / "a").read_bytes() == b"2"
+
+
+@pytest.mark.parametrize("name", ["..data", "..data_tmp", "a", "old"])
+def test_a_planted_directory_makes_way(tmp_path: Path, victim: Path, name: str) -> None:
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    (folder / name / "inner").mkdir(parents=True)
+    (folder / name / "link").symlink_to(victim)
+    atomic.write(folder, {"a": File(b"1", 0o644)})
+    assert is_untouched(victim)
+    assert visible(folder) == {"a": b"1"}
+
+
+def test_a_planted_link_at_the_top_is_replaced(tmp_path: Path, victim: Path) -> None:
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    (folder / "a").symlink_to(victim / "precious")
+    (folder / "gone").symlink_to(victim)
+    atomic.write(folder, {"a": File(b"1", 0o644)})
+    assert is_untouched(victim)
+    assert visible(folder) == {"a": b"1"}
+
+
+def test_what_was_planted_among_the_files_is_written_anew(tmp_path: Path, victim: Path) -> None:
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    payload = {"a": File(b"x", 0o644), "d/e": File(b"x", 0o644)}
+    atomic.write(folder, payload)
+    current = (folder / "..data").resolve()
+    (current / "a").unlink()
+    (current / "a").symlink_to(victim / "precious")
+    os.mkfifo(current / "pipe")
+    assert atomic.write(folder, payload)
+    assert not current.exists()
+    assert is_untouched(victim)
+    assert not atomic.write(folder, payload)
+
+
+def test_the_volume_itself_is_no_link(tmp_path: Path, victim: Path) -> None:
+    (tmp_path / "volume").symlink_to(victim)
+    with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
+        atomic.write(tmp_path / "volume", {"a": File(b"1", 0o644)})
+    assert is_untouched(victim)
+
+
+VOLUMES: list[tuple[Object, bool]] = [
+    ({"configMap": {"name": "cm"}}, True),
+    ({"secret": {"secretName": "s"}}, True),
+    ({"downwardAPI": {"items": []}}, True),
+    ({"projected": {"sources": []}}, True),
+    ({"emptyDir": {}}, False),
+    ({"hostPath": {"path": "/tmp"}}, False),
+]
+
+
+@pytest.mark.parametrize(("volume", "read_only"), VOLUMES)
+@pytest.mark.parametrize("sub_path", ["", "part"])
+def test_what_the_kubelet_writes_is_mounted_read_only(
+    tmp_path: Path, make_pod: Any, monkeypatch: pytest.MonkeyPatch, volume: Object, read_only: bool, sub_path: str
+) -> None:
+    monkeypatch.setattr(subpath, "bind", lambda *_: None)  # mounting takes root
+    mount = {"name": "v", "mountPath": "/v", "readOnly": False, "subPath": sub_path}
+    pod = make_pod(containers=[{"name": "c", "image": "i", "volumeMounts": [mount]}], volumes=[{"name": "v"} | volume])
+    mounts = Mounts(VolumeManager(tmp_path, Tokens(None)), ClusterDns((), ""))  # type: ignore[arg-type]
+    made = mounts.of(pod, pod["spec"]["containers"][0], 0, {})
+    assert {mount.container_path: mount.read_only for mount in made}["/v"] is read_only
+
+
+def test_a_link_in_place_of_the_termination_message_is_not_followed(tmp_path: Path, make_pod: Any) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    pod = make_pod(containers=[{"name": "c", "image": "i"}])
+    spec = pod["spec"]["containers"][0]
+    mounts = Mounts(VolumeManager(tmp_path, Tokens(None)), ClusterDns((), ""))  # type: ignore[arg-type]
+    file = Path(
+        {mount.container_path: mount.host_path for mount in mounts.of(pod, spec, 0, {})}["/dev/termination-log"]
+    )
+    file.unlink()
+    file.symlink_to(secret)
+    with pytest.raises(OSError, match="Too many levels"):
+        mounts.last_words(pod, spec, 0)
+    mounts.of(pod, spec, 0, {})
+    assert (secret.read_text(), mounts.last_words(pod, spec, 0)) == ("x", "")
+
+
+def opened_inside(volume: Path, sub_path: str) -> Path:
+    """Where a subPath leads."""
+    descriptor = subpath._open_inside(volume, sub_path)
+    try:
+        return Path(f"/proc/self/fd/{descriptor}").readlink()
+    finally:
+        os.close(descriptor)
+
+
+def test_sub_path_stays_in_the_volume(tmp_path: Path, victim: Path) -> None:
+    volume = tmp_path / "volume"
+    (volume / "in").mkdir(parents=True)
+    for name, target in [("out", victim), ("up", Path("../victim")), ("loop", Path("loop")), ("here", Path("in"))]:
+        (volume / name).symlink_to(target)
+    for sub_path in ("out", "out/precious", "up", "loop", "loop/x"):
+        with pytest.raises(VolumeError):
+            opened_inside(volume, sub_path)
+    assert opened_inside(volume, "here/new") == volume / "in" / "new"
+    assert is_untouched(victim)
 
 
 def test_empty_payload(tmp_path: Path) -> None:

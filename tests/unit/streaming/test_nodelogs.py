@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.server.nodelogs import find, listing
+from kubelet.server.nodelogs import find, listing, open_file
 from machinery.errors import NotFound
 
 
@@ -33,4 +33,20 @@ def test_what_is_not_below_the_root_is_not_there(root: Path, path: str) -> None:
 
 
 def test_a_page_of_links(root: Path) -> None:
-    assert '<a href="a%20%3Cb%3E.log">a &lt;b&gt;.log</a>\n<a href="pods/">pods/</a>' in listing(root)
+    assert '<a href="a%20%3Cb%3E.log">a &lt;b&gt;.log</a>\n<a href="pods/">pods/</a>' in listing(root, root)
+
+
+def test_a_file_is_read(root: Path) -> None:
+    with open_file(find("a <b>.log", root), root) as file:
+        assert file.read() == b"x"
+
+
+def test_a_link_that_appears_after_the_look_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (root / "pods" / "secret").write_text("harmless")
+    found, folder = find("pods/secret", root), find("pods", root)
+    (root / "pods").rename(root / "old")
+    (root / "pods").symlink_to(tmp_path)
+    with pytest.raises(NotFound):
+        open_file(found, root)
+    with pytest.raises(NotFound):
+        listing(folder, root)
