@@ -103,14 +103,13 @@ def _resource(kind: Kind) -> Object:
 
 def _verbs(kind: Kind) -> list[str]:
     """What may be done; of a definition that is being deleted no new objects, though the old ones may be changed."""
-    ending = kind.custom is not None and kind.custom.terminating
-    return sorted(verb for verb in kind.verbs if not ending or verb not in ("create", "patch", "update"))
+    return sorted(verb for verb in kind.verbs if not kind.terminating or verb not in ("create", "patch", "update"))
 
 
 def _storage_version_hash(kind: Kind) -> str:
     """Upstream's hash of ``group/version/kind`` as it is stored: clients tell by it when a kind's storage changes."""
-    api_version = kind.custom.storage if kind.custom is not None else f"{kind.group}/{kind.version}"
-    digest = hashlib.sha256(f"{api_version}/{kind.kind}".encode()).digest()
+    stored = f"{kind.group}/{kind.codec.storage_version(kind)}/{kind.kind}"
+    digest = hashlib.sha256(stored.encode()).digest()
     return base64.b64encode(digest[:8]).decode()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from flask import Response
 
-from apiserver import patch, schema
+from apiserver import patch
 from apiserver.api import negotiation, tables
 from apiserver.api.negotiation import OBJECTS, Form, form_of
 from apiserver.api.reviews import Review
@@ -23,11 +23,13 @@ from apiserver.model import metadata
 from apiserver.model import query as parameters
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
+from apiserver.model.patchtypes import APPLY_PATCH
 from apiserver.registry import apply as applying
 from apiserver.registry import deletion, options, reading, views
 from apiserver.registry.reading import ListResult, Reading
 from apiserver.registry.request import AdmissionRequest, Call, User
 from apiserver.registry.rest import Rest, object_key
+from apiserver.schema.codec import UpstreamCodec
 from apiserver.storage.cache import WatchCache
 from apiserver.streaming import websockets
 from machinery.errors import ApiError, BadRequest, MethodNotAllowed, no_such_resource, not_found
@@ -37,7 +39,7 @@ Handler = Callable[[Call], Response]
 
 _BODIES = ("create", "update", "patch")
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
-_DELETE_OPTIONS = Kind("", "v1", "DeleteOptions", "deleteoptions", f"{_META}.DeleteOptions")
+_DELETE_OPTIONS = Kind("", "v1", "DeleteOptions", "deleteoptions", UpstreamCodec(f"{_META}.DeleteOptions"))
 
 
 class Endpoints:
@@ -148,7 +150,7 @@ class Endpoints:
         form = _single_form(call)
         # A patch of a form that is not accepted is refused even where there is nothing to patch.
         kind, body, content_type = call.kind, call.body, patch.accepted_type(call.content_type, call.kind)
-        if content_type == patch.APPLY_PATCH:
+        if content_type == APPLY_PATCH:
             return self._apply(call, subresource, form)
         validation = call.field_validation
 
@@ -159,7 +161,7 @@ class Endpoints:
                 if kind.convert is not None:
                     kind.convert(patched, call.version, True)
                 patched["apiVersion"] = kind.api_version
-            new, warnings = schema.check(kind, patched, field_validation=validation)
+            new, warnings = kind.codec.check(patched, field_validation=validation)
             kind.to_stored(new)
             call.warnings[:] = warnings
             metadata.check_name(new, call.name, call.namespace)
@@ -258,7 +260,7 @@ class Endpoints:
 
     def _decoded(self, call: Call, kind: Kind) -> Object:
         version = call.version if kind is call.kind and call.version != kind.version else ""
-        obj, warnings = schema.decode(
+        obj, warnings = kind.codec.decode(
             kind, call.body, call.content_type, field_validation=call.field_validation, version=version
         )
         kind.to_stored(obj)
@@ -267,7 +269,7 @@ class Endpoints:
 
     def _delete_options(self, call: Call) -> deletion.DeleteOptions:
         body, dry_run = call.body, parameters.values(call.environ["QUERY_STRING"], "dryRun")
-        value = schema.decode(_DELETE_OPTIONS, body, call.content_type)[0] if body.strip() else None
+        value = _DELETE_OPTIONS.codec.decode(_DELETE_OPTIONS, body, call.content_type)[0] if body.strip() else None
         return deletion.parse_options(value, call.query, dry_run)
 
     def _respond(self, call: Call, item: Item, form: Form, code: int = 200) -> Response:
@@ -344,9 +346,8 @@ def view_kind(kind: Kind, row: Subresource) -> Kind:
     """A row for the body of a subresource; the parent's own when it has no form of its own."""
     if not row.definition:
         return kind
-    return Kind(
-        row.group, row.version, row.kind, row.name, row.definition, namespaced=kind.namespaced, columns=row.columns
-    )  # fmt: skip
+    codec = UpstreamCodec(row.definition)
+    return Kind(row.group, row.version, row.kind, row.name, codec, namespaced=kind.namespaced, columns=row.columns)
 
 
 def respond(body: bytes, code: int = 200, *, form: Form | None = None) -> Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Response
 
-from apiserver import schema
 from apiserver.admission.serviceaccount import TOKEN_SECONDS
 from apiserver.api import negotiation
 from apiserver.api.negotiation import negotiate
@@ -15,6 +14,7 @@ from apiserver.model.kind import Kind
 from apiserver.registry.reading import Reading
 from apiserver.registry.request import AdmissionRequest, Call
 from apiserver.registry.rest import Rest
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import BadRequest, FieldError, InternalError, NotFound, conflict, invalid
 from machinery.objects import Object, format_time
 
@@ -45,8 +45,8 @@ class TokenRequests:
         form = negotiate(call.environ.get("HTTP_ACCEPT", ""))
         row = find_subresource(call.kind, "token")
         assert row is not None
-        kind = Kind(row.group, row.version, row.kind, row.name, row.definition)
-        body, warnings = schema.decode(kind, call.body, call.content_type, field_validation=call.field_validation)
+        kind = Kind(row.group, row.version, row.kind, row.name, UpstreamCodec(row.definition))
+        body, warnings = kind.codec.decode(kind, call.body, call.content_type, field_validation=call.field_validation)
         call.warnings += warnings
         _place(call, body)
         spec = body.setdefault("spec", {})

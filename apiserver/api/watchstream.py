@@ -179,7 +179,7 @@ class WatchStream:
         return self._line("DELETED", change.gone()) if was_in else b""
 
     def _line(self, type_: str, change: Change) -> bytes:
-        item = self._kind.seen(change.item)
+        item = self._kind.codec.view(change.item)
         if self._render is not None:
             return orjson.dumps({"type": type_, "object": self._render(item.object)}) + b"\n"
         return change.wire(type_) if item is change.item else wire(type_, item)

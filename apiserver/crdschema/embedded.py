@@ -10,6 +10,7 @@ from typing import Any
 from apiserver.crdschema.structural import EMBEDDED, Errors, Schema, below
 from apiserver.model import metadata
 from apiserver.model.kind import Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.validation import is_dns1035_label
 
@@ -51,7 +52,7 @@ def _check(value: dict[str, Any], path: str) -> Errors:
     found = value.get("metadata")
     if isinstance(found, dict):
         # Its name is nobody's business yet: such an object may be a template.
-        kind = Kind("", "", "", "", "", namespaced=bool(found.get("namespace")))
+        kind = Kind("", "", "", "", UpstreamCodec(""), namespaced=bool(found.get("namespace")))
         whole = {"metadata": {**found, "name": found.get("name") or "fakename"}}
         for error in metadata.validate(kind, whole):
             yield error._replace(field=f"{path}.{error.field}")

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from apiserver.crdschema.structural import EMBEDDED, LIST_KEYS, LIST_TYPE, MAP_TYPE, PRESERVE, Schema, below
-from apiserver.schema import node_of
+from apiserver.schema.compiled import node_of
 from apiserver.schema.nodes import Array, Map, Node, Problem, Struct
 
 _OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"

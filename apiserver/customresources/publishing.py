@@ -21,7 +21,6 @@ from apiserver.crdschema.structural import (
     below,
     is_either,
 )
-from apiserver.customresources.rows import definition_name
 from apiserver.model.kind import Kind
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
@@ -52,17 +51,16 @@ _KEPT = (
 )  # fmt: skip
 
 
-def definitions(kind: Kind, *, v2: bool) -> dict[str, Schema]:
-    """The definitions of a version and of its lists, by name."""
-    assert kind.custom is not None
-    schema, references = kind.custom.schema, _V2 if v2 else _V3
-    if v2 and kind.custom.preserves:
+def definitions(kind: Kind, schema: Schema, *, v2: bool) -> dict[str, Schema]:
+    """Return the definitions of a version, whose schema this is, and of its lists, by name."""
+    references = _V2 if v2 else _V3
+    if v2 and schema.get(PRESERVE):
         # Not even kind and metadata may be mentioned, or kubectl would forbid the rest.
         published: Schema = {"type": "object"}
     else:
         published = _v2(schema) if v2 else _v3(schema)
         published.setdefault("properties", {}).update(_standard_fields(references, _DESCRIPTIONS))
-    list_name = definition_name(kind.group, kind.version, kind.list_kind)
+    list_name = f"{kind.definition.rpartition('.')[0]}.{kind.list_kind}"
     return {
         kind.definition: {**published, "x-kubernetes-group-version-kind": [_gvk(kind, kind.kind)]},
         list_name: _list(kind, references),

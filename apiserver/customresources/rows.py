@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 
 from apiserver.crdschema.definition import is_true, storage_version
+from apiserver.customresources.codec import CustomCodec, Shape, shape_of
 from apiserver.customresources.columns import columns_of
 from apiserver.customresources.conditions import is_served
 from apiserver.customresources.scale import Paths
 from apiserver.customresources.strategy import CustomResourceStrategy
-from apiserver.customresources.version import CustomVersion, Shape, shape_of
 from apiserver.model.kind import Kind
 from machinery.objects import Object
 
@@ -59,17 +59,18 @@ def _row(crd: Object, version: Object, shapes: dict[str, Shape], served: Iterabl
     group, subresources = spec["group"], version.get("subresources") or {}
     scale = Paths.of(subresources["scale"]) if "scale" in subresources else None
     list_kind = names.get("listKind") or f"{names['kind']}List"
-    custom = CustomVersion(
+    codec = CustomCodec(
+        definition_name(group, version["name"], names["kind"]),
         shapes[f"{group}/{version['name']}"],
         shapes,
         f"{group}/{storage_version(spec)}",
         list_kind,
-        terminating=is_true(crd, "Terminating"),
-        subresources={"scale": scale.row()} if scale else {},
     )
+    terminating = is_true(crd, "Terminating")
     strategy = CustomResourceStrategy(
-        custom,
+        codec,
         names["kind"],
+        terminating=terminating,
         status="status" in subresources,
         scale=scale,
         selectable=[field["jsonPath"] for field in version.get("selectableFields") or ()],
@@ -79,7 +80,7 @@ def _row(crd: Object, version: Object, shapes: dict[str, Shape], served: Iterabl
         version["name"],
         names["kind"],
         names["plural"],
-        definition_name(group, version["name"], names["kind"]),
+        codec,
         namespaced=spec["scope"] == "Namespaced",
         singular=names.get("singular", ""),
         short_names=tuple(names.get("shortNames") or ()),
@@ -87,7 +88,8 @@ def _row(crd: Object, version: Object, shapes: dict[str, Shape], served: Iterabl
         subresources=tuple(name for name in ("status", "scale") if name in subresources),
         columns=columns_of(version.get("additionalPrinterColumns") or ()),
         strategy=strategy,
-        custom=custom,
+        own_subresources={"scale": scale.row()} if scale else {},
+        terminating=terminating,
         deprecated=_deprecation(group, names["kind"], version, served),
     )
 

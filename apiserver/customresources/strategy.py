@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 
 from apiserver.crdschema import embedded, fieldpath, uniqueness, values
+from apiserver.customresources.codec import CustomCodec
 from apiserver.customresources.scale import Paths
-from apiserver.customresources.version import CustomVersion
 from apiserver.model.kind import Strategy
 from machinery.errors import FieldError, MethodNotAllowed, quote
 from machinery.objects import Object
@@ -33,21 +33,23 @@ class CustomResourceStrategy(Strategy):
 
     def __init__(
         self,
-        version: CustomVersion,
+        codec: CustomCodec,
         kind: str,
         *,
+        terminating: bool,
         status: bool = False,
         scale: Paths | None = None,
         selectable: Iterable[str] = (),
     ) -> None:
-        self._version = version
+        self._codec = codec
+        self._terminating = terminating
         self._kind = kind
         self._status = status
         self._scale = scale
         self._selectable = {path.removeprefix("."): fieldpath.keys_of(path) for path in selectable}
 
     def prepare_create(self, obj: Object) -> None:
-        if self._version.terminating:
+        if self._terminating:
             raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
         if self._status:
             obj.pop("status", None)
@@ -81,7 +83,7 @@ class CustomResourceStrategy(Strategy):
         if identity:
             return identity
         found = [
-            *self._version.values.check(obj),
+            *self._codec.values.check(obj),
             *self._scaled(obj, spec=True),
             *self._embedded(obj),
             *self._repeated(obj),
@@ -99,7 +101,7 @@ class CustomResourceStrategy(Strategy):
         if identity:
             return identity
         found = [
-            *self._version.values.check(new, old),
+            *self._codec.values.check(new, old),
             *self._scaled(new, spec=spec),
             *self._embedded(new),
             *([] if any(self._repeated(old)) else self._repeated(new)),
@@ -107,7 +109,7 @@ class CustomResourceStrategy(Strategy):
         return self._with_rules(found, new, old)
 
     def _identity(self, obj: Object) -> Iterator[FieldError]:
-        for field, wanted in (("kind", self._kind), ("apiVersion", self._version.shape.api_version)):
+        for field, wanted in (("kind", self._kind), ("apiVersion", self._codec.shape.api_version)):
             if obj.get(field) != wanted:
                 yield FieldError.invalid(field, obj.get(field, ""), f"must be {wanted}")
 
@@ -116,16 +118,16 @@ class CustomResourceStrategy(Strategy):
             yield from self._scale.check(obj, spec=spec)
 
     def _embedded(self, obj: Object) -> Iterator[FieldError]:
-        if self._version.has_embedded:
-            yield from embedded.check_embedded(self._version.schema, obj)
+        if self._codec.has_embedded:
+            yield from embedded.check_embedded(self._codec.schema, obj)
 
     def _repeated(self, obj: Object) -> Iterator[FieldError]:
-        if self._version.has_unique_elements:
-            yield from uniqueness.check_uniqueness(self._version.schema, obj)
+        if self._codec.has_unique_elements:
+            yield from uniqueness.check_uniqueness(self._codec.schema, obj)
 
     def _with_rules(self, found: list[FieldError], obj: Object, old: Object | None) -> list[FieldError]:
         """What is wrong so far, and the rules' verdict, if it can be asked for."""
-        rules = self._version.rules
+        rules = self._codec.rules
         if rules is None:
             return found
         if any(error.type in _BLOCKING for error in found):

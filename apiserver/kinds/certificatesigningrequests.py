@@ -15,6 +15,7 @@ from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.strategies import StatusStrategy, put
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError, GoValue
 from machinery.objects import Object, now
 from machinery.pemcertificates import check_certificates, check_request
@@ -248,7 +249,7 @@ CERTIFICATE_SIGNING_REQUESTS = Kind(
     "v1",
     "CertificateSigningRequest",
     "certificatesigningrequests",
-    "io.k8s.api.certificates.v1.CertificateSigningRequest",
+    UpstreamCodec("io.k8s.api.certificates.v1.CertificateSigningRequest"),
     namespaced=False,
     short_names=("csr",),
     subresources=("approval", "status"),

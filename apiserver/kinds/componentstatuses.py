@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.cells import NAME
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.objects import Object, get_condition
 
 
@@ -22,7 +23,7 @@ COMPONENT_STATUSES = Kind(
     "v1",
     "ComponentStatus",
     "componentstatuses",
-    "io.k8s.api.core.v1.ComponentStatus",
+    UpstreamCodec("io.k8s.api.core.v1.ComponentStatus"),
     namespaced=False,
     short_names=("cs",),
     verbs=("get", "list"),

@@ -7,6 +7,7 @@ import base64
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -53,7 +54,7 @@ CONFIG_MAPS = Kind(
     "v1",
     "ConfigMap",
     "configmaps",
-    "io.k8s.api.core.v1.ConfigMap",
+    UpstreamCodec("io.k8s.api.core.v1.ConfigMap"),
     short_names=("cm",),
     strategy=ConfigMapStrategy(),
     columns=(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from apiserver.crdschema import definition
 from apiserver.kinds.strategies import StatusStrategy, put
 from apiserver.model.kind import Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object, set_condition
 
@@ -95,7 +96,7 @@ CUSTOM_RESOURCE_DEFINITIONS = Kind(
     "v1",
     "CustomResourceDefinition",
     "customresourcedefinitions",
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+    UpstreamCodec("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition"),
     namespaced=False,
     short_names=("crd", "crds"),
     categories=("api-extensions",),

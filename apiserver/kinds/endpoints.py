@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE, cut
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -79,7 +80,7 @@ ENDPOINTS = Kind(
     "v1",
     "Endpoints",
     "endpoints",
-    "io.k8s.api.core.v1.Endpoints",
+    UpstreamCodec("io.k8s.api.core.v1.Endpoints"),
     singular="endpoints",
     short_names=("ep",),
     strategy=EndpointsStrategy(),

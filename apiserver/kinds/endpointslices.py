@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, cut
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -153,7 +154,7 @@ ENDPOINT_SLICES = Kind(
     "v1",
     "EndpointSlice",
     "endpointslices",
-    "io.k8s.api.discovery.v1.EndpointSlice",
+    UpstreamCodec("io.k8s.api.discovery.v1.EndpointSlice"),
     also_served=("v1beta1",),
     convert=convert,
     strategy=EndpointSliceStrategy(),

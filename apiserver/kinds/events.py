@@ -11,6 +11,7 @@ from apiserver.api.tables import age
 from apiserver.kinds import checks
 from apiserver.kinds.cells import NAME
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -114,7 +115,7 @@ EVENTS = Kind(
     "v1",
     "Event",
     "events",
-    "io.k8s.api.core.v1.Event",
+    UpstreamCodec("io.k8s.api.core.v1.Event"),
     short_names=("ev",),
     strategy=EventStrategy(),
     columns=(

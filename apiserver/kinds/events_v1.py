@@ -13,6 +13,7 @@ from typing import Any
 from apiserver.kinds import checks
 from apiserver.kinds.events import EVENTS, SUBJECT_FIELDS, EventStrategy
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -105,7 +106,7 @@ EVENTS_V1 = Kind(
     "v1",
     "Event",
     "events",
-    "io.k8s.api.events.v1.Event",
+    UpstreamCodec("io.k8s.api.events.v1.Event"),
     short_names=EVENTS.short_names,
     strategy=EventV1Strategy(),
     columns=tuple(_column(column) for column in EVENTS.columns),

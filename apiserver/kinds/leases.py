@@ -8,6 +8,7 @@ from __future__ import annotations
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -46,7 +47,7 @@ LEASES = Kind(
     "v1",
     "Lease",
     "leases",
-    "io.k8s.api.coordination.v1.Lease",
+    UpstreamCodec("io.k8s.api.coordination.v1.Lease"),
     strategy=LeaseStrategy(),
     columns=(NAME, Column("Holder", lambda obj: (obj.get("spec") or {}).get("holderIdentity", "")), AGE),
 )

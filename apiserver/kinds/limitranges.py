@@ -8,6 +8,7 @@ from decimal import Decimal
 from apiserver.kinds import checks
 from apiserver.kinds.resources import may_overcommit, validate_container_resource_name, validate_resource_name
 from apiserver.model.kind import Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.resourcelists import ResourceList, parsed
@@ -137,7 +138,7 @@ LIMIT_RANGES = Kind(
     "v1",
     "LimitRange",
     "limitranges",
-    "io.k8s.api.core.v1.LimitRange",
+    UpstreamCodec("io.k8s.api.core.v1.LimitRange"),
     short_names=("limits",),
     strategy=LimitRangeStrategy(),
 )

@@ -13,6 +13,7 @@ from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.strategies import StatusStrategy, put
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object
@@ -81,7 +82,7 @@ NAMESPACES = Kind(
     "v1",
     "Namespace",
     "namespaces",
-    "io.k8s.api.core.v1.Namespace",
+    UpstreamCodec("io.k8s.api.core.v1.Namespace"),
     namespaced=False,
     short_names=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),

@@ -10,6 +10,7 @@ from apiserver.kinds.pods.spec import validate_taints
 from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy, put
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object, get_condition
@@ -111,7 +112,7 @@ NODES = Kind(
     "v1",
     "Node",
     "nodes",
-    "io.k8s.api.core.v1.Node",
+    UpstreamCodec("io.k8s.api.core.v1.Node"),
     namespaced=False,
     short_names=("no",),
     subresources=("proxy", "status"),

@@ -13,6 +13,7 @@ from apiserver.kinds.cells import AGE, NAME, UNSET
 from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object
@@ -171,7 +172,7 @@ PERSISTENT_VOLUME_CLAIMS = Kind(
     "v1",
     "PersistentVolumeClaim",
     "persistentvolumeclaims",
-    "io.k8s.api.core.v1.PersistentVolumeClaim",
+    UpstreamCodec("io.k8s.api.core.v1.PersistentVolumeClaim"),
     short_names=("pvc",),
     subresources=("status",),
     strategy=ClaimStrategy(),

@@ -7,6 +7,7 @@ from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.pods.template import validate_pod_template
 from apiserver.kinds.pods.warnings import pod_warnings
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -41,7 +42,7 @@ POD_TEMPLATES = Kind(
     "v1",
     "PodTemplate",
     "podtemplates",
-    "io.k8s.api.core.v1.PodTemplate",
+    UpstreamCodec("io.k8s.api.core.v1.PodTemplate"),
     strategy=PodTemplateStrategy(),
     columns=(
         NAME,

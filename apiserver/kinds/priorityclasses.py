@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -73,7 +74,7 @@ PRIORITY_CLASSES = Kind(
     "v1",
     "PriorityClass",
     "priorityclasses",
-    "io.k8s.api.scheduling.v1.PriorityClass",
+    UpstreamCodec("io.k8s.api.scheduling.v1.PriorityClass"),
     namespaced=False,
     short_names=("pc",),
     strategy=PriorityClassStrategy(),

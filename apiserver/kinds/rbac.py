@@ -11,6 +11,7 @@ from functools import partial
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery import validation
 from machinery.errors import FieldError, GoValue, quote
 from machinery.objects import Object
@@ -160,7 +161,14 @@ def _columns(what: str) -> Iterable[Column]:
 def _row(kind: str, strategy: Strategy, columns: Iterable[Column], *, namespaced: bool) -> Kind:
     definition = f"io.k8s.api.rbac.v1.{kind}"
     return Kind(
-        GROUP, "v1", kind, f"{kind.lower()}s", definition, namespaced, strategy=strategy, columns=tuple(columns)
+        GROUP,
+        "v1",
+        kind,
+        f"{kind.lower()}s",
+        UpstreamCodec(definition),
+        namespaced,
+        strategy=strategy,
+        columns=tuple(columns),
     )
 
 

@@ -9,6 +9,7 @@ from apiserver.kinds.cells import NONE
 from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.replicationcontrollers import ReplicationControllerStrategy, replica_columns, validate_template
 from apiserver.model.kind import Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.selectors import from_label_selector
@@ -56,7 +57,7 @@ REPLICA_SETS = Kind(
     "v1",
     "ReplicaSet",
     "replicasets",
-    "io.k8s.api.apps.v1.ReplicaSet",
+    UpstreamCodec("io.k8s.api.apps.v1.ReplicaSet"),
     short_names=("rs",),
     categories=("all",),
     subresources=("scale", "status"),

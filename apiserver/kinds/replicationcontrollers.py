@@ -12,6 +12,7 @@ from apiserver.kinds.pods.template import validate_pod_template
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.selectors import Selector, from_map
@@ -128,7 +129,7 @@ REPLICATION_CONTROLLERS = Kind(
     "v1",
     "ReplicationController",
     "replicationcontrollers",
-    "io.k8s.api.core.v1.ReplicationController",
+    UpstreamCodec("io.k8s.api.core.v1.ReplicationController"),
     short_names=("rc",),
     categories=("all",),
     subresources=("scale", "status"),

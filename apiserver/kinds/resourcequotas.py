@@ -13,6 +13,7 @@ from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.resources import is_quota_resource, validate_quantity, validate_resource_name
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError, GoValue, quote
 from machinery.objects import Object
 
@@ -147,7 +148,7 @@ RESOURCE_QUOTAS = Kind(
     "v1",
     "ResourceQuota",
     "resourcequotas",
-    "io.k8s.api.core.v1.ResourceQuota",
+    UpstreamCodec("io.k8s.api.core.v1.ResourceQuota"),
     short_names=("quota",),
     subresources=("status",),
     strategy=ResourceQuotaStrategy(),

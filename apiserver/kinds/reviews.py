@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from apiserver.model.kind import Kind
+from apiserver.schema.codec import UpstreamCodec
 
 
 def _review(group: str, kind: str, *, namespaced: bool = False) -> Kind:
     definition = f"io.k8s.api.{group.partition('.')[0]}.v1.{kind}"
-    return Kind(group, "v1", kind, f"{kind.lower()}s", definition, namespaced=namespaced, verbs=("create",))
+    return Kind(
+        group, "v1", kind, f"{kind.lower()}s", UpstreamCodec(definition), namespaced=namespaced, verbs=("create",)
+    )
 
 
 SELF_SUBJECT_REVIEWS = _review("authentication.k8s.io", "SelfSubjectReview")

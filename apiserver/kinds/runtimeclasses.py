@@ -7,6 +7,7 @@ from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.pods.spec import validate_tolerations
 from apiserver.kinds.resources import validate_resources
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object
@@ -52,7 +53,7 @@ RUNTIME_CLASSES = Kind(
     "v1",
     "RuntimeClass",
     "runtimeclasses",
-    "io.k8s.api.node.v1.RuntimeClass",
+    UpstreamCodec("io.k8s.api.node.v1.RuntimeClass"),
     namespaced=False,
     strategy=RuntimeClassStrategy(),
     columns=(NAME, Column("Handler", lambda obj: obj["handler"]), AGE),

@@ -10,6 +10,7 @@ from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.configmaps import data_size, immutable_data
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -97,7 +98,7 @@ SECRETS = Kind(
     "v1",
     "Secret",
     "secrets",
-    "io.k8s.api.core.v1.Secret",
+    UpstreamCodec("io.k8s.api.core.v1.Secret"),
     strategy=SecretStrategy(),
     columns=(
         NAME,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 
 
 class ServiceAccountStrategy(Strategy):
@@ -16,7 +17,7 @@ SERVICE_ACCOUNTS = Kind(
     "v1",
     "ServiceAccount",
     "serviceaccounts",
-    "io.k8s.api.core.v1.ServiceAccount",
+    UpstreamCodec("io.k8s.api.core.v1.ServiceAccount"),
     short_names=("sa",),
     subresources=("token",),
     strategy=ServiceAccountStrategy(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from apiserver.schema.metricsdefinitions import PACKAGE
 from machinery.objects import Object
 from machinery.quantity import format_quantity, parse_quantity
@@ -26,7 +27,7 @@ NODE_METRICS = Kind(
     "v1beta1",
     "NodeMetrics",
     "nodes",
-    f"{PACKAGE}.NodeMetrics",
+    UpstreamCodec(f"{PACKAGE}.NodeMetrics"),
     namespaced=False,
     verbs=("get", "list"),
     computed=True,
@@ -43,7 +44,7 @@ POD_METRICS = Kind(
     "v1beta1",
     "PodMetrics",
     "pods",
-    f"{PACKAGE}.PodMetrics",
+    UpstreamCodec(f"{PACKAGE}.PodMetrics"),
     verbs=("get", "list"),
     computed=True,
     columns=(

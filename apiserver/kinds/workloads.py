@@ -8,6 +8,7 @@ absence of the kind.
 from __future__ import annotations
 
 from apiserver.model.kind import Kind
+from apiserver.schema.codec import UpstreamCodec
 
 _READING = ("get", "list", "watch")
 
@@ -15,8 +16,8 @@ _READING = ("get", "list", "watch")
 def _row(group: str, kind: str, plural: str, short_name: str, *, all: bool = True, namespaced: bool = True) -> Kind:
     package = group.partition(".")[0] or "core"
     return Kind(
-        group, "v1", kind, plural, f"io.k8s.api.{package}.v1.{kind}", namespaced=namespaced, verbs=_READING,
-        short_names=(short_name,) if short_name else (), categories=("all",) if all else (),
+        group, "v1", kind, plural, UpstreamCodec(f"io.k8s.api.{package}.v1.{kind}"), namespaced=namespaced,
+        verbs=_READING, short_names=(short_name,) if short_name else (), categories=("all",) if all else (),
     )  # fmt: skip
 
 

@@ -18,7 +18,6 @@ from apiserver.managedfields.entries import APPLY, UPDATE, Manager, Managers
 from apiserver.managedfields.fieldset import Fields
 from apiserver.managedfields.updating import ConflictsError, Schema
 from apiserver.model.kind import Kind
-from apiserver.schema import node_of
 from machinery.errors import BadRequest, Conflict
 from machinery.objects import Object, now
 
@@ -99,7 +98,7 @@ def _sent_or_stored(sent: Any, stored: Any) -> Managers:
 
 def _reconciled(kind: Kind, schema: Schema, managers: Managers) -> Managers:
     """Only definitions of custom resources change."""
-    if kind.custom is None:
+    if not kind.codec.dynamic:
         return managers
     return {who: owned._replace(fields=walks.reconciled(schema.node, owned.fields)) for who, owned in managers.items()}
 
@@ -165,8 +164,7 @@ def schema_of(kind: Kind, writer: Writer) -> Schema:
     """What a writer's requests are compared by."""
     version = writer.version or kind.version
     api_version = f"{kind.group}/{version}" if kind.group else version
-    node = kind.custom.node if kind.custom is not None else node_of((kind.stored_as or kind).definition)
-    return Schema(node, api_version, kind.strategy.reset_fields(writer.subresource))
+    return Schema((kind.stored_as or kind).codec.node, api_version, kind.strategy.reset_fields(writer.subresource))
 
 
 def conflict(conflicts: dict[Manager, Fields]) -> Conflict:

@@ -3,9 +3,9 @@
 The verbs in ``registry/rest.py`` are written once and ask the row for what differs. The hooks of a
 ``Strategy`` are upstream's registry strategies (pkg/registry/*/strategy.go), called in this order:
 
-create:  schema.decode → default → admission → prepare_create → validate → store
-update:  schema.decode → default → admission → prepare_update → validate_update → store
-status:  schema.decode → default → prepare_status_update → validate_status_update → store
+create:  codec.decode → default → admission → prepare_create → validate → store
+update:  codec.decode → default → admission → prepare_update → validate_update → store
+status:  codec.decode → default → prepare_status_update → validate_status_update → store
 
 Hooks change the object that they are given in place (it is the request's own copy) and report what is
 wrong as FieldErrors; they do no I/O.
@@ -16,14 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from apiserver.model.item import Item
 from machinery.errors import FieldError
 from machinery.objects import Object
 
 if TYPE_CHECKING:
-    from apiserver.customresources.version import CustomVersion
-    from apiserver.model.item import Item
     from apiserver.registry.request import User
 
 
@@ -152,15 +151,82 @@ class Strategy:
         return True
 
 
+class Codec(Protocol):
+    """How bodies become objects of a kind, and how these are stored, shown and described.
+
+    There are two: ``schema.codec.UpstreamCodec`` knows a built-in kind by upstream's schema, and
+    ``customresources.codec.CustomCodec`` a version of a custom resource by that of its definition.
+    """
+
+    @property
+    def definition(self) -> str:
+        """The schema's name in OpenAPI, e.g. ``io.k8s.api.core.v1.Pod``."""
+
+    @property
+    def node(self) -> Any:
+        """The schema compiled, a ``schema.nodes.Node``: managed fields and strategic merge patches go by its types."""
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the schema may change while objects are stored, which then need ``view`` to be shown by it.
+
+        False promises that ``view`` and ``stored`` return what they are given.
+        """
+
+    @property
+    def typed(self) -> bool:
+        """Whether items of a list leave out apiVersion and kind, as those of upstream's typed objects do."""
+
+    @property
+    def patch_types(self) -> tuple[str, ...]:
+        """The media types that a PATCH may have, of those in ``model/patchtypes.py``."""
+
+    def list_kind(self, kind: str) -> str:
+        """Return the kind of a list of objects of this kind."""
+
+    def storage_version(self, kind: Kind) -> str:
+        """Return the version that objects are stored in, e.g. ``v1``."""
+
+    def decode(
+        self, kind: Kind, body: bytes, content_type: str, *, field_validation: str = "Warn", version: str = ""
+    ) -> tuple[Object, list[str]]:
+        """Return the object in a body, pruned and normalized, and warnings about what was dropped.
+
+        ``version`` is the one of the path when it is not the kind's own: ``kind.convert`` then runs before the fields
+        are checked. Raises BadRequest or UnsupportedMediaType with upstream's messages.
+        """
+
+    def check(self, obj: Object, *, field_validation: str = "Warn") -> tuple[Object, list[str]]:
+        """Prune and normalize, in place, an object that a patch produced; return it with warnings.
+
+        Raises Invalid, as upstream does for patches.
+        """
+
+    def view(self, item: Item) -> Item:
+        """Return a stored object as this version shows it."""
+
+    def stored(self, obj: Object) -> Object:
+        """Return the object in the version that it is stored in."""
+
+    def is_stored(self, obj: Object, item: Item) -> bool:
+        """Return True if writing ``obj``, which equals what ``view`` shows of ``item``, would store what is there."""
+
+    def published(self, kind: Kind, *, v2: bool) -> Mapping[str, Any]:
+        """Return the definitions that the kind adds to an OpenAPI document (v2 or v3), by name, ready to be served.
+
+        Empty for kinds that upstream's own definitions describe.
+        """
+
+
 @dataclass(frozen=True, eq=False)  # a row is itself: comparing all its fields would take 2 µs each time
 class Kind:
-    """One row of the registry. ``definition`` names upstream's schema, e.g. ``io.k8s.api.core.v1.Pod``."""
+    """One row of the registry."""
 
     group: str
     version: str
     kind: str
     plural: str
-    definition: str
+    codec: Codec
     namespaced: bool = True
     singular: str = ""  # lower-case kind when empty
     short_names: tuple[str, ...] = ()
@@ -182,13 +248,20 @@ class Kind:
     computed: bool = False
     # A warning that every request for it is answered with.
     deprecated: str = ""
-    # What the row of a custom resource has beyond: each of its versions is a row of its own.
-    custom: CustomVersion | None = None
+    # Rows of subresources (``model.subresource.Subresource``) that differ from those of all other kinds, by name.
+    own_subresources: Mapping[str, Any] = field(default_factory=dict)
+    # The kind is about to be served no longer: discovery names none of the verbs that create or change.
+    terminating: bool = False
+
+    @property
+    def definition(self) -> str:
+        """The schema's name in OpenAPI."""
+        return self.codec.definition
 
     @property
     def list_kind(self) -> str:
         """The kind of a list of them."""
-        return self.custom.list_kind if self.custom else f"{self.kind}List"
+        return self.codec.list_kind(self.kind)
 
     @cached_property
     def api_version(self) -> str:
@@ -225,14 +298,6 @@ class Kind:
         if self.stored_as is not None:
             return self.stored_as.group_kind
         return f"{self.kind}.{self.group}" if self.group else self.kind
-
-    def seen(self, item: Item) -> Item:
-        """A stored object as this row shows it: custom ones may have got defaults since, or are of another version."""
-        return self.custom.view(item) if self.custom is not None else item
-
-    def persisted(self, obj: Object) -> Object:
-        """The object in the version that it is stored in."""
-        return self.custom.stored(obj) if self.custom is not None else obj
 
     def to_stored(self, obj: Object) -> None:
         """Brings an object of this row's own version into the form that is stored, in place."""

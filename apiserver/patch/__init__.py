@@ -10,23 +10,16 @@ from typing import Any
 
 import orjson
 
+from apiserver.model import patchtypes
 from apiserver.model.kind import Kind
+from apiserver.model.patchtypes import STRATEGIC_MERGE_PATCH
 from apiserver.patch.json import apply_json_patch
 from apiserver.patch.merge import merge
 from apiserver.patch.strategic import strategic_merge
-from apiserver.schema import node_of
 from apiserver.schema.body import MalformedError, parse_json, unsupported_media_type, written
 from apiserver.schema.decode import unfitting
 from machinery.errors import BadRequest, FieldError, invalid
 from machinery.objects import Object
-
-JSON_PATCH = "application/json-patch+json"
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
-ACCEPTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
-
-__all__ = ["ACCEPTED", "APPLY_PATCH", "JSON_PATCH", "MERGE_PATCH", "STRATEGIC_MERGE_PATCH", "accepted_type", "apply"]
 
 
 def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Object:
@@ -56,27 +49,21 @@ def _keep_identity(kind: Kind, changed: Object, before: Object, media_type: str)
     raise invalid("", "", [FieldError.invalid("patch", orjson.dumps(changed).decode(), why)])
 
 
-def accepted_type(content_type: str, kind: Kind | None = None) -> str:
-    """The media type of a patch, before the object is even looked for; raises UnsupportedMediaType.
-
-    How lists of a custom resource would merge, nobody has said: there is no strategic merge patch for it.
-    """
+def accepted_type(content_type: str, kind: Kind) -> str:
+    """Return the media type of a patch; raises UnsupportedMediaType for one that the kind does not take."""
     media_type = content_type.partition(";")[0].strip().lower()
-    accepted: tuple[str, ...] = ACCEPTED
-    if kind is not None and kind.custom is not None:
-        accepted = tuple(each for each in ACCEPTED if each != STRATEGIC_MERGE_PATCH)
-    if media_type not in accepted:
-        raise unsupported_media_type(*accepted)
+    if media_type not in kind.codec.patch_types:
+        raise unsupported_media_type(*kind.codec.patch_types)
     return media_type
 
 
 def _apply(kind: Kind, original: Object, patch: bytes, media_type: str) -> Any:
     match media_type:
-        case "application/json-patch+json":
+        case patchtypes.JSON_PATCH:
             return apply_json_patch(original, _parse(patch, list, "error decoding patch: "))
-        case "application/merge-patch+json":
+        case patchtypes.MERGE_PATCH:
             return merge(original, _parse(patch, dict, "error decoding patch: "))
-    return strategic_merge(original, _parse(patch, dict, ""), node_of(kind.definition))
+    return strategic_merge(original, _parse(patch, dict, ""), kind.codec.node)
 
 
 def _parse(patch: bytes, wanted: type, prefix: str) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apiserver import managedfields, schema
+from apiserver import managedfields
 from apiserver.managedfields import Configuration
 from apiserver.model import metadata
 from apiserver.model import query as parameters
@@ -24,7 +24,7 @@ def change(call: Call) -> Callable[[Object | None], Object]:
     def apply(live: Object | None) -> Object:
         new = managedfields.apply(kind, live, configuration.object, writer, force=force)
         report_duplicates(call, configuration)
-        new, _ = schema.check(kind.stored_as or kind, new, field_validation="Ignore")
+        new, _ = (kind.stored_as or kind).codec.check(new, field_validation="Ignore")
         _check_identity(call, new, live)
         return new
 

@@ -53,7 +53,7 @@ class Selection(NamedTuple):
         """Looks into the object only when there is something to look for."""
         if self.everything:
             return True
-        obj = self.kind.seen(item).object
+        obj = self.kind.codec.view(item).object
         metadata = obj["metadata"]
         if not self.labels.matches(metadata.get("labels") or {}):
             return False
@@ -182,7 +182,7 @@ class Reading:
         item = self._cache.get(kind.prefix, object_key(kind, namespace, name))
         if item is None:
             raise not_found(kind.resource, name)
-        return kind.seen(item)
+        return kind.codec.view(item)
 
     def list(self, kind: Kind, namespace: str, options: ListOptions) -> ListResult:
         """The objects of a namespace, or of all, in the order of their keys."""
@@ -273,7 +273,7 @@ def _result(kind: Kind, items: list[Item], revision: int, total: int, countable:
         metadata["continue"] = encode_token(revision, items[-1].key.removeprefix(kind.prefix) + "\0")
         if countable:
             metadata["remainingItemCount"] = total - len(items)
-    return ListResult([kind.seen(item) for item in items] if kind.custom else items, metadata)
+    return ListResult(list(map(kind.codec.view, items)) if kind.codec.dynamic else items, metadata)
 
 
 def _as_of(kind: Kind, result: ListResult, revision: int) -> ListResult:
@@ -316,7 +316,7 @@ def list_body(kind: Kind, api_version: str, result: ListResult) -> bytes:
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
         kind.list_kind.encode(), api_version.encode(), orjson.dumps(result.metadata),
     )  # fmt: skip
-    if kind.custom or not result.items:
+    if not kind.codec.typed or not result.items:
         return b"".join((head, b",".join([item.data for item in result.items]), b"]}\n"))
     # ``encode`` has put it first. Nothing is copied before the bytes are joined.
     identity = len(b'{"kind":"%b","apiVersion":"%b",' % (kind.kind.encode(), kind.api_version.encode()))
@@ -325,7 +325,7 @@ def list_body(kind: Kind, api_version: str, result: ListResult) -> bytes:
 
 def list_object(kind: Kind, api_version: str, objects: Iterable[Object], metadata: Object) -> Object:
     """The list as an object. As upstream, it says for built-in objects of what kind they are; custom ones say so."""
-    items = list(objects) if kind.custom else [_without_identity(obj) for obj in objects]
+    items = [_without_identity(obj) for obj in objects] if kind.codec.typed else list(objects)
     return {"kind": kind.list_kind, "apiVersion": api_version, "metadata": metadata, "items": items}
 
 

@@ -66,7 +66,7 @@ class CacheReader:
         if item is None and not fresh:
             self._cache.catch_up(kind.prefix)
             item = self._cache.get(kind.prefix, key)
-        return kind.seen(item).object if item else None
+        return kind.codec.view(item).object if item else None
 
     def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
         item = self._cache.await_item(kind.prefix, object_key(kind, namespace, name), seconds)
@@ -78,7 +78,7 @@ class CacheReader:
         if not self._cache.count(kind.prefix):
             return ()  # as of most kinds that admission asks for, on every write
         items, _, _ = self._cache.select(kind.prefix, f"{kind.prefix}{namespace}/" if namespace else "")
-        return [kind.seen(item).object for item in items]
+        return [kind.codec.view(item).object for item in items]
 
 
 class Rest:
@@ -132,7 +132,7 @@ class Rest:
                     meta["name"] = metadata.generate_name(kind, base)
                     strategy.prepare_create(obj)
                 try:
-                    return kind.seen(_fitting(obj, writer, partial(self._insert, kind, obj, request)))
+                    return kind.codec.view(_fitting(obj, writer, partial(self._insert, kind, obj, request)))
                 except AlreadyExists:
                     if not base or attempt == NAME_ATTEMPTS - 1:
                         raise
@@ -144,7 +144,7 @@ class Rest:
         lost: set[str] = set()
         for candidate in _candidates(kind, obj):
             self._allocate(kind, candidate, None, lost)
-            value = encode(kind.persisted(candidate))
+            value = encode(kind.codec.stored(candidate))
             if request.dry_run:
                 if self.store.get(key) is not None:
                     raise already_exists(kind.resource, name)
@@ -276,7 +276,7 @@ class Rest:
         for _ in range(WRITE_ATTEMPTS):
             if item is None:
                 raise not_found(kind.resource, name)
-            seen = kind.seen(item)
+            seen = kind.codec.view(item)
             old: Object = orjson.loads(seen.data)
             request = AdmissionRequest(
                 "UPDATE", kind, namespace, name, subresource, user, None, old, self.reader, dry_run
@@ -291,7 +291,7 @@ class Rest:
                 continue
             managedfields.settle(new, old)
             # What is stored otherwise than it would be now is written anew.
-            unchanged = new == old and (kind.custom is None or kind.custom.is_stored(new, item))
+            unchanged = new == old and kind.codec.is_stored(new, item)
             if unchanged and not newest:
                 # Nothing to write, if this is what there is.
                 current = _item(self.store.get(key))
@@ -314,7 +314,7 @@ class Rest:
                 continue
             if warnings is not None:
                 warnings += request.warnings if subresource else [*request.warnings, *kind.strategy.warnings(new, old)]
-            return kind.seen(written)
+            return kind.codec.view(written)
         raise conflict(kind.resource, name)
 
     def _check_update(
@@ -363,7 +363,7 @@ class Rest:
         lost: set[str] = set()
         for candidate in _candidates(kind, new):
             self._allocate(kind, candidate, old, lost)
-            value = encode(kind.persisted(candidate))
+            value = encode(kind.codec.stored(candidate))
             if request.dry_run:
                 return Item(item.key, value, item.revision)
             after = set(strategy.claims(candidate))
@@ -414,7 +414,7 @@ class Rest:
                 continue
             try:
                 deleted, gone = self._carry_out(kind, item, planned, options)
-                return kind.seen(deleted), gone
+                return kind.codec.view(deleted), gone
             except Changed as error:
                 item, newest = _item(error.current), True
         raise conflict(kind.resource, name)

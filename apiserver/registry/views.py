@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 import orjson
 
-from apiserver import managedfields, patch, schema
+from apiserver import managedfields, patch
 from apiserver.kinds.subresources import Subresource
 from apiserver.managedfields import Writer
 from apiserver.model import metadata
 from apiserver.model import query as parameters
 from apiserver.model.kind import Kind
+from apiserver.model.patchtypes import APPLY_PATCH
 from apiserver.registry import apply as applying
 from apiserver.registry.request import Call
 from machinery.objects import Object
@@ -39,7 +40,7 @@ def change(call: Call, row: Subresource, view: Kind, wanted: Object | None) -> C
         metadata.check_name(changed, call.name, call.namespace)
         if writer is not None:
             _complete(changed, shown)
-            if call.content_type != patch.APPLY_PATCH:
+            if call.content_type != APPLY_PATCH:
                 managedfields.updated(view, changed, shown, writer)
         if row.apply is not None:
             row.apply(old, changed)
@@ -71,12 +72,12 @@ def _replacement(wanted: Object) -> _Edit:
 
 def _patch(call: Call, view: Kind, writer: Writer | None) -> _Edit:
     content_type, body, validation = patch.accepted_type(call.content_type, call.kind), call.body, call.field_validation
-    applies = content_type == patch.APPLY_PATCH
+    applies = content_type == APPLY_PATCH
     if not applies:
 
         def edit(shown: Object) -> Object:
             patched = patch.apply(view, shown, body, content_type)
-            return schema.check(view, patched, field_validation=validation)[0]
+            return view.codec.check(patched, field_validation=validation)[0]
 
         return edit
     force = parameters.flag(call.query, "force")
@@ -86,6 +87,6 @@ def _patch(call: Call, view: Kind, writer: Writer | None) -> _Edit:
         assert writer is not None
         applied = managedfields.apply(view, shown, configuration.object, writer, force=force)
         applying.report_duplicates(call, configuration)
-        return schema.check(view, applied, field_validation="Ignore")[0]
+        return view.codec.check(applied, field_validation="Ignore")[0]
 
     return apply

@@ -10,10 +10,5 @@ absent, a value of the wrong type is an error that names the Go field, required 
     gotypes.py      the names of Go's types that OpenAPI does not tell
     protobuf.py     the few bodies that kubectl since 1.32 sends in no other form
     formats.py      times, quantities, base64
-    decode.py       what the rest of the API server calls
+    decode.py       a body → an object that fits its schema; codec.py: what a kind's row has of all this
 """
-
-from apiserver.schema.compiled import node_of, preload
-from apiserver.schema.decode import check, decode
-
-__all__ = ["check", "decode", "node_of", "preload"]

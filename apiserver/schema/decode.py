@@ -10,7 +10,7 @@ import orjson
 
 from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
-from apiserver.schema.compiled import is_registered, node_of
+from apiserver.schema.compiled import is_registered
 from apiserver.schema.nodes import MismatchError, Node, Struct
 from machinery.errors import BadRequest, FieldError, Invalid, invalid, quote
 from machinery.objects import Object
@@ -23,16 +23,9 @@ _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
 
 def decode(
-    kind: Kind, body: bytes, content_type: str, *, field_validation: str = "Warn", version: str = ""
+    kind: Kind, node: Node, body: bytes, content_type: str, *, field_validation: str, version: str
 ) -> tuple[Object, list[str]]:
-    """The object in a body, pruned and normalised, with warnings about what was dropped.
-
-    ``version`` is the one asked for when it is not the kind's own: the row's ``convert`` then runs before the fields
-    are checked. Raises BadRequest or UnsupportedMediaType as upstream does.
-    """
-    if kind.custom is not None:
-        return kind.custom.decode(kind, body, content_type, field_validation)
-    node = node_of(kind.definition)
+    """Return the object in a body and warnings about what was dropped: see ``Codec.decode``."""
     obj, written = read(kind, body, content_type)
     api_version = f"{kind.group}/{version}" if kind.group and version else version or kind.api_version
     found_version, found_kind = _check_identity(kind, api_version, obj)
@@ -91,11 +84,8 @@ def strict(
     return texts, ""
 
 
-def check(kind: Kind, obj: Object, *, field_validation: str = "Warn") -> tuple[Object, list[str]]:
-    """Prunes and normalises an object that a patch produced, in place; raises Invalid, as upstream does for patches."""
-    if kind.custom is not None:
-        return kind.custom.check(obj, field_validation)
-    node = node_of(kind.definition)
+def check(node: Node, obj: Object, *, field_validation: str) -> tuple[Object, list[str]]:
+    """Prune and normalize an object that a patch produced: see ``Codec.check``."""
     try:
         problems = node.walk(obj) if node.walk else None
     except MismatchError as mismatch:

@@ -22,7 +22,6 @@ from gunicorn.glogging import Logger
 from gunicorn.http import message
 from gunicorn.workers import gthread
 
-from apiserver import schema
 from apiserver.api import scrape
 from apiserver.api.app import create_app
 from apiserver.api.requestlog import set_verbosity
@@ -30,6 +29,7 @@ from apiserver.assembly import Server, assemble
 from apiserver.config import Config
 from apiserver.kinds.registry import REGISTRY
 from apiserver.kinds.subresources import SUBRESOURCES
+from apiserver.schema import compiled
 from apiserver.serving.tls import ServerTLS
 from apiserver.serving.worker import Crowd, Worker
 from apiserver.streaming.tunnel import TUNNELS
@@ -114,7 +114,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         rows = SUBRESOURCES.values()
-        schema.preload([kind.definition for kind in REGISTRY.kinds()] + [row.definition for row in rows])
+        compiled.preload([kind.definition for kind in REGISTRY.kinds()] + [row.definition for row in rows])
         return create_app(self.server)
 
     def _when_ready(self, arbiter: Any) -> None:

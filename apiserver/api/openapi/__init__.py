@@ -123,7 +123,7 @@ def _built_in_message(kinds: tuple[Kind, ...]) -> bytes:
 
 
 def _divided(kinds: tuple[Kind, ...]) -> tuple[tuple[Kind, ...], tuple[Kind, ...]]:
-    return tuple(kind for kind in kinds if not kind.custom), tuple(kind for kind in kinds if kind.custom)
+    return tuple(kind for kind in kinds if not kind.codec.dynamic), tuple(kind for kind in kinds if kind.codec.dynamic)
 
 
 @lru_cache(maxsize=2)

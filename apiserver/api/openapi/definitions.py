@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from apiserver.customresources.publishing import definitions
-from apiserver.customresources.rows import definition_name
 from apiserver.kinds.subresources import find_subresource
 from apiserver.model.kind import Kind
 from apiserver.schema import definitions as source
@@ -22,6 +20,7 @@ STATUS = f"{META}.Status"
 LIST_SUFFIX = "List"
 _COMMON = (
     STATUS,
+    f"{META}.ObjectMeta",
     *(f"{META}.{kind}" for kind in ("DeleteOptions", "Patch", "WatchEvent", "APIGroup", "APIGroupList")),
     *(f"{META}.{kind}" for kind in ("APIResourceList", "APIVersions")),
     "io.k8s.apimachinery.pkg.version.Info",
@@ -49,18 +48,12 @@ def versioned(kind: Kind, version: str) -> str:
 
 def list_definition(kind: Kind, version: str) -> str:
     """The definition of a list of them."""
-    if kind.custom is not None:
-        return definition_name(kind.group, version, kind.list_kind)
-    return versioned(kind, version) + LIST_SUFFIX
+    return f"{versioned(kind, version).rpartition('.')[0]}.{kind.list_kind}"
 
 
-def custom_definitions(kinds: Iterable[Kind], *, v2: bool) -> dict[str, dict[str, Any]]:
-    """Those of the custom resources among the rows, in their final form."""
-    found: dict[str, dict[str, Any]] = {}
-    for kind in kinds:
-        if kind.custom is not None:
-            found |= definitions(kind, v2=v2)
-    return found
+def published(kinds: Iterable[Kind], *, v2: bool) -> dict[str, Any]:
+    """Return the definitions that the rows' codecs make: those of custom resources, in their final form."""
+    return {name: definition for kind in kinds for name, definition in kind.codec.published(kind, v2=v2).items()}
 
 
 def collect(kinds: Iterable[Kind], only: tuple[str, str] | None = None) -> Definitions:
@@ -68,8 +61,6 @@ def collect(kinds: Iterable[Kind], only: tuple[str, str] | None = None) -> Defin
     known = dict(source.load())
     roots = list(_COMMON)
     for kind in kinds:
-        if kind.custom is not None:
-            roots += [f"{META}.ObjectMeta", f"{META}.ListMeta"]
         for version in kind.versions:
             if only is not None and only != (kind.group, version):
                 continue

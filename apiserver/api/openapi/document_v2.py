@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from apiserver.api.openapi.definitions import collect, custom_definitions, v2_form
+from apiserver.api.openapi.definitions import collect, published, v2_form
 from apiserver.api.openapi.operations import Operation, Parameter, Path, paths
 from apiserver.model.kind import Kind
 
@@ -33,7 +33,7 @@ def section(kinds: Iterable[Kind]) -> Section:
 def contents(kinds: Iterable[Kind]) -> dict[str, Any]:
     """A document of nothing but these kinds' paths and definitions."""
     kinds = tuple(kinds)
-    described = custom_definitions(kinds, v2=True)
+    described = published(kinds, v2=True)
     if not described:
         described = {name: v2_form(name, definition) for name, definition in collect(kinds).items()}
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from apiserver.api.openapi.definitions import collect, custom_definitions, v3_form
+from apiserver.api.openapi.definitions import collect, published, v3_form
 from apiserver.api.openapi.document_v2 import INFO
 from apiserver.api.openapi.operations import JSON_TYPES, Operation, Parameter, Path, paths
 from apiserver.model.kind import Kind
@@ -16,7 +16,7 @@ def document(kinds: Iterable[Kind], group: str, version: str) -> dict[str, Any]:
     kinds = tuple(kinds)
     only = (group, version)
     schemas = {name: v3_form(name, definition) for name, definition in collect(kinds, only).items()}
-    schemas |= custom_definitions((kind for kind in kinds if (kind.group, kind.version) == only), v2=False)
+    schemas |= published((kind for kind in kinds if (kind.group, kind.version) == only), v2=False)
     bearer = {"description": "Bearer Token authentication", "type": "apiKey", "name": "authorization", "in": "header"}
     return {
         "openapi": "3.0.0",

@@ -16,12 +16,6 @@ from apiserver.model.kind import Kind
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 PATCH = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
 JSON_TYPES = ("application/json", "application/yaml")
-PATCH_TYPES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-)
 WATCH_TYPE = "application/json;stream=watch"
 
 
@@ -127,14 +121,11 @@ class _Rows:
         self.kind = kind
         self.version = version
         group = kind.group.removesuffix(".k8s.io").removesuffix(".authorization") or "core"
-        self.tag = f"{group.replace('.', '_')}_{version}"
-        self.prefix = f"{_camel(group)}{_camel(version)}"
+        name = _camel(group)
+        self.tag = f"{name[:1].lower()}{name[1:]}_{version}"
+        self.prefix = f"{name}{_camel(version)}"
         self.gvk = GroupVersionKind(kind.group, version, kind.kind)
         self.definition = versioned(kind, version)
-        if kind.custom is not None:
-            self.tag = f"{self.prefix[:1].lower()}{self.prefix[1 : -len(version)]}_{version}"
-        # A custom resource cannot be merged strategically.
-        self.patches = tuple(each for each in PATCH_TYPES if kind.custom is None or "strategic" not in each)
         self.root = root(kind.group, version)
         self.scope = "Namespaced" if kind.namespaced else ""
         self.collection = f"{self.root}/{'namespaces/{namespace}/' if kind.namespaced else ''}{kind.plural}"
@@ -233,7 +224,7 @@ class _Rows:
                 return operation._replace(
                     parameters=(*_WRITE, _FORCE),
                     body=PATCH,
-                    consumes=self.patches,
+                    consumes=self.kind.codec.patch_types,
                     responses=_responses(definition, *codes[method]),
                 )
         return operation._replace(parameters=_WRITE, body=definition, responses=_responses(definition, *codes[method]))

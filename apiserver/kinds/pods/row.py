@@ -13,6 +13,7 @@ from apiserver.kinds.pods.update import validate_pod, validate_pod_change, valid
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy, put
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object, is_pod_terminal, now
 
@@ -101,7 +102,7 @@ PODS = Kind(
     "v1",
     "Pod",
     "pods",
-    "io.k8s.api.core.v1.Pod",
+    UpstreamCodec("io.k8s.api.core.v1.Pod"),
     short_names=("po",),
     categories=("all",),
     subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"),
@@ -119,4 +120,4 @@ PODS = Kind(
     ),
 )
 
-BINDINGS = Kind("", "v1", "Binding", "bindings", "io.k8s.api.core.v1.Binding", verbs=("create",))
+BINDINGS = Kind("", "v1", "Binding", "bindings", UpstreamCodec("io.k8s.api.core.v1.Binding"), verbs=("create",))

@@ -21,6 +21,7 @@ from apiserver.kinds.services.defaults import (
 from apiserver.kinds.services.validation import validate_change, validate_service
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery import validation
 from machinery.errors import FieldError, InternalError
 from machinery.objects import Object
@@ -151,7 +152,7 @@ SERVICES = Kind(
     "v1",
     "Service",
     "services",
-    "io.k8s.api.core.v1.Service",
+    UpstreamCodec("io.k8s.api.core.v1.Service"),
     short_names=("svc",),
     categories=("all",),
     subresources=("proxy", "status"),

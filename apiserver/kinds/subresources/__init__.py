@@ -30,9 +30,8 @@ def find_subresource(kind: Kind, name: str) -> Subresource | None:
     """The row for one of the kind's subresources, None when the kind has no such."""
     if name not in kind.subresources:
         return None
-    if kind.custom is not None and name in kind.custom.subresources:
-        return kind.custom.subresources[name]
-    return SUBRESOURCES.get(f"{kind.plural}/{name}") or SUBRESOURCES[name]
+    own: Subresource | None = kind.own_subresources.get(name)
+    return own or SUBRESOURCES.get(f"{kind.plural}/{name}") or SUBRESOURCES[name]
 
 
 def _connection(name: str, options: str, verbs: tuple[str, ...] = ("create", "get")) -> Subresource:

@@ -17,6 +17,7 @@ from apiserver import managedfields
 from apiserver.kinds.registry import REGISTRY
 from apiserver.managedfields import Writer, fieldset
 from apiserver.model.kind import Kind, Strategy
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import ApiError
 from machinery.objects import Object
 
@@ -25,7 +26,14 @@ CASES = [
     for path in sorted(Path(__file__).parent.glob("*.yaml"))
     for case in yaml.safe_load(path.read_text())
 ]
-ANYTHING = Kind("", "v1", "Anything", "anythings", "io.k8s.apimachinery.pkg.runtime.RawExtension", strategy=Strategy())
+ANYTHING = Kind(
+    "",
+    "v1",
+    "Anything",
+    "anythings",
+    UpstreamCodec("io.k8s.apimachinery.pkg.runtime.RawExtension"),
+    strategy=Strategy(),
+)
 
 
 @pytest.mark.parametrize("case", CASES)

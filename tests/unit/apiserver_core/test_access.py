@@ -15,6 +15,7 @@ from apiserver.authorization.authn import ANONYMOUS, Authenticator, TokenFile, T
 from apiserver.authorization.tokens import Bound, Signer, Verifier, read_public_keys
 from apiserver.model.kind import Kind
 from apiserver.registry.request import User
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import Unauthorized
 from machinery.objects import Object
 
@@ -82,10 +83,10 @@ def key_file(tmp_path: Path) -> Path:
 
 ACCOUNT, POD = named("ServiceAccount", "robot", "u1"), named("Pod", "p", "u2", spec={"nodeName": "n1"})
 KINDS = {
-    "serviceaccount": Kind("", "v1", "ServiceAccount", "serviceaccounts", ""),
-    "pod": Kind("", "v1", "Pod", "pods", ""),
-    "secret": Kind("", "v1", "Secret", "secrets", ""),
-    "node": Kind("", "v1", "Node", "nodes", "", namespaced=False),
+    "serviceaccount": Kind("", "v1", "ServiceAccount", "serviceaccounts", UpstreamCodec("")),
+    "pod": Kind("", "v1", "Pod", "pods", UpstreamCodec("")),
+    "secret": Kind("", "v1", "Secret", "secrets", UpstreamCodec("")),
+    "node": Kind("", "v1", "Node", "nodes", UpstreamCodec(""), namespaced=False),
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from apiserver.model.kind import Kind, Strategy
 from apiserver.registry.deletion import DeleteOptions, check_preconditions, may_go, parse_options, plan
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import BadRequest, Conflict, Invalid
 from machinery.objects import Object
 
@@ -25,7 +26,7 @@ class Orphaning(Strategy):
 
 
 def kind(strategy: Strategy | None = None) -> Kind:
-    return Kind("", "v1", "Thing", "things", "", strategy=strategy or Strategy())
+    return Kind("", "v1", "Thing", "things", UpstreamCodec(""), strategy=strategy or Strategy())
 
 
 def thing(**metadata: Any) -> Object:

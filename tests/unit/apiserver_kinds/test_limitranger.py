@@ -12,10 +12,17 @@ from apiserver.kinds.limitranges import LIMIT_RANGES
 from apiserver.kinds.pods.row import PODS
 from apiserver.model.kind import Kind
 from apiserver.registry.request import AdmissionRequest, User
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import Forbidden
 
 Object = dict[str, Any]
-CLAIMS = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "io.k8s.api.core.v1.PersistentVolumeClaim")
+CLAIMS = Kind(
+    "",
+    "v1",
+    "PersistentVolumeClaim",
+    "persistentvolumeclaims",
+    UpstreamCodec("io.k8s.api.core.v1.PersistentVolumeClaim"),
+)
 
 
 class Ranges:

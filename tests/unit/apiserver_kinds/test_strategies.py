@@ -17,6 +17,7 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.registry import REGISTRY, Registry
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
 from apiserver.model.kind import Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import NotFound
 from machinery.objects import format_time
 
@@ -200,7 +201,7 @@ def test_the_registry_finds_rows_by_every_name() -> None:
 
 
 def test_a_further_kind_is_one_row() -> None:
-    row = Kind("example.com", "v1", "Thing", "things", "io.example.Thing")
+    row = Kind("example.com", "v1", "Thing", "things", UpstreamCodec("io.example.Thing"))
     registry = Registry([*REGISTRY.kinds(), row])
     assert registry.find("example.com", "v1", "things") is row
     assert row in registry.stored()

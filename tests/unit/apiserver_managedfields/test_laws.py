@@ -13,7 +13,7 @@ from apiserver import managedfields
 from apiserver.kinds.pods.row import PODS
 from apiserver.managedfields import Writer, entries, fieldset, merging, updating, walks
 from apiserver.managedfields.fieldset import Fields
-from apiserver.schema import node_of
+from apiserver.schema.compiled import node_of
 from apiserver.schema.nodes import Array, Node
 from machinery.errors import Conflict
 from machinery.objects import Object

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def pods() -> Kind:
         "v1",
         "Pod",
         "pods",
-        "io.k8s.api.core.v1.Pod",
+        UpstreamCodec("io.k8s.api.core.v1.Pod"),
         short_names=("po",),
         categories=("all",),
         subresources=("status", "log", "exec"),
@@ -27,17 +28,17 @@ def pods() -> Kind:
 
 @pytest.fixture
 def services() -> Kind:
-    return Kind("", "v1", "Service", "services", "io.k8s.api.core.v1.Service", short_names=("svc",))
+    return Kind("", "v1", "Service", "services", UpstreamCodec("io.k8s.api.core.v1.Service"), short_names=("svc",))
 
 
 @pytest.fixture
 def secrets() -> Kind:
-    return Kind("", "v1", "Secret", "secrets", "io.k8s.api.core.v1.Secret")
+    return Kind("", "v1", "Secret", "secrets", UpstreamCodec("io.k8s.api.core.v1.Secret"))
 
 
 @pytest.fixture
 def leases() -> Kind:
-    return Kind("coordination.k8s.io", "v1", "Lease", "leases", "io.k8s.api.coordination.v1.Lease")
+    return Kind("coordination.k8s.io", "v1", "Lease", "leases", UpstreamCodec("io.k8s.api.coordination.v1.Lease"))
 
 
 @pytest.fixture
@@ -47,6 +48,6 @@ def slices() -> Kind:
         "v1",
         "EndpointSlice",
         "endpointslices",
-        "io.k8s.api.discovery.v1.EndpointSlice",
+        UpstreamCodec("io.k8s.api.discovery.v1.EndpointSlice"),
         also_served=("v1beta1",),
     )

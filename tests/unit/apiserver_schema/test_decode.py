@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from apiserver import schema
 from apiserver.model.kind import Kind
+from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.compiled import node_of
 from machinery.errors import BadRequest, Invalid, UnsupportedMediaType
 from machinery.objects import Object
 
@@ -17,7 +18,7 @@ JSON = "application/json"
 
 def decode(kind: Kind, value: Any, validation: str = "Warn") -> tuple[Object, list[str]]:
     body = value if isinstance(value, bytes) else orjson.dumps(value)
-    return schema.decode(kind, body, JSON, field_validation=validation)
+    return kind.codec.decode(kind, body, JSON, field_validation=validation)
 
 
 def refused(kind: Kind, value: Any, validation: str = "Warn") -> str:
@@ -280,7 +281,7 @@ x: 1
 ---
 second: document
 """
-    obj, warnings = schema.decode(pods, body, "application/yaml; charset=utf-8")
+    obj, warnings = pods.codec.decode(pods, body, "application/yaml; charset=utf-8")
     labels = {"a": "b"}
     assert obj["metadata"] == {
         "name": "a",
@@ -295,17 +296,17 @@ second: document
 def test_duplicates_in_yaml(pods: Kind) -> None:
     body = b"metadata:\n  name: a\n  name: b\nx: 1"
     duplicate = 'yaml: unmarshal errors:\n  line 3: key "name" already set in map'
-    obj, warnings = schema.decode(pods, body, "application/yaml")
+    obj, warnings = pods.codec.decode(pods, body, "application/yaml")
     assert obj["metadata"] == {"name": "b"}
     assert warnings == [duplicate, 'unknown field "x"']
-    assert schema.decode(pods, body, "application/yaml", field_validation="Ignore")[1] == []
+    assert pods.codec.decode(pods, body, "application/yaml", field_validation="Ignore")[1] == []
     with pytest.raises(BadRequest, match="strict decoding error: yaml: unmarshal errors"):
-        schema.decode(pods, body, "application/yaml", field_validation="Strict")
+        pods.codec.decode(pods, body, "application/yaml", field_validation="Strict")
 
 
 def test_merge_keys_of_yaml_are_no_duplicates(pods: Kind) -> None:
     body = b"metadata: {labels: &a {x: y}, annotations: {<<: *a, x: z}}"
-    obj, warnings = schema.decode(pods, body, "application/yaml")
+    obj, warnings = pods.codec.decode(pods, body, "application/yaml")
     assert obj["metadata"]["annotations"] == {"x": "z"}
     assert warnings == []
 
@@ -320,13 +321,13 @@ LAUGHS = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
 )
 def test_malformed_yaml(pods: Kind, body: bytes) -> None:
     with pytest.raises(BadRequest, match="error converting YAML to JSON"):
-        schema.decode(pods, body, "application/yaml")
+        pods.codec.decode(pods, body, "application/yaml")
 
 
 @pytest.mark.parametrize("content_type", ["application/vnd.kubernetes.protobuf", "text/plain", "x"])
 def test_other_content_types(pods: Kind, content_type: str) -> None:
     with pytest.raises(UnsupportedMediaType) as caught:
-        schema.decode(pods, b"{}", content_type)
+        pods.codec.decode(pods, b"{}", content_type)
     assert caught.value.message == (
         "the body of the request was in an unknown format - accepted media types include: "
         "application/json, application/yaml"
@@ -334,7 +335,7 @@ def test_other_content_types(pods: Kind, content_type: str) -> None:
 
 
 def test_delete_options_may_be_of_any_group() -> None:
-    options = Kind("", "v1", "DeleteOptions", "", "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
+    options = Kind("", "v1", "DeleteOptions", "", UpstreamCodec("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"))
     body = {"apiVersion": "apps/v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
     assert decode(options, body)[0]["gracePeriodSeconds"] == 0
 
@@ -345,36 +346,36 @@ def test_an_older_version_is_converted_before_it_is_checked(slices: Kind) -> Non
         for endpoint in obj["endpoints"]:
             endpoint["zone"] = endpoint.pop("topology")["zone"]
 
-    kind = Kind(slices.group, "v1", slices.kind, slices.plural, slices.definition, convert=convert)
+    kind = Kind(slices.group, "v1", slices.kind, slices.plural, UpstreamCodec(slices.definition), convert=convert)
     body = {
         "apiVersion": "discovery.k8s.io/v1beta1",
         "kind": "EndpointSlice",
         "addressType": "IPv4",
         "endpoints": [{"addresses": ["1.2.3.4"], "topology": {"zone": "a"}}],
     }
-    obj, warnings = schema.decode(kind, orjson.dumps(body), JSON, version="v1beta1")
+    obj, warnings = kind.codec.decode(kind, orjson.dumps(body), JSON, version="v1beta1")
     assert obj["endpoints"] == [{"addresses": ["1.2.3.4"], "zone": "a"}]
     assert obj["apiVersion"] == "discovery.k8s.io/v1"
     assert warnings == []
 
 
 def test_check_prunes_what_a_patch_made(pods: Kind) -> None:
-    obj, warnings = schema.check(pods, {"metadata": {"name": "a", "x": 1}, "spec": {"containers": None}})
+    obj, warnings = pods.codec.check({"metadata": {"name": "a", "x": 1}, "spec": {"containers": None}})
     assert obj == {"metadata": {"name": "a"}, "spec": {}}
     assert warnings == ['unknown field "metadata.x"']
 
 
 def test_check_refuses_with_422(pods: Kind) -> None:
     with pytest.raises(Invalid) as caught:
-        schema.check(pods, {"spec": {"containers": [1]}})
+        pods.codec.check({"spec": {"containers": [1]}})
     assert caught.value.message.startswith(' "" is invalid: patch: Invalid value: "{\\"spec\\":')
     assert caught.value.message.endswith(
         "cannot unmarshal number into Go struct field PodSpec.spec.containers of type v1.Container"
     )
     with pytest.raises(Invalid, match='strict decoding error: unknown field "x"'):
-        schema.check(pods, {"x": 1}, field_validation="Strict")
+        pods.codec.check({"x": 1}, field_validation="Strict")
 
 
 def test_definitions_that_contain_themselves_compile() -> None:
-    node = schema.node_of("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition")
+    node = node_of("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition")
     assert node.child("spec") is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.schema import node_of
+from apiserver.schema.compiled import node_of
 from apiserver.schema.nodes import Array, Map, Node, Struct
 
 CORE = "io.k8s.api.core.v1."

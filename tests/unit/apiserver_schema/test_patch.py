@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver import patch
+from apiserver.model import patchtypes
 from apiserver.model.kind import Kind
 from apiserver.patch.merge import merge
 from apiserver.patch.strategic import strategic_merge
-from apiserver.schema import node_of
+from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.compiled import node_of
 from machinery.errors import BadRequest, Invalid, RequestEntityTooLarge, UnsupportedMediaType
 from machinery.objects import Object
 
@@ -25,7 +27,7 @@ POD = "io.k8s.api.core.v1.Pod"
 
 
 def row(kind: str) -> Kind:
-    return Kind("", "v1", kind, kind.lower() + "s", f"io.k8s.api.core.v1.{kind}")
+    return Kind("", "v1", kind, kind.lower() + "s", UpstreamCodec(f"io.k8s.api.core.v1.{kind}"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
@@ -34,10 +36,10 @@ def test_strategic_merge(case: dict[str, Any]) -> None:
     before = copy.deepcopy(case["before"])
     if "error" in case:
         with pytest.raises((BadRequest, Invalid)) as caught:
-            patch.apply(row(case["kind"]), before, body, patch.STRATEGIC_MERGE_PATCH)
+            patch.apply(row(case["kind"]), before, body, patchtypes.STRATEGIC_MERGE_PATCH)
         assert case["error"] in caught.value.message
     else:
-        assert patch.apply(row(case["kind"]), before, body, patch.STRATEGIC_MERGE_PATCH) == case["after"]
+        assert patch.apply(row(case["kind"]), before, body, patchtypes.STRATEGIC_MERGE_PATCH) == case["after"]
     assert before == case["before"], "the object given must stay as it is: it is the watch cache's own"
 
 
@@ -125,7 +127,7 @@ def test_a_merge_patch_is_idempotent(before: Object, change: Object) -> None:
     assert same(merge(copy.deepcopy(once), change), once)
 
 
-@given(st.binary(max_size=40) | JSON.map(orjson.dumps), st.sampled_from(patch.ACCEPTED))
+@given(st.binary(max_size=40) | JSON.map(orjson.dumps), st.sampled_from(patchtypes.ALL_PATCHES))
 def test_any_body_is_applied_or_refused(body: bytes, content_type: str) -> None:
     before = {"metadata": {"name": "a", "labels": {"a": "b"}}, "spec": {"containers": [{"name": "a"}]}}
     try:
@@ -150,14 +152,14 @@ OPERATIONS = st.fixed_dictionaries(
 def test_any_json_patch_is_applied_or_refused(operations: list[Any]) -> None:
     before = {"metadata": {"name": "a", "labels": {"a": "b"}}, "l": [1, {"x": 2}]}
     try:
-        assert isinstance(patch.apply(row("Pod"), before, orjson.dumps(operations), patch.JSON_PATCH), dict)
+        assert isinstance(patch.apply(row("Pod"), before, orjson.dumps(operations), patchtypes.JSON_PATCH), dict)
     except (BadRequest, Invalid) as error:
         assert error.message
 
 
 def json_patch(*operations: Object) -> Object:
     before = {"metadata": {"name": "a", "labels": {"a": "b"}}}
-    return patch.apply(row("Pod"), before, orjson.dumps(operations), patch.JSON_PATCH)
+    return patch.apply(row("Pod"), before, orjson.dumps(operations), patchtypes.JSON_PATCH)
 
 
 def test_json_patch() -> None:
@@ -196,10 +198,12 @@ def test_json_patches_have_limits() -> None:
     assert "the accumulated size increase of copy is" in caught.value.message
 
 
-@pytest.mark.parametrize("content_type", [patch.MERGE_PATCH, patch.STRATEGIC_MERGE_PATCH, patch.JSON_PATCH])
+@pytest.mark.parametrize(
+    "content_type", [patchtypes.MERGE_PATCH, patchtypes.STRATEGIC_MERGE_PATCH, patchtypes.JSON_PATCH]
+)
 def test_patches_nested_too_deep(content_type: str) -> None:
     deep = b'{"a":' * 300 + b"1" + b"}" * 300
-    if content_type == patch.JSON_PATCH:
+    if content_type == patchtypes.JSON_PATCH:
         deep = b'[{"op":"add","path":"/a","value":' + deep + b"}]"
     with pytest.raises(BadRequest, match="exceeded max depth"):
         patch.apply(row("Pod"), {}, deep, content_type)
@@ -208,12 +212,12 @@ def test_patches_nested_too_deep(content_type: str) -> None:
 @pytest.mark.parametrize(
     ("content_type", "body", "message"),
     [
-        (patch.MERGE_PATCH, b"[]", "error decoding patch: json: cannot unmarshal array into Go value of type "
+        (patchtypes.MERGE_PATCH, b"[]", "error decoding patch: json: cannot unmarshal array into Go value of type "
          "map[string]interface {}"),
-        (patch.MERGE_PATCH, b"{", "error decoding patch: unexpected end of JSON input"),
-        (patch.JSON_PATCH, b"{}", "error decoding patch: json: cannot unmarshal object into Go value of type "
+        (patchtypes.MERGE_PATCH, b"{", "error decoding patch: unexpected end of JSON input"),
+        (patchtypes.JSON_PATCH, b"{}", "error decoding patch: json: cannot unmarshal object into Go value of type "
          "[]interface {}"),
-        (patch.STRATEGIC_MERGE_PATCH, b"1", "json: cannot unmarshal number into Go value of type "
+        (patchtypes.STRATEGIC_MERGE_PATCH, b"1", "json: cannot unmarshal number into Go value of type "
          "map[string]interface {}"),
     ],
 )  # fmt: skip

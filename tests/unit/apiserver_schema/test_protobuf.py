@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver import schema
 from apiserver.model.kind import Kind
 from apiserver.schema import protobuf
+from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import BadRequest, UnsupportedMediaType
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-CONFIG_MAPS = Kind("", "v1", "ConfigMap", "configmaps", "io.k8s.api.core.v1.ConfigMap")
+CONFIG_MAPS = Kind("", "v1", "ConfigMap", "configmaps", UpstreamCodec("io.k8s.api.core.v1.ConfigMap"))
 
 # kubectl 1.32 create configmap c1 --from-literal=a=b
 CREATE_CONFIG_MAP = bytes.fromhex(
@@ -40,7 +40,7 @@ def envelope(kind: str, message: bytes, api_version: str = "v1") -> bytes:
 
 
 def test_create_configmap_as_kubectl_sends_it() -> None:
-    obj, warnings = schema.decode(CONFIG_MAPS, CREATE_CONFIG_MAP, PROTOBUF, field_validation="Strict")
+    obj, warnings = CONFIG_MAPS.codec.decode(CONFIG_MAPS, CREATE_CONFIG_MAP, PROTOBUF, field_validation="Strict")
     assert obj == {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c1"}, "data": {"a": "b"}}
     assert warnings == []
 
@@ -51,7 +51,7 @@ def test_pointers_keep_their_zero_and_others_do_not(services: Kind) -> None:
         field(1, port) + field(1, field(3, 81) + field(4, field(1, 0) + field(2, 8081))) + field(20, 0) + field(13, 0)
     )
     spec += field(2, field(1, "a") + field(2, "b"))
-    obj, _ = schema.decode(services, envelope("Service", field(1, field(1, "s")) + field(2, spec)), PROTOBUF)
+    obj, _ = services.codec.decode(services, envelope("Service", field(1, field(1, "s")) + field(2, spec)), PROTOBUF)
     assert obj["spec"] == {
         "ports": [{"port": 80, "targetPort": "http"}, {"port": 81, "targetPort": 8081}],
         "selector": {"a": "b"},
@@ -62,7 +62,7 @@ def test_pointers_keep_their_zero_and_others_do_not(services: Kind) -> None:
 def test_bytes_and_times(secrets: Kind) -> None:
     meta = field(1, "s") + field(8, field(1, 1_704_067_200)) + field(9, b"")
     data = field(1, "k") + field(2, b"\0\xff")
-    obj, _ = schema.decode(secrets, envelope("Secret", field(1, meta) + field(2, data)), PROTOBUF)
+    obj, _ = secrets.codec.decode(secrets, envelope("Secret", field(1, meta) + field(2, data)), PROTOBUF)
     assert obj["metadata"] == {"name": "s", "creationTimestamp": "2024-01-01T00:00:00Z"}
     assert obj["data"] == {"k": "AP8="}
 
@@ -118,18 +118,18 @@ def test_negative_numbers() -> None:
 )
 def test_everything_else_is_refused(body: bytes) -> None:
     with pytest.raises(UnsupportedMediaType):
-        schema.decode(CONFIG_MAPS, body, PROTOBUF)
+        CONFIG_MAPS.codec.decode(CONFIG_MAPS, body, PROTOBUF)
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_refused_or_understood(tail: bytes) -> None:
     try:
-        schema.decode(CONFIG_MAPS, envelope("ConfigMap", tail), PROTOBUF)
-        schema.decode(CONFIG_MAPS, b"k8s\0" + tail, PROTOBUF)
+        CONFIG_MAPS.codec.decode(CONFIG_MAPS, envelope("ConfigMap", tail), PROTOBUF)
+        CONFIG_MAPS.codec.decode(CONFIG_MAPS, b"k8s\0" + tail, PROTOBUF)
     except (UnsupportedMediaType, BadRequest) as error:
         assert error.message
 
 
 def test_another_kind_is_refused_as_in_json() -> None:
     with pytest.raises(BadRequest, match="Namespace in version"):
-        schema.decode(CONFIG_MAPS, envelope("Namespace", b""), PROTOBUF)
+        CONFIG_MAPS.codec.decode(CONFIG_MAPS, envelope("Namespace", b""), PROTOBUF)

@@ -8,6 +8,7 @@ import pytest
 
 from apiserver.api import tables
 from apiserver.model.kind import Column, Kind
+from apiserver.schema.codec import UpstreamCodec
 from machinery.objects import format_time
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -66,7 +67,10 @@ def test_a_kind_without_columns(services: Kind) -> None:
 def test_a_row_of_the_registry_may_bring_name_and_age_itself() -> None:
     def names(*own: str) -> list[str]:
         columns = tuple(Column(name, lambda obj: "") for name in own)
-        return [column.name for column in tables.columns_of(Kind("", "v1", "X", "xs", "x.X", columns=columns))]
+        return [
+            column.name
+            for column in tables.columns_of(Kind("", "v1", "X", "xs", UpstreamCodec("x.X"), columns=columns))
+        ]
 
     assert names("Age", "Version") == ["Name", "Age", "Version"]
     assert names("Last Seen", "Name") == ["Last Seen", "Name"]

@@ -8,10 +8,8 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apiserver import schema as schemas
 from apiserver.crdschema import definition
 from apiserver.customresources.conditions import decide
-from apiserver.customresources.publishing import definitions
 from apiserver.customresources.rows import rows_of
 from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITIONS as KIND
 from apiserver.model.item import Item, encode
@@ -88,7 +86,7 @@ def crd(schema: Any) -> Any:
 @given(SCHEMAS, st.lists(VALUES, min_size=2, max_size=2))
 def test_schemas_and_objects(schema: Any, contents: list[Any]) -> None:
     try:
-        made, _ = schemas.decode(KIND, orjson.dumps(crd({"type": "object", **schema})), "application/json")
+        made, _ = KIND.codec.decode(KIND, orjson.dumps(crd({"type": "object", **schema})), "application/json")
     except ApiError:
         return
     definition.default(made)
@@ -96,20 +94,20 @@ def test_schemas_and_objects(schema: Any, contents: list[Any]) -> None:
         return
     made["metadata"]["uid"] = "1"
     [row] = rows_of(decide(made, ()))
-    definitions(row, v2=True)
-    definitions(row, v2=False)
+    row.codec.published(row, v2=True)
+    row.codec.published(row, v2=False)
     old = None
     for content in contents:
         body = orjson.dumps({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": "n"}, "a": content})
         try:
-            obj, _ = schemas.decode(row, body, "application/json")
+            obj, _ = row.codec.decode(row, body, "application/json")
         except ApiError:
             continue
         found = row.strategy.validate(obj) if old is None else row.strategy.validate_update(obj, old)
         orjson.dumps([error.cause() for error in found])
-        stored = Item("k", encode(row.persisted(obj)), 1)
-        seen = row.seen(stored)
+        stored = Item("k", encode(row.codec.stored(obj)), 1)
+        seen = row.codec.view(stored)
         assert seen.object["kind"] == "Foo"
-        again, _ = schemas.decode(row, seen.data, "application/json", field_validation="Strict")
+        again, _ = row.codec.decode(row, seen.data, "application/json", field_validation="Strict")
         assert encode(again) == encode(seen.object), "what has been decoded stays as it is"
         old = obj

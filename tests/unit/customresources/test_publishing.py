@@ -11,7 +11,6 @@ from google.protobuf.message import Message
 
 from apiserver.api import openapi
 from apiserver.api.openapi.protobuf import _document_class
-from apiserver.customresources.publishing import definitions
 from apiserver.customresources.rows import rows_of
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.rows import ROWS
@@ -34,7 +33,8 @@ def rows(schema: Any) -> tuple[Kind, ...]:
 
 def published(field: str, *, v2: bool) -> Any:
     schema = {"type": "object", "properties": {"f": yaml.safe_load(field)}}
-    return definitions(rows(schema)[0], v2=v2)[NAME]["properties"]["f"]
+    row = rows(schema)[0]
+    return row.codec.published(row, v2=v2)[NAME]["properties"]["f"]
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_kubectl_is_told_of_no_fields_where_unknown_ones_are_kept() -> None:
         {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {"a": {"type": "string"}}}
     )
     gvk = [{"group": "example.com", "kind": "Foo", "version": "v1"}]
-    assert definitions(row, v2=True)[NAME] == {"type": "object", "x-kubernetes-group-version-kind": gvk}
-    assert "a" in definitions(row, v2=False)[NAME]["properties"]
+    assert row.codec.published(row, v2=True)[NAME] == {"type": "object", "x-kubernetes-group-version-kind": gvk}
+    assert "a" in row.codec.published(row, v2=False)[NAME]["properties"]
 
 
 def test_documents_with_custom_resources() -> None:

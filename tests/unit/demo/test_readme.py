@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 import pytest
 
-from apiserver import schema
 from apiserver.api import discovery, openapi, tables
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.rows import ROWS
@@ -47,9 +46,9 @@ def test_the_row_is_discovered_and_described(row: Kind) -> None:
 def test_its_objects_are_checked_and_shown(row: Kind) -> None:
     budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"}}
     body = orjson.dumps({**budget, "spec": {"minAvailable": "50%"}})
-    decoded, warnings = schema.decode(row, body, "application/json", field_validation="Strict")
+    decoded, warnings = row.codec.decode(row, body, "application/json", field_validation="Strict")
     assert not warnings
     assert tables.cells(row, decoded)[:2] == ["web", "50%"]
     misspelt = orjson.dumps({**budget, "spec": {"minAvailabel": 1}})
     with pytest.raises(BadRequest, match=r'unknown field "spec\.minAvailabel"'):
-        schema.decode(row, misspelt, "application/json", field_validation="Strict")
+        row.codec.decode(row, misspelt, "application/json", field_validation="Strict")
