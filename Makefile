@@ -48,6 +48,10 @@ integration: .venv/dev tools ## Parts against real etcd, Docker and iptables
 e2e: .venv/dev tools ## A whole cluster of its own, both kubectl versions, faults, the notebook
 	$(PYTEST) tests/e2e
 
+controllerroles: .venv/made ## Give the API server the rules that the controllers declare
+	$(BIN)/python -m controllers --print-roles >apiserver/authorization/controllerroles.json.new
+	mv apiserver/authorization/controllerroles.json.new apiserver/authorization/controllerroles.json
+
 bench: .venv/dev ## The rows of the table of aims, measured
 	@$(BIN)/python -m bench
 
@@ -67,4 +71,4 @@ venv: .venv/made ## The virtual environment, from pyproject.toml
 	@$(BIN)/python -m pip install --quiet --use-pep517 --editable '.[dev,notebook]'
 	@touch $@
 
-.PHONY: help up stop down status logs walkthrough notebook test lint unit golden integration e2e bench apibench tools venv
+.PHONY: controllerroles help up stop down status logs walkthrough notebook test lint unit golden integration e2e bench apibench tools venv

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from controllers.manager.identities import USER_AGENT, Identities
-from controllers.manager.manager import CONTROLLERS, Manager, selected
-from controllers.shared.context import Context, Options
+from controllers.manager.manager import Manager
+from controllers.manager.rows import ROWS, roles_document, selected
+from controllers.shared.options import Options
 from machinery import component, kubeconfig
 from machinery.client import Client
 from machinery.durations import seconds
-from machinery.informer import Informers
 from machinery.kubeconfig import Access, KubeconfigError
 
 log = logging.getLogger("controllers")
@@ -24,7 +24,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = component.parser(
         "controllers",
         "Brings what is in the cluster to what its objects ask for: one reconciler for each kind, and the scheduler.",
-        epilog="Controllers: " + ", ".join(CONTROLLERS),
+        epilog="Controllers: " + ", ".join(row.name for row in ROWS),
     )
     component.add_kubeconfig(parser)
     parser.add_argument("--scheduler-kubeconfig", metavar="FILE", default="", help="the scheduler's own (--kubeconfig)")
@@ -55,7 +55,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--controllers",
         metavar="LIST",
         default="*",
-        help="which to run: * is all, -name is not that one (default %(default)s)",
+        help="which to run: names, * (all), core (what the article needs), -name (not that one; default %(default)s)",
     )
     parser.add_argument(
         "--node-monitor-grace-period",
@@ -78,7 +78,21 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         default=Options.concurrent_gc_syncs,
         help="workers of the garbage collector (default %(default)s)",
     )
+    parser.add_argument(
+        "--print-roles",
+        action=PrintRoles,
+        nargs=0,
+        help="print the rules of the controllers' ClusterRoles, for apiserver/authorization/controllerroles.json",
+    )
     return parser.parse_args(argv)
+
+
+class PrintRoles(argparse.Action):
+    """Prints the roles and ends the process, as --help does."""
+
+    def __call__(self, *_: object) -> None:
+        sys.stdout.write(roles_document())
+        raise SystemExit(0)
 
 
 def access_of(flag: str, file: str) -> Access:
@@ -94,7 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     given = arguments(argv)
     component.setup_logging(given.verbose)
     try:
-        names = selected(given.controllers.split(","))
+        rows = selected(given.controllers.split(","))
     except ValueError as error:
         component.fatal(f"--controllers: {error}")
     if bool(given.cluster_signing_cert_file) != bool(given.cluster_signing_key_file):
@@ -118,11 +132,13 @@ def main(argv: list[str] | None = None) -> int:
     scheduler = access_of("--scheduler-kubeconfig", given.scheduler_kubeconfig) if given.scheduler_kubeconfig else None
     client = Client(access, user_agent=USER_AGENT)
     identities = Identities(access, client, scheduler, with_accounts=given.use_service_account_credentials)
-    manager = Manager(Context(client, Informers(client), options), names, identities.client_of)
+    manager = Manager(client, rows, options, identities.client_of)
     component.serve_health(given.healthz_bind_address, manager.problem)
     manager.start(stop)
     stop.wait()
     manager.close()
+    if manager.fault:
+        component.fatal(manager.fault)
     log.info("stopped")
     return 0
 

@@ -15,7 +15,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -98,16 +98,21 @@ class Client:
         if access.token:
             self._headers["Authorization"] = f"Bearer {access.token}"
         self._tokens: Tokens | None = None
+        self._on_forbidden: Callable[[errors.Forbidden], None] | None = None
 
     @classmethod
     def from_kubeconfig(cls, path: str | Path, *, context: str = "", user_agent: str = "mini-minishift") -> Client:
         """A client for the current (or the named) context of a kubeconfig."""
         return cls(kubeconfig.access(path, context), user_agent=user_agent)
 
-    def under(self, tokens: Tokens) -> Client:
-        """The same connections under another identity; they must not have one of their own (a client certificate)."""
+    def under(self, tokens: Tokens, on_forbidden: Callable[[errors.Forbidden], None] | None = None) -> Client:
+        """Return a client with the same connections and another identity; ``on_forbidden`` is told of every 403.
+
+        The connections must not have an identity of their own (a client certificate).
+        """
         other = copy.copy(self)
         other._tokens = tokens
+        other._on_forbidden = on_forbidden
         return other
 
     # Verbs
@@ -307,7 +312,10 @@ class Client:
         if response.status_code == HTTPStatus.UNAUTHORIZED and self._tokens:
             self._tokens.reject(token)
         if response.status_code >= 400:
-            raise _error_of(response)
+            refusal = _error_of(response)
+            if isinstance(refusal, errors.Forbidden) and self._on_forbidden:
+                self._on_forbidden(refusal)
+            raise refusal
         return response
 
     def _unreachable(self, error: BaseException) -> errors.ApiError:

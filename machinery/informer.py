@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 Objects = list[Object]
 Handler = Callable[[Object | None, Object | None], None]
 Indexer = Callable[[Object], Iterable[str]]
+# Is told of each failed list before the first that succeeds.
+RefusalHandler = Callable[[Resource, errors.ApiError], None]
 
 FIRST_BACKOFF = 0.05
 MAX_BACKOFF = 5.0
@@ -67,8 +69,10 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         indexers: Mapping[str, Indexer] | None = None,
+        on_refused: RefusalHandler | None = None,
     ) -> None:
         self.resource = resource
+        self._on_refused = on_refused
         self._client = client
         self._where = {
             "namespace": namespace,
@@ -161,6 +165,8 @@ class Informer:
                 if not stop.is_set() and str(error) != self._outage:
                     self._outage = str(error)
                     log.warning("%s: %s; trying again until it works", self.resource.plural, error)
+                if self._on_refused and not self.synced:
+                    self._on_refused(self.resource, error)
                 self._pause(stop)
             except Exception:
                 log.exception("%s: unexpected error, listing again", self.resource.plural)
@@ -275,8 +281,9 @@ def _deliver(handler: Handler, old: Object | None, new: Object | None) -> None:
 class Informers:
     """The informers of one process: whoever asks for the same objects shares one watch and one cache."""
 
-    def __init__(self, client: Source) -> None:
+    def __init__(self, client: Source, on_refused: RefusalHandler | None = None) -> None:
         self._client = client
+        self._on_refused = on_refused
         self._informers: dict[tuple[Any, ...], Informer] = {}
 
     def of(
@@ -297,6 +304,7 @@ class Informers:
                 namespace=namespace,
                 label_selector=label_selector,
                 field_selector=field_selector,
+                on_refused=self._on_refused,
             )
         informer = self._informers[what]
         informer.add_indexers(indexers or {})

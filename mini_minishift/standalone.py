@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from apiserver.assembly import Server
     from apiserver.config import Config
     from controllers.manager.manager import Manager
+    from controllers.shared.descriptor import ControllerDescriptor
     from machinery.client import Client
 
 ADDRESS = "127.0.0.1"
@@ -146,6 +147,8 @@ class Standalone:
                 given = [what for name, what in GIVEN.items() if name in self._manager.running]
                 for plural, name in given:
                     _await_object(self._client, Resource("", "v1", plural, ""), name, self._stop)
+                if self._manager.fault:
+                    raise ClusterError(self._manager.fault)
         except Exception as error:
             self._failure = error
             os.kill(os.getpid(), signal.SIGTERM)
@@ -154,7 +157,7 @@ class Standalone:
             self._ready(self._access._replace(first_objects=given))
 
     @cached_property
-    def _names(self) -> list[str]:
+    def _rows(self) -> list[ControllerDescriptor]:
         return selected(self._options.controllers)
 
     @cached_property
@@ -192,7 +195,7 @@ class Standalone:
             service_account_key_file=self._pki / "sa.pub",
             service_account_signing_key_file=self._pki / "sa.key",
             # Who makes the service accounts that pods would have to have?
-            disable_admission_plugins=() if ACCOUNTS in self._names else ("ServiceAccount",),
+            disable_admission_plugins=() if any(row.name == ACCOUNTS for row in self._rows) else ("ServiceAccount",),
             workers=1,
             verbosity=VERBOSITY,
         )
@@ -200,9 +203,7 @@ class Standalone:
     def _build_manager(self) -> Manager:
         from controllers.manager.identities import Identities
         from controllers.manager.manager import Manager
-        from controllers.shared.context import Context
-        from controllers.shared.context import Options as ManagerOptions
-        from machinery.informer import Informers
+        from controllers.shared.options import Options as ManagerOptions
 
         # What a test's author looks for in the log is what others ask.
         own = f" with {USER_AGENT}"
@@ -215,7 +216,7 @@ class Standalone:
             cluster_signing_key_file=str(self._pki / "ca.key"),
         )
         identities = Identities(access, client, None, with_accounts=True)
-        return Manager(Context(client, Informers(client), options), self._names, identities.client_of)
+        return Manager(client, self._rows, options, identities.client_of)
 
     @cached_property
     def _manager_access(self) -> kubeconfig.Access:
@@ -229,14 +230,14 @@ class Standalone:
         return Client(self._manager_access, user_agent=USER_AGENT)
 
 
-def selected(names: str) -> list[str]:
+def selected(names: str) -> list[ControllerDescriptor]:
     """The controllers to run, as ``--controllers`` names them, without those that need a node unless they are named."""
-    from controllers.manager import manager
+    from controllers.manager import rows
 
     asked = [] if names == NONE else names.split(",")
     without = [name for name in NEED_NODES if name.removeprefix("-") not in asked]
     try:
-        return manager.selected([*asked, *without])
+        return rows.selected([*asked, *without])
     except ValueError as error:
         raise ClusterError(f"controllers: {error}") from error
 

@@ -7,33 +7,39 @@ whole.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from apiserver.authorization.rules import Rule
+import orjson
+
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
 from apiserver.model.kind import Kind
 from machinery.objects import Object
+from machinery.policyrules import (
+    APPS,
+    AUTHENTICATION,
+    AUTHORIZATION,
+    AUTOSCALING,
+    BATCH,
+    CERTIFICATES,
+    COORDINATION,
+    DISCOVERY,
+    EXTENSIONS,
+    METRICS,
+    NETWORKING,
+    POLICY,
+    READ,
+    REVIEW_ACCESS,
+    REVIEW_TOKENS,
+    STORAGE,
+    WRITE,
+    WRITE_EVENTS,
+    Rule,
+    can,
+)
 
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
-
-CORE, APPS, EXTENSIONS, BATCH, AUTOSCALING, POLICY = "", "apps", "extensions", "batch", "autoscaling", "policy"
-AUTHENTICATION, AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"
-CERTIFICATES, COORDINATION, DISCOVERY = "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io"
-EVENTS, METRICS, NETWORKING, STORAGE = "events.k8s.io", "metrics.k8s.io", "networking.k8s.io", "storage.k8s.io"
-
-READ = "get list watch"
-WRITE = "create delete deletecollection patch update"
-
-
-def can(verbs: str, resources: str, *groups: str, names: str = "") -> Rule:
-    """A rule about resources, of the core group unless others are named."""
-    rule: Rule = {
-        "verbs": sorted(verbs.split()),
-        "apiGroups": sorted(groups or [CORE]),
-        "resources": sorted(resources.split()),
-    }
-    return {**rule, "resourceNames": names.split()} if names else rule
 
 
 def may_get(urls: str) -> Rule:
@@ -41,11 +47,6 @@ def may_get(urls: str) -> Rule:
     return {"verbs": ["get"], "nonResourceURLs": sorted(urls.split())}
 
 
-WRITE_EVENTS = can("create patch update", "events", CORE, EVENTS)
-REVIEW_TOKENS, REVIEW_ACCESS = (
-    can("create", "tokenreviews", AUTHENTICATION),
-    can("create", "subjectaccessreviews", AUTHORIZATION),
-)
 ANYTHING: list[Rule] = [can("*", "*", "*"), {"verbs": ["*"], "nonResourceURLs": ["*"]}]
 
 # What a kubelet may do, beside what its authorizer looks at more closely (node.py).
@@ -197,26 +198,6 @@ CLUSTER: dict[str, list[Rule]] = {
         can("list watch", "*", "*"),
         can("create", "serviceaccounts/token"),
     ],
-    "system:kube-scheduler": [
-        WRITE_EVENTS,
-        can("create", "leases", COORDINATION),
-        can("get update", "leases", COORDINATION, names="kube-scheduler"),
-        can(READ, "nodes"),
-        can("delete get list watch", "pods"),
-        can("create", "bindings pods/binding"),
-        can("patch update", "pods/status"),
-        can(READ, "replicationcontrollers services"),
-        can(READ, "replicasets", APPS, EXTENSIONS),
-        can(READ, "statefulsets", APPS),
-        can(READ, "poddisruptionbudgets", POLICY),
-        can(READ, "persistentvolumeclaims persistentvolumes"),
-        REVIEW_TOKENS,
-        REVIEW_ACCESS,
-        can(READ, "csinodes", STORAGE),
-        can(READ, "namespaces"),
-        can(READ, "csidrivers", STORAGE),
-        can(READ, "csistoragecapacities", STORAGE),
-    ],
     "system:volume-scheduler": [
         can("get list patch update watch", "persistentvolumes"),
         can(READ, "storageclasses", STORAGE),
@@ -240,78 +221,10 @@ CLUSTER: dict[str, list[Rule]] = {
     },
 }
 
-# The controllers, each by the name of its service account in kube-system.
-CONTROLLERS: dict[str, list[Rule]] = {
-    "certificate-controller": [
-        can("delete get list watch", "certificatesigningrequests", CERTIFICATES),
-        can("update", "certificatesigningrequests/approval certificatesigningrequests/status", CERTIFICATES),
-        can("approve", "signers", CERTIFICATES, names="kubernetes.io/kube-apiserver-client-kubelet"),
-        can(
-            "sign",
-            "signers",
-            CERTIFICATES,
-            names="kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet "
-            "kubernetes.io/kubelet-serving kubernetes.io/legacy-unknown",
-        ),
-        REVIEW_ACCESS,
-        WRITE_EVENTS,
-    ],
-    "endpoint-controller": [
-        can(READ, "pods services"),
-        can("create delete get list update watch", "endpoints"),
-        can("create", "endpoints/restricted"),
-        WRITE_EVENTS,
-    ],
-    "endpointslice-controller": [
-        can(READ, "nodes pods services"),
-        can("update", "services/finalizers"),
-        can("create delete get list update watch", "endpointslices", DISCOVERY),
-        WRITE_EVENTS,
-    ],
-    "endpointslicemirroring-controller": [
-        can(READ, "endpoints services"),
-        can("update", "services/finalizers"),
-        can("update", "endpoints/finalizers"),
-        can("create delete get list update watch", "endpointslices", DISCOVERY),
-        WRITE_EVENTS,
-    ],
-    "generic-garbage-collector": [can("delete get list patch update watch", "*", "*"), WRITE_EVENTS],
-    "namespace-controller": [
-        can("delete get list watch", "namespaces"),
-        can("update", "namespaces/finalize namespaces/status"),
-        can("delete deletecollection get list watch", "*", "*"),
-    ],
-    "node-controller": [
-        can("delete get list patch update watch", "nodes"),
-        can("patch update", "nodes/status"),
-        can("patch update", "pods/status"),
-        can("delete get list watch", "pods"),
-        WRITE_EVENTS,
-    ],
-    "pod-garbage-collector": [can("delete list watch", "pods"), can(READ, "nodes"), can("patch", "pods/status")],
-    "replicaset-controller": [
-        can("get list update watch", "replicasets", APPS, EXTENSIONS),
-        can("update", "replicasets/status", APPS, EXTENSIONS),
-        can("update", "replicasets/finalizers", APPS, EXTENSIONS),
-        can("create delete get list patch watch", "pods"),  # get is of our own: is one there whose answer got lost?
-        WRITE_EVENTS,
-    ],
-    "replication-controller": [
-        can("get list update watch", "replicationcontrollers"),
-        can("update", "replicationcontrollers/status"),
-        can("update", "replicationcontrollers/finalizers"),
-        can("create delete get list patch watch", "pods"),  # get is of our own: is one there whose answer got lost?
-        WRITE_EVENTS,
-    ],
-    "resourcequota-controller": [
-        can("list watch", "*", "*"),
-        can("get", "resourcequotas"),  # of our own
-        can("update", "resourcequotas/status"),
-        WRITE_EVENTS,
-    ],
-    "root-ca-cert-publisher": [can("create update", "configmaps"), WRITE_EVENTS],
-    "service-account-controller": [can("create", "serviceaccounts"), WRITE_EVENTS],
-}
+# The roles of controllers and of the scheduler by name. Each controller declares its rules in its own file, and
+# `make controllerroles` collects them here.
+CONTROLLERS: dict[str, list[Rule]] = orjson.loads(Path(__file__).with_name("controllerroles.json").read_bytes())
+CONTROLLER_PREFIX = "system:controller:"
 
 # Whom the cluster's roles are bound to.
 MANAGER, SCHEDULER = "User system:kube-controller-manager", "User system:kube-scheduler"
@@ -355,10 +268,8 @@ NAMESPACED: dict[tuple[str, str], tuple[list[Rule], tuple[str, ...]]] = {
 
 def default_policy() -> Iterator[tuple[Kind, Object]]:
     """Every role and binding as it should be, roles first."""
-    for name, rules in CLUSTER.items():
+    for name, rules in (CLUSTER | CONTROLLERS).items():
         yield CLUSTER_ROLES, _object("ClusterRole", name, {"rules": rules})
-    for name, rules in CONTROLLERS.items():
-        yield CLUSTER_ROLES, _object("ClusterRole", f"system:controller:{name}", {"rules": rules})
     for name, rules in AGGREGATED.items():
         labels = {AGGREGATE + PART_OF[name]: "true"} if name in PART_OF else {}
         selector = {"matchLabels": {AGGREGATE + name: "true"}}
@@ -372,9 +283,10 @@ def default_policy() -> Iterator[tuple[Kind, Object]]:
     yield CLUSTER_ROLES, _object("ClusterRole", "system:aggregated-metrics-reader", {"rules": rules}, labels=labels)
     for name, subjects in BOUND.items():
         yield CLUSTER_ROLE_BINDINGS, _binding("ClusterRoleBinding", name, "ClusterRole", name, subjects)
-    for account in CONTROLLERS:
-        name, subject = f"system:controller:{account}", f"ServiceAccount kube-system/{account}"
-        yield CLUSTER_ROLE_BINDINGS, _binding("ClusterRoleBinding", name, "ClusterRole", name, (subject,))
+    for name in CONTROLLERS:
+        if name.startswith(CONTROLLER_PREFIX):
+            subject = f"ServiceAccount kube-system/{name.removeprefix(CONTROLLER_PREFIX)}"
+            yield CLUSTER_ROLE_BINDINGS, _binding("ClusterRoleBinding", name, "ClusterRole", name, (subject,))
     for (namespace, name), (rules, subjects) in NAMESPACED.items():
         yield ROLES, _object("Role", name, {"rules": rules}, namespace=namespace)
         bound = name if name.startswith("system:") else f"system::{name}"

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import logging
 
+from controllers.certificates.account import ACCOUNT, RULES
 from controllers.certificates.signers import KUBELET_CLIENT, is_decided, kubelet_client
 from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
 from machinery.controller import Controller
 from machinery.errors import NotFound
 from machinery.objects import Object
@@ -33,7 +35,7 @@ class CertificateApprover:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.requests = context.certificate_signing_requests
+        self.requests = context.informer(CERTIFICATE_SIGNING_REQUESTS)
         self.controller = Controller("csrapproving", self.reconcile)
         self.controller.watch(self.requests)
         self.start = self.controller.start
@@ -90,3 +92,13 @@ def review(spec: Object, subresource: str) -> Object:
         "kind": SUBJECT_ACCESS_REVIEWS.kind,
         "spec": {**user, "extra": spec.get("extra") or {}, "resourceAttributes": attributes},
     }
+
+
+APPROVING = ControllerDescriptor(
+    "certificatesigningrequest-approving-controller",
+    CertificateApprover,
+    account=ACCOUNT,
+    rules=RULES,
+    watches=(Watch(CERTIFICATE_SIGNING_REQUESTS),),
+    aliases=("csrapproving",),
+)

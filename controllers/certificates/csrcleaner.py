@@ -7,7 +7,9 @@ import logging
 import time
 from collections.abc import Iterator
 
+from controllers.certificates.account import ACCOUNT, RULES
 from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
 from machinery.controller import Controller
 from machinery.errors import Conflict, NotFound
 from machinery.objects import Object, parse_time
@@ -25,7 +27,7 @@ class CertificateCleaner:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.requests = context.certificate_signing_requests
+        self.requests = context.informer(CERTIFICATE_SIGNING_REQUESTS)
         self.controller = Controller("csrcleaner", self.reconcile)
         self.controller.watch(self.requests)
         self.start = self.controller.start
@@ -65,3 +67,13 @@ def deadlines(csr: Object) -> Iterator[tuple[float, str]]:
             yield end, "its certificate was issued long ago"
             expiry = check_certificates(base64.b64decode(certificate))[0].not_valid_after_utc
             yield expiry.timestamp(), "its certificate has expired"
+
+
+CLEANER = ControllerDescriptor(
+    "certificatesigningrequest-cleaner-controller",
+    CertificateCleaner,
+    account=ACCOUNT,
+    rules=RULES,
+    watches=(Watch(CERTIFICATE_SIGNING_REQUESTS),),
+    aliases=("csrcleaner",),
+)

@@ -7,9 +7,11 @@ import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from controllers.certificates.account import ACCOUNT, RULES
 from controllers.certificates.certificateauthority import CertificateAuthority
 from controllers.certificates.signers import SIGNERS, waits_for_signature
 from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
 from machinery.controller import Controller
 from machinery.errors import NotFound
 from machinery.objects import Object, now
@@ -24,7 +26,7 @@ class CertificateSigner:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.requests = context.certificate_signing_requests
+        self.requests = context.informer(CERTIFICATE_SIGNING_REQUESTS)
         options = context.options
         self.authority = CertificateAuthority(
             Path(options.cluster_signing_cert_file),
@@ -57,3 +59,14 @@ class CertificateSigner:
             return {**csr, "status": {**status, "conditions": conditions}}
         pem = self.authority.sign(request, usages, spec.get("expirationSeconds"), datetime.now(UTC))
         return {**csr, "status": {**status, "certificate": base64.b64encode(pem).decode()}}
+
+
+SIGNING = ControllerDescriptor(
+    "certificatesigningrequest-signing-controller",
+    CertificateSigner,
+    account=ACCOUNT,
+    rules=RULES,
+    watches=(Watch(CERTIFICATE_SIGNING_REQUESTS),),
+    needs_option="cluster_signing_cert_file",
+    aliases=("csrsigning",),
+)

@@ -25,11 +25,13 @@ from controllers.garbagecollector.ownergraph import (
     owners_of,
 )
 from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor
 from controllers.shared.ownership import release_patch
 from machinery.client import Client
 from machinery.controller import Controller
 from machinery.errors import ApiError, NotFound, UnsupportedMediaType
 from machinery.objects import Object, object_reference
+from machinery.policyrules import WRITE_EVENTS, can
 from machinery.resources import Resource
 
 log = logging.getLogger(__name__)
@@ -291,3 +293,13 @@ class GarbageCollector:
         self.absent[identity] = None
         while len(self.absent) > REMEMBERED_ABSENT:
             self.absent.popitem(last=False)
+
+
+GARBAGE_COLLECTOR = ControllerDescriptor(
+    "garbage-collector-controller",
+    GarbageCollector,
+    account="generic-garbage-collector",
+    rules=(can("delete get list patch update watch", "*", "*"), WRITE_EVENTS),
+    watches_everything=True,
+    aliases=("garbagecollector",),
+)

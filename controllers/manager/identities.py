@@ -6,16 +6,23 @@ process' own identity reads for all of them, and asks for their tokens. Upstream
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
+from controllers.shared.descriptor import SCHEDULER_USER, ControllerDescriptor
 from machinery.client import Client
-from machinery.errors import AlreadyExists, NotFound
+from machinery.errors import AlreadyExists, Forbidden, NotFound
 from machinery.kubeconfig import Access
 from machinery.objects import Object, parse_time
 from machinery.resources import SERVICE_ACCOUNTS
 
+log = logging.getLogger(__name__)
+
+# What the message of a 403 contains if it is RBAC's and not admission's.
+MISSING_RULE = "in API group"
 # Upstream's names, by which the API server tells the managers of fields apart.
 USER_AGENT = "kube-controller-manager"
 SCHEDULER_AGENT = "kube-scheduler"
@@ -23,26 +30,6 @@ NAMESPACE = "kube-system"
 SECONDS = 3600
 # A token is renewed when so much of its life is over.
 RENEW_AFTER = 0.8
-SCHEDULER = "scheduler"
-# Each controller's service account, by upstream's names; who is not here writes as the process itself.
-ACCOUNTS = {
-    "serviceaccount-controller": "service-account-controller",
-    "root-ca-certificate-publisher-controller": "root-ca-cert-publisher",
-    "replicationcontroller-controller": "replication-controller",
-    "replicaset-controller": "replicaset-controller",
-    "endpointslice-controller": "endpointslice-controller",
-    "endpoints-controller": "endpoint-controller",
-    "endpointslice-mirroring-controller": "endpointslicemirroring-controller",
-    "namespace-controller": "namespace-controller",
-    "node-lifecycle-controller": "node-controller",
-    "taint-eviction-controller": "node-controller",
-    "resourcequota-controller": "resourcequota-controller",
-    "certificatesigningrequest-signing-controller": "certificate-controller",
-    "certificatesigningrequest-approving-controller": "certificate-controller",
-    "certificatesigningrequest-cleaner-controller": "certificate-controller",
-    "pod-garbage-collector-controller": "pod-garbage-collector",
-    "garbage-collector-controller": "generic-garbage-collector",
-}
 
 
 class Identities:
@@ -56,16 +43,28 @@ class Identities:
         bare = replace(access, client_certificate=b"", client_key=b"", token="")
         self._bare = Client(bare, user_agent=USER_AGENT) if with_accounts else None
 
-    def client_of(self, controller: str) -> Client | None:
-        """None means the process' own."""
-        if controller == SCHEDULER:
+    def client_of(self, row: ControllerDescriptor) -> Client | None:
+        """Return the client that the controller writes with; None means the process' own."""
+        if row.account == SCHEDULER_USER:
             return self._scheduler
-        account = ACCOUNTS.get(controller)
-        if self._bare is None or account is None:
+        if self._bare is None or not row.account:
             return None
-        if account not in self._tokens:
-            self._tokens[account] = AccountTokens(self._client, account)
-        return self._bare.under(self._tokens[account])
+        if row.account not in self._tokens:
+            self._tokens[row.account] = AccountTokens(self._client, row.account)
+        return self._bare.under(self._tokens[row.account], partial(tell_missing_rule, row))
+
+
+def tell_missing_rule(row: ControllerDescriptor, error: Forbidden) -> None:
+    """Log where to add the rule, if it is for want of one that a controller's request was refused."""
+    if MISSING_RULE in error.message:
+        log.warning(
+            "%s may not do what it tries, as its ClusterRole %s has no rule for it: %s. The rules stand in %s; "
+            "run `make controllerroles` after a change",
+            row.name,
+            row.role,
+            error,
+            row.file,
+        )
 
 
 class AccountTokens:

@@ -1,129 +1,118 @@
-"""All controllers in one process, over one set of informers."""
+"""Builds and runs controllers in one process, over one set of informers.
+
+The manager makes the informers that the selected controllers declare, and gives each controller those and a client of
+its own identity. If the API server refuses the first list of a kind, because it does not serve the kind or because the
+process may not list it, no controller that needs the kind could ever work: the manager stops, and ``fault`` says which
+controller it was and where to look.
+"""
 
 from __future__ import annotations
 
-import importlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Protocol
 
-from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Runnable
+from controllers.shared.monitors import Monitors
+from controllers.shared.options import Options
 from controllers.shared.parallel import in_parallel
 from machinery.client import Client
+from machinery.errors import ApiError, Forbidden, NotFound
+from machinery.informer import Informer, Informers
+from machinery.resources import Resource
 
 log = logging.getLogger(__name__)
 
 # Seconds for events that still wait when the process ends.
 CLOSING = 0.5
-# Upstream's names, and where each is; imported only if it runs.
-CONTROLLERS = {
-    "serviceaccount-controller": "namespaces.serviceaccount:ServiceAccountController",
-    "serviceaccount-token-controller": "namespaces.serviceaccounttokens:ServiceAccountTokens",
-    "root-ca-certificate-publisher-controller": "namespaces.rootca:RootCAController",
-    "replicationcontroller-controller": "workloads.replicationcontroller:ReplicationManager",
-    "replicaset-controller": "workloads.replicaset:ReplicaSetController",
-    "scheduler": "scheduler.scheduler:Scheduler",
-    "endpointslice-controller": "services.endpointslice:EndpointSliceController",
-    "endpoints-controller": "services.endpoints:EndpointsController",
-    "endpointslice-mirroring-controller": "services.endpointslicemirroring:EndpointSliceMirroringController",
-    "namespace-controller": "namespaces.namespace:NamespaceController",
-    "node-lifecycle-controller": "nodes.nodelifecycle:NodeLifecycleController",
-    "taint-eviction-controller": "nodes.tainteviction:TaintEvictionController",
-    "resourcequota-controller": "namespaces.resourcequota:ResourceQuotaController",
-    "certificatesigningrequest-signing-controller": "certificates.csrsigning:CertificateSigner",
-    "certificatesigningrequest-approving-controller": "certificates.csrapproving:CertificateApprover",
-    "certificatesigningrequest-cleaner-controller": "certificates.csrcleaner:CertificateCleaner",
-    "pod-garbage-collector-controller": "nodes.podgc:PodGarbageCollector",
-    "garbage-collector-controller": "garbagecollector.garbagecollector:GarbageCollector",
-}
-# The names that upstream had before, still understood.
-ALIASES = {
-    "serviceaccount": "serviceaccount-controller",
-    "serviceaccount-token": "serviceaccount-token-controller",
-    "root-ca-cert-publisher": "root-ca-certificate-publisher-controller",
-    "replicationcontroller": "replicationcontroller-controller",
-    "replicaset": "replicaset-controller",
-    "endpointslice": "endpointslice-controller",
-    "endpoint": "endpoints-controller",
-    "endpointslicemirroring": "endpointslice-mirroring-controller",
-    "namespace": "namespace-controller",
-    "nodelifecycle": "node-lifecycle-controller",
-    "resourcequota": "resourcequota-controller",
-    "csrsigning": "certificatesigningrequest-signing-controller",
-    "csrapproving": "certificatesigningrequest-approving-controller",
-    "csrcleaner": "certificatesigningrequest-cleaner-controller",
-    "podgc": "pod-garbage-collector-controller",
-    "garbagecollector": "garbage-collector-controller",
-}
+# Seconds in which a new cluster's API server writes its roles: until then 403 may be the answer to anything.
+ROLES_WRITTEN = 10.0
 
-# Without which option a controller does not run.
-NEEDED_OPTIONS = {
-    "root-ca-certificate-publisher-controller": "root_ca_file",
-    "certificatesigningrequest-signing-controller": "cluster_signing_cert_file",
-}
+Identity = Callable[[ControllerDescriptor], Client | None]
 
 
-class Runnable(Protocol):
-    """A controller that is wired and can be started."""
-
-    def start(self, stop: threading.Event) -> None: ...
-
-
-def selected(names: Iterable[str]) -> list[str]:
-    """The controllers that ``--controllers`` asks for: ``*`` is all, ``-x`` is not x; raises ValueError for others."""
-    asked = [(not name.startswith("-"), name.removeprefix("-")) for name in names if name]
-    known = {name: on for on, name in ((on, ALIASES.get(name, name)) for on, name in asked) if name != "*"}
-    if unknown := known.keys() - CONTROLLERS.keys():
-        raise ValueError(
-            f"no controller is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(CONTROLLERS))}"
-        )
-    all_others = (True, "*") in asked
-    return [name for name in CONTROLLERS if known.get(name, all_others)]
+def process_identity(row: ControllerDescriptor) -> None:
+    """Let every controller write with the identity of the process."""
 
 
 class Manager:
-    """Builds and runs controllers."""
+    """The controllers of one process. ``fault`` is set before ``stop``, if they cannot work at all."""
 
     def __init__(
-        self, context: Context, names: Iterable[str], identity: Callable[[str], Client | None] = lambda name: None
+        self,
+        client: Client,
+        rows: Iterable[ControllerDescriptor],
+        options: Options | None = None,
+        identity: Identity = process_identity,
     ) -> None:
-        """``identity`` gives the client that a controller writes with, None for the process' own."""
-        self.context = context
-        self.contexts = [context]
-        self._identity = identity
-        self.running = {name: self._build(name) for name in names if self._possible(name)}
+        """Build the controllers. ``identity`` gives the client that one writes with, None for ``client``."""
+        options = options or Options()
+        self.rows = [row for row in rows if _has_its_option(row, options)]
+        self.fault = ""
+        self._stop = threading.Event()
+        self._started = 0.0
+        self._informers = Informers(client, on_refused=self._refused)
+        whole = {watch.resource for row in self.rows for watch in row.watches if not watch.field_selector}
+        monitors = Monitors(client, self._informers, whole)
+        self._contexts = {
+            row.name: row.context(identity(row) or client, self._informers, options, monitors) for row in self.rows
+        }
+        self.running: dict[str, Runnable] = {row.name: row.new(self._contexts[row.name]) for row in self.rows}
 
     def start(self, stop: threading.Event) -> None:
-        """Starts informers and workers; returns at once."""
-        self.context.informers.start(stop)
+        """Start informers and workers, and return at once. A fault sets ``stop``."""
+        self._stop = stop
+        self._started = time.monotonic()
+        self._informers.start(stop)
         for controller in self.running.values():
             controller.start(stop)
         log.info("running %s", ", ".join(self.running))
 
     def problem(self) -> str | None:
-        """Why the process is not healthy: a kind that was never listed."""
-        waiting = sorted({kind for context in self.contexts for kind in context.unsynced()})
+        """Return why the process is not healthy, if it is not: a kind that was never listed."""
+        waiting = sorted({each.resource.plural for each in self._declared() if not each.synced})
         return f"waiting for the first list of {', '.join(waiting)}" if waiting else None
 
     def close(self) -> None:
-        """Writes the events that still wait, as far as a moment suffices."""
-        recorders = [recorder for context in self.contexts for recorder in context.recorders.values()]
+        """Write the events that still wait, as far as a moment suffices."""
+        recorders = [recorder for context in self._contexts.values() for recorder in context.recorders.values()]
         in_parallel([partial(recorder.close, CLOSING) for recorder in recorders], 16)
 
-    def _possible(self, name: str) -> bool:
-        option = NEEDED_OPTIONS.get(name)
-        if option is not None and not getattr(self.context.options, option):
-            log.warning("%s does not run: no --%s is given", name, option.replace("_", "-"))
-            return False
-        return True
+    def _declared(self) -> list[Informer]:
+        return [informer for context in self._contexts.values() for informer in context.informers.values()]
 
-    def _build(self, name: str) -> Runnable:
-        module, _, cls = CONTROLLERS[name].partition(":")
-        context, client = self.context, self._identity(name)
-        if client is not None:
-            context = self.context.acting_as(client)
-            self.contexts.append(context)
-        made: Runnable = getattr(importlib.import_module(f"controllers.{module}"), cls)(context)
-        return made
+    def _refused(self, resource: Resource, error: ApiError) -> None:
+        """Stop everything, with a sentence, if the first list of a kind is refused for good."""
+        if isinstance(error, Forbidden) and time.monotonic() - self._started < ROLES_WRITTEN:
+            return
+        if self.fault or not isinstance(error, NotFound | Forbidden):
+            return
+        row = next((row for row in self.rows if resource in [watch.resource for watch in row.watches]), None)
+        if row is None:
+            return
+        self.fault = not_served(row, resource) if isinstance(error, NotFound) else not_allowed(row, resource, error)
+        log.critical("%s", self.fault)
+        self._stop.set()
+
+
+def not_served(row: ControllerDescriptor, resource: Resource) -> str:
+    return (
+        f"{row.name} watches {resource.name}, which the API server does not serve in {resource.api_version}: "
+        f"add the kind's row to apiserver/kinds/rows.py, or take the watch out of {row.file}"
+    )
+
+
+def not_allowed(row: ControllerDescriptor, resource: Resource, error: ApiError) -> str:
+    return (
+        f"{row.name} watches {resource.name} (declared in {row.file}), and this process may not: {error}. "
+        f"Its role is system:kube-controller-manager in apiserver/authorization/defaults.py"
+    )
+
+
+def _has_its_option(row: ControllerDescriptor, options: Options) -> bool:
+    if row.needs_option and not getattr(options, row.needs_option):
+        log.warning("%s does not run: no --%s is given", row.name, row.needs_option.replace("_", "-"))
+        return False
+    return True

@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
 from controllers.shared.discovery import resources_with
+from controllers.shared.indexes import BY_NAMESPACE
 from controllers.shared.parallel import in_parallel
 from machinery.controller import Controller
 from machinery.errors import ApiError, MethodNotAllowed, NotFound
 from machinery.objects import Object, now
-from machinery.resources import NAMESPACES, Resource
+from machinery.policyrules import can
+from machinery.resources import NAMESPACES, PODS, Resource
 
 FINALIZER = "kubernetes"
 PARALLEL = 6
@@ -100,7 +103,8 @@ class NamespaceController:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.namespaces, self.pods = context.namespaces, context.pods
+        self.namespaces = context.informer(NAMESPACES)
+        self.pods = context.informer(PODS)
         self.rounds: Counter[str] = Counter()
         self.controller = Controller("namespace", self.reconcile, workers=2)
         self.controller.watch(self.namespaces)
@@ -195,3 +199,20 @@ class NamespaceController:
 def is_terminating(namespace: Object | None) -> bool:
     """It was deleted, and waits for its content to go."""
     return namespace is not None and bool(namespace["metadata"].get("deletionTimestamp"))
+
+
+NAMESPACE_CONTROLLER = ControllerDescriptor(
+    "namespace-controller",
+    NamespaceController,
+    account="namespace-controller",
+    rules=(
+        can("delete get list watch", "namespaces"),
+        can("update", "namespaces/finalize namespaces/status"),
+        can("delete deletecollection get list watch", "*", "*"),
+    ),
+    watches=(
+        Watch(NAMESPACES),
+        Watch(PODS, BY_NAMESPACE),
+    ),
+    aliases=("namespace",),
+)

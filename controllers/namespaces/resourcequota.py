@@ -12,15 +12,17 @@ import logging
 import threading
 from collections.abc import Collection, Iterator
 
-from controllers.shared.context import NAMESPACE, Context
-from controllers.shared.monitors import SHARED
+from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.indexes import BY_NAMESPACE, NAMESPACE
 from machinery.client import Client
 from machinery.controller import Controller
 from machinery.errors import Conflict, NotFound
 from machinery.objects import Object, key
+from machinery.policyrules import WRITE_EVENTS, can
 from machinery.quota import STANDARD, Evaluator, evaluator_of, has_deadline, is_charged, utc_now
 from machinery.resourcelists import ZERO, ResourceList, add, equal, masked, parsed, written
-from machinery.resources import RESOURCE_QUOTAS, Resource
+from machinery.resources import PODS, RESOURCE_QUOTAS, SERVICES, Resource
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class ResourceQuotaController:
 
     def __init__(self, context: Context) -> None:
         self.client: Client = context.client
-        self.quotas = context.resource_quotas
+        self.quotas = context.informer(RESOURCE_QUOTAS)
         self.monitors = context.monitors
         self.controller = Controller("resourcequota", self.reconcile)
         self.controller.requires(self.quotas, self.monitors)
@@ -60,7 +62,9 @@ class ResourceQuotaController:
         if old is None or not (quotas := self.quotas.by_index(NAMESPACE, old["metadata"].get("namespace", ""))):
             return
         resource = self.monitors.resource(old["apiVersion"], old["kind"])
-        if resource is not None and (new is None or (resource in SHARED and uses_less(resource, old, new))):
+        if resource is None:
+            return
+        if new is None or (resource in self.monitors.whole and uses_less(resource, old, new)):
             self._enqueue(quotas, [resource])
 
     def kinds_listed(self, resources: Collection[Resource]) -> None:
@@ -155,3 +159,23 @@ def _hard(quota: Object) -> dict[str, str]:
 
 def _status(quota: Object, field: str) -> dict[str, str]:
     return (quota.get("status") or {}).get(field) or {}
+
+
+RESOURCE_QUOTA = ControllerDescriptor(
+    "resourcequota-controller",
+    ResourceQuotaController,
+    account="resourcequota-controller",
+    rules=(
+        can("list watch", "*", "*"),
+        can("get", "resourcequotas"),  # upstream's controller has no need of it
+        can("update", "resourcequotas/status"),
+        WRITE_EVENTS,
+    ),
+    watches=(
+        Watch(RESOURCE_QUOTAS, BY_NAMESPACE),
+        Watch(PODS),
+        Watch(SERVICES),
+    ),
+    watches_everything=True,
+    aliases=("resourcequota",),
+)

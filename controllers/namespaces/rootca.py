@@ -9,9 +9,11 @@ from pathlib import Path
 
 from controllers.namespaces.serviceaccount import ensure, is_active
 from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
 from machinery.controller import Controller
 from machinery.objects import Object
-from machinery.resources import CONFIG_MAPS
+from machinery.policyrules import WRITE_EVENTS, can
+from machinery.resources import CONFIG_MAPS, NAMESPACES
 
 NAME = "kube-root-ca.crt"
 FILE = "ca.crt"
@@ -23,8 +25,8 @@ class RootCAController:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.data = {FILE: Path(context.options.root_ca_file).read_text()}
-        self.namespaces = context.namespaces
-        self.published = context.informers.of(CONFIG_MAPS, field_selector=f"metadata.name={NAME}")
+        self.namespaces = context.informer(NAMESPACES)
+        self.published = context.informer(CONFIG_MAPS)
         self.controller = Controller("rootca", self.reconcile)
         self.controller.watch(self.namespaces)
         self.controller.watch(self.published, lambda published: str(published["metadata"]["namespace"]))
@@ -44,3 +46,17 @@ class RootCAController:
         """The config map for one namespace."""
         meta = {"name": NAME, "namespace": namespace}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": self.data}
+
+
+ROOT_CA = ControllerDescriptor(
+    "root-ca-certificate-publisher-controller",
+    RootCAController,
+    account="root-ca-cert-publisher",
+    rules=(can("create update", "configmaps"), WRITE_EVENTS),
+    watches=(
+        Watch(NAMESPACES),
+        Watch(CONFIG_MAPS, field_selector=f"metadata.name={NAME}"),
+    ),
+    needs_option="root_ca_file",
+    aliases=("root-ca-cert-publisher",),
+)

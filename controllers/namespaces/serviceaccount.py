@@ -6,11 +6,13 @@ Its tokens are no objects: the API server signs them on request for the pod that
 from __future__ import annotations
 
 from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
 from controllers.shared.failures import namespace_terminating
 from machinery.controller import Controller
 from machinery.errors import AlreadyExists, Forbidden
 from machinery.objects import Object
-from machinery.resources import SERVICE_ACCOUNTS, Resource
+from machinery.policyrules import WRITE_EVENTS, can
+from machinery.resources import NAMESPACES, SERVICE_ACCOUNTS, Resource
 
 DEFAULT = "default"
 
@@ -39,7 +41,8 @@ class ServiceAccountController:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.namespaces, self.accounts = context.namespaces, context.service_accounts
+        self.namespaces = context.informer(NAMESPACES)
+        self.accounts = context.informer(SERVICE_ACCOUNTS)
         self.controller = Controller("serviceaccount", self.reconcile)
         self.controller.watch(self.namespaces)
         self.controller.requires(self.accounts)
@@ -57,3 +60,16 @@ class ServiceAccountController:
             return
         meta = {"name": DEFAULT, "namespace": namespace}
         ensure(self.context, SERVICE_ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+
+
+SERVICE_ACCOUNT = ControllerDescriptor(
+    "serviceaccount-controller",
+    ServiceAccountController,
+    account="service-account-controller",
+    rules=(can("create", "serviceaccounts"), WRITE_EVENTS),
+    watches=(
+        Watch(NAMESPACES),
+        Watch(SERVICE_ACCOUNTS),
+    ),
+    aliases=("serviceaccount",),
+)

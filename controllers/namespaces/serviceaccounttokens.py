@@ -19,10 +19,11 @@ from pathlib import Path
 
 from controllers.namespaces.serviceaccount import is_active
 from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
 from machinery.controller import Controller
 from machinery.errors import AlreadyExists, NotFound
 from machinery.objects import NAME_ALPHABET, Object, key, make_key, split_key
-from machinery.resources import SECRETS, SERVICE_ACCOUNTS
+from machinery.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 
 TYPE = "kubernetes.io/service-account-token"
 ACCOUNT_NAME = "kubernetes.io/service-account.name"
@@ -98,10 +99,9 @@ class ServiceAccountTokens:
         self.client = context.client
         self.legacy = context.options.legacy_service_account_tokens
         self.ca = Path(context.options.root_ca_file).read_bytes() if context.options.root_ca_file else b""
-        self.namespaces, self.accounts = context.namespaces, context.service_accounts
-        self.secrets = context.informers.of(
-            SECRETS, field_selector=f"type={TYPE}", indexers={ACCOUNT: account_of}
-        )  # fmt: skip
+        self.namespaces = context.informer(NAMESPACES)
+        self.accounts = context.informer(SERVICE_ACCOUNTS)
+        self.secrets = context.informer(SECRETS)
         self.controller = Controller("serviceaccount-token", self.reconcile)
         self.controller.watch(self.accounts)
         self.controller.watch(self.secrets, account_of)
@@ -183,3 +183,16 @@ class ServiceAccountTokens:
         annotations = {**meta["annotations"], ACCOUNT_UID: account["metadata"]["uid"]}
         data = {**(secret.get("data") or {}), **encoded}
         self.client.update(SECRETS, {**secret, "metadata": {**meta, "annotations": annotations}, "data": data})
+
+
+# It writes with the identity of the process, as upstream's does: it has no service account.
+SERVICE_ACCOUNT_TOKENS = ControllerDescriptor(
+    "serviceaccount-token-controller",
+    ServiceAccountTokens,
+    watches=(
+        Watch(NAMESPACES),
+        Watch(SERVICE_ACCOUNTS),
+        Watch(SECRETS, {ACCOUNT: account_of}, field_selector=f"type={TYPE}"),
+    ),
+    aliases=("serviceaccount-token",),
+)

@@ -13,12 +13,15 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from controllers.shared.context import NODE, Context
+from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.indexes import BY_NODE, NODE
 from controllers.shared.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint
 from machinery.controller import Controller
 from machinery.errors import NotFound
 from machinery.objects import Object, get_condition, is_pod_ready, now, object_reference
-from machinery.resources import NODES, PODS
+from machinery.policyrules import WRITE_EVENTS, can
+from machinery.resources import LEASES, NODES, PODS
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +103,9 @@ class NodeLifecycleController:
     def __init__(self, context: Context) -> None:
         self.client = context.client
         self.grace = context.options.node_monitor_grace_period
-        self.nodes, self.pods, self.leases = context.nodes, context.pods, context.leases
+        self.nodes = context.informer(NODES)
+        self.pods = context.informer(PODS)
+        self.leases = context.informer(LEASES)
         self.recorder = context.recorder("node-controller")
         self.health: dict[str, Health] = {}
         self.lock = threading.Lock()
@@ -203,3 +208,27 @@ def readiness(node: Object) -> str:
     """``True``, ``False``, ``Unknown``, or empty while the kubelet has not said anything."""
     ready = get_condition(node, "Ready")
     return str(ready["status"]) if ready else ""
+
+
+# Those of the taint eviction controller, too.
+ACCOUNT = "node-controller"
+RULES = (
+    can("delete get list patch update watch", "nodes"),
+    can("patch update", "nodes/status"),
+    can("patch update", "pods/status"),
+    can("delete get list watch", "pods"),
+    WRITE_EVENTS,
+)
+
+NODE_LIFECYCLE = ControllerDescriptor(
+    "node-lifecycle-controller",
+    NodeLifecycleController,
+    account=ACCOUNT,
+    rules=RULES,
+    watches=(
+        Watch(NODES),
+        Watch(PODS, BY_NODE),
+        Watch(LEASES),
+    ),
+    aliases=("nodelifecycle",),
+)

@@ -9,14 +9,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from controllers.shared.context import NODE, Context
+from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.indexes import BY_NODE, NODE
 from machinery.controller import Controller
 from machinery.errors import NotFound
 from machinery.objects import Object, is_pod_terminal, key, now
+from machinery.policyrules import READ, can
 from machinery.resources import NODES, PODS
 
 log = logging.getLogger(__name__)
 
+# The index of the pods that have ended, all under one entry.
 TERMINATED = "terminated"
 # Keys of the queue: a node's name, a pod's key, or the pods that have ended.
 NODE_KEY, POD_KEY, TERMINATED_KEY = "node/", "pod/", "terminated"
@@ -28,6 +32,10 @@ def surplus(terminated: Iterable[Object], threshold: int) -> list[Object]:
     return oldest_first[: max(len(oldest_first) - threshold, 0)] if threshold > 0 else []
 
 
+def by_terminated(pod: Object) -> Iterable[str]:
+    return ("",) if is_pod_terminal(pod) else ()
+
+
 class PodGarbageCollector:
     """Runs the reconciler over nodes and pods."""
 
@@ -36,8 +44,8 @@ class PodGarbageCollector:
         # Seconds for a node to come back.
         self.quarantine = context.options.orphaned_pod_quarantine
         self.threshold = context.options.terminated_pod_gc_threshold
-        self.pods, self.nodes = context.pods, context.nodes
-        self.pods.add_indexers({TERMINATED: lambda pod: ("",) if is_pod_terminal(pod) else ()})
+        self.pods = context.informer(PODS)
+        self.nodes = context.informer(NODES)
         self.controller = Controller("podgc", self.reconcile)
         self.controller.requires(self.nodes, self.pods)
         self.pods.add_handler(self.pod_changed)
@@ -115,3 +123,16 @@ class PodGarbageCollector:
             self.client.delete(PODS, meta["name"], meta["namespace"], grace_period=0, uid=meta["uid"])
         except NotFound:
             return
+
+
+POD_GARBAGE_COLLECTOR = ControllerDescriptor(
+    "pod-garbage-collector-controller",
+    PodGarbageCollector,
+    account="pod-garbage-collector",
+    rules=(can("delete list watch", "pods"), can(READ, "nodes"), can("patch", "pods/status")),
+    watches=(
+        Watch(PODS, {**BY_NODE, TERMINATED: by_terminated}),
+        Watch(NODES),
+    ),
+    aliases=("podgc",),
+)

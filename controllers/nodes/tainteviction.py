@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 import time
 
-from controllers.shared.context import NODE, Context
+from controllers.nodes.nodelifecycle import ACCOUNT, RULES
+from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.indexes import BY_NODE, NODE
 from controllers.shared.taints import tolerated_seconds
 from machinery.controller import Controller
 from machinery.errors import NotFound
 from machinery.objects import Object, key, now, object_reference
-from machinery.resources import PODS
+from machinery.resources import NODES, PODS
 
 
 def eviction_taints(node: Object | None) -> list[Object]:
@@ -27,7 +30,8 @@ class TaintEvictionController:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.nodes, self.pods = context.nodes, context.pods
+        self.nodes = context.informer(NODES)
+        self.pods = context.informer(PODS)
         self.recorder = context.recorder("taint-eviction-controller")
         # Pods that are to go: the uid, and since when by our clock.
         self.since: dict[str, tuple[str, float]] = {}
@@ -102,3 +106,15 @@ class TaintEvictionController:
 def concerns(pod: Object) -> tuple[object, ...]:
     """What of a pod decides about its eviction."""
     return pod["metadata"]["uid"], pod["spec"].get("nodeName"), pod["spec"].get("tolerations")
+
+
+TAINT_EVICTION = ControllerDescriptor(
+    "taint-eviction-controller",
+    TaintEvictionController,
+    account=ACCOUNT,
+    rules=RULES,
+    watches=(
+        Watch(NODES),
+        Watch(PODS, BY_NODE),
+    ),
+)

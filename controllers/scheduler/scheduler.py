@@ -20,12 +20,25 @@ from controllers.scheduler.podaffinity import NamespaceLabels, has_affinity, pod
 from controllers.scheduler.podrequests import requests_of
 from controllers.scheduler.preemption import Candidate, Fits
 from controllers.shared.context import Context
+from controllers.shared.descriptor import SCHEDULER_USER, ControllerDescriptor, Watch
 from controllers.shared.failures import namespace_terminating, outcome_unknown
 from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
 from machinery.metrics import METRICS
 from machinery.objects import Object, get_condition, is_pod_terminal, key, now
-from machinery.resources import PODS
+from machinery.policyrules import (
+    APPS,
+    COORDINATION,
+    EXTENSIONS,
+    POLICY,
+    READ,
+    REVIEW_ACCESS,
+    REVIEW_TOKENS,
+    STORAGE,
+    WRITE_EVENTS,
+    can,
+)
+from machinery.resources import NAMESPACES, NODES, PODS
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +112,11 @@ class Scheduler:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.pods, self.nodes, self.namespaces = context.pods, context.nodes, context.namespaces
+        self.pods, self.nodes, self.namespaces = (
+            context.informer(PODS),
+            context.informer(NODES),
+            context.informer(NAMESPACES),
+        )
         self.recorder = context.recorder(NAME)
         self.usage = NodeUsage()
         self.deciding = threading.Lock()
@@ -319,3 +336,35 @@ class Unschedulable:
                 (pod_key, max(last + min(BACKOFF[0] * 2 ** min(count - 1, 20), BACKOFF[1]) - at, 0.0))
                 for pod_key, (count, last) in self._attempts.items()
             ]
+
+
+SCHEDULER = ControllerDescriptor(
+    "scheduler",
+    Scheduler,
+    account=SCHEDULER_USER,
+    rules=(
+        WRITE_EVENTS,
+        can("create", "leases", COORDINATION),
+        can("get update", "leases", COORDINATION, names="kube-scheduler"),
+        can(READ, "nodes"),
+        can("delete get list watch", "pods"),
+        can("create", "bindings pods/binding"),
+        can("patch update", "pods/status"),
+        can(READ, "replicationcontrollers services"),
+        can(READ, "replicasets", APPS, EXTENSIONS),
+        can(READ, "statefulsets", APPS),
+        can(READ, "poddisruptionbudgets", POLICY),
+        can(READ, "persistentvolumeclaims persistentvolumes"),
+        REVIEW_TOKENS,
+        REVIEW_ACCESS,
+        can(READ, "csinodes", STORAGE),
+        can(READ, "namespaces"),
+        can(READ, "csidrivers", STORAGE),
+        can(READ, "csistoragecapacities", STORAGE),
+    ),
+    watches=(
+        Watch(PODS),
+        Watch(NODES),
+        Watch(NAMESPACES),
+    ),
+)

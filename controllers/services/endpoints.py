@@ -27,12 +27,15 @@ from controllers.services.serviceendpoints import (
     target_reference,
 )
 from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
 from controllers.shared.failures import namespace_terminating
+from controllers.shared.indexes import BY_NAMESPACE
 from controllers.shared.writecache import WriteCache
 from machinery.controller import Controller
 from machinery.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
 from machinery.objects import Object, is_pod_ready, key, split_key
-from machinery.resources import ENDPOINTS
+from machinery.policyrules import READ, WRITE_EVENTS, can
+from machinery.resources import ENDPOINTS, PODS, SERVICES
 
 # Upstream truncates larger Endpoints and says so in this annotation.
 MOST_ADDRESSES = 1000
@@ -159,7 +162,11 @@ class EndpointsController:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.services, self.pods, self.endpoints = context.services, context.pods, context.endpoints
+        self.services, self.pods, self.endpoints = (
+            context.informer(SERVICES),
+            context.informer(PODS),
+            context.informer(ENDPOINTS),
+        )
         self.recorder = context.recorder("endpoint-controller")
         self.latest = WriteCache(self.endpoints)
         self.controller = Controller("endpoints", self.reconcile, workers=2)
@@ -226,3 +233,22 @@ class EndpointsController:
             else ("FailedToUpdateEndpoint", f"update endpoint {namespace}/{name}")
         )
         self.recorder.event(endpoints, "Warning", reason, f"Failed to {what}: {error}")
+
+
+ENDPOINTS_CONTROLLER = ControllerDescriptor(
+    "endpoints-controller",
+    EndpointsController,
+    account="endpoint-controller",
+    rules=(
+        can(READ, "pods services"),
+        can("create delete get list update watch", "endpoints"),
+        can("create", "endpoints/restricted"),
+        WRITE_EVENTS,
+    ),
+    watches=(
+        Watch(SERVICES, BY_NAMESPACE),
+        Watch(PODS, BY_NAMESPACE),
+        Watch(ENDPOINTS),
+    ),
+    aliases=("endpoint",),
+)

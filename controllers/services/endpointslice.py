@@ -26,10 +26,13 @@ from controllers.services.serviceendpoints import (
 )
 from controllers.services.slicepacking import MANAGED_BY, Changes, Groups, pack
 from controllers.services.slicewriter import SliceWriter, managed_by
-from controllers.shared.context import SERVICE_NAME, Context, service_key
+from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.indexes import BY_NAMESPACE, BY_SERVICE, SERVICE_NAME, service_key
 from machinery.controller import Controller
 from machinery.objects import Object, is_pod_ready, owner_reference
-from machinery.resources import ENDPOINT_SLICES, SERVICES
+from machinery.policyrules import DISCOVERY, READ, WRITE_EVENTS, can
+from machinery.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 
 MANAGER = "endpointslice-controller.k8s.io"
 MOST_ENDPOINTS = 100
@@ -125,13 +128,17 @@ class EndpointSliceController:
     """Runs the reconciler over Services."""
 
     def __init__(self, context: Context) -> None:
-        self.services, self.pods, self.nodes = context.services, context.pods, context.nodes
-        self.writer = SliceWriter(context.client, context.endpoint_slices, MANAGER)
+        self.services, self.pods, self.nodes = (
+            context.informer(SERVICES),
+            context.informer(PODS),
+            context.informer(NODES),
+        )
+        self.writer = SliceWriter(context.client, context.informer(ENDPOINT_SLICES), MANAGER)
         self.controller = Controller("endpointslice", self.reconcile, workers=2)
         self.controller.watch(self.services)
         enqueue_services_of_pods(self.pods, self.services, self.controller.enqueue)
-        self.controller.requires(self.pods, self.nodes, context.endpoint_slices)
-        context.endpoint_slices.add_handler(self.slice_changed)
+        self.controller.requires(self.pods, self.nodes, context.informer(ENDPOINT_SLICES))
+        context.informer(ENDPOINT_SLICES).add_handler(self.slice_changed)
         self.nodes.add_handler(self.node_changed)
         self.start = self.controller.start
 
@@ -152,3 +159,23 @@ class EndpointSliceController:
         service = self.services.get(key)
         if service is not None and has_endpoints_of_pods(service):
             self.writer.apply(plan(service, pods_of(self.pods, service), self.writer.of(key), self.nodes.get))
+
+
+ENDPOINT_SLICE = ControllerDescriptor(
+    "endpointslice-controller",
+    EndpointSliceController,
+    account="endpointslice-controller",
+    rules=(
+        can(READ, "nodes pods services"),
+        can("update", "services/finalizers"),
+        can("create delete get list update watch", "endpointslices", DISCOVERY),
+        WRITE_EVENTS,
+    ),
+    watches=(
+        Watch(SERVICES, BY_NAMESPACE),
+        Watch(PODS, BY_NAMESPACE),
+        Watch(NODES),
+        Watch(ENDPOINT_SLICES, BY_SERVICE),
+    ),
+    aliases=("endpointslice",),
+)

@@ -12,10 +12,13 @@ from typing import Any
 from controllers.services.endpoints import LEADER
 from controllers.services.slicepacking import MANAGED_BY, Changes, Groups, pack
 from controllers.services.slicewriter import SliceWriter, managed_by
-from controllers.shared.context import SERVICE_NAME, Context, service_key
+from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.indexes import BY_SERVICE, SERVICE_NAME, service_key
 from machinery.controller import Controller
 from machinery.objects import Object, owner_reference
-from machinery.resources import ENDPOINT_SLICES, ENDPOINTS
+from machinery.policyrules import DISCOVERY, READ, WRITE_EVENTS, can
+from machinery.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
@@ -107,14 +110,15 @@ class EndpointSliceMirroringController:
     """Runs the reconciler over Endpoints, by the key that they share with their Service."""
 
     def __init__(self, context: Context) -> None:
-        self.services, self.endpoints = context.services, context.endpoints
+        self.services = context.informer(SERVICES)
+        self.endpoints = context.informer(ENDPOINTS)
         self.recorder = context.recorder("endpoint-slice-mirroring-controller")
-        self.writer = SliceWriter(context.client, context.endpoint_slices, MANAGER)
+        self.writer = SliceWriter(context.client, context.informer(ENDPOINT_SLICES), MANAGER)
         self.controller = Controller("endpointslicemirroring", self.reconcile, workers=1)
         self.controller.watch(self.endpoints)
         self.controller.watch(self.services)
-        self.controller.requires(context.endpoint_slices)
-        context.endpoint_slices.add_handler(self.slice_changed)
+        self.controller.requires(context.informer(ENDPOINT_SLICES))
+        context.informer(ENDPOINT_SLICES).add_handler(self.slice_changed)
         self.start = self.controller.start
 
     def slice_changed(self, old: Object | None, new: Object | None) -> None:
@@ -146,3 +150,23 @@ class EndpointSliceMirroringController:
                 f"{surplus} addresses were skipped"
             )
             self.recorder.event(endpoints, "Warning", "TooManyAddressesToMirror", message)
+
+
+ENDPOINT_SLICE_MIRRORING = ControllerDescriptor(
+    "endpointslice-mirroring-controller",
+    EndpointSliceMirroringController,
+    account="endpointslicemirroring-controller",
+    rules=(
+        can(READ, "endpoints services"),
+        can("update", "services/finalizers"),
+        can("update", "endpoints/finalizers"),
+        can("create delete get list update watch", "endpointslices", DISCOVERY),
+        WRITE_EVENTS,
+    ),
+    watches=(
+        Watch(SERVICES),
+        Watch(ENDPOINTS),
+        Watch(ENDPOINT_SLICES, BY_SERVICE),
+    ),
+    aliases=("endpointslicemirroring",),
+)

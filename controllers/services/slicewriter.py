@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from controllers.services.slicepacking import MANAGED_BY, Changes
-from controllers.shared.context import SERVICE, service_key
 from controllers.shared.failures import namespace_terminating
+from controllers.shared.indexes import SERVICE, service_key
 from controllers.shared.writecache import WriteCache
 from machinery.client import Client
 from machinery.errors import Conflict, Forbidden, NotFound

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection
 
 from controllers.shared.discovery import all_resources
 from controllers.shared.metadatasource import MetadataSource
-from machinery import resources
 from machinery.client import Client
 from machinery.errors import ApiError
 from machinery.informer import Handler, Informer, Informers
@@ -23,14 +22,6 @@ log = logging.getLogger(__name__)
 
 # Is told of resources.
 Listener = Callable[[Collection[Resource]], None]
-
-# Kinds of which whole objects are kept, for one controller or another.
-SHARED = frozenset({
-    resources.PODS, resources.SERVICES, resources.REPLICATION_CONTROLLERS, resources.ENDPOINT_SLICES,
-    resources.ENDPOINTS, resources.NODES, resources.NAMESPACES, resources.SERVICE_ACCOUNTS, resources.LEASES,
-    resources.CERTIFICATE_SIGNING_REQUESTS,
-    resources.RESOURCE_QUOTAS, resources.REPLICA_SETS,
-})  # fmt: skip
 
 REDISCOVER = 30.0
 FIRST_TRIES = 0.1
@@ -46,9 +37,11 @@ class Monitors:
     Wired like a controller: handlers and listeners first, then ``start``, by each of those who use it.
     """
 
-    def __init__(self, client: Client, informers: Informers) -> None:
+    def __init__(self, client: Client, informers: Informers, whole: Collection[Resource]) -> None:
+        """``whole`` are the kinds of which the informers keep whole objects, for one controller or another."""
         self.client = client
         self.informers = informers
+        self.whole = frozenset(whole)
         self.source = MetadataSource(client)
         self.running: dict[Resource, tuple[Informer, threading.Event | None]] = {}
         self.kinds: dict[tuple[str, str], Resource] = {}
@@ -135,7 +128,7 @@ class Monitors:
 
     def _watch(self, resource: Resource, stop: threading.Event) -> tuple[Informer, threading.Event | None]:
         ended = None
-        if resource in SHARED:
+        if resource in self.whole:
             informer = self.informers.of(resource)
         else:
             informer = Informer(self.source, resource)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.indexes import BY_NAMESPACE, BY_OWNER
 from controllers.workloads.replicationcontroller import ReplicationManager
-from machinery.informer import Informer
 from machinery.objects import Object
-from machinery.resources import REPLICA_SETS
+from machinery.policyrules import APPS, EXTENSIONS, WRITE_EVENTS, can
+from machinery.resources import PODS, REPLICA_SETS
 from machinery.selectors import Selector, from_label_selector
 
 
@@ -16,8 +17,25 @@ class ReplicaSetController(ReplicationManager):
     resource = REPLICA_SETS
     component = "replicaset-controller"
 
-    def informer(self, context: Context) -> Informer:
-        return context.replica_sets
-
     def selector(self, rc: Object) -> Selector:
         return from_label_selector(rc["spec"].get("selector"))
+
+
+REPLICA_SET = ControllerDescriptor(
+    "replicaset-controller",
+    ReplicaSetController,
+    account="replicaset-controller",
+    rules=(
+        can("get list update watch", "replicasets", APPS, EXTENSIONS),
+        can("update", "replicasets/status", APPS, EXTENSIONS),
+        can("update", "replicasets/finalizers", APPS, EXTENSIONS),
+        # Upstream's has no get: it is needed here to find a pod whose creation was not answered.
+        can("create delete get list patch watch", "pods"),
+        WRITE_EVENTS,
+    ),
+    watches=(
+        Watch(REPLICA_SETS, BY_NAMESPACE),
+        Watch(PODS, BY_OWNER),
+    ),
+    aliases=("replicaset",),
+)

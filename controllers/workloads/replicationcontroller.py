@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from controllers.shared.context import NAMESPACE, ORPHANS, OWNER, Context
+from controllers.shared.context import Context
+from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.indexes import BY_NAMESPACE, BY_OWNER, NAMESPACE, ORPHANS, OWNER
 from controllers.shared.ownership import claim
 from controllers.shared.writecache import WriteCache
 from controllers.workloads.podcontrol import PodControl
 from controllers.workloads.podranking import pods_to_delete
 from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
-from machinery.informer import Informer
 from machinery.objects import (
     Object,
     controller_of,
@@ -32,7 +33,8 @@ from machinery.objects import (
     now,
     parse_time,
 )
-from machinery.resources import REPLICATION_CONTROLLERS
+from machinery.policyrules import WRITE_EVENTS, can
+from machinery.resources import PODS, REPLICATION_CONTROLLERS
 from machinery.selectors import NOTHING, Selector, from_map
 
 # Upstream's BurstReplicas: no more pods than this are created or deleted in one round.
@@ -116,19 +118,15 @@ class ReplicationManager:
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
-        self.rcs = self.informer(context)
+        self.rcs = context.informer(self.resource)
         self.latest = WriteCache(self.rcs)
-        self.pods = context.pods
+        self.pods = context.informer(PODS)
         self.control = PodControl(context.client, context.recorder(self.component))
         self.controller = Controller(self.resource.kind.lower(), self.reconcile, workers=2)
         self.controller.watch(self.rcs)
         self.controller.requires(self.pods)
         self.pods.add_handler(self.pod_changed)
         self.start = self.controller.start
-
-    def informer(self, context: Context) -> Informer:
-        """Where the objects that it reconciles are known."""
-        return context.replication_controllers
 
     def selector(self, rc: Object) -> Selector:
         """Which pods it is about; an empty selector, which validation refuses, selects nothing here."""
@@ -220,3 +218,23 @@ class ReplicationManager:
     def update_status(self, rc: Object) -> None:
         """One PUT of the status."""
         self.latest.wrote(self.client.update(self.resource, rc, subresource="status"))
+
+
+REPLICATION_CONTROLLER = ControllerDescriptor(
+    "replicationcontroller-controller",
+    ReplicationManager,
+    account="replication-controller",
+    rules=(
+        can("get list update watch", "replicationcontrollers"),
+        can("update", "replicationcontrollers/status"),
+        can("update", "replicationcontrollers/finalizers"),
+        # Upstream's has no get: it is needed here to find a pod whose creation was not answered.
+        can("create delete get list patch watch", "pods"),
+        WRITE_EVENTS,
+    ),
+    watches=(
+        Watch(REPLICATION_CONTROLLERS, BY_NAMESPACE),
+        Watch(PODS, BY_OWNER),
+    ),
+    aliases=("replicationcontroller",),
+)

@@ -27,11 +27,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from controllers.manager.identities import Identities
-from controllers.manager.manager import CONTROLLERS, Manager
-from controllers.shared.context import Context, Options
+from controllers.manager.manager import Manager
+from controllers.manager.rows import ROWS
+from controllers.shared.options import Options
 from machinery.client import Client
 from machinery.errors import ApiError, NotFound
-from machinery.informer import Informer, Informers
+from machinery.informer import Informer
 from machinery.kubeconfig import Access
 from machinery.objects import Object, key, now
 from machinery.resources import NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
@@ -123,7 +124,7 @@ class ControlPlane:
         access = self.access(MANAGER, port)
         client = Client(access, user_agent="controllers")
         identities = Identities(access, client, self.access(SCHEDULER, port), with_accounts=True)
-        return Manager(Context(client, Informers(client), options), CONTROLLERS, identities.client_of)
+        return Manager(client, ROWS, options, identities.client_of)
 
     def wait_ready(self) -> None:
         client = self.client()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from controllers.manager.manager import Manager
-from controllers.shared.context import Options
+from controllers.shared.options import Options
 from machinery.client import Client
 from machinery.errors import ApiError
 from machinery.informer import Informer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controllers.shared.context import Options
+from controllers.shared.options import Options
 from machinery.client import Client
 from machinery.errors import NotFound
 from machinery.objects import Object, get_condition, is_pod_ready, now, now_micro

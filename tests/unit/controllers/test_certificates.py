@@ -16,10 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from controllers.certificates.certificateauthority import CertificateAuthority, validity
-from controllers.certificates.csrapproving import MESSAGES, CertificateApprover, recognized, review
+from controllers.certificates.csrapproving import APPROVING, MESSAGES, CertificateApprover, recognized, review
 from controllers.certificates.csrcleaner import deadlines
 from controllers.certificates.signers import API_CLIENT, KUBELET_CLIENT, KUBELET_SERVING, SIGNERS, waits_for_signature
-from controllers.shared.context import Context
 from machinery.objects import Object, format_time, parse_time
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -233,5 +232,5 @@ class Informers:
 
 
 def approve_if_allowed(client: Any, informer: Any, name: str) -> float | None:
-    made: Any = Context(client, Informers(informer))  # type: ignore[arg-type]
-    return CertificateApprover(made).reconcile(name)
+    informers: Any = Informers(informer)
+    return CertificateApprover(APPROVING.context(client, informers)).reconcile(name)

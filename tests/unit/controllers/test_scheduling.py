@@ -12,8 +12,7 @@ from controllers.scheduler.nodeaffinity import holds, matches_term
 from controllers.scheduler.nodeusage import NodeUsage
 from controllers.scheduler.podrequests import ports_collide, requests_of
 from controllers.scheduler.preemption import ineligible
-from controllers.scheduler.scheduler import Scheduler, is_waiting, plan
-from controllers.shared.context import Context
+from controllers.scheduler.scheduler import SCHEDULER, Scheduler, is_waiting, plan
 from machinery.errors import ApiError, Conflict, Forbidden, NotFound
 from machinery.informer import Informers
 from machinery.objects import Object
@@ -182,7 +181,7 @@ def test_a_binding_that_is_refused_gives_back_the_room(pod: Any, error: ApiError
             raise error
 
     client: Any = Refusing()
-    scheduler = Scheduler(Context(client, Informers(client)))
+    scheduler = Scheduler(SCHEDULER.context(client, Informers(client)))
     scheduler.usage.assume(pod("p"), "node")
     with pytest.raises(ApiError) if tried_again else nullcontext():
         scheduler.bind(pod("p"), "node")
