@@ -35,8 +35,8 @@ from apiserver.control.policykeeper import PolicyKeeper
 from apiserver.kinds.allocation import RANGES
 from apiserver.kinds.registry import REGISTRY
 from apiserver.model.kind import Kind
+from apiserver.model.reader import Reader
 from apiserver.registry.reading import Reading
-from apiserver.registry.request import Reader
 from apiserver.registry.rest import Rest
 from apiserver.registry.served import Served
 from apiserver.storage.cache import WatchCache

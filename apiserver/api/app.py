@@ -17,7 +17,7 @@ from gunicorn.http.errors import ParseException
 
 from apiserver.api.negotiation import Form, encode, form_of
 from apiserver.api.nonresource import Documents
-from apiserver.api.requestlog import Record, spent
+from apiserver.api.requestlog import Record
 from apiserver.assembly import Server
 from apiserver.authorization import ownership
 from apiserver.authorization.impersonation import impersonated
@@ -25,7 +25,9 @@ from apiserver.config import Config
 from apiserver.model import query as parameters
 from apiserver.model.attributes import attributes_of
 from apiserver.model.requestinfo import RequestInfo, parse_request
-from apiserver.registry.request import Call, User
+from apiserver.model.trace import spent
+from apiserver.model.user import User
+from apiserver.registry.request import Call
 from apiserver.serving.connections import reading
 from apiserver.storage.protocol import StoreError, TooLarge, Unavailable
 from machinery.errors import (

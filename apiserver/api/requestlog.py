@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import mmap
-import threading
 import time
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response
 
 from apiserver.kinds.registry import REGISTRY
-from apiserver.model import metrics
+from apiserver.model import metrics, trace
 from apiserver.registry.request import TAKEN_OVER
 from machinery.errors import NotFound
 from machinery.metrics import METRICS, Labels
@@ -32,7 +31,7 @@ from machinery.metrics import METRICS, Labels
 if TYPE_CHECKING:
     from apiserver.model.kind import Kind
     from apiserver.model.requestinfo import RequestInfo
-    from apiserver.registry.request import User
+    from apiserver.model.user import User
 
 log = logging.getLogger("apiserver.requests")
 
@@ -48,7 +47,6 @@ _VERBS = {
 _CONNECT = _LASTING - {"log"}
 _READS = frozenset({"get", "head", "list", "watch"})
 _ROOTS = ("/api", "/apis", "/healthz", "/livez", "/metrics", "/openapi", "/readyz", "/version")
-_CURRENT = threading.local()
 
 _level = mmap.mmap(-1, 1)  # shared by the workers, which are forked later
 
@@ -60,13 +58,6 @@ def verbosity() -> int:
 def set_verbosity(level: int) -> None:
     """For all workers."""
     _level[0] = max(0, min(level, 255))
-
-
-def spent(on: str, since: float) -> None:
-    """Tells what the request of this thread has just spent its time on, since a moment of ``time.perf_counter``."""
-    record = getattr(_CURRENT, "record", None)
-    if record is not None:
-        record.spent.append((on, time.perf_counter() - since))
 
 
 class _Account:
@@ -133,8 +124,7 @@ class Record:
         self.info: RequestInfo | None = None
         self.user: User | None = None
         self.kind: Kind | None = None
-        self.spent: list[tuple[str, float]] = []
-        _CURRENT.record = self
+        self.spent = trace.begin()
 
     def allowed(self) -> None:
         """It may be done, and is about to."""
@@ -146,7 +136,7 @@ class Record:
 
     def answered(self, response: Response) -> None:
         """The answer's head is known; its body is sent next, which for a watch may take long."""
-        _CURRENT.record = None
+        trace.end()
         self._handled = time.perf_counter()
         body = response.response
         self._length = sum(map(len, body)) if type(body) is list else 0
@@ -169,8 +159,8 @@ class Record:
         if level >= ALL or (level >= WRITES and (account.lasts or account.writes)):
             log.info("%s %d, %s, %s, for %s", self._what, code, _time(seconds), _size(self._sent), self._who)
         if seconds > SLOW and not account.lasts:
-            trace = ", ".join(self._trace(seconds))
-            log.warning("slow: %s %d, %s, for %s: %s", self._what, code, _time(seconds), self._who, trace)
+            steps = ", ".join(self._trace(seconds))
+            log.warning("slow: %s %d, %s, for %s: %s", self._what, code, _time(seconds), self._who, steps)
 
     def _trace(self, seconds: float) -> Iterator[str]:
         """What the time was spent on; what is not accounted for was spent on computing, or waiting to."""

@@ -24,10 +24,11 @@ from apiserver.model import query as parameters
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
 from apiserver.model.patchtypes import APPLY_PATCH
+from apiserver.model.user import User
 from apiserver.registry import apply as applying
 from apiserver.registry import deletion, options, reading, views
 from apiserver.registry.reading import ListResult, Reading
-from apiserver.registry.request import AdmissionRequest, Call, User
+from apiserver.registry.request import AdmissionRequest, Call
 from apiserver.registry.rest import Rest, object_key
 from apiserver.schema.codec import UpstreamCodec
 from apiserver.storage.cache import WatchCache

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from apiserver.authorization.authn import TokenAuthenticator, TokenRefused
-from apiserver.kinds.subresources.binding import bind_by_name
-from apiserver.registry.request import Call, User
+from apiserver.kinds.pods.row import PODS
+from apiserver.kinds.subresources import binding
+from apiserver.model.subresource import success
+from apiserver.model.user import User
+from apiserver.registry.request import Call
 from machinery.errors import BadRequest
 from machinery.objects import Object
 
@@ -16,7 +19,7 @@ Review = Callable[[Call, Object], Object]
 def reviews(authenticators: Sequence[TokenAuthenticator]) -> Mapping[str, Review]:
     """Resource → what answers it."""
     return {
-        "bindings": bind_by_name,
+        "bindings": _bind,
         "selfsubjectreviews.authentication.k8s.io": _self_subject_review,
         "tokenreviews.authentication.k8s.io": lambda call, obj: _token_review(authenticators, obj),
     }
@@ -30,6 +33,19 @@ def user_info(user: User) -> Object:
     if user.extra:
         info["extra"] = {key: list(values) for key, values in user.extra.items()}
     return info
+
+
+def _bind(call: Call, obj: Object) -> Object:
+    """Answer a POST to the older, top-level ``bindings``, where the Binding's own name says which pod is meant."""
+    name = (obj.get("metadata") or {}).get("name", "")
+    binding.check(name, obj)
+
+    def change(pod: Object) -> Object:
+        binding.assign(pod, obj)
+        return pod
+
+    call.rest.modify(PODS, call.namespace, name, change, call.user, dry_run=call.dry_run, hooks=False)
+    return success()
 
 
 def _self_subject_review(call: Call, obj: Object) -> Object:

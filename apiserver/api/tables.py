@@ -8,12 +8,12 @@ in the generic table are times; ``Age`` is already humanised, as upstream's prin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from apiserver.model.kind import Column, Kind
-from machinery.objects import Object, parse_time
+from apiserver.model.printing import age
+from machinery.objects import Object
 
 _NAME_DESCRIPTION = "The object's name, which no other object of this kind has in its namespace."
 _CREATED_DESCRIPTION = "When the server created the object."
@@ -107,43 +107,6 @@ def partial_metadata_list(objects: Sequence[Object], list_metadata: Object, vers
         "metadata": list_metadata,
         "items": [partial_metadata(obj, version) for obj in objects],
     }
-
-
-def age(timestamp: str | None) -> str:
-    """How long ago a time was, for a column: ``5s``, ``2m3s``, ``3h12m``; ``<unknown>`` without a time."""
-    if not timestamp:
-        return "<unknown>"
-    return human_duration((datetime.now(UTC) - parse_time(timestamp)).total_seconds())
-
-
-def human_duration(duration: float) -> str:
-    """A duration in seconds in two units at most, the finer one only while it matters (upstream: HumanDuration)."""
-    seconds = int(duration)
-    if seconds < -1:
-        return "<invalid>"
-    if seconds < 120:
-        return f"{max(seconds, 0)}s"
-    minutes, hours = seconds // 60, seconds // 3600
-    if minutes < 10:
-        return _two(minutes, "m", seconds % 60, "s")
-    if hours < 3:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    days = hours // 24
-    if days < 8:
-        return _two(days, "d", hours % 24, "h")
-    if days < 2 * 365:
-        return f"{days}d"
-    if days < 8 * 365:
-        return _two(days // 365, "y", days % 365, "d")
-    return f"{days // 365}y"
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
 
 
 def cells(kind: Kind, obj: Object) -> list[Any]:

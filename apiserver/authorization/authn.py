@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.errors import Unauthorized
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from apiserver.authorization.authn import ANONYMOUS, AUTHENTICATED
 from apiserver.authorization.authorizer import Authorizer
 from apiserver.authorization.tokens import PREFIX
 from apiserver.model.attributes import Attributes
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.errors import BadRequest
 
 UNAUTHENTICATED = "system:unauthenticated"

@@ -13,7 +13,7 @@ from apiserver.authorization import defaults
 from apiserver.authorization.rules import allows
 from apiserver.kinds.pods.update import MIRROR
 from apiserver.model.attributes import Attributes, Decision
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.errors import BadRequest
 from machinery.objects import Object
 from machinery.selectors import parse_field_selector

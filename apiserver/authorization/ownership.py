@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from apiserver.authorization.authorizer import MASTERS, Authorizer
 from apiserver.model.attributes import Attributes
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.objects import Object
 
 OWN = "own"

@@ -21,7 +21,7 @@ from apiserver.kinds.rbac import (
     USER,
 )
 from apiserver.model.kind import Kind
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.errors import NotFound, not_found, quote
 from machinery.objects import Object
 

@@ -11,7 +11,8 @@ from apiserver.authorization.policy import Policy, aggregate
 from apiserver.kinds import reviews as kinds
 from apiserver.model.attributes import Attributes
 from apiserver.model.kind import Kind
-from apiserver.registry.request import Call, User
+from apiserver.model.user import User
+from apiserver.registry.request import Call
 from machinery.errors import BadRequest, FieldError, GoValue, invalid, quote
 from machinery.objects import Object
 

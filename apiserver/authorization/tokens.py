@@ -26,7 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from apiserver.authorization.authn import Identity, TokenRefused
 from apiserver.model.kind import Kind
-from apiserver.registry.request import Reader, User
+from apiserver.model.reader import Reader
+from apiserver.model.user import User
 from machinery.errors import quote
 from machinery.objects import Object, parse_time
 

@@ -20,7 +20,7 @@ from apiserver.kinds.registry import REGISTRY
 from apiserver.managedfields import SELF
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
-from apiserver.registry.request import LOOPBACK
+from apiserver.model.user import LOOPBACK
 from apiserver.registry.rest import Rest, object_key
 from machinery.errors import AlreadyExists, Conflict, Invalid
 from machinery.objects import Object

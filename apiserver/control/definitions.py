@@ -14,8 +14,8 @@ from apiserver.customresources.rows import storage_row
 from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITIONS as DEFINITIONS
 from apiserver.kinds.customresourcedefinitions import FINALIZER
 from apiserver.model.kind import Kind
+from apiserver.model.user import LOOPBACK
 from apiserver.registry.deletion import DeleteOptions
-from apiserver.registry.request import LOOPBACK
 from apiserver.registry.rest import Change, Rest
 from apiserver.registry.served import Served
 from machinery.errors import NotFound

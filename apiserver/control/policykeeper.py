@@ -13,8 +13,8 @@ from apiserver.authorization.defaults import default_policy
 from apiserver.control.rolereconcile import aggregated_rules, is_protected, reconciled_binding, reconciled_role
 from apiserver.kinds.rbac import CLUSTER_ROLES, ROLES
 from apiserver.model.kind import Kind
+from apiserver.model.user import LOOPBACK
 from apiserver.registry.deletion import DeleteOptions
-from apiserver.registry.request import LOOPBACK
 from apiserver.registry.rest import Rest
 from machinery.errors import AlreadyExists, NotFound, Timeout
 from machinery.objects import Object

@@ -14,7 +14,7 @@ from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.rbac import GROUP, ROLE_BINDINGS, USER
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
-from apiserver.registry.request import LOOPBACK
+from apiserver.model.user import LOOPBACK
 from apiserver.registry.rest import Rest
 from machinery.errors import AlreadyExists, Forbidden, NotFound
 from machinery.objects import Object

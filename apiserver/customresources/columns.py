@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from apiserver.api.tables import NAME, age
+from apiserver.api.tables import NAME
 from apiserver.customresources import jsonpath
 from apiserver.model.kind import Column
+from apiserver.model.printing import age
 from apiserver.schema import formats
 from machinery.objects import Object
 

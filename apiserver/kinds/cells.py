@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from apiserver.api.tables import age
 from apiserver.model.kind import Column
+from apiserver.model.printing import age
 from machinery.objects import Object
 
 NONE = "<none>"

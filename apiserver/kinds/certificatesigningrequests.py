@@ -10,11 +10,11 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from apiserver.api.tables import human_duration
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.strategies import StatusStrategy, put
 from apiserver.model.kind import Column, Kind
+from apiserver.model.printing import human_duration
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError, GoValue
 from machinery.objects import Object, now
@@ -22,7 +22,7 @@ from machinery.pemcertificates import check_certificates, check_request
 from machinery.validation import is_dns1123_label, is_dns1123_subdomain, is_path_segment_name
 
 if TYPE_CHECKING:
-    from apiserver.registry.request import User
+    from apiserver.model.user import User
 
 APPROVED, DENIED, FAILED = "Approved", "Denied", "Failed"
 # What is said once for all: such a condition can neither be false nor be taken back.

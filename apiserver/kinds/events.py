@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apiserver.api.tables import age
 from apiserver.kinds import checks
 from apiserver.kinds.cells import NAME
 from apiserver.model.kind import Column, Kind, Strategy
+from apiserver.model.printing import age
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object

@@ -9,7 +9,6 @@ from decimal import Decimal
 
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import UpstreamCodec
-from apiserver.schema.metricsdefinitions import PACKAGE
 from machinery.objects import Object
 from machinery.quantity import format_quantity, parse_quantity
 
@@ -27,7 +26,7 @@ NODE_METRICS = Kind(
     "v1beta1",
     "NodeMetrics",
     "nodes",
-    UpstreamCodec(f"{PACKAGE}.NodeMetrics"),
+    UpstreamCodec("io.k8s.metrics.pkg.apis.metrics.v1beta1.NodeMetrics"),
     namespaced=False,
     verbs=("get", "list"),
     computed=True,
@@ -44,7 +43,7 @@ POD_METRICS = Kind(
     "v1beta1",
     "PodMetrics",
     "pods",
-    UpstreamCodec(f"{PACKAGE}.PodMetrics"),
+    UpstreamCodec("io.k8s.metrics.pkg.apis.metrics.v1beta1.PodMetrics"),
     verbs=("get", "list"),
     computed=True,
     columns=(

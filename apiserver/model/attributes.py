@@ -6,7 +6,7 @@ from html import escape
 from typing import NamedTuple
 
 from apiserver.model.requestinfo import RequestInfo
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.errors import Forbidden, forbidden, quote
 
 

@@ -23,7 +23,7 @@ from machinery.errors import FieldError
 from machinery.objects import Object
 
 if TYPE_CHECKING:
-    from apiserver.registry.request import User
+    from apiserver.model.user import User
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from apiserver.model.kind import Column, Kind
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.objects import Object
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.model.kind import Kind
-from apiserver.registry.request import Reader
+from apiserver.model.reader import Reader
 from machinery.errors import InternalError
 
 # Namespaces that share a lock only wait for each other.

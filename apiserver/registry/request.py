@@ -10,46 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import Response
 
 from apiserver import managedfields
 from apiserver.managedfields import Writer
 from apiserver.model.kind import Kind
+from apiserver.model.reader import Reader
+from apiserver.model.user import User
 from apiserver.storage.protocol import Entry
 from machinery.objects import Object
 
 if TYPE_CHECKING:
     from apiserver.authorization.authorizer import Authorizer
     from apiserver.registry.rest import Rest
-
-
-@dataclass(frozen=True)
-class User:
-    """Who asks (upstream: authentication/user.Info)."""
-
-    name: str
-    groups: tuple[str, ...] = ()
-    uid: str = ""
-    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-# What the API server itself acts as (upstream: system:apiserver with its loopback token).
-LOOPBACK = User("system:apiserver", ("system:masters",))
-
-
-class Reader(Protocol):
-    """Other objects, from the watch cache; what it returns is shared and must not be modified."""
-
-    def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
-        """One object or None; it may lag by milliseconds unless ``fresh`` waits for every acknowledged write."""
-
-    def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
-        """One object, as soon as it is there; None when that takes longer."""
-
-    def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
-        """All objects of a kind, of one namespace when given."""
 
 
 @dataclass

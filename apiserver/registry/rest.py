@@ -21,10 +21,11 @@ from apiserver.model import metadata
 from apiserver.model.attributes import Attributes
 from apiserver.model.item import Item, encode
 from apiserver.model.kind import Kind, Strategy
+from apiserver.model.user import User
 from apiserver.registry import deletion
 from apiserver.registry.deletion import DeleteOptions
 from apiserver.registry.quotalock import Turns
-from apiserver.registry.request import AdmissionRequest, User
+from apiserver.registry.request import AdmissionRequest
 from apiserver.storage.cache import WatchCache
 from apiserver.storage.protocol import Changed, Claimed, Entry, Overtaken, Store, TooLarge
 from machinery.errors import (

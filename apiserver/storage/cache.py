@@ -18,9 +18,9 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 
-from apiserver.api.requestlog import spent
 from apiserver.model import metrics
 from apiserver.model.item import Change, Item
+from apiserver.model.trace import spent
 from apiserver.storage.measure import resource_of
 from apiserver.storage.protocol import Batch, Compacted, Event, Store, Unavailable
 from apiserver.storage.revisions import Acknowledged

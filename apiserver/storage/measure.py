@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
-from apiserver.api.requestlog import spent
 from apiserver.model.metrics import STORE, STORE_ERRORS
+from apiserver.model.trace import spent
 from apiserver.storage.protocol import Unavailable
 
 P = ParamSpec("P")

@@ -14,7 +14,7 @@ from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
 from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
 from apiserver.model.item import Item, encode
 from apiserver.model.kind import Kind
-from apiserver.registry.request import Reader
+from apiserver.model.reader import Reader
 from apiserver.storage.protocol import Store, StoreError
 from apiserver.streaming.backend import Dialer
 from apiserver.streaming.usage import NodeMetrics, PodMetrics, Usage, asking

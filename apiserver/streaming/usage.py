@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from apiserver.api.requestlog import spent
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
-from apiserver.registry.request import Reader
+from apiserver.model.reader import Reader
+from apiserver.model.trace import spent
 from apiserver.streaming.backend import BackendError, Dialer
 from apiserver.streaming.targets import kubelet_of
 from machinery.errors import ApiError, not_found

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from apiserver.api.tables import age
 from apiserver.kinds.cells import NONE
+from apiserver.model.printing import age
 from machinery.objects import Object, get_condition, is_pod_terminal
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from apiserver.kinds.pods.row import PODS
 from apiserver.model.subresource import Actions, success
-from apiserver.registry.request import Call
 from machinery.errors import BadRequest, FieldError, conflict, invalid
 from machinery.objects import Object, set_condition
 
@@ -18,19 +17,6 @@ def bind(actions: Actions, pod: Object, binding: Object) -> Object:
         raise BadRequest("name in URL does not match name in Binding object")
     check(name, binding)
     actions.update(PODS, pod["metadata"]["namespace"], name, lambda newest: assign(newest, binding))
-    return success()
-
-
-def bind_by_name(call: Call, binding: Object) -> Object:
-    """POST to the older top-level ``bindings``, where the Binding's name says which pod."""
-    name = (binding.get("metadata") or {}).get("name", "")
-    check(name, binding)
-
-    def change(pod: Object) -> Object:
-        assign(pod, binding)
-        return pod
-
-    call.rest.modify(PODS, call.namespace, name, change, call.user, dry_run=call.dry_run, hooks=False)
     return success()
 
 

@@ -11,7 +11,7 @@ from apiserver.admission.projectrequest import UNFINISHED
 from apiserver.authorization.ownership import REQUESTER
 from apiserver.control.projects import complete_all
 from apiserver.kinds.namespaces import NAMESPACES as NAMESPACE_KIND
-from apiserver.registry.request import LOOPBACK
+from apiserver.model.user import LOOPBACK
 
 pytestmark = pytest.mark.etcd
 

@@ -10,7 +10,8 @@ from apiserver.admission.escalation import Escalation
 from apiserver.authorization.authorizer import Authorizer
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
 from apiserver.model.kind import Kind
-from apiserver.registry.request import AdmissionRequest, User
+from apiserver.model.user import User
+from apiserver.registry.request import AdmissionRequest
 from machinery.errors import ApiError
 from machinery.objects import Object
 

@@ -9,7 +9,7 @@ import pytest
 from apiserver.authorization.authn import ANONYMOUS
 from apiserver.authorization.authorizer import Authorizer
 from apiserver.authorization.impersonation import impersonated
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.errors import BadRequest, Forbidden
 
 AUTHENTICATED = "system:authenticated"

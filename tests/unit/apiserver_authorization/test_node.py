@@ -10,7 +10,7 @@ from apiserver.authorization.authorizer import Authorizer
 from apiserver.authorization.node import references
 from apiserver.model.attributes import attributes_of
 from apiserver.model.requestinfo import parse_request
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.objects import Object
 
 NODE = User("system:node:n1", ("system:nodes", "system:authenticated"))

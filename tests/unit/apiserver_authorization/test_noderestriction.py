@@ -13,7 +13,8 @@ from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
 from apiserver.model.kind import Kind
-from apiserver.registry.request import AdmissionRequest, User
+from apiserver.model.user import User
+from apiserver.registry.request import AdmissionRequest
 from machinery.errors import ApiError
 from machinery.objects import Object
 

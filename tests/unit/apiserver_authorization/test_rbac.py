@@ -12,7 +12,7 @@ from apiserver.control.rolereconcile import aggregated_rules
 from apiserver.kinds.rbac import CLUSTER_ROLES
 from apiserver.model.attributes import Attributes, attributes_of
 from apiserver.model.requestinfo import parse_request
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.errors import Forbidden
 
 AUTHENTICATED = "system:authenticated"

@@ -10,7 +10,8 @@ from apiserver.authorization.authorizer import Authorizer
 from apiserver.authorization.reviews import access_reviews
 from apiserver.kinds import reviews as kinds
 from apiserver.model.kind import Kind
-from apiserver.registry.request import Call, User
+from apiserver.model.user import User
+from apiserver.registry.request import Call
 from machinery.errors import ApiError
 from machinery.objects import Object
 

@@ -6,7 +6,7 @@ import pytest
 
 from apiserver.authorization.rules import Rule, allows, describe, told, uncovered
 from apiserver.model.attributes import Attributes
-from apiserver.registry.request import User
+from apiserver.model.user import User
 
 JANE = User("jane")
 READ_PODS: Rule = {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from apiserver.authorization.authn import ANONYMOUS, Authenticator, TokenFile, TokenRefused, certified_user
 from apiserver.authorization.tokens import Bound, Signer, Verifier, read_public_keys
 from apiserver.model.kind import Kind
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import Unauthorized
 from machinery.objects import Object

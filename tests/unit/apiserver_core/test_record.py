@@ -11,11 +11,13 @@ import pytest
 from flask import Response
 
 from apiserver.api import requestlog as record
-from apiserver.api.requestlog import Record, set_verbosity, spent
+from apiserver.api.requestlog import Record, set_verbosity
 from apiserver.kinds.registry import REGISTRY
 from apiserver.model import metrics
 from apiserver.model.requestinfo import parse_request
-from apiserver.registry.request import TAKEN_OVER, User
+from apiserver.model.trace import spent
+from apiserver.model.user import User
+from apiserver.registry.request import TAKEN_OVER
 from machinery.metrics import METRICS, Labels
 
 ADMIN = User("admin")

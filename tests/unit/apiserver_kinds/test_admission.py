@@ -12,7 +12,8 @@ from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.pods.row import PODS
 from apiserver.model.kind import Kind
-from apiserver.registry.request import AdmissionRequest, User
+from apiserver.model.user import User
+from apiserver.registry.request import AdmissionRequest
 from machinery.errors import ApiError
 
 Object = dict[str, Any]

@@ -21,7 +21,8 @@ from apiserver.authorization.authorizer import Authorizer
 from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS as CSRS
 from apiserver.kinds.certificatesigningrequests import validate_signer_name
 from apiserver.model.attributes import Attributes
-from apiserver.registry.request import AdmissionRequest, User
+from apiserver.model.user import User
+from apiserver.registry.request import AdmissionRequest
 from machinery.errors import Forbidden
 
 Object = dict[str, Any]

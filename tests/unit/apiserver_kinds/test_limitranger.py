@@ -11,7 +11,8 @@ from apiserver.admission.limitranger import LimitRanger
 from apiserver.kinds.limitranges import LIMIT_RANGES
 from apiserver.kinds.pods.row import PODS
 from apiserver.model.kind import Kind
-from apiserver.registry.request import AdmissionRequest, User
+from apiserver.model.user import User
+from apiserver.registry.request import AdmissionRequest
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import Forbidden
 

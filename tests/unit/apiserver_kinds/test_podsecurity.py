@@ -13,7 +13,8 @@ from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.podtemplates import POD_TEMPLATES
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
-from apiserver.registry.request import AdmissionRequest, User
+from apiserver.model.user import User
+from apiserver.registry.request import AdmissionRequest
 from machinery.errors import Forbidden, Invalid
 
 Object = dict[str, Any]

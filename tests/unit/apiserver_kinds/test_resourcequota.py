@@ -17,7 +17,8 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.kinds.services.row import SERVICES
 from apiserver.model.kind import Kind
-from apiserver.registry.request import AdmissionRequest, User
+from apiserver.model.user import User
+from apiserver.registry.request import AdmissionRequest
 from machinery.errors import Forbidden
 
 Object = dict[str, Any]

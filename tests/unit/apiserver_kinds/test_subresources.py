@@ -13,7 +13,7 @@ from apiserver.kinds.subresources.binding import assign, bind
 from apiserver.kinds.subresources.eviction import evict
 from apiserver.kinds.subresources.finalize import finalize
 from apiserver.model.kind import Kind
-from apiserver.registry.request import User
+from apiserver.model.user import User
 from machinery.errors import ApiError, Conflict, Invalid
 
 Object = dict[str, Any]

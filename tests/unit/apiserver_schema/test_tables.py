@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from apiserver.api import tables
+from apiserver.model import printing
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import UpstreamCodec
 from machinery.objects import format_time
@@ -26,12 +27,12 @@ YEAR = 365 * DAY
     ],
 )  # fmt: skip
 def test_durations_are_written_as_upstream_writes_them(seconds: float, expected: str) -> None:
-    assert tables.human_duration(seconds) == expected
+    assert printing.human_duration(seconds) == expected
 
 
 def test_ages() -> None:
-    assert tables.age(format_time(datetime.now(UTC) - timedelta(hours=5, minutes=30, seconds=20))) == "5h30m"
-    assert tables.age("") == tables.age(None) == "<unknown>"
+    assert printing.age(format_time(datetime.now(UTC) - timedelta(hours=5, minutes=30, seconds=20))) == "5h30m"
+    assert printing.age("") == printing.age(None) == "<unknown>"
 
 
 POD = {
@@ -47,7 +48,7 @@ def test_generic_columns_stand_around_the_kinds_own(pods: Kind) -> None:
     shown = [(column["name"], column["format"], column["priority"]) for column in table["columnDefinitions"]]
     assert shown == [("Name", "name", 0), ("Status", "", 0), ("Age", "", 0), ("IP", "", 1)]
     (row,) = table["rows"]
-    assert row["cells"] == ["a", "Running", tables.age("2020-01-01T00:00:00Z"), "1.2.3.4"]
+    assert row["cells"] == ["a", "Running", printing.age("2020-01-01T00:00:00Z"), "1.2.3.4"]
     assert row["object"] == {
         "kind": "PartialObjectMetadata",
         "apiVersion": "meta.k8s.io/v1",

@@ -1,0 +1,20 @@
+"""The user in whose name a request is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class User:
+    """An authenticated user (upstream: apiserver/pkg/authentication/user, Info)."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+# The user that the API server itself acts as (upstream: system:apiserver with its loopback token).
+LOOPBACK = User("system:apiserver", ("system:masters",))
