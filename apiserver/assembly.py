@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from apiserver import admission
+from apiserver import admission, features
 from apiserver.api import issuer
 from apiserver.api.issuer import IssuerDocuments
 from apiserver.api.resources import Endpoints
@@ -33,7 +33,11 @@ from apiserver.control.definitions import Definitions
 from apiserver.control.loop import Reconciler
 from apiserver.control.policykeeper import PolicyKeeper
 from apiserver.kinds.allocation import RANGES
-from apiserver.kinds.registry import REGISTRY
+from apiserver.kinds.nodes import NODES
+from apiserver.kinds.pods.row import PODS
+from apiserver.kinds.registry import Registry
+from apiserver.kinds.secrets import SECRETS
+from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
 from apiserver.model.kind import Kind
 from apiserver.model.reader import Reader
 from apiserver.registry.reading import Reading
@@ -65,6 +69,7 @@ class Server:
     config: Config
     store: Store
     cache: WatchCache
+    builtin: Registry  # the rows of the core and of the selected features
     rest: Rest
     reading: Reading
     endpoints: Endpoints
@@ -92,8 +97,9 @@ class Server:
 def assemble(config: Config, store: Store | None = None) -> Server:
     """All parts for these flags; ``store`` overrides the one that they name."""
     RANGES.configure(config.service_cluster_ip_range, config.service_node_port_range)
+    builtin = features.registry_of(features.load(config.features))
     store = store or open_store(config)
-    cache = WatchCache(store, [kind.prefix for kind in REGISTRY.stored()], Acknowledged(config.blocks))
+    cache = WatchCache(store, [kind.prefix for kind in builtin.stored()], Acknowledged(config.blocks))
     rest = Rest(store, cache)
     rest.admission = admission.chain(config.disable_admission_plugins)
     read = Reading(store, cache, computed(config, store, rest.reader))
@@ -103,8 +109,10 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     keeper, policy = PolicyKeeper(rest), Policy(CachedObjects(cache))
     rest.authorizer = authorizer = Authorizer(NodeAuthorizer(CachedPods(cache)), Rbac(policy), keeper.ready)
     endpoints = Endpoints(rest, read, cache, handlers, {**reviews(tokens), **access_reviews(authorizer, policy)})
-    served, documents = Served(cache), _issuer(config, keys)
-    server = Server(config, store, cache, rest, read, endpoints, Authenticator(tokens), authorizer, served, documents)
+    served, documents = Served(cache, builtin), _issuer(config, keys)
+    server = Server(
+        config, store, cache, builtin, rest, read, endpoints, Authenticator(tokens), authorizer, served, documents
+    )
     own = Bootstrap(rest, config, keeper, server.bootstrapped.set)
     crds = Definitions(rest, served)
     server.background += [
@@ -141,8 +149,7 @@ def _token_requests(config: Config, rest: Rest, read: Reading) -> TokenRequests:
 
 def _bindable_kinds() -> dict[str, Kind]:
     """What a token names: the account itself and the objects that it may be bound to."""
-    names = {"serviceaccount": "serviceaccounts", "pod": "pods", "secret": "secrets", "node": "nodes"}
-    return {name: REGISTRY.find("", "v1", plural) for name, plural in names.items()}
+    return {"serviceaccount": SERVICE_ACCOUNTS, "pod": PODS, "secret": SECRETS, "node": NODES}
 
 
 def open_store(config: Config) -> Store:

@@ -32,6 +32,7 @@ class Config:
     service_account_extend_token_expiration: bool = True
     service_account_jwks_uri: str = ""
     api_audiences: tuple[str, ...] = ()
+    features: tuple[str, ...] = ("*",)
     disable_admission_plugins: tuple[str, ...] = ()
     service_cluster_ip_range: str = "172.30.0.0/16"
     service_node_port_range: str = "30000-32767"
@@ -97,6 +98,7 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     )
     add("--service-account-jwks-uri", default="", help="where verifiers of tokens find the keys; this server if empty")
     add("--api-audiences", default="", help="comma-separated audiences of tokens for this server; the issuer if empty")
+    add("--features", default="*", help="comma-separated optional parts: * all, none, -x all but x; docs/reading.md")
     add("--disable-admission-plugins", default="", help="comma-separated; without ServiceAccount pods need none")
     add("--service-cluster-ip-range", default=Config.service_cluster_ip_range, help="where Services' VIPs are from")
     add(
@@ -123,8 +125,15 @@ def parse_config(arguments: list[str] | None = None) -> Config:
     given = vars(parser.parse_args(arguments))
     addresses = tuple(given.pop("bind_address") or Config.bind_addresses)
     audiences = tuple(name for name in given.pop("api_audiences").split(",") if name)
+    features = tuple(name for name in given.pop("features").split(",") if name)
     disabled = tuple(name for name in given.pop("disable_admission_plugins").split(",") if name)
-    config = Config(bind_addresses=addresses, api_audiences=audiences, disable_admission_plugins=disabled, **given)
+    config = Config(
+        bind_addresses=addresses,
+        api_audiences=audiences,
+        features=features,
+        disable_admission_plugins=disabled,
+        **given,
+    )
     if disabled:
         from apiserver import admission  # only now: it loads every kind
 

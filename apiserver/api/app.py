@@ -95,7 +95,7 @@ class _Front:
 
     def answer_to(self, environ: dict[str, Any]) -> Response:
         """Never raises."""
-        record = Record(environ)
+        record = Record(environ, self._server.builtin.get)
         warnings: list[str] = []
         try:
             response = self._serve(environ, warnings, record)

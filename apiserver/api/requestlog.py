@@ -15,17 +15,14 @@ import logging
 import mmap
 import time
 from bisect import bisect_left
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import Response
 
-from apiserver.kinds.registry import REGISTRY
 from apiserver.model import metrics, trace
 from apiserver.registry.request import TAKEN_OVER
-from machinery.errors import NotFound
 from machinery.metrics import METRICS, Labels
 
 if TYPE_CHECKING:
@@ -111,12 +108,13 @@ class Record:
     """See the module's words. What is asked, by whom and about which kind is told as soon as it is known."""
 
     __slots__ = (
-        "_account", "_allowed", "_ended", "_environ", "_handled", "_length", "_started",
+        "_account", "_allowed", "_ended", "_environ", "_find_kind", "_handled", "_length", "_started",
         "info", "kind", "spent", "user",
     )  # fmt: skip
 
-    def __init__(self, environ: dict[str, Any]) -> None:
+    def __init__(self, environ: dict[str, Any], find_kind: Callable[[str, str, str], Kind | None]) -> None:
         self._environ = environ
+        self._find_kind = find_kind  # by group, version and plural
         self._started = time.perf_counter()
         self._allowed = 0.0
         self._account: _Account | None = None
@@ -186,8 +184,8 @@ class Record:
         account = _accounts.get(key)
         if account is None:
             if self.kind is None and info.is_resource:
-                with suppress(NotFound):  # it was refused before it came to its kind
-                    self.kind = REGISTRY.find(info.group, info.version, info.resource)
+                # It was refused before it came to its kind.
+                self.kind = self._find_kind(info.group, info.version, info.resource)
             account = _Account(_labels(info, self.kind, applies=applies, dry_run=dry_run), info)
             if len(_accounts) < _MOST_ACCOUNTS:
                 _accounts[key] = account

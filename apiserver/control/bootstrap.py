@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterator
 from apiserver.config import Config
 from apiserver.control import projects
 from apiserver.control.policykeeper import PolicyKeeper
+from apiserver.kinds.endpoints import ENDPOINTS
+from apiserver.kinds.endpointslices import ENDPOINT_SLICES
+from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.priorityclasses import PRIORITY_CLASSES, SYSTEM_CLASSES
-from apiserver.kinds.registry import REGISTRY
+from apiserver.kinds.services.row import SERVICES
 from apiserver.managedfields import SELF
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
@@ -27,7 +30,7 @@ from machinery.objects import Object
 
 log = logging.getLogger(__name__)
 
-NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 SERVICE = "kubernetes"
 RESYNC = 60.0
 
@@ -91,14 +94,13 @@ class Bootstrap:
 
 def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
     """The objects as they should be, the namespaces first."""
-    namespaces = REGISTRY.find("", "v1", "namespaces")
-    for name in NAMESPACES:
-        yield namespaces, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
+    for name in SYSTEM_NAMESPACES:
+        yield NAMESPACES, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
     vip = str(ipaddress.ip_network(config.service_cluster_ip_range)[1])
     labels = {"component": "apiserver", "provider": "kubernetes"}
     port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.secure_port}
     yield (
-        REGISTRY.find("", "v1", "services"),
+        SERVICES,
         {
             "kind": "Service",
             "apiVersion": "v1",
@@ -117,7 +119,7 @@ def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
         return  # as upstream, no endpoint may be one: a pod would reach itself
     endpoint = {"name": "https", "port": config.secure_port, "protocol": "TCP"}
     yield (
-        REGISTRY.find("", "v1", "endpoints"),
+        ENDPOINTS,
         {
             "kind": "Endpoints",
             "apiVersion": "v1",
@@ -131,7 +133,7 @@ def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
         },
     )
     yield (
-        REGISTRY.find("discovery.k8s.io", "v1", "endpointslices"),
+        ENDPOINT_SLICES,
         {
             "kind": "EndpointSlice",
             "apiVersion": "discovery.k8s.io/v1",

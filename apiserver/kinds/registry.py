@@ -1,19 +1,41 @@
 """Finds a kind's row by the names that requests, kubectl and other code use for it.
 
-The rows themselves stand in ``kinds/``; adding a kind is adding its row to ``kinds.ROWS``.
+The rows themselves stand in the files of this folder; ``rows.py`` and the features list them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apiserver.kinds.rows import ROWS
 from apiserver.model.kind import Kind
 from machinery.errors import no_such_resource
 
+# The order of the groups in discovery, by which clients resolve a name that several groups have. Upstream orders them
+# by priorities (cmd/kube-apiserver/app/aggregator.go: apiVersionPriorities).
+_GROUPS = (
+    "",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "metrics.k8s.io",
+)
+
 
 class Registry:
-    """An immutable index over rows."""
+    """An immutable index over rows, which keeps their order."""
 
     def __init__(self, rows: Iterable[Kind]) -> None:
         self._rows = tuple(rows)
@@ -21,6 +43,18 @@ class Registry:
         last = self._rows[::-1]
         self._by_path = {(row.group, version, row.plural): row for row in last for version in row.versions}
         self._by_kind = {(row.group, row.kind): row for row in last}
+
+    @classmethod
+    def of_builtin(cls, rows: Iterable[Kind]) -> Registry:
+        """Index built-in rows in the order of discovery: by group, then by plural.
+
+        Raises ValueError for a group that the order does not name.
+        """
+        return cls(sorted(rows, key=lambda row: (_GROUPS.index(row.group), row.plural)))
+
+    def extended(self, rows: Iterable[Kind]) -> Registry:
+        """Return an index of these rows too, behind those that there are."""
+        return Registry((*self._rows, *rows))
 
     def find(self, group: str, version: str, plural: str) -> Kind:
         """The row served at this path; raises NotFound with upstream's message for an unknown path."""
@@ -60,6 +94,3 @@ class Registry:
             versions = found.setdefault(row.group, [])
             versions += [version for version in row.versions if version not in versions]
         return {group: tuple(versions) for group, versions in found.items()}
-
-
-REGISTRY = Registry(ROWS)

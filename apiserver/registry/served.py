@@ -16,8 +16,7 @@ from apiserver.crdschema.definition import is_true
 from apiserver.customresources.conditions import is_served
 from apiserver.customresources.rows import priority, rows_of
 from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITIONS as DEFINITIONS
-from apiserver.kinds.registry import REGISTRY, Registry
-from apiserver.kinds.rows import ROWS
+from apiserver.kinds.registry import Registry
 from apiserver.model.kind import Kind
 from apiserver.storage.cache import WatchCache
 from machinery.objects import Object
@@ -34,16 +33,16 @@ class _Served(NamedTuple):
 class Served:
     """Thread-safe."""
 
-    def __init__(self, cache: WatchCache) -> None:
+    def __init__(self, cache: WatchCache, builtin: Registry) -> None:
         self._cache = cache
-        self._registry = REGISTRY
+        self._builtin = self._registry = builtin
         self._definitions: dict[str, _Served] = {}
         self._revision = 0
         self._lock = threading.Lock()
 
     def find(self, group: str, version: str, plural: str) -> Kind:
         """The row served at a path; raises NotFound."""
-        return REGISTRY.get(group, version, plural) or self.registry().find(group, version, plural)
+        return self._builtin.get(group, version, plural) or self.registry().find(group, version, plural)
 
     def registry(self) -> Registry:
         """All rows, as of every acknowledged change of a definition."""
@@ -69,7 +68,7 @@ class Served:
             key=lambda row: (row.group, priority(row.version), row.plural),
         )
         if [served.rows for served in now.values()] != [served.rows for served in before.values()]:
-            self._registry = Registry((*ROWS, *rows))
+            self._registry = self._builtin.extended(rows)
         self._definitions, self._revision = now, revision
         self._end_watches(before, now)
 

@@ -27,7 +27,6 @@ from apiserver.api.app import create_app
 from apiserver.api.requestlog import set_verbosity
 from apiserver.assembly import Server, assemble
 from apiserver.config import Config
-from apiserver.kinds.registry import REGISTRY
 from apiserver.kinds.subresources import SUBRESOURCES
 from apiserver.schema import compiled
 from apiserver.serving.tls import ServerTLS
@@ -114,7 +113,7 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Flask:
         rows = SUBRESOURCES.values()
-        compiled.preload([kind.definition for kind in REGISTRY.kinds()] + [row.definition for row in rows])
+        compiled.preload([kind.definition for kind in self.server.builtin.kinds()] + [row.definition for row in rows])
         return create_app(self.server)
 
     def _when_ready(self, arbiter: Any) -> None:

@@ -15,7 +15,8 @@ from urllib.parse import parse_qs, quote, urlencode
 from flask import Response
 
 from apiserver.config import Config
-from apiserver.kinds.registry import REGISTRY
+from apiserver.kinds.nodes import NODES
+from apiserver.kinds.pods.row import PODS
 from apiserver.registry.request import Call
 from apiserver.streaming import logs as weblog
 from apiserver.streaming import websockets
@@ -26,8 +27,6 @@ from apiserver.streaming.targets import Target, choose_container, kubelet_of
 from machinery.errors import ApiError, BadRequest, FieldError, InternalError, NotFound, invalid, not_found
 from machinery.objects import Object
 
-PODS = REGISTRY.find("", "v1", "pods")
-NODES = REGISTRY.find("", "v1", "nodes")
 _ERROR_LIMIT = 50_000  # of a kubelet's words
 _CHUNK = 65536
 

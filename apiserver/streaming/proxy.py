@@ -14,7 +14,10 @@ from urllib.parse import quote
 
 from flask import Response
 
-from apiserver.kinds.registry import REGISTRY
+from apiserver.kinds.endpoints import ENDPOINTS
+from apiserver.kinds.nodes import NODES
+from apiserver.kinds.pods.row import PODS
+from apiserver.kinds.services.row import SERVICES
 from apiserver.model.kind import Kind
 from apiserver.registry.request import Call
 from apiserver.streaming.backend import BackendError, Dialer, answer_words
@@ -50,24 +53,22 @@ class Proxy:
     def pod(self, call: Call) -> Response:
         """``pods/[scheme:]name[:port]/proxy``."""
         scheme, name, port = split_scheme_name_port(call.name, "pod")
-        pod = _find(call, "pods", call.namespace, name)
+        pod = _find(call, PODS, call.namespace, name)
         return self._forward(call, pod_target(pod, scheme, port), name)
 
     def service(self, call: Call) -> Response:
         """``services/[scheme:]name[:port]/proxy``."""
         scheme, name, port = split_scheme_name_port(call.name, "service")
-        service = _find(call, "services", call.namespace, name)
+        service = _find(call, SERVICES, call.namespace, name)
         reader = call.rest.reader
-        endpoints = reader.get(_kind("endpoints"), call.namespace, name, fresh=True)
-        target = service_target(
-            service, endpoints, scheme, port, lambda pod: reader.get(_kind("pods"), call.namespace, pod)
-        )
+        endpoints = reader.get(ENDPOINTS, call.namespace, name, fresh=True)
+        target = service_target(service, endpoints, scheme, port, lambda pod: reader.get(PODS, call.namespace, pod))
         return self._forward(call, target, name)
 
     def node(self, call: Call) -> Response:
         """``nodes/[scheme:]name[:port]/proxy``: the kubelet, unless another port is asked for."""
         scheme, name, port = split_scheme_name_port(call.name, "node")
-        node = _find(call, "nodes", "", name)
+        node = _find(call, NODES, "", name)
         other = node_target(node, scheme, port)
         return self._forward(call, other or kubelet_of(node), name, kubelet=other is None)
 
@@ -169,12 +170,8 @@ def _add_slash(environ: dict[str, Any], prefix: str) -> Response:
     return Response(b"", 301, {"Location": f"{prefix}/" + (f"?{query}" if query else "")})
 
 
-def _find(call: Call, plural: str, namespace: str, name: str) -> Object:
-    found = call.rest.reader.get(_kind(plural), namespace, name, fresh=True)
+def _find(call: Call, kind: Kind, namespace: str, name: str) -> Object:
+    found = call.rest.reader.get(kind, namespace, name, fresh=True)
     if found is None:
-        raise not_found(plural, name)
+        raise not_found(kind.resource, name)
     return found
-
-
-def _kind(plural: str) -> Kind:
-    return REGISTRY.find("", "v1", plural)

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from everykind import REGISTRY
 
 from apiserver import managedfields
-from apiserver.kinds.registry import REGISTRY
 from apiserver.managedfields import Writer, fieldset
 from apiserver.model.kind import Kind, Strategy
 from apiserver.schema.codec import UpstreamCodec

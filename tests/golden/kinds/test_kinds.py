@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 import yaml
+from everykind import REGISTRY
 
 from apiserver.api.tables import cells
-from apiserver.kinds.registry import REGISTRY
 from apiserver.model.kind import Kind
 
 HERE = Path(__file__).parent

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from everykind import REGISTRY
 
-from apiserver.kinds.registry import REGISTRY
 from apiserver.model.kind import Kind
 
 pytestmark = [pytest.mark.etcd, pytest.mark.parametrize("api", ["memory"], indirect=True)]

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import schemathesis
 import yaml
+from everykind import REGISTRY
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi import checks
 
-from apiserver.kinds.registry import REGISTRY
 from apiserver.model.kind import Kind
 
 pytestmark = [pytest.mark.etcd, pytest.mark.parametrize("api", ["memory"], indirect=True)]

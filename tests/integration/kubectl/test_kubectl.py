@@ -10,8 +10,8 @@ from typing import IO, Any
 import pytest
 import yaml
 from e2e.harness import Kubectl
+from everykind import REGISTRY
 
-from apiserver.kinds.registry import REGISTRY
 from machinery.objects import Object
 
 # Not those of metrics.k8s.io, pods and nodes by name too: kubectl 1.20 looks for a Pod and a Node in that group.

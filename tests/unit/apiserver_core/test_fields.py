@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from everykind import REGISTRY
 
-from apiserver.kinds.registry import REGISTRY
 from apiserver.model.kind import Kind
 from apiserver.registry.reading import fields_of, parse_list_options
 from machinery.errors import BadRequest

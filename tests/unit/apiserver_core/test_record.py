@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from everykind import REGISTRY
 from flask import Response
 
 from apiserver.api import requestlog as record
 from apiserver.api.requestlog import Record, set_verbosity
-from apiserver.kinds.registry import REGISTRY
 from apiserver.model import metrics
 from apiserver.model.requestinfo import parse_request
 from apiserver.model.trace import spent
@@ -36,7 +36,9 @@ def fresh(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def begin(method: str, uri: str, **environ: str) -> Record:
     """A request that may be done and is about to."""
     path, _, query = uri.partition("?")
-    made = Record({"REQUEST_METHOD": method, "PATH_INFO": path, "RAW_URI": uri, "QUERY_STRING": query, **environ})
+    made = Record(
+        {"REQUEST_METHOD": method, "PATH_INFO": path, "RAW_URI": uri, "QUERY_STRING": query, **environ}, REGISTRY.get
+    )
     made.info = info = parse_request(method, path, watch="watch=1" in query)
     made.user = ADMIN
     if info.is_resource:
@@ -91,10 +93,10 @@ def test_labels_are_upstreams(method: str, uri: str, environ: dict[str, str], la
 
 def test_a_request_that_is_refused_early_is_counted_too() -> None:
     for uri in ("/api/v1/secrets", "/api/v1/nothing", "/nowhere"):
-        made = Record({"REQUEST_METHOD": "GET", "PATH_INFO": uri, "QUERY_STRING": ""})
+        made = Record({"REQUEST_METHOD": "GET", "PATH_INFO": uri, "QUERY_STRING": ""}, REGISTRY.get)
         made.info = parse_request("GET", uri)
         answer(made, Response(b"", 403))
-    answer(Record({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": ""}), Response(b"", 400))
+    answer(Record({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": ""}, REGISTRY.get), Response(b"", 400))
     assert set(requests()) == {
         ("LIST", "", "", "v1", "secrets", "", "cluster", "apiserver", "403"),
         ("LIST", "", "", "", "", "", "", "apiserver", "403"),

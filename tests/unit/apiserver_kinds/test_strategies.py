@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from everykind import REGISTRY
 
 from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.namespaces import NAMESPACES
@@ -14,7 +15,7 @@ from apiserver.kinds.pods import columns as pod_columns
 from apiserver.kinds.pods.defaults import pull_policy
 from apiserver.kinds.pods.qos import qos_class
 from apiserver.kinds.pods.row import PODS
-from apiserver.kinds.registry import REGISTRY, Registry
+from apiserver.kinds.registry import Registry
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
 from apiserver.model.kind import Kind
 from apiserver.schema.codec import UpstreamCodec

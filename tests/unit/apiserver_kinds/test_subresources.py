@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from everykind import REGISTRY
 
-from apiserver.kinds.registry import REGISTRY
 from apiserver.kinds.subresources import find_subresource, scale
 from apiserver.kinds.subresources.binding import assign, bind
 from apiserver.kinds.subresources.eviction import evict

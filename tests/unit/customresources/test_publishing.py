@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 import pytest
 import yaml
+from everykind import ROWS
 from google.protobuf.message import Message
 
 from apiserver.api import openapi
 from apiserver.api.openapi.protobuf import _document_class
 from apiserver.customresources.rows import rows_of
 from apiserver.kinds.registry import Registry
-from apiserver.kinds.rows import ROWS
 from apiserver.model.kind import Kind
 
 NAME = "com.example.v1.Foo"

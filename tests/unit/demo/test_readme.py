@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 import pytest
+from everykind import ROWS
 
 from apiserver.api import discovery, openapi, tables
 from apiserver.kinds.registry import Registry
-from apiserver.kinds.rows import ROWS
 from apiserver.model.kind import Kind
 from machinery.errors import BadRequest
 

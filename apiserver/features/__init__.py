@@ -1,0 +1,51 @@
+"""The optional parts of the API server, a file each; ``feature.py`` says what such a part may bring along.
+
+A feature is added by adding its file and its name to ``NAMES``. One that ``--features`` does not select is not even
+imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+
+from apiserver.features.feature import Feature
+from apiserver.kinds.registry import Registry
+from apiserver.kinds.rows import CORE
+
+# The modules of this folder that hold a ``FEATURE``.
+NAMES = (
+    "accesscontrol",
+    "certificates",
+    "configuration",
+    "customresources",
+    "events",
+    "metrics",
+    "quota",
+    "scheduling",
+    "serviceaccounts",
+    "workloads",
+)
+ALL, NONE = "*", "none"
+
+
+def selected(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the features that ``--features`` asks for, in the order of ``NAMES``.
+
+    ``*`` stands for all and ``none`` for none; ``-x`` leaves x out. Raises ValueError for a name that is not a feature.
+    """
+    asked = {name.removeprefix("-"): not name.startswith("-") for name in names if name not in ("", NONE)}
+    everything = asked.pop(ALL, False)
+    if unknown := asked.keys() - set(NAMES):
+        raise ValueError(f"no feature is called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    return tuple(name for name in NAMES if asked.get(name, everything))
+
+
+def load(names: Iterable[str] = (ALL,)) -> tuple[Feature, ...]:
+    """Import the selected features; raises ValueError for a name that is not one."""
+    return tuple(importlib.import_module(f"apiserver.features.{name}").FEATURE for name in selected(names))
+
+
+def registry_of(features: Iterable[Feature]) -> Registry:
+    """Return the rows of the core and of these features, in the order of discovery."""
+    return Registry.of_builtin([*CORE, *(kind for feature in features for kind in feature.kinds)])
