@@ -14,7 +14,7 @@ from controllers.shared.options import Options
 from machinery import component, kubeconfig
 from machinery.client import Client
 from machinery.durations import seconds
-from machinery.kubeconfig import Access, KubeconfigError
+from machinery.kubeconfig import ClientConfig, KubeconfigError
 
 log = logging.getLogger("controllers")
 
@@ -95,10 +95,10 @@ class PrintRoles(argparse.Action):
         raise SystemExit(0)
 
 
-def access_of(flag: str, file: str) -> Access:
+def access_of(flag: str, file: str) -> ClientConfig:
     """What a kubeconfig says; ends the process with a message when it cannot be used."""
     try:
-        return kubeconfig.access(file)
+        return kubeconfig.client_config(file)
     except (OSError, KubeconfigError) as error:
         component.fatal(f"{flag} {file}: {error}")
 

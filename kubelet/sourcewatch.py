@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from kubelet.env import Kind
 from kubelet.sources import RESOURCES, ROOT_CA, references
-from machinery.informer import Informer, Source
+from machinery.informer import Informer, ListerWatcher
 from machinery.objects import Object, is_pod_terminal
 
 Wanted = tuple[Kind, str, str]  # kind, namespace, name
@@ -28,7 +28,7 @@ class _Watched(NamedTuple):
 class SourceWatch:
     """Starts a watch with the first pod that refers to an object and ends it with the last."""
 
-    def __init__(self, client: Source, changed: Changed) -> None:
+    def __init__(self, client: ListerWatcher, changed: Changed) -> None:
         self._client = client
         self._changed = changed
         self._lock = threading.Lock()

@@ -1,9 +1,20 @@
-"""The API client of every component: verbs on ``Resource`` rows, JSON only, errors raised as ``machinery.errors``.
+"""The API client of every component: one method for each verb, JSON only, errors raised as ``machinery.errors``.
 
-One client serves all threads; its connections are kept open and shared. Requests are handed to requests'
-transport adapter as prepared, because a Session looks up proxies, netrc and cookies each time, which costs
-more than the call itself. Only reads are repeated when a connection breaks: the caller of a write
-cannot know whether it happened, and its reconciler will look again anyway.
+One client serves all threads. Its connections are kept open and shared; up to 16 idle ones are kept.
+
+Timeouts: a connection must be made within CONNECT_TIMEOUT and must not be silent for READ_TIMEOUT (a watch: for
+its ``timeout`` and WATCH_GRACE); otherwise Timeout is raised.
+
+Retries: a GET is sent once more when its connection breaks, since the server may have closed an idle one just then.
+A write is never repeated, because its caller could not know whether the first attempt took effect; ServiceUnavailable
+is raised, and the reconciler looks again. Retries after an answer (409, 429, 5xx) are the caller's business
+(``controller.py``).
+
+Streams: ``watch`` reads from a connection of its own and yields each event as soon as its line is complete. Setting
+``stop`` ends it at once, from any thread, by shutting down the socket; the reader may be blocked in it.
+
+Requests go to the transport adapter of the library requests directly: its Session looks up proxies, netrc and cookies
+for each call, which costs more than the call itself.
 """
 
 from __future__ import annotations
@@ -28,7 +39,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from machinery import errors, kubeconfig
-from machinery.kubeconfig import Access
+from machinery.kubeconfig import ClientConfig
 from machinery.metrics import METRICS
 from machinery.objects import Object
 from machinery.resources import Resource
@@ -36,9 +47,10 @@ from machinery.stopping import call_on
 
 log = logging.getLogger(__name__)
 
+# Seconds.
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 60.0
-# A server ends a watch after timeoutSeconds; one that is silent for so much longer is dead.
+# The server ends a watch after timeoutSeconds. If it has not done so this much later, it is dead.
 WATCH_GRACE = 30.0
 
 PatchType = Literal["merge", "strategic", "json"]
@@ -59,53 +71,53 @@ DURATIONS = METRICS.histogram(
     (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60),
 )
 
-# What a broken connection raises beneath requests' own exceptions, while a body is streamed.
+# All that a broken connection raises. While a body is streamed, requests does not translate errors of the layers below.
 _TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
 class WatchEvent(NamedTuple):
-    """ADDED, MODIFIED, DELETED or BOOKMARK, and the object."""
+    """``type`` is ADDED, MODIFIED, DELETED or BOOKMARK. A bookmark's object has nothing but a resourceVersion."""
 
     type: str
     object: Object
 
 
-class Tokens(Protocol):
-    """Bearer tokens that are renewed."""
+class TokenSource(Protocol):
+    """Provides bearer tokens that expire and are renewed."""
 
     def get(self) -> str:
-        """One that is good now; raises ApiError when there is none to be had."""
+        """Return a token that is valid now; raise ApiError if there is none to be had."""
 
     def reject(self, token: str) -> None:
-        """The server has refused it: the next is to be another."""
+        """Learn that the server has refused this token, so that ``get`` returns another."""
 
 
 class Client:
-    """Talks to one API server as one user."""
+    """Talks to one API server as one user; see the file's docstring for timeouts, retries and streams."""
 
-    def __init__(self, access: Access, *, user_agent: str = "mini-minishift") -> None:
-        self.server = access.server
-        self.namespace = access.namespace
-        self._host = urlsplit(access.server).netloc
-        self._verify = not access.insecure_skip_tls_verify
-        self._transport = _Transport(access)
+    def __init__(self, config: ClientConfig, *, user_agent: str = "mini-minishift") -> None:
+        self.server = config.server
+        self.namespace = config.namespace
+        self._host = urlsplit(config.server).netloc
+        self._verify = not config.insecure_skip_tls_verify
+        self._transport = _Transport(config)
         self._headers = {
             "User-Agent": user_agent,
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "Connection": "keep-alive",
         }
-        if access.token:
-            self._headers["Authorization"] = f"Bearer {access.token}"
-        self._tokens: Tokens | None = None
+        if config.token:
+            self._headers["Authorization"] = f"Bearer {config.token}"
+        self._tokens: TokenSource | None = None
         self._on_forbidden: Callable[[errors.Forbidden], None] | None = None
 
     @classmethod
     def from_kubeconfig(cls, path: str | Path, *, context: str = "", user_agent: str = "mini-minishift") -> Client:
-        """A client for the current (or the named) context of a kubeconfig."""
-        return cls(kubeconfig.access(path, context), user_agent=user_agent)
+        """Return a client for the current (or the named) context of a kubeconfig. Raises KubeconfigError."""
+        return cls(kubeconfig.client_config(path, context), user_agent=user_agent)
 
-    def under(self, tokens: Tokens, on_forbidden: Callable[[errors.Forbidden], None] | None = None) -> Client:
+    def under(self, tokens: TokenSource, on_forbidden: Callable[[errors.Forbidden], None] | None = None) -> Client:
         """Return a client with the same connections and another identity; ``on_forbidden`` is told of every 403.
 
         The connections must not have an identity of their own (a client certificate).
@@ -131,7 +143,7 @@ class Client:
         continue_: str = "",
         resource_version: str = "",
     ) -> Object:
-        """The whole List object; its items carry kind and apiVersion, which servers leave out."""
+        """Return the List object. Its items are given kind and apiVersion, which servers leave out."""
         query = {
             "labelSelector": label_selector,
             "fieldSelector": field_selector,
@@ -148,12 +160,12 @@ class Client:
         return result
 
     def create(self, resource: Resource, obj: Object, namespace: str = "") -> Object:
-        """Creates an object in its own namespace, or in the given one."""
+        """Create an object, in the namespace that it names unless another is given. Raises AlreadyExists."""
         namespace = namespace or obj.get("metadata", {}).get("namespace", "")
         return self.request("POST", resource.path(namespace), body=obj)
 
     def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
-        """Replaces an object, or its ``status`` and the like; raises Conflict if it was changed since it was read."""
+        """Replace an object, or a subresource (``status``). Raises Conflict if it has changed since it was read."""
         meta = obj["metadata"]
         return self.request("PUT", resource.path(meta.get("namespace", ""), meta["name"], subresource), body=obj)
 
@@ -181,7 +193,7 @@ class Client:
         uid: str | None = None,
         resource_version: str | None = None,
     ) -> Object:
-        """Deletes an object; with a uid or resourceVersion only if it is still that one (else Conflict)."""
+        """Delete an object. With a uid or resourceVersion it must still be that one; otherwise Conflict is raised."""
         options = _delete_options(grace_period, propagation, uid, resource_version)
         return self.request("DELETE", resource.path(namespace, name), body=options)
 
@@ -202,7 +214,7 @@ class Client:
     def create_subresource(
         self, resource: Resource, name: str, namespace: str, subresource: str, body: Object
     ) -> Object:
-        """Posts to a subresource: ``binding``, ``token``, ``eviction``."""
+        """Post to a subresource of an object: ``binding``, ``token``, ``eviction``."""
         return self.request("POST", resource.path(namespace, name, subresource), body=body)
 
     def watch(
@@ -217,9 +229,10 @@ class Client:
         stop: threading.Event | None = None,
         bookmarks: bool = True,
     ) -> Iterator[WatchEvent]:
-        """Changes after ``resource_version`` until the server ends the watch or ``stop`` is set.
+        """Yield the changes after ``resource_version`` until the server ends the watch or ``stop`` is set.
 
-        An ERROR event is raised (Gone when the version is too old), and so is a broken connection.
+        ``timeout`` is in seconds: after it the server ends the watch. Raises Gone if the server no longer has the
+        changes since that version, ServiceUnavailable or Timeout when the connection breaks.
         """
         query = {
             "watch": "true",
@@ -246,7 +259,7 @@ class Client:
             response.close()
 
     def raw(self, path: str, query: Mapping[str, str] | None = None, *, method: str = "GET", body: Any = None) -> bytes:
-        """The body of the answer for any path, e.g. ``/healthz``."""
+        """Send a request to any path, e.g. ``/healthz``, and return the body of its answer."""
         return self._send(method, path, query or {}, body).content
 
     def request(
@@ -258,13 +271,13 @@ class Client:
         *,
         content_type: str = "application/json",
     ) -> Object:
-        """Any call with a JSON answer."""
+        """Send a request to any path and return its JSON answer."""
         answer = self._send(method, path, query or {}, body, content_type).content
         result: Object = orjson.loads(answer)
         return result
 
     def close(self) -> None:
-        """Closes the kept connections."""
+        """Close the idle connections."""
         self._transport.close()
 
     # Transport
@@ -293,14 +306,14 @@ class Client:
             request.body = orjson.dumps(body)
             request.headers["Content-Type"] = content_type
             request.headers["Content-Length"] = str(len(request.body))
-        timeout: Any = (CONNECT_TIMEOUT, read_timeout)  # the stubs do not know that either may be None
+        timeout: Any = (CONNECT_TIMEOUT, read_timeout)  # The type stubs do not know that either may be None.
         attempts = 2 if method == "GET" else 1
         for attempt in range(attempts):
             since, code = time.perf_counter(), "<error>"
             try:
                 response = self._transport.send(request, stream=True, timeout=timeout, verify=self._verify)
                 if not stream or response.status_code >= 400:
-                    response.content  # noqa: B018 - reads the body, which gives the connection back
+                    response.content  # noqa: B018 - this reads the body, after which the connection can be used again
                 code = str(response.status_code)
                 break
             except _TRANSPORT_ERRORS as error:
@@ -325,12 +338,12 @@ class Client:
 
 
 class _Transport(HTTPAdapter):
-    """requests' adapter with one TLS context, made once from the kubeconfig's data."""
+    """The transport adapter of requests, with one TLS context made from the kubeconfig's data."""
 
-    def __init__(self, access: Access) -> None:
-        self._context = _tls_context(access) if access.server.startswith("https:") else None
-        self._tls_server_name = access.tls_server_name
-        # The pool keeps idle connections only; watches have theirs beside it.
+    def __init__(self, config: ClientConfig) -> None:
+        self._context = _tls_context(config) if config.server.startswith("https:") else None
+        self._tls_server_name = config.tls_server_name
+        # Only idle connections count; those of watches are in use and not in the pool.
         super().__init__(pool_connections=1, pool_maxsize=16)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -341,31 +354,31 @@ class _Transport(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        """The context verifies; requests would load its own bundle of public authorities."""
+        """Do nothing: the TLS context verifies the server. requests would load its bundle of public authorities."""
 
 
-def _tls_context(access: Access) -> ssl.SSLContext:
+def _tls_context(config: ClientConfig) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if access.certificate_authority:
-        context.load_verify_locations(cadata=access.certificate_authority.decode())
+    if config.certificate_authority:
+        context.load_verify_locations(cadata=config.certificate_authority.decode())
     else:
         context.load_default_certs()
-    if access.insecure_skip_tls_verify:
+    if config.insecure_skip_tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if access.client_certificate:
-        # OpenSSL reads the pair from files only; mkdtemp's mode is 0700.
+    if config.client_certificate:
+        # OpenSSL reads certificate and key from files only. The folder has mode 0700.
         with tempfile.TemporaryDirectory(prefix="mini-minishift-") as folder:
             pair = Path(folder, "pair.pem")
             descriptor = os.open(pair, os.O_WRONLY | os.O_CREAT, 0o600)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(access.client_certificate + b"\n" + access.client_key)
+                file.write(config.client_certificate + b"\n" + config.client_key)
             context.load_cert_chain(pair)
     return context
 
 
 def _lines(response: requests.Response) -> Iterator[bytes]:
-    """The lines of a stream, each as soon as it is whole."""
+    """Yield the lines of a stream, each as soon as it is complete."""
     rest = b""
     for chunk in _chunks(response):
         *lines, rest = (rest + chunk).split(b"\n")
@@ -384,11 +397,11 @@ def _chunks(response: requests.Response) -> Iterator[bytes]:
 
 
 def _shut_down(response: requests.Response) -> None:
-    """Ends a stream from another thread than its reader's."""
+    """End a stream from another thread than its reader's."""
     try:
         response.raw.shutdown()
     except ValueError:
-        log.debug("a stream had ended by itself when it was to be ended")
+        log.debug("a stream had ended before it was stopped")
 
 
 def _error_of(response: requests.Response) -> errors.ApiError:
@@ -419,7 +432,7 @@ def _delete_options(
 
 
 def _root(error: BaseException) -> str:
-    """The innermost cause: ``Connection refused`` says more than three wrappings of it."""
+    """Return the text of the innermost cause, e.g. ``Connection refused``, without those wrapped around it."""
     while True:
         causes = (getattr(error, "reason", None), *error.args, error.__cause__)
         inner = next((cause for cause in causes if isinstance(cause, BaseException)), None)

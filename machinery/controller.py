@@ -1,11 +1,18 @@
-"""The loop of every reconciler: events enqueue keys, workers reconcile them, one retry policy for all.
+"""The loop of every reconciler: events add keys to a queue, workers reconcile them, one retry policy for all.
 
     controller = Controller("replicationcontroller", reconcile, workers=2)
     controller.watch(informers.of(REPLICATION_CONTROLLERS))
     controller.start(stop)
 
-``reconcile(key)`` compares what is wanted with what is seen. It returns None when done, or the seconds
-after which it wants to look again; it raises to be retried with the key's own backoff.
+``reconcile(key)`` compares what is wanted with what is there, and acts. It handles no errors of the API itself:
+
+- It returns None when the key is done; its backoff is reset.
+- It returns seconds when it wants to look again after them, for example when a deadline passes.
+- It raises Conflict: somebody changed the object since the informer saw it. The key is retried with backoff, by which
+  time the change has come through the watch. This is normal and not worth a line in the log.
+- It raises ServiceUnavailable or Timeout: the API server cannot be reached. The key is retried with backoff, but after
+  UNREACHABLE_RETRY seconds at the latest, since no event tells that the server is back.
+- It raises any other error: that is logged, and the key is retried with backoff, from 5 ms up to 1000 s.
 """
 
 from __future__ import annotations
@@ -23,28 +30,27 @@ from machinery.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-# Seconds between tries while the API server cannot be reached, at most.
-UNREACHABLE_RETRY = 2.0
+UNREACHABLE_RETRY = 2.0  # seconds
 
 Reconcile = Callable[[str], float | None]
 KeyFunction = Callable[[Object], str | Iterable[str] | None]
 
 
-class Syncing(Protocol):
-    """A cache that is of use only once it is filled."""
+class InformerSynced(Protocol):
+    """A cache, of which a reconciler must not see a part: an informer, or several."""
 
     def wait_synced(self, timeout: float | None = None) -> bool: ...
 
 
 class Controller:
-    """Workers around one queue; see the module's docstring."""
+    """One work queue and the workers that take keys from it; see the file's docstring."""
 
     def __init__(self, name: str, reconcile: Reconcile, *, workers: int = 1, queue: WorkQueue | None = None) -> None:
         self.name = name
         self.queue = WorkQueue(name) if queue is None else queue
         self._reconcile = reconcile
         self._workers = workers
-        self._informers: list[Syncing] = []
+        self._informers: list[InformerSynced] = []
         self._threads: list[threading.Thread] = []
 
     def enqueue(self, key: str) -> None:
@@ -54,7 +60,11 @@ class Controller:
         self.queue.add_after(key, seconds)
 
     def watch(self, informer: Informer, key_fn: KeyFunction = key) -> None:
-        """Enqueues what ``key_fn`` makes of each changed object, old and new: a key, several or none."""
+        """Enqueue for each change what ``key_fn`` returns for the old and for the new object: a key, several or None.
+
+        The old object counts because a change may move an object from one key to another, e.g. a pod whose labels a
+        selector no longer matches.
+        """
         self.requires(informer)
 
         def handle(old: Object | None, new: Object | None) -> None:
@@ -65,12 +75,12 @@ class Controller:
 
         informer.add_handler(handle)
 
-    def requires(self, *informers: Syncing) -> None:
-        """Lets no worker start before these caches are filled."""
+    def requires(self, *informers: InformerSynced) -> None:
+        """Let no worker begin before these informers have synced."""
         self._informers.extend(informers)
 
     def start(self, stop: threading.Event) -> None:
-        """Runs the workers, each in a thread of its own, until ``stop``. The informers are started by their owner."""
+        """Run the workers in threads of their own until ``stop``. Starting the informers is the caller's business."""
         call_on(stop, self.queue.shut_down)
         for number in range(self._workers):
             thread = threading.Thread(target=self._work, args=(stop,), name=f"{self.name}-{number}", daemon=True)
@@ -78,20 +88,18 @@ class Controller:
             thread.start()
 
     def join(self, timeout: float | None = None) -> None:
-        """Waits until the workers have finished what they hold, after ``stop``."""
+        """Wait after ``stop`` until the workers have ended, for ``timeout`` seconds each."""
         for thread in self._threads:
             thread.join(timeout)
 
     def process(self, key: str) -> None:
-        """Reconciles one key now and queues what follows from it: a later look, a retry, nothing."""
+        """Reconcile one key now, and add it to the queue again if its result asks for that."""
         try:
             again = self._reconcile(key)
         except errors.Conflict as error:
-            # Somebody was faster; the change is on its way through the watch.
             log.debug("%s %s: %s", self.name, key, error)
             self.queue.add_rate_limited(key)
         except (errors.ServiceUnavailable, errors.Timeout) as error:
-            # Nothing is wrong with the key, and no event will tell that the API server is back.
             log.warning("%s %s: %s (try %d)", self.name, key, error, self.queue.failures(key) + 1)
             self.queue.add_rate_limited(key, most=UNREACHABLE_RETRY)
         except errors.ApiError as error:
@@ -117,7 +125,7 @@ class Controller:
                 self.queue.done(key)
 
 
-def _keys(made: str | Iterable[str] | None) -> Iterable[str]:
-    if made is None:
+def _keys(result: str | Iterable[str] | None) -> Iterable[str]:
+    if result is None:
         return ()
-    return (made,) if isinstance(made, str) else made
+    return (result,) if isinstance(result, str) else result

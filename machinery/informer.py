@@ -1,12 +1,31 @@
-"""A local, always current copy of one kind's objects, and the news about them: list, then watch, for ever.
+"""Keep a local copy of one kind's objects, and tell of their changes: list once, then watch for ever.
 
-Rules, after client-go's reflector and shared informer:
-- Cached objects are shared: nobody changes them.
-- Handlers are called with (old, new), one at a time, in the order of the changes, after the cache shows the
-  change. ``old`` is None for a new object, ``new`` is None for a deleted one. They must only enqueue.
-- A broken watch goes on from the last version seen; Gone (410) lists again. Objects that vanished
-  meanwhile are reported as deleted; an object of the same name with another uid as deleted and added.
-- Failures back off from 50 ms to 5 s with jitter, and start anew once the server has answered.
+A reconciler reads from this copy, and not from the API server, so that reads cost nothing. What an informer guarantees
+(after client-go's reflector and shared informer):
+
+Copies
+- The cache holds a state that the server had, and never goes back to an older one. How far it is behind is unknown: a
+  reconciler that has just written an object may not see that yet (``expectations.py`` is about this).
+- Cached objects are shared by all readers and must never be changed. Copy one before changing it.
+
+Handlers
+- A handler is called with ``(old, new)``: ``old`` is None for a new object, ``new`` is None for a deleted one. In the
+  latter case ``old`` is the last state that is known.
+- Calls come one at a time, in the order of the changes of each object, and after the cache shows the change.
+- A handler that is added late is first called for each object that is there, as if all of them were new.
+- Handlers run in the informer's thread and hold up everything that follows, so they must only enqueue keys. A handler
+  that raises is logged; the others are called nevertheless.
+- Not every state is seen: after a relist only the latest is. So a handler must not count changes.
+
+Failures
+- The server ends each watch after 300 to 600 s; and connections break. The next watch continues at the last
+  resourceVersion seen (bookmarks keep it recent), and so misses nothing.
+- 410 Gone says that the server no longer has the changes since that version. Everything is listed again, and the
+  difference to the cache is delivered: objects that are missing in the list as deleted, others as new or
+  changed. An object whose resourceVersion is the same as before is not delivered.
+- An object that was deleted and created again under the same name while nobody watched is recognised by its uid, and
+  delivered as two changes, deleted and new. Otherwise its dependents would be taken for those of the old one.
+- After failures there is a pause, from 50 ms doubling to 5 s, with jitter; an event from the server resets it.
 """
 
 from __future__ import annotations
@@ -26,18 +45,19 @@ from machinery.resources import Resource
 log = logging.getLogger(__name__)
 
 Objects = list[Object]
-Handler = Callable[[Object | None, Object | None], None]
-Indexer = Callable[[Object], Iterable[str]]
-# Is told of each failed list before the first that succeeds.
+EventHandler = Callable[[Object | None, Object | None], None]  # called with the old and the new object
+Indexer = Callable[[Object], Iterable[str]]  # returns the index values of an object
+# Called with the error of each failed list, until the first that succeeds.
 RefusalHandler = Callable[[Resource, errors.ApiError], None]
 
+# Seconds.
 FIRST_BACKOFF = 0.05
 MAX_BACKOFF = 5.0
 SHORT_WATCH = 1.0
-WATCH_SECONDS = (300, 600)  # between these the server ends a watch, so that not all end at once
+WATCH_SECONDS = (300, 600)  # the lifetime of a watch is random between these, so that not all end at once
 
 
-class Source(Protocol):
+class ListerWatcher(Protocol):
     """What an informer needs of a client."""
 
     def list(
@@ -58,11 +78,11 @@ class Source(Protocol):
 
 
 class Informer:
-    """See the module's docstring."""
+    """The objects of one resource, all or those that a namespace and selectors choose; see the file's docstring."""
 
     def __init__(
         self,
-        client: Source,
+        client: ListerWatcher,
         resource: Resource,
         *,
         namespace: str = "",
@@ -79,42 +99,42 @@ class Informer:
             "label_selector": label_selector,
             "field_selector": field_selector,
         }
-        self._lock = threading.Lock()  # guards the cache; held for moments, never while a handler runs
+        self._lock = threading.Lock()  # guards the cache and the indexes; never held while a handler runs
         self._objects: dict[str, Object] = {}
         self._indexers: dict[str, Indexer] = {}
         self._indexes: dict[str, dict[str, set[str]]] = {}
-        self._delivery = threading.RLock()  # one handler call at a time
-        self._handlers: list[Handler] = []
+        self._delivery = threading.RLock()  # held while handlers are called; taken before _lock
+        self._handlers: list[EventHandler] = []
         self._synced = threading.Event()
         self._started = False
-        self._version = ""
+        self._version = ""  # resourceVersion of the last list or event; empty: list again
         self._backoff = FIRST_BACKOFF
-        self._outage = ""
+        self._outage = ""  # the error that was logged last, until the server answers
         self.add_indexers(indexers or {})
 
     # Reading
 
     def get(self, key: str) -> Object | None:
-        """The object with this ``namespace/name`` or ``name``."""
+        """Return the object with this ``namespace/name`` or ``name``, None if there is none."""
         with self._lock:
             return self._objects.get(key)
 
     def list(self, namespace: str = "") -> Objects:
-        """All objects, or those of one namespace."""
+        """Return all objects, or those of one namespace."""
         with self._lock:
             if not namespace:
                 return list(self._objects.values())
             return [obj for obj in self._objects.values() if obj["metadata"].get("namespace") == namespace]
 
     def by_index(self, name: str, value: str) -> Objects:
-        """The objects for which the indexer ``name`` gave ``value``."""
+        """Return the objects for which the indexer ``name`` returned ``value``, without looking at the others."""
         with self._lock:
             return [self._objects[key] for key in self._indexes[name].get(value, ())]
 
     # Wiring
 
     def add_indexers(self, indexers: Mapping[str, Indexer]) -> None:
-        """Adds indexes; those of a name that is already there stay."""
+        """Add indexes over the present objects and those to come. An index that has the name already stays."""
         with self._lock:
             for name, indexer in indexers.items():
                 if name in self._indexers:
@@ -124,15 +144,15 @@ class Informer:
                 for object_key, obj in self._objects.items():
                     self._index(name, object_key, obj)
 
-    def add_handler(self, handler: Handler) -> None:
-        """Calls ``handler`` for every change from now on, and first for each object that is already there."""
+    def add_handler(self, handler: EventHandler) -> None:
+        """Call ``handler`` for each object that is there, and from then on for every change."""
         with self._delivery:
             self._handlers.append(handler)
             for obj in self.list():
                 _deliver(handler, None, obj)
 
     def start(self, stop: threading.Event) -> None:
-        """Lists and watches in a thread of its own until ``stop``; starting twice is starting once."""
+        """List and watch in a thread of its own until ``stop``. A second call has no effect."""
         with self._lock:
             if self._started:
                 return
@@ -141,11 +161,11 @@ class Informer:
 
     @property
     def synced(self) -> bool:
-        """The first list has been delivered."""
+        """Whether the first list is in the cache and its handlers have been called."""
         return self._synced.is_set()
 
     def wait_synced(self, timeout: float | None = None) -> bool:
-        """Waits for the first list; tells whether it came."""
+        """Wait until ``synced``; return False if that takes longer than ``timeout`` seconds."""
         return self._synced.wait(timeout)
 
     # The loop
@@ -161,7 +181,7 @@ class Informer:
                 self._version = ""
                 self._pause(stop)
             except errors.ApiError as error:
-                # An outage is told once, however long it lasts.
+                # The same error is logged once, however long it lasts.
                 if not stop.is_set() and str(error) != self._outage:
                     self._outage = str(error)
                     log.warning("%s: %s; trying again until it works", self.resource.plural, error)
@@ -186,11 +206,11 @@ class Informer:
             for obj in fresh.values():
                 self._put(obj)
         self._version = result["metadata"]["resourceVersion"]
-        self._works()
+        self._log_recovery()
         self._synced.set()
 
     def _follow(self, stop: threading.Event) -> None:
-        """One watch, to its end."""
+        """Watch from the last version until the watch ends."""
         seconds = random.randint(*WATCH_SECONDS)
         began = time.monotonic()
         events = self._client.watch(
@@ -198,18 +218,17 @@ class Informer:
         )
         for event in events:
             self._backoff = FIRST_BACKOFF
-            self._works()
+            self._log_recovery()
             if event.type != "BOOKMARK":
                 with self._delivery:
                     self._apply(event)
             self._version = event.object["metadata"]["resourceVersion"]
         if time.monotonic() - began < SHORT_WATCH:
-            self._pause(stop)  # a server that ends watches at once must not be asked in a tight loop
+            self._pause(stop)  # Some server or proxy ends watches at once; without a pause this would be a busy loop.
         else:
             self._backoff = FIRST_BACKOFF
 
-    def _works(self) -> None:
-        """The server has answered."""
+    def _log_recovery(self) -> None:
         if self._outage:
             self._outage = ""
             log.info("%s: up to date again", self.resource.plural)
@@ -223,7 +242,7 @@ class Informer:
     # Cache and delivery
 
     def _put(self, new: Object) -> None:
-        new["metadata"].pop("managedFields", None)  # large, and nobody here reads it
+        new["metadata"].pop("managedFields", None)  # They are large, and no component reads them.
         new.setdefault("kind", self.resource.kind)
         new.setdefault("apiVersion", self.resource.api_version)
         object_key = key(new)
@@ -243,7 +262,7 @@ class Informer:
         self._notify(old, new)
 
     def _remove(self, last: Object) -> None:
-        """Forgets an object; handlers are given its last state, as the watch told it if it did."""
+        """Remove an object from the cache. ``last`` is its last known state, which the watch sends."""
         object_key = key(last)
         with self._lock:
             old = self._objects.pop(object_key, None)
@@ -271,7 +290,7 @@ class Informer:
             _deliver(handler, old, new)
 
 
-def _deliver(handler: Handler, old: Object | None, new: Object | None) -> None:
+def _deliver(handler: EventHandler, old: Object | None, new: Object | None) -> None:
     try:
         handler(old, new)
     except Exception:
@@ -279,9 +298,9 @@ def _deliver(handler: Handler, old: Object | None, new: Object | None) -> None:
 
 
 class Informers:
-    """The informers of one process: whoever asks for the same objects shares one watch and one cache."""
+    """The informers of one process. All who ask for the same objects share one watch and one cache."""
 
-    def __init__(self, client: Source, on_refused: RefusalHandler | None = None) -> None:
+    def __init__(self, client: ListerWatcher, on_refused: RefusalHandler | None = None) -> None:
         self._client = client
         self._on_refused = on_refused
         self._informers: dict[tuple[Any, ...], Informer] = {}
@@ -295,7 +314,7 @@ class Informers:
         field_selector: str = "",
         indexers: Mapping[str, Indexer] | None = None,
     ) -> Informer:
-        """The informer of these objects, made on first use."""
+        """Return the informer of these objects; it is created on first use, and begins when ``start`` is called."""
         what = (resource, namespace, label_selector, field_selector)
         if what not in self._informers:
             self._informers[what] = Informer(
@@ -311,10 +330,10 @@ class Informers:
         return informer
 
     def start(self, stop: threading.Event) -> None:
-        """Starts those that do not run yet."""
+        """Start all informers that do not run yet."""
         for informer in list(self._informers.values()):
             informer.start(stop)
 
     def wait_synced(self, timeout: float | None = None) -> bool:
-        """Waits until all have their first list; the timeout is for each."""
+        """Wait until all are synced, ``timeout`` seconds for each; return whether they are."""
         return all(informer.wait_synced(timeout) for informer in list(self._informers.values()))

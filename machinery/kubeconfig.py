@@ -1,7 +1,7 @@
-"""Reads kubeconfig files, and merges one context of ours into a user's file or takes it out again.
+"""Read kubeconfig files, merge a context of ours into a user's file, and remove it again.
 
-Only what stands there for us is touched: other clusters, users, contexts and unknown fields stay as they
-are. Files are written whole and renamed into place, mode 0600, because they hold keys.
+Other clusters, users, contexts and unknown fields stay as they are. A file is written whole beside the old one and
+renamed, so that a reader never sees half of it; its mode is 0600, because it holds keys.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Kubeconfig = dict[str, Any]
 
 
 class KubeconfigError(Exception):
-    """A kubeconfig that cannot be used; the text says what to do about it."""
+    """A kubeconfig cannot be used; the text says why, and what to do about it."""
 
 
 @dataclass(frozen=True)
-class Access:
-    """Where an API server is and how to be let in: what one context of a kubeconfig comes to. PEM as bytes."""
+class ClientConfig:
+    """Where an API server is and who the client is: what one context of a kubeconfig says. Certificates are PEM."""
 
     server: str
     certificate_authority: bytes = b""
@@ -36,11 +36,11 @@ class Access:
     insecure_skip_tls_verify: bool = False
 
     def __repr__(self) -> str:
-        return f"Access({self.server})"  # never the key or the token
+        return f"ClientConfig({self.server})"  # A log must never have the key or the token.
 
 
 def load(path: str | Path) -> Kubeconfig:
-    """The file's content; an empty configuration if there is no such file."""
+    """Return the file's content, an empty configuration if there is no such file. Raises KubeconfigError."""
     path = Path(path)
     if not path.exists():
         return {"apiVersion": "v1", "kind": "Config", "clusters": [], "contexts": [], "users": []}
@@ -54,7 +54,7 @@ def load(path: str | Path) -> Kubeconfig:
 
 
 def save(path: str | Path, config: Kubeconfig) -> None:
-    """Writes the file whole, readable by its owner alone; a symbolic link stays one, an owner stays owner."""
+    """Write the file, readable by its owner alone. The target of a symbolic link is written, and keeps its owner."""
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -70,8 +70,8 @@ def save(path: str | Path, config: Kubeconfig) -> None:
         raise
 
 
-def access(path: str | Path, context: str = "") -> Access:
-    """What the file's current (or the named) context comes to."""
+def client_config(path: str | Path, context: str = "") -> ClientConfig:
+    """Return what the file's current (or the named) context says. Raises KubeconfigError."""
     path = Path(path)
     if not path.exists():
         raise KubeconfigError(f"there is no kubeconfig at {path}. Start the cluster with: make up")
@@ -84,7 +84,7 @@ def access(path: str | Path, context: str = "") -> Access:
     token = user.get("token") or ""
     if not token and user.get("tokenFile"):
         token = (folder / user["tokenFile"]).read_text().strip()
-    return Access(
+    return ClientConfig(
         server=str(cluster.get("server", "")).rstrip("/"),
         certificate_authority=_pem(cluster, "certificate-authority", folder),
         client_certificate=_pem(user, "client-certificate", folder),
@@ -97,7 +97,7 @@ def access(path: str | Path, context: str = "") -> Access:
 
 
 def build(name: str, cluster: dict[str, Any], user: dict[str, Any], *, user_name: str = "") -> Kubeconfig:
-    """A configuration of one cluster, one user and the context that joins them, selected."""
+    """Return a kubeconfig with one cluster, one user, and their context, which is the current one."""
     user_name = user_name or name
     return {
         "apiVersion": "v1",
@@ -110,7 +110,7 @@ def build(name: str, cluster: dict[str, Any], user: dict[str, Any], *, user_name
 
 
 def merge(config: Kubeconfig, added: Kubeconfig, *, select: bool = True) -> Kubeconfig:
-    """``config`` with the entries of ``added``, which replace those of the same name."""
+    """Return ``config`` with the entries of ``added``, which replace those of the same name."""
     merged = dict(config)
     merged.setdefault("apiVersion", "v1")
     merged.setdefault("kind", "Config")
@@ -124,7 +124,7 @@ def merge(config: Kubeconfig, added: Kubeconfig, *, select: bool = True) -> Kube
 
 
 def remove(config: Kubeconfig, context: str) -> Kubeconfig:
-    """``config`` without a context, and without its cluster and user unless another context uses them."""
+    """Return ``config`` without a context, and without its cluster and user unless another context uses them."""
     left = dict(config)
     contexts = left.get("contexts") or []
     gone = [entry.get("context") or {} for entry in contexts if entry.get("name") == context]
@@ -149,7 +149,7 @@ def _named(config: Kubeconfig, section: str, name: str, path: Path) -> dict[str,
 
 
 def _pem(entry: dict[str, Any], field: str, folder: Path) -> bytes:
-    """Inline base64 wins over a file, as in client-go; a relative path starts at the kubeconfig."""
+    """Return the PEM of a field: of inline base64, else of a file, whose path is relative to the kubeconfig."""
     if data := entry.get(f"{field}-data"):
         return base64.b64decode(str(data))
     if file := entry.get(field):

@@ -1,4 +1,4 @@
-"""What ``/metrics`` tells of work queues, under upstream's names (component-base/metrics/prometheus/workqueue)."""
+"""The metrics of work queues, with upstream's names (component-base/metrics/prometheus/workqueue)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ WORKED = METRICS.histogram("workqueue_work_duration_seconds", "[ALPHA] How long 
 
 
 class QueueMetrics:
-    """The times of one queue's keys. Its methods are called with the queue's lock held."""
+    """Measures how long the keys of one queue wait and are processed. Callers hold the queue's lock."""
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._labels = (name,)
         self._clock = clock
         self._waiting: dict[str, float] = {}
-        self._held: dict[str, float] = {}
+        self._processing: dict[str, float] = {}
         _queues.add(self)
 
     def added(self, key: str) -> None:
@@ -36,11 +36,11 @@ class QueueMetrics:
     def taken(self, key: str) -> None:
         now = self._clock()
         WAITED.observe(now - self._waiting.pop(key, now), self._labels)
-        self._held[key] = now
+        self._processing[key] = now
 
     def done(self, key: str) -> None:
         now = self._clock()
-        WORKED.observe(now - self._held.pop(key, now), self._labels)
+        WORKED.observe(now - self._processing.pop(key, now), self._labels)
 
     def retried(self) -> None:
         RETRIES.add(self._labels)
@@ -49,20 +49,20 @@ class QueueMetrics:
         return Sample(self._labels, len(self._waiting))
 
     def unfinished(self) -> Sample:
-        """Seconds that the keys which are being worked on have taken so far, all together."""
+        """Return the seconds that the keys in processing have taken so far, summed up."""
         now = self._clock()
-        return Sample(self._labels, sum(now - since for since in list(self._held.values())))
+        return Sample(self._labels, sum(now - since for since in list(self._processing.values())))
 
     def longest(self) -> Sample:
         now = self._clock()
-        return Sample(self._labels, max((now - since for since in list(self._held.values())), default=0))
+        return Sample(self._labels, max((now - since for since in list(self._processing.values())), default=0))
 
 
 _queues: WeakSet[QueueMetrics] = WeakSet()
 
 
 def _each(look: Callable[[QueueMetrics], Sample]) -> Callable[[], Iterator[Sample]]:
-    """One sample a name: queues of one name, as tests make them, are added up."""
+    """Return a function that gives one sample for each name; queues of the same name, as in tests, are summed up."""
 
     def samples() -> Iterator[Sample]:
         sums: dict[tuple[str, ...], float] = {}

@@ -1,14 +1,17 @@
-"""The work queue of a reconciler: keys in, one worker a key out, with delays and per-key backoff.
+"""The work queue of a controller: keys of objects, each given to one worker at a time, with delays and backoff.
 
-Invariants:
-1. A key that waits is there once, however often it is added.
-2. No two workers hold the same key: between ``get`` and ``done`` nobody else is given it.
-3. A key that is added while it is held is given out once more after ``done``.
-4. Keys come out in the order in which they became due.
-5. After ``shut_down`` every ``get``, also one that waits, returns None; adding is ignored. Nothing is
-   lost by that: reconcilers are level-triggered and look at everything again when they start.
+A key says which object to look at, not what happened to it, so that many events of one object become one piece of work.
+What the queue guarantees (as client-go's ``util/workqueue`` does):
 
-Delayed keys need no thread: a waiting ``get`` sleeps until the earliest of them is due.
+1. A key that waits is in the queue once, however often it is added.
+2. No two workers process the same key: between ``get`` and ``done`` nobody else is given it.
+3. A key that is added while a worker processes it is given out once more after ``done``. So the worker may have read
+   the object before the change that the event was about; the second time it cannot have.
+4. Keys come out in the order in which they became ready.
+5. After ``shut_down`` every ``get`` returns None, also one that waits already, and adding has no effect. No work is
+   lost by that: a reconciler is level-triggered, and looks at all objects when it starts again.
+
+There is no thread for delayed keys: a waiting ``get`` sleeps until the earliest of them is due.
 """
 
 from __future__ import annotations
@@ -21,13 +24,13 @@ from collections.abc import Callable
 
 from machinery.queuemetrics import QueueMetrics
 
-# Upstream's per-item exponential backoff.
+# Upstream's backoff of each key, in seconds (DefaultTypedControllerRateLimiter).
 BASE_DELAY = 0.005
 MAX_DELAY = 1000.0
 
 
 class WorkQueue:
-    """See the module's docstring. ``clock`` is monotonic seconds; ``name`` is the queue's in metrics."""
+    """See the file's docstring. ``name`` is the queue's label in metrics, ``clock`` gives monotonic seconds."""
 
     def __init__(
         self,
@@ -42,16 +45,16 @@ class WorkQueue:
         self._clock = clock
         self._changed = threading.Condition()
         self._ready: deque[str] = deque()
-        self._dirty: set[str] = set()  # waits in _ready, or was added while it is held
-        self._held: set[str] = set()
-        self._delayed: list[tuple[float, str]] = []  # heap; entries that _due does not confirm are void
+        self._dirty: set[str] = set()  # keys that wait in _ready, or were added while a worker has them
+        self._processing: set[str] = set()
+        self._delayed: list[tuple[float, str]] = []  # a heap by time; an entry is void if _due has another time
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._shut_down = False
         self._metrics = QueueMetrics(name, clock)
 
     def __len__(self) -> int:
-        """How many keys are ready for a worker."""
+        """Return the number of keys that are ready for a worker; neither delayed nor processed ones."""
         with self._changed:
             return len(self._ready)
 
@@ -60,7 +63,7 @@ class WorkQueue:
             self._add(key)
 
     def add_after(self, key: str, seconds: float) -> None:
-        """Adds the key later; of several delays for one key the shortest counts."""
+        """Add the key after a delay. If it has a delay already, the earlier of the two counts."""
         if seconds <= 0:
             return self.add(key)
         with self._changed:
@@ -70,11 +73,14 @@ class WorkQueue:
             self._due[key] = due
             heapq.heappush(self._delayed, (due, key))
             if self._delayed[0] == (due, key):
-                self._changed.notify()  # a waiting get must sleep less long
+                self._changed.notify()  # A worker in get() must wake up earlier than it meant to.
         return None
 
     def add_rate_limited(self, key: str, *, most: float | None = None) -> None:
-        """Adds the key after its backoff, which doubles with each call until ``forget``; ``most`` seconds at most."""
+        """Add the key after its backoff: BASE_DELAY, which doubles with each call until ``forget``.
+
+        ``most`` is an upper limit in seconds for this time, instead of MAX_DELAY.
+        """
         with self._changed:
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
@@ -83,17 +89,17 @@ class WorkQueue:
         self.add_after(key, min(self._base_delay * 2.0 ** min(failures, 60), longest))
 
     def failures(self, key: str) -> int:
-        """How often the key was rate-limited since it was last forgotten."""
+        """Return how often the key was added rate-limited since it was last forgotten."""
         with self._changed:
             return self._failures.get(key, 0)
 
     def forget(self, key: str) -> None:
-        """The key is fine again: its next backoff starts anew."""
+        """Let the key's next backoff begin at BASE_DELAY, because it was reconciled."""
         with self._changed:
             self._failures.pop(key, None)
 
     def get(self, timeout: float | None = None) -> str | None:
-        """Waits for a key and holds it; None after ``shut_down`` or when the timeout is over."""
+        """Wait for a key to process; the caller must call ``done``. None after ``shut_down`` or ``timeout`` seconds."""
         with self._changed:
             deadline = None if timeout is None else self._clock() + timeout
             while True:
@@ -103,10 +109,11 @@ class WorkQueue:
                 if self._ready:
                     key = self._ready.popleft()
                     self._dirty.discard(key)
-                    self._held.add(key)
+                    self._processing.add(key)
                     self._metrics.taken(key)
                     if self._ready:
-                        self._changed.notify()  # one add may have woken this worker for several keys
+                        # Several delayed keys may have become ready, for which only this worker woke up.
+                        self._changed.notify()
                     return key
                 now = self._clock()
                 if deadline is not None and now >= deadline:
@@ -116,9 +123,9 @@ class WorkQueue:
                 self._changed.wait(min(ends) - now if ends else None)
 
     def done(self, key: str) -> None:
-        """Lets go of a key that ``get`` gave out."""
+        """End the processing of a key that ``get`` returned."""
         with self._changed:
-            self._held.discard(key)
+            self._processing.discard(key)
             self._metrics.done(key)
             if key in self._dirty:
                 self._ready.append(key)
@@ -134,7 +141,7 @@ class WorkQueue:
             return
         self._dirty.add(key)
         self._metrics.added(key)
-        if key not in self._held:
+        if key not in self._processing:
             self._ready.append(key)
             self._changed.notify()
 

@@ -219,9 +219,9 @@ class Standalone:
         return Manager(client, self._rows, options, identities.client_of)
 
     @cached_property
-    def _manager_access(self) -> kubeconfig.Access:
+    def _manager_access(self) -> kubeconfig.ClientConfig:
         authority = Path(self._access.certificate_authority).read_bytes()
-        return kubeconfig.Access(self._access.url, authority, token=self._tokens[MANAGER[0]])
+        return kubeconfig.ClientConfig(self._access.url, authority, token=self._tokens[MANAGER[0]])
 
     @cached_property
     def _client(self) -> Client:

@@ -15,7 +15,7 @@ from functools import partial
 from controllers.shared.descriptor import SCHEDULER_USER, ControllerDescriptor
 from machinery.client import Client
 from machinery.errors import AlreadyExists, Forbidden, NotFound
-from machinery.kubeconfig import Access
+from machinery.kubeconfig import ClientConfig
 from machinery.objects import Object, parse_time
 from machinery.resources import SERVICE_ACCOUNTS
 
@@ -35,7 +35,9 @@ RENEW_AFTER = 0.8
 class Identities:
     """Makes a client for each controller; all service accounts share their connections."""
 
-    def __init__(self, access: Access, client: Client, scheduler: Access | None, *, with_accounts: bool) -> None:
+    def __init__(
+        self, access: ClientConfig, client: Client, scheduler: ClientConfig | None, *, with_accounts: bool
+    ) -> None:
         self._client = client
         self._scheduler = Client(scheduler or access, user_agent=SCHEDULER_AGENT)
         self._tokens: dict[str, AccountTokens] = {}

@@ -14,7 +14,7 @@ from controllers.shared.discovery import all_resources
 from controllers.shared.metadatasource import MetadataSource
 from machinery.client import Client
 from machinery.errors import ApiError
-from machinery.informer import Handler, Informer, Informers
+from machinery.informer import EventHandler, Informer, Informers
 from machinery.resources import Resource
 from machinery.stopping import call_on
 
@@ -49,10 +49,10 @@ class Monitors:
         self.started = False
         self.synced = threading.Event()
         self.outdated = threading.Event()
-        self.handlers: list[Handler] = []
+        self.handlers: list[EventHandler] = []
         self.listeners: list[Listener] = []
 
-    def add_handler(self, handler: Handler) -> None:
+    def add_handler(self, handler: EventHandler) -> None:
         """Calls ``handler`` for the changes of all kinds."""
         self.handlers.append(handler)
 

@@ -33,7 +33,7 @@ from controllers.shared.options import Options
 from machinery.client import Client
 from machinery.errors import ApiError, NotFound
 from machinery.informer import Informer
-from machinery.kubeconfig import Access
+from machinery.kubeconfig import ClientConfig
 from machinery.objects import Object, key, now
 from machinery.resources import NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 
@@ -113,8 +113,8 @@ class ControlPlane:
         for process in self.processes.values():
             process.wait(20)
 
-    def access(self, user: str = ADMIN, port: int = 0) -> Access:
-        return Access(f"http://127.0.0.1:{port or self.port}", token=user)
+    def access(self, user: str = ADMIN, port: int = 0) -> ClientConfig:
+        return ClientConfig(f"http://127.0.0.1:{port or self.port}", token=user)
 
     def client(self) -> Client:
         return Client(self.access(), user_agent="tests")

@@ -10,7 +10,7 @@ import pytest
 
 from machinery.client import Client
 from machinery.errors import NotFound, Unauthorized
-from machinery.kubeconfig import Access
+from machinery.kubeconfig import ClientConfig
 from machinery.objects import Object
 from machinery.resources import SECRETS, SERVICE_ACCOUNTS
 
@@ -28,7 +28,7 @@ def secret_of(cluster: Any, account: str) -> Object | None:
 
 
 def whoami(cluster: Any, token: str) -> str:
-    client = Client(Access(f"http://127.0.0.1:{cluster.plane.port}", token=token), user_agent="tests")
+    client = Client(ClientConfig(f"http://127.0.0.1:{cluster.plane.port}", token=token), user_agent="tests")
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     review = client.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=body)
     return str(review["status"]["userInfo"]["username"])

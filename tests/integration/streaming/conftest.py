@@ -36,7 +36,7 @@ from kubelet.server.access import DelegatedGate, Gate
 from kubelet.server.server import KubeletServer, server_context
 from machinery.client import Client
 from machinery.errors import NotFound, Unauthorized
-from machinery.kubeconfig import Access
+from machinery.kubeconfig import ClientConfig
 from machinery.objects import Object, now
 
 IMAGE = "mini-minishift-test/streaming:1"
@@ -303,7 +303,7 @@ def _gate(state: State, api: Api) -> Gate:
     def pem(name: str) -> bytes:
         return (state.pki / name).read_bytes()
 
-    access = Access(api.url, pem("ca.crt"), pem("kubelet-client.crt"), pem("kubelet-client.key"))
+    access = ClientConfig(api.url, pem("ca.crt"), pem("kubelet-client.crt"), pem("kubelet-client.key"))
     return DelegatedGate(Client(access, user_agent="kubelet"), NODE)
 
 

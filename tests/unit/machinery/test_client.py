@@ -12,7 +12,7 @@ import pytest
 
 from machinery import errors
 from machinery.client import Client
-from machinery.kubeconfig import Access
+from machinery.kubeconfig import ClientConfig
 from machinery.metrics import METRICS
 from machinery.resources import LEASES, PODS
 
@@ -68,7 +68,7 @@ def server():
 
 @pytest.fixture
 def client(server):
-    client = Client(Access(f"http://127.0.0.1:{server.server_port}", token="secret"), user_agent="test")
+    client = Client(ClientConfig(f"http://127.0.0.1:{server.server_port}", token="secret"), user_agent="test")
     yield client
     client.close()
 
@@ -155,7 +155,7 @@ def test_nobody_listens():
     with pytest.raises(
         errors.ServiceUnavailable, match=r"cannot reach the API server at http://127.0.0.1:1: .*refused"
     ):
-        Client(Access("http://127.0.0.1:1")).get(PODS, "p", "ns")
+        Client(ClientConfig("http://127.0.0.1:1")).get(PODS, "p", "ns")
 
 
 def event(name):
@@ -285,7 +285,7 @@ class Authority:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         given = {"certificate_authority": self.ca, "client_certificate": self.client_pair[0],
                  "client_key": self.client_pair[1], **changes}  # fmt: skip
-        return Client(Access(f"https://127.0.0.1:{server.server_port}", **given))
+        return Client(ClientConfig(f"https://127.0.0.1:{server.server_port}", **given))
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_access_from_files_and_from_data(tmp_path):
     cluster = {"server": "https://x:1/", "certificate-authority": "ca.crt"}
     user = {"client-certificate-data": base64.b64encode(b"CERT").decode(), "client-key": str(tmp_path / "ca.crt")}
     kubeconfig.save(tmp_path / "config", kubeconfig.build("c", cluster, user))
-    access = kubeconfig.access(tmp_path / "config")
+    access = kubeconfig.client_config(tmp_path / "config")
     assert (access.server, access.certificate_authority) == ("https://x:1", b"CA")
     assert (access.client_certificate, access.client_key) == (b"CERT", b"CA")
     assert "CERT" not in repr(access)
@@ -80,4 +80,4 @@ def test_errors_say_what_to_do(tmp_path, text, message):
     if text is not None:
         path.write_text(text)
     with pytest.raises(KubeconfigError, match=message):
-        kubeconfig.access(path)
+        kubeconfig.client_config(path)
