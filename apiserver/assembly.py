@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
-from apiserver import admission, features
+from apiserver import features
+from apiserver.admission.chain import chain
+from apiserver.admission.plugin import Plugin
+from apiserver.admission.standard import standard_plugins
 from apiserver.api import issuer
 from apiserver.api.issuer import IssuerDocuments
 from apiserver.api.resources import Endpoints
 from apiserver.api.reviews import reviews
 from apiserver.api.tokenrequest import TokenRequests
 from apiserver.authorization.authn import Authenticator, TokenAuthenticator, TokenFile
-from apiserver.authorization.authorizer import Authorizer
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.objects import CachedObjects, CachedPods
+from apiserver.authorization.ownership import Visible, visible
 from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
 from apiserver.authorization.reviews import access_reviews
@@ -38,6 +43,7 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.secrets import SECRETS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
+from apiserver.model.attributes import Attributes
 from apiserver.model.kind import Kind
 from apiserver.model.reader import Reader
 from apiserver.registry.reading import Reading
@@ -74,8 +80,10 @@ class Server:
     reading: Reading
     endpoints: Endpoints
     authenticator: Authenticator
-    authorizer: Authorizer
+    authorizer: UnionAuthorizer
     served: Served
+    # Which objects of a list to show to a user who may not see all of them; None leaves it to the authorizer.
+    visible: Callable[[Attributes], Visible | None]
     issuer: IssuerDocuments
     bootstrapped: threading.Event = field(default_factory=threading.Event)  # its own objects are there
     background: list[Task] = field(default_factory=list)
@@ -100,20 +108,30 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     builtin = features.registry_of(features.load(config.features))
     store = store or open_store(config)
     cache = WatchCache(store, [kind.prefix for kind in builtin.stored()], Acknowledged(config.blocks))
-    rest = Rest(store, cache)
-    rest.admission = admission.chain(config.disable_admission_plugins)
+    policy, roles_exist = Policy(CachedObjects(cache)), threading.Event()
+    authorizer = UnionAuthorizer(NodeAuthorizer(CachedPods(cache)), Rbac(policy), roles_exist)
+    rest = Rest(store, cache, _admission(config, authorizer), authorizer)
     read = Reading(store, cache, computed(config, store, rest.reader))
     keys = _account_keys(config)
     tokens = tuple(_token_authenticators(config, keys, rest.reader))
     handlers = {("serviceaccounts", "token"): _token_requests(config, rest, read).serve, **connect.handlers(config)}
-    keeper, policy = PolicyKeeper(rest), Policy(CachedObjects(cache))
-    rest.authorizer = authorizer = Authorizer(NodeAuthorizer(CachedPods(cache)), Rbac(policy), keeper.ready)
     endpoints = Endpoints(rest, read, cache, handlers, {**reviews(tokens), **access_reviews(authorizer, policy)})
     served, documents = Served(cache, builtin), _issuer(config, keys)
     server = Server(
-        config, store, cache, builtin, rest, read, endpoints, Authenticator(tokens), authorizer, served, documents
+        config,
+        store,
+        cache,
+        builtin,
+        rest,
+        read,
+        endpoints,
+        Authenticator(tokens),
+        authorizer,
+        served,
+        partial(visible, authorizer),
+        documents,
     )
-    own = Bootstrap(rest, config, keeper, server.bootstrapped.set)
+    own = Bootstrap(rest, config, PolicyKeeper(rest, roles_exist), server.bootstrapped.set)
     crds = Definitions(rest, served)
     server.background += [
         Reconciler("bootstrap", cache, own.sync, own.concerns, bootstrap.RESYNC),
@@ -121,6 +139,14 @@ def assemble(config: Config, store: Store | None = None) -> Server:
         Compaction(store),
     ]
     return server
+
+
+def _admission(config: Config, authorizer: UnionAuthorizer) -> Sequence[Plugin]:
+    """Return the chain of plugins; exits for a name in --disable-admission-plugins that is none of theirs."""
+    try:
+        return chain(standard_plugins(authorizer), config.disable_admission_plugins)
+    except ValueError as error:
+        raise SystemExit(f"apiserver: error: {error}") from None
 
 
 def _account_keys(config: Config) -> Sequence[PublicKey]:

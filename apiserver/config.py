@@ -134,13 +134,6 @@ def parse_config(arguments: list[str] | None = None) -> Config:
         disable_admission_plugins=disabled,
         **given,
     )
-    if disabled:
-        from apiserver import admission  # only now: it loads every kind
-
-        try:
-            admission.chain(disabled)
-        except ValueError as error:
-            parser.error(str(error))
     if bool(config.tls_cert_file) != bool(config.tls_private_key_file):
         parser.error("--tls-cert-file and --tls-private-key-file belong together")
     if config.in_memory and config.workers != 1:

@@ -9,7 +9,7 @@ import base64
 
 from apiserver.admission.plugin import Plugin, refuse
 from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS
-from apiserver.model.attributes import Attributes
+from apiserver.model.attributes import Attributes, Authorizer
 from apiserver.registry.request import AdmissionRequest
 from machinery.objects import Object
 from machinery.pemcertificates import organizations, parse_request
@@ -18,7 +18,19 @@ API_CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client"
 MASTERS = "system:masters"
 
 
-class CertificateApproval(Plugin):
+class _OfSigners(Plugin):
+    """Asks whether a user may act for a signer."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
+
+    def _may(self, request: AdmissionRequest, verb: str, signer: str) -> bool:
+        group, names = CERTIFICATE_SIGNING_REQUESTS.group, (signer, f"{signer.partition('/')[0]}/*")
+        asked = (Attributes(request.user, verb, group, "signers", name=name) for name in names)
+        return any(map(self._authorizer.allows, asked))
+
+
+class CertificateApproval(_OfSigners):
     name = "CertificateApproval"
 
     def handles(self, request: AdmissionRequest) -> bool:
@@ -28,11 +40,11 @@ class CertificateApproval(Plugin):
         """By the signer of the stored request: the one that was sent may name another."""
         assert request.old is not None
         signer = request.old["spec"]["signerName"]
-        if not _may(request, "approve", signer):
+        if not self._may(request, "approve", signer):
             raise refuse(request, f'user not permitted to approve requests with signerName "{signer}"')
 
 
-class CertificateSigning(Plugin):
+class CertificateSigning(_OfSigners):
     name = "CertificateSigning"
 
     def handles(self, request: AdmissionRequest) -> bool:
@@ -43,7 +55,7 @@ class CertificateSigning(Plugin):
         if _signed(request.object) == _signed(request.old):
             return
         signer = request.old["spec"]["signerName"]
-        if not _may(request, "sign", signer):
+        if not self._may(request, "sign", signer):
             raise refuse(request, f'user not permitted to sign requests with signerName "{signer}"')
 
 
@@ -75,10 +87,3 @@ def _is_update(request: AdmissionRequest, subresource: str) -> bool:
 def _signed(obj: Object) -> tuple[object, ...]:
     status = obj.get("status") or {}
     return status.get("certificate"), status.get("conditions") or []
-
-
-def _may(request: AdmissionRequest, verb: str, signer: str) -> bool:
-    assert request.authorizer is not None
-    group, names = CERTIFICATE_SIGNING_REQUESTS.group, (signer, f"{signer.partition('/')[0]}/*")
-    asked = (Attributes(request.user, verb, group, "signers", name=name) for name in names)
-    return any(map(request.authorizer.allows, asked))

@@ -10,8 +10,9 @@ import copy
 from collections.abc import Sequence
 
 from apiserver.admission.plugin import Plugin
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.defaults import ANYTHING
-from apiserver.authorization.policy import Policy, aggregate
+from apiserver.authorization.policy import aggregate
 from apiserver.authorization.rules import Rule, listed, told, uncovered
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
 from apiserver.model.attributes import Attributes
@@ -25,64 +26,65 @@ _KINDS = (*_ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 
 
 class Escalation(Plugin):
-    """Without a name, for it is no plugin upstream: nobody can switch it off."""
+    """Compares the rights that a role or binding gives with those of the user who writes it."""
+
+    name = "Escalation"
+    optional = False  # it is no plugin upstream: the registry of roles checks this itself
+
+    def __init__(self, authorizer: UnionAuthorizer) -> None:
+        self._authorizer = authorizer
 
     def handles(self, request: AdmissionRequest) -> bool:
         return request.kind in _KINDS and request.operation in ("CREATE", "UPDATE")
 
     def admit(self, request: AdmissionRequest) -> None:
-        assert request.object is not None and request.authorizer is not None
+        assert request.object is not None
         if MASTERS in request.user.groups or _only_for_the_collector(request.object, request.old):
             return
-        policy = request.authorizer.policy
         if request.kind in _ROLES:
-            self._check_role(request, request.object, policy)
+            self._check_role(request, request.object)
         else:
-            self._check_binding(request, request.object, policy)
+            self._check_binding(request, request.object)
 
-    def _check_role(self, request: AdmissionRequest, role: Object, policy: Policy) -> None:
-        if _may(request, "escalate", request.kind.plural, request.name if request.old else ""):
+    def _check_role(self, request: AdmissionRequest, role: Object) -> None:
+        if self._may(request, "escalate", request.kind.plural, request.name if request.old else ""):
             return
-        _confirm(request, role.get("rules") or (), policy)
-        if (_aggregates(role) or _aggregates(request.old or {})) and _missing(request, ANYTHING, policy)[0]:
+        self._require_held(request, role.get("rules") or ())
+        if (_aggregates(role) or _aggregates(request.old or {})) and self._missing(request, ANYTHING)[0]:
             raise _refusal(request, "must have cluster-admin privileges to use the aggregationRule")
 
-    def _check_binding(self, request: AdmissionRequest, binding: Object, policy: Policy) -> None:
+    def _check_binding(self, request: AdmissionRequest, binding: Object) -> None:
         ref = binding.get("roleRef") or {}
         kind = next((kind for kind in _ROLES if kind.kind == ref.get("kind")), None)
         if kind is None or not ref.get("name"):
             return  # refused for what is wrong with it
-        if _may(request, "bind", kind.plural, ref["name"]):
+        if self._may(request, "bind", kind.plural, ref["name"]):
             return
         try:
-            rules = policy.rules_of(ref, request.namespace)
+            rules = self._authorizer.policy.rules_of(ref, request.namespace)
         except NotFound:
             raise not_found(kind.resource, ref["name"]) from None
-        _confirm(request, rules, policy)
+        self._require_held(request, rules)
 
+    def _may(self, request: AdmissionRequest, verb: str, resource: str, name: str) -> bool:
+        asked = Attributes(request.user, verb, GROUP, resource, namespace=request.namespace, name=name)
+        return self._authorizer.allows(asked)
 
-def _may(request: AdmissionRequest, verb: str, resource: str, name: str) -> bool:
-    assert request.authorizer is not None
-    asked = Attributes(request.user, verb, GROUP, resource, namespace=request.namespace, name=name)
-    return request.authorizer.allows(asked)
+    def _missing(self, request: AdmissionRequest, rules: Sequence[Rule]) -> tuple[list[Rule], list[str]]:
+        held, problems = self._authorizer.policy.rules(request.user, request.namespace)
+        return uncovered(held, rules), problems
 
-
-def _missing(request: AdmissionRequest, rules: Sequence[Rule], policy: Policy) -> tuple[list[Rule], list[str]]:
-    held, problems = policy.rules(request.user, request.namespace)
-    return uncovered(held, rules), problems
-
-
-def _confirm(request: AdmissionRequest, rules: Sequence[Rule], policy: Policy) -> None:
-    """Raises Forbidden with the list of what the user would give without having it."""
-    missing, problems = _missing(request, rules, policy)
-    if not missing:
-        return
-    user = request.user
-    who = f"user {quote(user.name)} (groups={listed(user.groups)})"
-    why = "\n".join([f"{who} is attempting to grant RBAC permissions not currently held:", *told(missing)])
-    if problems:
-        why += f"; resolution errors: {aggregate(problems)}"
-    raise _refusal(request, why)
+    def _require_held(self, request: AdmissionRequest, rules: Sequence[Rule]) -> None:
+        """Raise Forbidden, with a list of them, for rules that the user would give without having them."""
+        missing, problems = self._missing(request, rules)
+        if not missing:
+            return
+        user = request.user
+        who = f"user {quote(user.name)} (groups={listed(user.groups)})"
+        why = "\n".join([f"{who} is attempting to grant RBAC permissions not currently held:", *told(missing)])
+        if problems:
+            why += f"; resolution errors: {aggregate(problems)}"
+        raise _refusal(request, why)
 
 
 def _refusal(request: AdmissionRequest, why: str) -> Exception:

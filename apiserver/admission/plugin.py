@@ -9,7 +9,8 @@ from machinery.errors import Forbidden, forbidden
 class Plugin:
     """Changes ``request.object`` in place or raises an ApiError; the defaults do neither."""
 
-    name = ""
+    name = ""  # upstream's, see ``chain.ORDER``
+    optional = True  # --disable-admission-plugins may name it
 
     def handles(self, request: AdmissionRequest) -> bool:
         """Whether this plugin has anything to do with the request."""

@@ -6,6 +6,7 @@ from apiserver.admission.plugin import Plugin, refuse
 from apiserver.authorization.authorizer import MASTERS
 from apiserver.authorization.ownership import REQUESTER, owns_what_she_makes
 from apiserver.kinds.namespaces import NAMESPACES
+from apiserver.model.attributes import Authorizer
 from apiserver.registry.request import AdmissionRequest
 from machinery.objects import Object
 
@@ -16,17 +17,23 @@ RESERVED = ("kube-", "openshift-")
 
 
 class ProjectRequest(Plugin):
-    """Without a name, for it is no plugin upstream: nobody can switch it off."""
+    """Writes, and protects, the annotations of a project."""
+
+    name = "ProjectRequest"
+    optional = False  # upstream has no such plugin
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
 
     def handles(self, request: AdmissionRequest) -> bool:
         return request.kind is NAMESPACES and request.operation in ("CREATE", "UPDATE")
 
     def admit(self, request: AdmissionRequest) -> None:
         assert request.object is not None
-        if request.authorizer is None or MASTERS in request.user.groups:
+        if MASTERS in request.user.groups:
             return
         marks = _marks(request.old)
-        if request.old is None and owns_what_she_makes(request.authorizer, request.user):
+        if request.old is None and owns_what_she_makes(self._authorizer, request.user):
             _check_name(request, request.object["metadata"])
             marks = {REQUESTER: request.user.name, **({} if request.dry_run else {UNFINISHED: "true"})}
         _set_marks(request.object["metadata"], marks)

@@ -19,7 +19,6 @@ from apiserver.api.negotiation import Form, encode, form_of
 from apiserver.api.nonresource import Documents
 from apiserver.api.requestlog import Record
 from apiserver.assembly import Server
-from apiserver.authorization import ownership
 from apiserver.authorization.impersonation import impersonated
 from apiserver.config import Config
 from apiserver.model import query as parameters
@@ -113,7 +112,10 @@ class _Front:
         info = record.info = parse_request(environ["REQUEST_METHOD"], path, watch=watch, field_selector=fields)
         server = self._server
         user = record.user = impersonated(server.authenticator.authenticate(environ), environ, server.authorizer)
-        visible = ownership.visible(server.authorizer, attributes_of(user, info))
+        attributes = attributes_of(user, info)
+        visible = server.visible(attributes)
+        if visible is None:
+            server.authorizer.require(attributes)
         if not info.is_resource:
             record.allowed()
             return self._documents.answer(info, environ, query)

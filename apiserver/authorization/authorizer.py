@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
 
 from apiserver.authorization.node import GROUP as NODES
 from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
 from apiserver.model.attributes import Attributes, Decision, refusal
-from machinery.errors import Forbidden
+from machinery.errors import Timeout
 
 MASTERS = "system:masters"
 
 
-class Authorizer:
-    """Answers every question; ``ready`` waits until the roles of every cluster are there, or raises."""
+# Seconds for which a request waits for the roles of a server that has just started, as it does for its cache.
+STARTUP_TIMEOUT = 3.0
 
-    def __init__(self, nodes: NodeAuthorizer, rbac: Rbac, ready: Callable[[], None]) -> None:
+
+class UnionAuthorizer:
+    """Allows what one of the three allows (upstream: authorization/union).
+
+    ``roles_exist`` is set once the roles of every cluster are stored. Earlier questions wait for it for some seconds,
+    and then raise Timeout: their answer would be no.
+    """
+
+    def __init__(self, nodes: NodeAuthorizer, rbac: Rbac, roles_exist: threading.Event) -> None:
         self._nodes = nodes
         self._rbac = rbac
-        self._ready = ready
+        self._roles_exist = roles_exist
 
     @property
     def policy(self) -> Policy:
@@ -32,23 +40,19 @@ class Authorizer:
         groups = asked.user.groups
         if MASTERS in groups:
             return True
-        self._ready()
+        self._await_roles()
         return (NODES in groups and self._nodes.decide(asked).allowed) or self._rbac.allows(asked)
 
     def require(self, asked: Attributes) -> None:
         """Raises Forbidden, with its reason, unless this is allowed."""
         if not self.allows(asked):
-            raise self.refusal(asked)
-
-    def refusal(self, asked: Attributes) -> Forbidden:
-        """What is said to who may not."""
-        return refusal(asked, self.decide(asked).reason)
+            raise refusal(asked, self.decide(asked).reason)
 
     def decide(self, asked: Attributes) -> Decision:
         """The answer with its reason, or the reasons of all who were asked in vain."""
         if MASTERS in asked.user.groups:
             return Decision(True)
-        self._ready()
+        self._await_roles()
         reasons = []
         for authorizer in (self._nodes, self._rbac):
             decision = authorizer.decide(asked)
@@ -56,3 +60,7 @@ class Authorizer:
                 return decision
             reasons.append(decision.reason)
         return Decision(False, "\n".join(filter(None, reasons)))
+
+    def _await_roles(self) -> None:
+        if not self._roles_exist.is_set() and not self._roles_exist.wait(STARTUP_TIMEOUT):
+            raise Timeout("the API server has not yet got its roles in order", details={"retryAfterSeconds": 1})

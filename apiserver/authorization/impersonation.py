@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from apiserver.authorization.authn import ANONYMOUS, AUTHENTICATED
-from apiserver.authorization.authorizer import Authorizer
 from apiserver.authorization.tokens import PREFIX
-from apiserver.model.attributes import Attributes
+from apiserver.model.attributes import Attributes, Authorizer
 from apiserver.model.user import User
 from machinery.errors import BadRequest
 

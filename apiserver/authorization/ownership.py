@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apiserver.authorization.authorizer import MASTERS, Authorizer
-from apiserver.model.attributes import Attributes
+from apiserver.authorization.authorizer import MASTERS
+from apiserver.model.attributes import Attributes, Authorizer
 from apiserver.model.user import User
 from machinery.objects import Object
 
@@ -24,12 +24,10 @@ Visible = Callable[[Object], bool]
 
 
 def visible(authorizer: Authorizer, asked: Attributes) -> Visible | None:
-    """Which objects the user is shown, None for all; raises Forbidden unless it is allowed in one way or the other."""
-    if authorizer.allows(asked):
+    """Return which namespaces to show to a user who may not list all but owns some; None for every other request."""
+    if not _is_list_of_namespaces(asked) or authorizer.allows(asked) or not _may_own(authorizer, asked.user):
         return None
-    if _is_list_of_namespaces(asked) and _may_own(authorizer, asked.user):
-        return lambda namespace: _is_hers(authorizer, asked.user, namespace)
-    raise authorizer.refusal(asked)
+    return lambda namespace: _is_hers(authorizer, asked.user, namespace)
 
 
 def owns_what_she_makes(authorizer: Authorizer, user: User) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from apiserver.api.reviews import Review
-from apiserver.authorization.authorizer import Authorizer
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.node import node_of
 from apiserver.authorization.policy import Policy, aggregate
 from apiserver.kinds import reviews as kinds
@@ -20,7 +20,7 @@ from machinery.objects import Object
 class AccessReviews:
     """Answers the four kinds of authorization.k8s.io."""
 
-    def __init__(self, authorizer: Authorizer, policy: Policy) -> None:
+    def __init__(self, authorizer: UnionAuthorizer, policy: Policy) -> None:
         self._authorizer = authorizer
         self._policy = policy
 
@@ -158,7 +158,7 @@ def _go_path(path: Object) -> GoValue:
     return GoValue(f"authorization.NonResourceAttributes{{{shown}}}")
 
 
-def access_reviews(authorizer: Authorizer, policy: Policy) -> Mapping[str, Review]:
+def access_reviews(authorizer: UnionAuthorizer, policy: Policy) -> Mapping[str, Review]:
     """Resource → what answers it."""
     answers = AccessReviews(authorizer, policy)
     return {

@@ -16,26 +16,18 @@ from apiserver.model.kind import Kind
 from apiserver.model.user import LOOPBACK
 from apiserver.registry.deletion import DeleteOptions
 from apiserver.registry.rest import Rest
-from machinery.errors import AlreadyExists, NotFound, Timeout
+from machinery.errors import AlreadyExists, NotFound
 from machinery.objects import Object
 
 log = logging.getLogger(__name__)
 
-# How long a request waits for a server that has just started (as it does for its cache).
-PATIENCE = 3.0
-
 
 class PolicyKeeper:
-    """``ready`` is for those who ask before the first round is done."""
+    """Sets ``roles_exist`` after its first round, for the authorizer, which waits for that."""
 
-    def __init__(self, rest: Rest) -> None:
+    def __init__(self, rest: Rest, roles_exist: threading.Event) -> None:
         self._rest = rest
-        self._there = threading.Event()
-
-    def ready(self) -> None:
-        """Returns when the policy is complete, at once but for the first moment; raises Timeout."""
-        if not self._there.is_set() and not self._there.wait(PATIENCE):
-            raise Timeout("the API server has not yet got its roles in order", details={"retryAfterSeconds": 1})
+        self._roles_exist = roles_exist
 
     def concerns(self, key: str) -> bool:
         """Whether a change of this key may leave something to do."""
@@ -43,14 +35,14 @@ class PolicyKeeper:
 
     def run(self) -> None:
         """Does what there is to do; raises ApiError or StoreError when it could not."""
-        if not self._there.is_set():
+        if not self._roles_exist.is_set():
             policy = list(default_policy())
             for kind in {kind for kind, _ in policy}:
                 self._rest.cache.catch_up(kind.prefix)  # once, and not again after each that is created here
             for kind, wanted in policy:
                 self._ensure(kind, wanted)
         self._aggregate()
-        self._there.set()
+        self._roles_exist.set()
 
     def _ensure(self, kind: Kind, wanted: Object) -> None:
         rest, meta = self._rest, wanted["metadata"]

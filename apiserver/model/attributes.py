@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from apiserver.model.requestinfo import RequestInfo
 from apiserver.model.user import User
@@ -28,6 +28,16 @@ class Attributes(NamedTuple):
     def combined(self) -> str:
         """The resource as rules name it: ``pods`` or ``pods/log``."""
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
+
+class Authorizer(Protocol):
+    """What answers such questions."""
+
+    def allows(self, asked: Attributes) -> bool:
+        """Return whether the user may do this."""
+
+    def require(self, asked: Attributes) -> None:
+        """Raise Forbidden, with upstream's message, unless the user may do this."""
 
 
 class Decision(NamedTuple):

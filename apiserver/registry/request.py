@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flask import Response
 
@@ -23,7 +23,6 @@ from apiserver.storage.protocol import Entry
 from machinery.objects import Object
 
 if TYPE_CHECKING:
-    from apiserver.authorization.authorizer import Authorizer
     from apiserver.registry.rest import Rest
 
 
@@ -41,18 +40,19 @@ class AdmissionRequest:
     old: Object | None  # None on CREATE
     reader: Reader
     dry_run: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     # Other objects that the transaction replaces which writes this one; set by ``validate``, each time anew.
     swaps: Sequence[Entry] = ()
-    authorizer: Authorizer | None = None  # for plugins that ask what the user may do besides
 
 
-class Reply(NamedTuple):
-    """A handler's answer when the code is not 200."""
+class AdmissionPlugin(Protocol):
+    """What the verbs ask of each admission plugin; see ``admission/plugin.py``."""
 
-    object: Object
-    code: int = 200
+    def handles(self, request: AdmissionRequest) -> bool: ...
+
+    def admit(self, request: AdmissionRequest) -> None: ...
+
+    def validate(self, request: AdmissionRequest) -> None: ...
 
 
 @dataclass
@@ -106,9 +106,6 @@ class Call:
         """In whose name the request writes fields."""
         given, user_agent = self.query.get("fieldManager", ""), self.environ.get("HTTP_USER_AGENT", "")
         return Writer(managedfields.manager_name(given, user_agent), self.version, self.subresource)
-
-
-Handler = Callable[[Call], Object | Reply]
 
 
 class _TakenOver(Response):

@@ -10,22 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from apiserver import admission, managedfields
+from apiserver import managedfields
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.managedfields import SELF, Writer
 from apiserver.model import metadata
-from apiserver.model.attributes import Attributes
+from apiserver.model.attributes import Attributes, Authorizer
 from apiserver.model.item import Item, encode
 from apiserver.model.kind import Kind, Strategy
 from apiserver.model.user import User
 from apiserver.registry import deletion
 from apiserver.registry.deletion import DeleteOptions
 from apiserver.registry.quotalock import Turns
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.request import AdmissionPlugin, AdmissionRequest
 from apiserver.storage.cache import WatchCache
 from apiserver.storage.protocol import Changed, Claimed, Entry, Overtaken, Store, TooLarge
 from machinery.errors import (
@@ -41,9 +41,6 @@ from machinery.errors import (
     not_found,
 )
 from machinery.objects import Object
-
-if TYPE_CHECKING:
-    from apiserver.authorization.authorizer import Authorizer
 
 # Upstream gives up on a name that is taken after so many tries; with 27^5 suffixes it never comes to that.
 NAME_ATTEMPTS = 8
@@ -85,13 +82,15 @@ class CacheReader:
 class Rest:
     """The writing verbs; objects that it returns are Items, whose bytes are ready to be sent."""
 
-    def __init__(self, store: Store, cache: WatchCache) -> None:
+    def __init__(
+        self, store: Store, cache: WatchCache, admission: Sequence[AdmissionPlugin], authorizer: Authorizer
+    ) -> None:
         self.store = store
         self.cache = cache
         self.reader = CacheReader(cache)
         self._turns = Turns(self.reader)
-        self.authorizer: Authorizer | None = None  # set when the server is assembled: it reads what is written here
-        self.admission = admission.CHAIN
+        self._admission = admission
+        self._authorizer = authorizer
 
     def create(
         self,
@@ -245,9 +244,7 @@ class Rest:
 
     def require_create(self, kind: Kind, namespace: str, name: str, user: User) -> None:
         """Who may update need not be one who may create; raises Forbidden."""
-        if self.authorizer is not None:
-            asked = Attributes(user, "create", kind.group, kind.plural, namespace=namespace, name=name)
-            self.authorizer.require(asked)
+        self._authorizer.require(Attributes(user, "create", kind.group, kind.plural, namespace=namespace, name=name))
 
     def modify(
         self,
@@ -457,13 +454,12 @@ class Rest:
         self._validate(request)
 
     def _admit(self, request: AdmissionRequest) -> None:
-        request.authorizer = self.authorizer
-        for plugin in self.admission:
+        for plugin in self._admission:
             if plugin.handles(request):
                 plugin.admit(request)
 
     def _validate(self, request: AdmissionRequest) -> None:
-        for plugin in self.admission:
+        for plugin in self._admission:
             if plugin.handles(request):
                 plugin.validate(request)
 

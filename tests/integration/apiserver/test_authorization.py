@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -137,13 +138,13 @@ def test_the_roles_of_every_cluster_come_back_with_the_server(api: Any) -> None:
     from apiserver.control.policykeeper import PolicyKeeper
 
     path = f"{RBAC}/clusterroles/system:node-problem-detector"
-    PolicyKeeper(api.server.rest).run()  # at the latest now they are there
+    PolicyKeeper(api.server.rest, threading.Event()).run()  # at the latest now they are there
     assert api("GET", path).json["metadata"]["labels"] == {"kubernetes.io/bootstrapping": "rbac-defaults"}
     api("PATCH", path, {"rules": [], "metadata": {"labels": {"mine": "too"}}}, MERGE)
     api("DELETE", f"{RBAC}/clusterrolebindings/system:node-proxier")
     other = binding("system:node-proxier", "ClusterRole/view", "somebody")
     assert api("POST", f"{RBAC}/clusterrolebindings", other).code == 201
-    PolicyKeeper(api.server.rest).run()
+    PolicyKeeper(api.server.rest, threading.Event()).run()
     role = api("GET", path).json
     assert len(role["rules"]) == 8, "each missing right by itself"
     assert role["metadata"]["labels"]["mine"] == "too"

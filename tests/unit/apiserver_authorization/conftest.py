@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import pytest
 
-from apiserver.authorization.authorizer import Authorizer
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.defaults import default_policy
 from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.policy import Policy
@@ -95,5 +96,7 @@ def pods() -> Pods:
 
 
 @pytest.fixture
-def authorizer(objects: Objects, pods: Pods) -> Authorizer:
-    return Authorizer(NodeAuthorizer(pods), Rbac(Policy(objects)), lambda: None)
+def authorizer(objects: Objects, pods: Pods) -> UnionAuthorizer:
+    roles_exist = threading.Event()
+    roles_exist.set()
+    return UnionAuthorizer(NodeAuthorizer(pods), Rbac(Policy(objects)), roles_exist)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apiserver.admission.escalation import Escalation
-from apiserver.authorization.authorizer import Authorizer
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
@@ -27,16 +27,19 @@ ATTEMPT = (
 )
 
 
-def verdict(authorizer: Authorizer, kind: Kind, obj: Object, *, old: Object | None = None, user: User = JANE) -> str:
+def verdict(
+    authorizer: UnionAuthorizer, kind: Kind, obj: Object, *, old: Object | None = None, user: User = JANE
+) -> str:
     """What the plugin says; empty for nothing."""
     meta = obj["metadata"]
     request = AdmissionRequest(
         "UPDATE" if old else "CREATE", kind, meta.get("namespace", ""), meta["name"], "", user, obj, old,
-        reader=None, authorizer=authorizer,  # type: ignore[arg-type]
+        reader=None,  # type: ignore[arg-type]
     )  # fmt: skip
-    assert Escalation().handles(request)
+    plugin = Escalation(authorizer)
+    assert plugin.handles(request)
     try:
-        Escalation().admit(request)
+        plugin.admit(request)
     except ApiError as error:
         return f"{error.code} {error.message}"
     return ""
@@ -63,7 +66,7 @@ def jane(objects: Any) -> Any:
     return objects
 
 
-def test_roles(jane: Any, authorizer: Authorizer) -> None:
+def test_roles(jane: Any, authorizer: UnionAuthorizer) -> None:
     assert verdict(authorizer, ROLES, role(READ_PODS, namespace="ns")) == ""
     assert verdict(authorizer, ROLES, role({**READ_PODS, "resourceNames": ["p"]}, namespace="ns")) == ""
     said = verdict(authorizer, ROLES, role(READ_PODS, READ_SECRETS, ALL_PATHS, namespace="ns"))
@@ -77,7 +80,7 @@ def test_roles(jane: Any, authorizer: Authorizer) -> None:
     assert verdict(authorizer, CLUSTER_ROLES, role(EVERYTHING), user=ADMIN) == ""
 
 
-def test_escalate_lifts_it(jane: Any, authorizer: Authorizer) -> None:
+def test_escalate_lifts_it(jane: Any, authorizer: UnionAuthorizer) -> None:
     jane.role("e", {"verbs": ["escalate"], "apiGroups": [GROUP], "resources": ["roles"], "resourceNames": ["r"]})
     jane.bind("e", "ClusterRole/e", "User jane", namespace="ns")
     new, old = role(READ_SECRETS, namespace="ns"), role(namespace="ns")
@@ -85,7 +88,7 @@ def test_escalate_lifts_it(jane: Any, authorizer: Authorizer) -> None:
     assert verdict(authorizer, ROLES, new).startswith("403"), "a new role's name is not in the request's path"
 
 
-def test_an_aggregated_role_is_for_those_who_may_do_all(jane: Any, authorizer: Authorizer) -> None:
+def test_an_aggregated_role_is_for_those_who_may_do_all(jane: Any, authorizer: UnionAuthorizer) -> None:
     rule = {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}
     said = "must have cluster-admin privileges to use the aggregationRule"
     assert verdict(authorizer, CLUSTER_ROLES, role(aggregationRule=rule)).endswith(said)
@@ -95,7 +98,7 @@ def test_an_aggregated_role_is_for_those_who_may_do_all(jane: Any, authorizer: A
     assert verdict(authorizer, CLUSTER_ROLES, role(aggregationRule=rule)) == ""
 
 
-def test_the_garbage_collector_may_change_any_role(jane: Any, authorizer: Authorizer) -> None:
+def test_the_garbage_collector_may_change_any_role(jane: Any, authorizer: UnionAuthorizer) -> None:
     old = role(EVERYTHING, namespace="ns")
     new = {**old, "metadata": {**old["metadata"], "finalizers": ["x/y"], "ownerReferences": [{"name": "o"}]}}
     assert verdict(authorizer, ROLES, new, old=old) == ""
@@ -103,7 +106,7 @@ def test_the_garbage_collector_may_change_any_role(jane: Any, authorizer: Author
     assert verdict(authorizer, ROLES, new, old=old).startswith("403")
 
 
-def test_bindings(jane: Any, authorizer: Authorizer) -> None:
+def test_bindings(jane: Any, authorizer: UnionAuthorizer) -> None:
     assert verdict(authorizer, ROLE_BINDINGS, binding("ClusterRole/pods", "ns")) == ""
     assert verdict(authorizer, CLUSTER_ROLE_BINDINGS, binding("ClusterRole/pods")).startswith("403")
     assert verdict(authorizer, ROLE_BINDINGS, binding("ClusterRole/secrets", "ns")) == (
@@ -116,7 +119,7 @@ def test_bindings(jane: Any, authorizer: Authorizer) -> None:
     assert verdict(authorizer, ROLE_BINDINGS, binding("Robot/x", "ns")) == "", "is refused for its form"
 
 
-def test_bind_lifts_it(jane: Any, authorizer: Authorizer) -> None:
+def test_bind_lifts_it(jane: Any, authorizer: UnionAuthorizer) -> None:
     jane.role(
         "b", {"verbs": ["bind"], "apiGroups": [GROUP], "resources": ["clusterroles"], "resourceNames": ["secrets"]}
     )
@@ -125,7 +128,7 @@ def test_bind_lifts_it(jane: Any, authorizer: Authorizer) -> None:
     assert verdict(authorizer, CLUSTER_ROLE_BINDINGS, binding("ClusterRole/secrets")).startswith("403")
 
 
-def test_a_lost_role_is_told_with_the_missing_rights(jane: Any, authorizer: Authorizer) -> None:
+def test_a_lost_role_is_told_with_the_missing_rights(jane: Any, authorizer: UnionAuthorizer) -> None:
     jane.bind("lost", "ClusterRole/lost", "User jane", namespace="ns")
     said = verdict(authorizer, ROLES, role(READ_SECRETS, namespace="ns"))
     assert said.endswith('; resolution errors: clusterrole.rbac.authorization.k8s.io "lost" not found')

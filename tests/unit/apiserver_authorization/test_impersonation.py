@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from apiserver.authorization.authn import ANONYMOUS
-from apiserver.authorization.authorizer import Authorizer
 from apiserver.authorization.impersonation import impersonated
+from apiserver.model.attributes import Authorizer
 from apiserver.model.user import User
 from machinery.errors import BadRequest, Forbidden
 

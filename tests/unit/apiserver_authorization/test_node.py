@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.authorization.authorizer import Authorizer
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.node import references
 from apiserver.model.attributes import attributes_of
 from apiserver.model.requestinfo import parse_request
@@ -26,7 +26,7 @@ def pod(name: str = "p", node: str = "n1", **spec: Any) -> Object:
     }
 
 
-def reason(authorizer: Authorizer, user: User, method: str, path: str, selector: str = "") -> str:
+def reason(authorizer: UnionAuthorizer, user: User, method: str, path: str, selector: str = "") -> str:
     """Why it is refused; ``yes`` when it is not."""
     decision = authorizer.decide(attributes_of(user, parse_request(method, path, field_selector=selector)))
     return "yes" if decision.allowed else decision.reason
@@ -87,13 +87,13 @@ UNRELATED = "no relationship found between node '{}' and this object"
         ("GET", "/metrics", "", ""),
     ],
 )  # fmt: skip
-def test_a_kubelet(authorizer: Authorizer, pods: Any, method: str, path: str, selector: str, answer: str) -> None:
+def test_a_kubelet(authorizer: UnionAuthorizer, pods: Any, method: str, path: str, selector: str, answer: str) -> None:
     volumes = [{"name": "v", "secret": {"secretName": "s"}}, {"name": "w", "configMap": {"name": "c"}}]
     pods.pods = [pod(volumes=volumes), pod("q", "n2", serviceAccountName="default")]
     assert reason(authorizer, NODE, method, path, selector) == answer
 
 
-def test_others(authorizer: Authorizer, pods: Any) -> None:
+def test_others(authorizer: UnionAuthorizer, pods: Any) -> None:
     pods.pods = [pod(volumes=[{"name": "v", "secret": {"secretName": "s"}}])]
     secret = ("GET", "/api/v1/namespaces/ns/secrets/s")
     assert reason(authorizer, NODE, *secret) == "yes"
@@ -142,7 +142,7 @@ def test_everything_that_a_pod_refers_to() -> None:
     }
 
 
-def test_a_mirror_pod_gives_its_kubelet_nothing(authorizer: Authorizer, pods: Any) -> None:
+def test_a_mirror_pod_gives_its_kubelet_nothing(authorizer: UnionAuthorizer, pods: Any) -> None:
     mirror = pod(volumes=[{"name": "a", "secret": {"secretName": "s"}}])
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "x"}
     pods.pods = [mirror]

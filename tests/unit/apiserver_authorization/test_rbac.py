@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apiserver.authorization import rbac
-from apiserver.authorization.authorizer import Authorizer
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.control.rolereconcile import aggregated_rules
 from apiserver.kinds.rbac import CLUSTER_ROLES
 from apiserver.model.attributes import Attributes, attributes_of
@@ -43,7 +43,7 @@ def get(user: User, resource: str = "pods", namespace: str = "ns", name: str = "
         ("Group system:unauthenticated", ANONYMOUS, True),
     ],
 )
-def test_subjects(objects: Any, authorizer: Authorizer, subject: str, user: User, bound: bool) -> None:
+def test_subjects(objects: Any, authorizer: UnionAuthorizer, subject: str, user: User, bound: bool) -> None:
     objects.role("reader", PODS, namespace="ns")
     objects.bind("b", "Role/reader", subject, namespace="ns")
     assert authorizer.allows(get(user)) is bound
@@ -51,13 +51,13 @@ def test_subjects(objects: Any, authorizer: Authorizer, subject: str, user: User
     assert not authorizer.allows(get(user, namespace=""))
 
 
-def test_an_account_without_a_namespace_means_nobody_clusterwide(objects: Any, authorizer: Authorizer) -> None:
+def test_an_account_without_a_namespace_means_nobody_clusterwide(objects: Any, authorizer: UnionAuthorizer) -> None:
     objects.role("reader", PODS)
     objects.bind("b", "ClusterRole/reader", "ServiceAccount robot")
     assert not authorizer.allows(get(ROBOT))
 
 
-def test_a_cluster_role_may_be_bound_in_a_namespace_or_everywhere(objects: Any, authorizer: Authorizer) -> None:
+def test_a_cluster_role_may_be_bound_in_a_namespace_or_everywhere(objects: Any, authorizer: UnionAuthorizer) -> None:
     objects.role("reader", PODS)
     objects.bind("b", "ClusterRole/reader", "User jane", namespace="ns")
     assert authorizer.allows(get(JANE))
@@ -67,7 +67,7 @@ def test_a_cluster_role_may_be_bound_in_a_namespace_or_everywhere(objects: Any, 
     assert authorizer.allows(get(JANE, namespace="any"))
 
 
-def test_names_of_several_rules_add_up(objects: Any, authorizer: Authorizer) -> None:
+def test_names_of_several_rules_add_up(objects: Any, authorizer: UnionAuthorizer) -> None:
     objects.role("a", {**PODS, "resourceNames": ["a"]})
     objects.role("b", {**PODS, "resourceNames": ["b"]})
     for role in "ab":
@@ -75,7 +75,7 @@ def test_names_of_several_rules_add_up(objects: Any, authorizer: Authorizer) -> 
     assert [authorizer.allows(get(JANE, name=name)) for name in ("a", "b", "c", "")] == [True, True, False, False]
 
 
-def test_what_was_found_is_remembered_until_a_role_changes(objects: Any, authorizer: Authorizer) -> None:
+def test_what_was_found_is_remembered_until_a_role_changes(objects: Any, authorizer: UnionAuthorizer) -> None:
     objects.role("reader", PODS)
     objects.bind("b", "ClusterRole/reader", "User jane")
     assert authorizer.allows(get(JANE))
@@ -87,14 +87,14 @@ def test_what_was_found_is_remembered_until_a_role_changes(objects: Any, authori
     assert not authorizer.allows(get(JANE))
 
 
-def test_the_memory_is_bounded(objects: Any, authorizer: Authorizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_is_bounded(objects: Any, authorizer: UnionAuthorizer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rbac, "MOST_REMEMBERED", 10)
     for number in range(100):
         assert not authorizer.allows(get(JANE, namespace=f"ns-{number}"))
         assert len(authorizer._rbac._memo.found) <= 10
 
 
-def test_reasons(objects: Any, authorizer: Authorizer) -> None:
+def test_reasons(objects: Any, authorizer: UnionAuthorizer) -> None:
     objects.role("reader", PODS)
     objects.bind("everywhere", "ClusterRole/reader", "Group devs")
     said = 'RBAC: allowed by ClusterRoleBinding "everywhere" of ClusterRole "reader" to Group "devs"'
@@ -106,7 +106,7 @@ def test_reasons(objects: Any, authorizer: Authorizer) -> None:
     assert authorizer.decide(get(ANONYMOUS)) == (False, "")
 
 
-def test_a_role_that_is_not_there_is_told(objects: Any, authorizer: Authorizer) -> None:
+def test_a_role_that_is_not_there_is_told(objects: Any, authorizer: UnionAuthorizer) -> None:
     objects.bind("a", "Role/gone", "User jane", namespace="ns")
     with pytest.raises(Forbidden) as caught:
         authorizer.require(get(JANE, name="p"))
@@ -151,7 +151,7 @@ def test_a_role_that_is_not_there_is_told(objects: Any, authorizer: Authorizer) 
     ],
 )
 def test_who_may_what_in_every_cluster(
-    defaults: Any, authorizer: Authorizer, user: User, method: str, path: str, allowed: bool
+    defaults: Any, authorizer: UnionAuthorizer, user: User, method: str, path: str, allowed: bool
 ) -> None:
     assert authorizer.allows(attributes_of(user, parse_request(method, path))) is allowed
 
@@ -188,14 +188,16 @@ def test_who_may_what_in_every_cluster(
         ),
     ],
 )  # fmt: skip
-def test_the_words_of_a_refusal(authorizer: Authorizer, method: str, path: str, selector: str, message: str) -> None:
+def test_the_words_of_a_refusal(
+    authorizer: UnionAuthorizer, method: str, path: str, selector: str, message: str
+) -> None:
     with pytest.raises(Forbidden) as caught:
         authorizer.require(attributes_of(User("u"), parse_request(method, path, field_selector=selector)))
     assert caught.value.message == message
     assert caught.value.details is not None
 
 
-def test_a_list_of_one_by_its_name_may_be_allowed_by_name(objects: Any, authorizer: Authorizer) -> None:
+def test_a_list_of_one_by_its_name_may_be_allowed_by_name(objects: Any, authorizer: UnionAuthorizer) -> None:
     objects.role("one", {"verbs": ["list", "watch"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["p"]})
     objects.bind("b", "ClusterRole/one", "User jane")
 
@@ -212,7 +214,7 @@ def test_a_list_of_one_by_its_name_may_be_allowed_by_name(objects: Any, authoriz
 
 
 @pytest.mark.parametrize("role", ["view", "edit", "admin"])
-def test_who_may_see_a_project_may_see_what_it_uses(defaults: Any, authorizer: Authorizer, role: str) -> None:
+def test_who_may_see_a_project_may_see_what_it_uses(defaults: Any, authorizer: UnionAuthorizer, role: str) -> None:
     for name in ("view", "edit", "admin"):  # as the keeper makes them
         aggregated = defaults.get(CLUSTER_ROLES, "", name)
         defaults.put({**aggregated, "rules": aggregated_rules(aggregated, defaults.list(CLUSTER_ROLES))})

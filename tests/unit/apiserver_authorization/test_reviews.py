@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from apiserver.authorization.authorizer import Authorizer
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.reviews import access_reviews
 from apiserver.kinds import reviews as kinds
 from apiserver.model.kind import Kind
@@ -23,7 +23,7 @@ GET_PODS = {"verb": "get", "resource": "pods", "namespace": "ns"}
 class Asking:
     """Posts reviews."""
 
-    def __init__(self, authorizer: Authorizer) -> None:
+    def __init__(self, authorizer: UnionAuthorizer) -> None:
         self._answers = access_reviews(authorizer, authorizer.policy)
 
     def __call__(self, kind: Kind, spec: Object, at: str = "", user: User = JANE, **metadata: Any) -> Object:
@@ -38,7 +38,7 @@ class Asking:
 
 
 @pytest.fixture
-def ask(objects: Any, authorizer: Authorizer) -> Asking:
+def ask(objects: Any, authorizer: UnionAuthorizer) -> Asking:
     objects.role("reader", PODS, {"verbs": ["get"], "nonResourceURLs": ["/x"]})
     objects.bind("jane", "ClusterRole/reader", "User jane")
     return Asking(authorizer)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
-from apiserver import admission
+from apiserver.admission.chain import ORDER, chain
+from apiserver.admission.standard import standard_plugins
+from apiserver.assembly import assemble
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.config import parse_config
 
 
@@ -22,11 +27,17 @@ def test_a_memory_store_is_one_process(capsys: pytest.CaptureFixture[str]) -> No
     assert "memory keeps the objects in one process: add --workers=1" in capsys.readouterr().err
 
 
-def test_admission_plugins_can_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_admission_plugins_can_be_left_out() -> None:
     config = parse_config(["--etcd-servers=unix:x", "--disable-admission-plugins=ServiceAccount,Priority"])
-    names = [plugin.name for plugin in admission.chain(config.disable_admission_plugins)]
-    assert names == [plugin.name for plugin in admission.CHAIN if plugin.name not in ("ServiceAccount", "Priority")]
-    assert admission.chain(()) == admission.CHAIN
-    with pytest.raises(SystemExit):
-        parse_config(["--etcd-servers=unix:x", "--disable-admission-plugins=Magic"])
-    assert "--disable-admission-plugins: unknown: Magic; there are NamespaceLifecycle, " in capsys.readouterr().err
+    plugins = standard_plugins(cast(UnionAuthorizer, None))
+    names = [plugin.name for plugin in chain(reversed(plugins), config.disable_admission_plugins)]
+    assert names == [name for name in ORDER if name not in ("ServiceAccount", "Priority")]
+    assert chain(plugins) == plugins
+    with pytest.raises(SystemExit) as error:
+        assemble(parse_config(["--etcd-servers=unix:x:0", "--disable-admission-plugins=Magic"]))
+    assert "--disable-admission-plugins: unknown: Magic; there are NamespaceLifecycle, " in str(error.value)
+
+
+def test_what_is_no_plugin_upstream_cannot_be_switched_off() -> None:
+    with pytest.raises(ValueError, match="unknown: Escalation; there are NamespaceLifecycle, LimitRanger, "):
+        chain(standard_plugins(cast(UnionAuthorizer, None)), ["Escalation"])

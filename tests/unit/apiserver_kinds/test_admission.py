@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from apiserver.admission import CHAIN, serviceaccount
+from apiserver.admission import serviceaccount
+from apiserver.admission.chain import chain
+from apiserver.admission.standard import standard_plugins
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.pods.row import PODS
+from apiserver.model.attributes import Attributes
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
 from apiserver.registry.request import AdmissionRequest
 from machinery.errors import ApiError
 
 Object = dict[str, Any]
+
+
+class Nobody:
+    """An authorizer that allows nothing."""
+
+    def allows(self, asked: Attributes) -> bool:
+        return False
+
+
+PLUGINS = chain(standard_plugins(cast(UnionAuthorizer, Nobody())))
 
 
 class Objects:
@@ -52,10 +66,10 @@ def run(operation: str, kind: Kind, name: str, obj: Object | None, *there: Objec
     request = AdmissionRequest(
         operation, kind, "t" if kind.namespaced else name, name, "", User("u"), obj, old, Objects(*there)
     )
-    for plugin in CHAIN:
+    for plugin in PLUGINS:
         if plugin.handles(request):
             plugin.admit(request)
-    for plugin in CHAIN:
+    for plugin in PLUGINS:
         if plugin.handles(request):
             plugin.validate(request)
 
