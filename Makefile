@@ -17,7 +17,7 @@ stop: .venv/made ## Stop it and keep its objects
 down: .venv/made ## Remove everything that it put on this machine
 	@$(CLUSTER) down
 
-status: .venv/made ## How it is
+status: .venv/made ## Show how it is
 	@$(CLUSTER) status
 
 logs: .venv/made ## Follow what the components say, or one: make logs C=kubelet; with V=3 every request
@@ -26,49 +26,67 @@ logs: .venv/made ## Follow what the components say, or one: make logs C=kubelet;
 walkthrough: .venv/made ## Play the article, command by command, and compare
 	@$(BIN)/python demo/play.py
 
-notebook: .venv/dev ## The walk-through as a notebook, in the browser
+notebook: .venv/all ## Open the walk-through as a notebook, in the browser
 	@$(BIN)/jupyter lab --allow-root demo/walkthrough.ipynb
 
-test: lint unit golden integration e2e ## Everything below: lint to e2e
+test: lint unit golden integration e2e ## Run everything below: lint to e2e
 
-lint: .venv/dev ## ruff, mypy --strict, import-linter
+lint: .venv/dev ## Run ruff, mypy --strict, import-linter
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy && $(BIN)/mypy --strict demo/play.py demo/transcript.py sample-app/sise.py
 	$(BIN)/lint-imports
 
-unit: .venv/dev ## Pure tests, in seconds
+unit: .venv/dev ## Run the pure tests, in seconds
 	$(PYTEST) tests/unit
 
-golden: .venv/dev ## Rules and objects against recorded ones
+golden: .venv/dev ## Compare rules and objects with recorded ones
 	$(PYTEST) tests/golden
 
-integration: .venv/dev tools ## Parts against real etcd, Docker and iptables
+integration: .venv/all tools ## Test parts against real etcd, Docker and iptables
 	$(PYTEST) tests/integration
 
-e2e: .venv/dev tools ## A whole cluster of its own, both kubectl versions, faults, the notebook
+e2e: .venv/all tools ## Test a whole cluster: both kubectl versions, faults, the notebook
 	$(PYTEST) tests/e2e
 
 controllerroles: .venv/made ## Give the API server the rules that the controllers declare
 	$(BIN)/python -m controllers --print-roles >apiserver/authorization/controllerroles.json.new
 	mv apiserver/authorization/controllerroles.json.new apiserver/authorization/controllerroles.json
 
-bench: .venv/dev ## The rows of the table of aims, measured
+record: .venv/dev ## Record all goldens anew; read the difference before you commit it
+	$(PYTEST) tests/golden --record
+
+coverage: .venv/dev ## Measure how much of the pure cores the quick tests run; fail below the floor
+	$(BIN)/coverage run -m pytest -q tests/unit tests/golden
+	@$(BIN)/coverage report
+
+bench: wrk .venv/made ## Measure the rows of the table of aims
 	@$(BIN)/python -m bench
 
-apibench: .venv/dev ## The rows that are about the API, on an API server and etcd of their own
+apibench: wrk .venv/made ## Measure the API's rows, on an API server and etcd of their own
 	@$(BIN)/python -m bench --alone
 
 tools: .venv/made ## Install what a cluster needs and start Docker, without a cluster
 	@$(CLUSTER) prepare
 
-venv: .venv/made ## The virtual environment, from pyproject.toml
+wrk:
+	@command -v wrk >/dev/null || { echo "The API's rows are measured with wrk. Install it: apt-get install wrk" >&2; exit 1; }
 
+venv: .venv/made ## Make the virtual environment, from pyproject.toml
+
+# Three sizes of it, each with all of the smaller ones: for a cluster; for lint, unit and golden; for every test.
 .venv/made: pyproject.toml
-	@.ci/venv .venv
+	@.ci/venv .venv cluster
 	@touch $@
 
-.venv/dev: .venv/made
-	@$(BIN)/python -m pip install --quiet --use-pep517 --editable '.[dev,notebook]'
-	@touch $@
+.venv/dev: pyproject.toml
+	@.ci/venv .venv dev
+	@touch .venv/made $@
 
 .PHONY: controllerroles help up stop down status logs walkthrough notebook test lint unit golden integration e2e bench apibench tools venv
+=======
+.venv/all: pyproject.toml
+	@.ci/venv .venv dev,clients,notebook
+	@touch .venv/made .venv/dev $@
+
+.PHONY: help up stop down status logs walkthrough notebook test lint unit golden integration e2e record coverage
+.PHONY: controllerroles bench apibench tools wrk venv

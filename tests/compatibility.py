@@ -5,7 +5,7 @@ A test says whose it is (``pytest.mark.client("lightkube")`` on its module) and 
 told apart by the generation in their parameters, and what one of them lacks by its name.
 
 The table in the repository must be what the tests say. A run of them all is compared with the whole of it, a run of
-some with their cells; ``--rewrite-compatibility`` writes it anew from a run of all, or these cells from one of some.
+some with their cells; ``--record`` writes it anew from a run of all, or these cells from one of some.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ Cell = tuple[str, str]  # verb, client
 class Compatibility:
     """A pytest plugin: collects the cells of a run, and at its end compares or writes them."""
 
-    def __init__(self, *, rewrite: bool) -> None:
-        self._rewrite = rewrite
+    def __init__(self, *, record: bool) -> None:
+        self._record = record
         self._cells: dict[Cell, str] = {}
         self._complete = False
         self._problem = ""
@@ -83,7 +83,7 @@ class Compatibility:
         committed = read(DOCUMENT.read_text() if DOCUMENT.exists() else "")
         if exitstatus != pytest.ExitCode.OK:
             return
-        if self._rewrite:
+        if self._record:
             DOCUMENT.write_text(render(self._cells if self._complete else committed | self._cells))
         else:
             # A generation of kubectl that this machine lacks says nothing against its column.
@@ -99,7 +99,7 @@ class Compatibility:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._problem:
             terminalreporter.section("compatibility", red=True)
-            terminalreporter.line(f"{self._problem}; see --rewrite-compatibility")
+            terminalreporter.line(f"{self._problem}; see --record")
 
 
 def client_of(item: pytest.Item) -> str | None:
@@ -136,7 +136,7 @@ def render(cells: Mapping[Cell, str]) -> str:
             "",
             "What unmodified clients do on this API server, as its tests found it: a `yes` is a test or more with the",
             "real client, a `-` says that the client has no such verb. The test run writes this page",
-            "(`pytest tests/integration --rewrite-compatibility`) and fails when it differs.",
+            "(`pytest tests/integration --record`) and fails when it differs.",
             "",
             "## Python libraries",
             "",

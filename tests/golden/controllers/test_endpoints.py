@@ -1,16 +1,16 @@
 """A Service and its pods → Endpoints and EndpointSlices: ``<case>.input.yaml`` gives ``<case>.output.yaml``.
 
-Run with REWRITE_GOLDEN=1 to write the outputs anew, and read the difference before you commit it.
+Run ``pytest --record`` to write the outputs anew, and read the difference before you commit it.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from goldens import Goldens
 
 from controllers.services import endpoints, endpointslice
 from machinery.objects import Object
@@ -19,7 +19,7 @@ CASES = sorted(Path(__file__).parent.glob("endpoints/*.input.yaml"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name.removesuffix(".input.yaml"))
-def test_golden(case: Path) -> None:
+def test_golden(case: Path, goldens: Goldens) -> None:
     given = yaml.safe_load(case.read_text())
     service = completed(given["service"], "svc", "Service")
     pods = [completed(pod, name, "Pod") for name, pod in given.get("pods", {}).items()]
@@ -30,10 +30,7 @@ def test_golden(case: Path) -> None:
     assert not changes.delete
 
     written = without_aliases(result)
-    output = case.with_name(case.name.replace("input", "output"))
-    if os.environ.get("REWRITE_GOLDEN"):
-        output.write_text(written)
-    assert written == output.read_text()
+    goldens.compare(written, case.with_name(case.name.replace("input", "output")))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name.removesuffix(".input.yaml"))

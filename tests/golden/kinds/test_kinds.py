@@ -3,25 +3,24 @@
 ``NAME.input.yaml`` is what a client sends, ``NAME.old.yaml`` beside it what is there already (then it is an update).
 ``NAME.output.yaml`` is what is stored, ``NAME.errors`` what is wrong, and
 ``NAME.cells`` the row of ``kubectl get -o wide``.
-``GOLDEN_WRITE=1`` records anew what there is a file for (and the output of an input that has none).
+``pytest --record`` records anew what there is a file for (and the output of an input that has none).
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from everykind import REGISTRY
+from goldens import Goldens
 
 from apiserver.api.tables import cells
 from apiserver.model.kind import Kind
 
 HERE = Path(__file__).parent
 INPUTS = sorted(HERE.glob("**/*.input.yaml"))
-WRITE = bool(os.environ.get("GOLDEN_WRITE"))
 
 
 def kind_of(obj: dict[str, Any]) -> Kind:
@@ -52,27 +51,21 @@ def name_errors(kind: Kind, obj: dict[str, Any]) -> list[str]:
     return [f"metadata.name: {message}" for message in kind.strategy.validate_name(obj["metadata"]["name"])]
 
 
-def compare(path: Path, text: str) -> None:
-    if WRITE:
-        path.write_text(text)
-    assert text == path.read_text()
-
-
 @pytest.mark.parametrize("path", INPUTS, ids=lambda path: str(path.relative_to(HERE)).removesuffix(".input.yaml"))
-def test_kind(path: Path) -> None:
+def test_kind(path: Path, goldens: Goldens) -> None:
     output, errors, row = (
         path.with_name(path.name.replace(".input.yaml", suffix)) for suffix in (".output.yaml", ".errors", ".cells")
     )
     if row.exists():
         obj = yaml.safe_load(path.read_text())
-        compare(row, "".join(f"{cell}\n" for cell in cells(kind_of(obj), obj)))
+        goldens.compare("".join(f"{cell}\n" for cell in cells(kind_of(obj), obj)), row)
         return
     obj, found = through(path)
     if errors.exists():
-        compare(errors, "".join(f"{error}\n" for error in found))
+        goldens.compare("".join(f"{error}\n" for error in found), errors)
         assert found, "nothing is wrong with it: make it an .output.yaml"
         return
     assert found == []
-    compare(output, yaml.safe_dump(obj, sort_keys=False))
+    goldens.compare(yaml.safe_dump(obj, sort_keys=False), output)
     kind_of(obj).strategy.default(again := yaml.safe_load(output.read_text()))
     assert again == obj, "defaulting twice changes it again"

@@ -1,14 +1,13 @@
 """A pod and what is known of it → the kubelet's next actions and the pod's status.
 
 ``NAME.input.yaml`` gives ``NAME.output.yaml``. Times are written ``<Now>``, ``<Now-30s>``, ``<Now+5s>``; a case says
-only what matters to it. Run with REWRITE_GOLDEN=1 to write the outputs anew, and read the difference before you
-commit it.
+only what matters to it. Run ``pytest --record`` to write the outputs anew, and read the difference before you commit
+it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from goldens import Goldens
 
 from kubelet.backoff import Backoff
 from kubelet.plan import plan
@@ -39,7 +39,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: f"{path.parent.name}-{path.name.removesuffix('.input.yaml')}")
-def test_golden(case: Path) -> None:
+def test_golden(case: Path, goldens: Goldens) -> None:
     state = state_of(yaml.safe_load(case.read_text()))
     decision = plan(state, NOW)
     result: dict[str, Any] = {"actions": [described(action) for action in decision.actions]}
@@ -48,10 +48,7 @@ def test_golden(case: Path) -> None:
     result["status"] = brief(status(state, NodeFacts("172.17.0.1"), NOW))
 
     written = yaml.safe_dump(relative(result), sort_keys=False, width=120)
-    output = case.with_name(case.name.replace("input", "output"))
-    if os.environ.get("REWRITE_GOLDEN"):
-        output.write_text(written)
-    assert written == output.read_text()
+    goldens.compare(written, case.with_name(case.name.replace("input", "output")))
 
 
 def state_of(given: dict[str, Any]) -> PodState:

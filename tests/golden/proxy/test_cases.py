@@ -1,25 +1,28 @@
 """Services and slices in ``cases/*.input.yaml`` become the rules in ``cases/*.rules``.
 
-``UPDATE_GOLDENS=1 pytest tests/golden/proxy`` writes the rules anew; read the difference before committing it.
+``pytest --record`` writes the rules anew; read the difference before committing it.
 """
 
-import os
+from __future__ import annotations
+
 from pathlib import Path
 
 import pytest
 import yaml
+from goldens import Goldens
 
 from proxy.model import service_ports
 from proxy.render import transaction
 from proxy.rules import AddressRanges, build
-from proxy.ruletypes import Jump
+from proxy.ruletypes import Jump, Table
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.input.yaml"))
+Case = tuple[Path, list[Table]]  # the recorded rules, and the built ones
 
 
 @pytest.fixture(params=CASES, ids=lambda path: path.name.removesuffix(".input.yaml"))
-def case(request):
-    path = request.param
+def case(request: pytest.FixtureRequest) -> Case:
+    path: Path = request.param
     objects = list(yaml.safe_load_all(path.read_text()))
     services = [obj for obj in objects if obj["kind"] == "Service"]
     slices = [obj for obj in objects if obj["kind"] == "EndpointSlice"]
@@ -27,15 +30,13 @@ def case(request):
     return path.with_name(path.name.replace(".input.yaml", ".rules")), tables
 
 
-def test_rules(case):
-    golden, tables = case
+def test_rules(case: Case, goldens: Goldens) -> None:
+    file, tables = case
     text = "".join(transaction(table.name, table.chains) for table in tables)
-    if os.environ.get("UPDATE_GOLDENS"):
-        golden.write_text(text)
-    assert text == golden.read_text()
+    goldens.compare(text, file)
 
 
-def test_every_jump_has_its_chain_and_every_chain_of_a_service_is_reached(case):
+def test_every_jump_has_its_chain_and_every_chain_of_a_service_is_reached(case: Case) -> None:
     _, tables = case
     for table in tables:
         rules = [rule for chain in table.chains.values() for rule in chain] + [hook.rule for hook in table.hooks]
@@ -44,7 +45,7 @@ def test_every_jump_has_its_chain_and_every_chain_of_a_service_is_reached(case):
         assert set(table.chains) <= targets
 
 
-def test_names_fit_the_kernel(case):
+def test_names_fit_the_kernel(case: Case) -> None:
     _, tables = case
     for table in tables:
         assert all(len(chain) <= 28 for chain in table.chains)
