@@ -82,8 +82,6 @@ venv: .venv/made ## Make the virtual environment, from pyproject.toml
 	@.ci/venv .venv dev
 	@touch .venv/made $@
 
-.PHONY: controllerroles help up stop down status logs walkthrough notebook test lint unit golden integration e2e bench apibench tools venv
-=======
 .venv/all: pyproject.toml
 	@.ci/venv .venv dev,clients,notebook
 	@touch .venv/made .venv/dev $@

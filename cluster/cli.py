@@ -13,7 +13,9 @@ import click
 from cluster.errors import ClusterError
 from cluster.settings import HOME_VARIABLE, IN_REPOSITORY, State, default_state
 from machinery.errors import ApiError
+from machinery.extras import MissingExtra
 from machinery.kubeconfig import KubeconfigError
+from machinery.version import VERSION
 
 COMPONENTS = ("etcd", "apiserver", "controllers", "kubelet", "proxy", "supervisor")
 
@@ -24,7 +26,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ClusterError, KubeconfigError, ApiError) as error:
+        except (ClusterError, KubeconfigError, ApiError, MissingExtra) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -34,6 +36,7 @@ class Commands(click.Group):
     type=click.Path(file_okay=False, path_type=Path),
     help=f"Where the cluster's state lies: keys, etcd's data, logs. [default: ${HOME_VARIABLE}, else .cluster/]",
 )
+@click.version_option(VERSION, prog_name="mini-minishift", message="%(prog)s %(version)s")
 @click.pass_context
 def main(context: click.Context, state_dir: Path | None) -> None:
     """A whole small Kubernetes on this machine: etcd, API server, controllers, kubelet on Docker, iptables proxy.

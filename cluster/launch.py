@@ -24,6 +24,7 @@ from cluster.processes import Process
 from cluster.progress import Progress
 from cluster.settings import REPOSITORY, State
 from cluster.supervisor import environment
+from machinery.extras import require
 
 
 class CannotStart(ClusterError):
@@ -31,6 +32,7 @@ class CannotStart(ClusterError):
 
 
 def up(state: State, progress: Progress, *, seconds: float = 120) -> None:
+    require("cluster")
     packages.search_path()
     runs = _check_lock(state)
     engine = Engine()

@@ -17,6 +17,7 @@ from cluster.errors import ClusterError
 from cluster.progress import Progress
 from machinery import kubeconfig as kubeconfig_files
 from machinery.component import setup_logging
+from machinery.extras import MissingExtra
 from mini_minishift.interrupts import Interrupts
 from mini_minishift.standalone import ALL, CONTEXT, MEMORY, STORES, Options, Ready, Standalone
 
@@ -60,7 +61,7 @@ def api(
         try:
             with _log(None if verbose else folder / "server.log"):
                 Standalone(Options(folder, port, store, etcd, controllers), progress, ready, interrupts).run()
-        except ClusterError as error:
+        except (ClusterError, MissingExtra) as error:
             click.echo(f"Error: {error}", err=True)
             code = 1
         else:

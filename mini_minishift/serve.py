@@ -21,6 +21,7 @@ from typing import TextIO
 from cluster.errors import ClusterError
 from cluster.progress import Progress
 from machinery.component import setup_logging
+from machinery.extras import MissingExtra
 from mini_minishift.interrupts import Interrupts
 from mini_minishift.standalone import ALL, MEMORY, STORES, Options, Ready, Standalone
 
@@ -47,7 +48,7 @@ def main() -> int:
     with Path(os.devnull).open("w") as nowhere:
         try:
             Standalone(Options(**given), Progress(nowhere), announce, interrupts).run()
-        except ClusterError as error:
+        except (ClusterError, MissingExtra) as error:
             say({"error": str(error)})
             return 1
         except KeyboardInterrupt:

@@ -26,6 +26,7 @@ from cluster.errors import ClusterError
 from cluster.progress import Progress
 from cluster.settings import SERVICE_IP
 from machinery import kubeconfig
+from machinery.extras import require
 from machinery.resources import Resource
 from mini_minishift.etcd import Etcd
 from mini_minishift.interrupts import Interrupts
@@ -111,6 +112,7 @@ class Standalone:
             self._port = listener.getsockname()[1]
             etcd = None
             if self._options.store == ETCD:
+                require("etcd")
                 etcd = Etcd(self._program, self._folder)
                 stack.callback(etcd.stop)
             with self._progress.step("certificates"):

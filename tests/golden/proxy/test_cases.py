@@ -14,10 +14,10 @@ from goldens import Goldens
 from proxy.model import service_ports
 from proxy.render import transaction
 from proxy.rules import AddressRanges, build
-from proxy.ruletypes import Jump, Table
+from proxy.ruletypes import Jump, RuleTable
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.input.yaml"))
-Case = tuple[Path, list[Table]]  # the recorded rules, and the built ones
+Case = tuple[Path, tuple[RuleTable, RuleTable]]  # the recorded rules, and the built ones
 
 
 @pytest.fixture(params=CASES, ids=lambda path: path.name.removesuffix(".input.yaml"))
