@@ -1,7 +1,8 @@
-"""A request's bytes as a value: JSON by orjson, YAML by PyYAML, with Go's words for what is malformed.
+"""Read a request's bytes as a value: JSON with orjson, YAML with PyYAML.
 
-orjson keeps the last of duplicate keys without a word. Whether there were any is told by counting quotation marks in
-the body and in the value written back: a dropped key takes at least two along. Only then is the body read twice.
+orjson keeps the last of duplicate keys and does not report the others. Each key that it drops takes at least two
+quotation marks along, so duplicates are found by counting the marks in the body and in the value written back. Only a
+body in which the counts differ is parsed a second time, slowly, to name the duplicates.
 """
 
 from __future__ import annotations
@@ -21,29 +22,19 @@ from machinery.errors import UnsupportedMediaType
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
-# A YAML document of aliases to aliases may be a few lines and still stand for more nodes than fit into memory.
+# A YAML document of a few lines can stand for more nodes than fit into memory when its aliases refer to aliases.
 _MOST_YAML_NODES = 1_000_000
-
-# Python's words for a JSON error → what Go says after ``invalid character 'x'``.
-_GO_WORDS = {
-    "Expecting value": "looking for beginning of value",
-    "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
-    "Illegal trailing comma before end of object": "looking for beginning of object key string",
-    "Illegal trailing comma before end of array": "looking for beginning of value",
-    "Expecting ':' delimiter": "after object key",
-    "Extra data": "after top-level value",
-    "Invalid control character at": "in string literal",
-    "Invalid \\escape": "in string escape code",
-    "Invalid \\uXXXX escape": "in \\u hexadecimal character escape",
-}
 
 
 class MalformedError(ValueError):
-    """A body that is no JSON or YAML; the text is upstream's."""
+    """A body that is not valid JSON or YAML; the text says where."""
 
 
 def parse(body: bytes, content_type: str) -> Any:
-    """The value of a body; raises MalformedError, or UnsupportedMediaType for what is neither JSON nor YAML."""
+    """Return the value of a body; raises MalformedError, or UnsupportedMediaType for other content types.
+
+    Of protobuf, the few bodies are understood that ``protobuf.parse`` knows.
+    """
     if is_json(content_type):
         return parse_json(body)
     if is_yaml(content_type):
@@ -56,12 +47,12 @@ def parse(body: bytes, content_type: str) -> Any:
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a body of this type is JSON, as it is when the client does not say."""
+    """Return True for JSON, which is also what a body without a Content-Type is."""
     return _media_type(content_type) in (JSON, "")
 
 
 def is_yaml(content_type: str) -> bool:
-    """Whether a body of this type is YAML."""
+    """Return True for YAML."""
     return _media_type(content_type) == YAML
 
 
@@ -70,62 +61,22 @@ def _media_type(content_type: str) -> str:
 
 
 def unsupported_media_type(*accepted: str) -> UnsupportedMediaType:
-    """Upstream's 415."""
+    """Return upstream's 415."""
     return UnsupportedMediaType(
         f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
     )
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of a JSON text; raises MalformedError."""
+    """Return the value of a JSON text; raises MalformedError."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise MalformedError(_go_words(body) or str(error)) from None
-
-
-def _go_words(body: bytes) -> str:
-    try:
-        text = body.decode()
-        json.loads(text)
-    except UnicodeDecodeError:
-        return "invalid UTF-8 in JSON text"
-    except RecursionError:
-        return "exceeded max depth"
-    except json.JSONDecodeError as error:
-        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
-            return "unexpected end of JSON input"
-        found = text[error.pos]
-        if error.msg.startswith("Illegal trailing comma"):  # Python 3.13 points at the comma, Go at what follows it
-            found = text[error.pos + 1 :].lstrip()[0]
-        if error.msg == "Expecting ',' delimiter":
-            words = "after " + _innermost(text[: error.pos])
-        else:
-            words = _GO_WORDS.get(error.msg.removesuffix(": "), error.msg)
-        shown = found if found.isprintable() else f"\\x{ord(found):02x}"
-        return f"invalid character '{shown}' {words}"
-    return ""  # Python reads it (NaN, a lone surrogate): orjson's own words must do.
-
-
-def _innermost(text: str) -> str:
-    """What a comma was expected after; strings are skipped, the text up to here is known to be well-formed."""
-    stack: list[str] = []
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            in_string = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
-            in_string = True
-        elif character in "{[":
-            stack.append(character)
-        elif character in "}]":
-            stack.pop()
-    return "array element" if stack and stack[-1] == "[" else "object key:value pair"
+        raise MalformedError(str(error)) from None
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C one where it was built
-    """Times stay strings, as upstream's YAML reader leaves them; keys that occur twice are noted."""
+    """A YAML loader that leaves times as strings, as upstream's does, and collects the keys that occur twice."""
 
     def __init__(self, stream: bytes) -> None:
         super().__init__(stream)
@@ -156,7 +107,7 @@ def _parse_yaml(body: bytes) -> Any:
 
 
 def yaml_duplicates(body: bytes) -> list[str]:
-    """Keys that occur twice in a YAML body, in the words of upstream's strict reader."""
+    """Return a message of upstream's strict YAML reader about the keys that occur twice; [] when none does."""
     found = _load_yaml(body)[1]
     return ["yaml: unmarshal errors:\n  " + "\n  ".join(found)] if found else []
 
@@ -165,7 +116,7 @@ def _load_yaml(body: bytes) -> tuple[Any, list[str]]:
     try:
         loader = _Loader(body)
         try:
-            # Further documents are not looked at, as upstream does.
+            # As upstream, this reads the first document and ignores the others.
             document = loader.get_data() if loader.check_data() else None
         finally:
             loader.dispose()
@@ -181,7 +132,7 @@ def _yaml_words(error: Exception) -> str:
 
 
 def _as_json(value: Any, budget: list[int]) -> Any:
-    """A copy with aliases spelled out and keys made strings."""
+    """Return a copy with aliases expanded and keys made strings; ``budget[0]`` is how many nodes it may still have."""
     budget[0] -= 1
     if budget[0] < 0:
         raise MalformedError("error converting YAML to JSON: yaml: document contains excessive aliasing")
@@ -192,7 +143,7 @@ def _as_json(value: Any, budget: list[int]) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise MalformedError(f"error converting YAML to JSON: json: unsupported value: {value}")
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        return float(value)  # as for JSON numbers of that size
+        return float(value)  # which is what orjson makes of numbers of that size
     if isinstance(value, str | int | float) or value is None:
         return value
     raise MalformedError(f"error converting YAML to JSON: yaml: a {type(value).__name__} has no JSON form")
@@ -207,16 +158,16 @@ def _key(key: Any) -> str:
 
 
 def written(value: Any) -> bytes:
-    """The value as JSON; raises MalformedError for one that could be read but never be written again."""
+    """Return the value as JSON; raises MalformedError for one that could be read but not be written again."""
     try:
         return orjson.dumps(value)
     except TypeError:
-        # Nested deeper than 254 levels; or, from YAML, half of a surrogate pair.
+        # The value is nested deeper than 254 levels, or contains, from YAML, half of a surrogate pair.
         raise MalformedError("exceeded max depth") from None
 
 
 def may_have_duplicates(body: bytes, again: bytes) -> bool:
-    """False when no key occurs twice in a JSON body; true when one does, or when only a second reading can tell.
+    """Return False if no key occurs twice in a JSON body, True if one does or only ``strict_problems`` can tell.
 
     ``again`` is the body's value, written again.
     """
@@ -224,11 +175,11 @@ def may_have_duplicates(body: bytes, again: bytes) -> bool:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """A JSON object with all its members, duplicates too."""
+    """The members of a JSON object, duplicates included."""
 
 
 def strict_problems(body: bytes, node: Node) -> list[Problem]:
-    """Unknown and duplicate fields of a JSON body in the order of the document, as upstream lists them."""
+    """Return the unknown and duplicate fields of a JSON body in the order of the document, as upstream lists them."""
     found: dict[Problem, None] = {}
     value = json.loads(body, object_pairs_hook=_Pairs)
     _collect(value, node, "", lambda problem: found.setdefault(problem))

@@ -1,18 +1,21 @@
-"""The few protobuf bodies that are understood: those of kubectl's commands since 1.32.
+"""Read the few protobuf bodies that kubectl and Go's typed clients send.
 
-Protobuf is not a form of this API, and other bodies in it get 415. But ``kubectl create namespace`` and its like send
-it since 1.32, whatever the server says, and Go's typed clients do so with every deletion. What a field is comes from
-the schema; only its number is needed beside it.
+This server does not offer protobuf, and answers 415 to other bodies in it. But since 1.32 ``kubectl create namespace``
+and its like send it whatever the server says, and Go's typed clients do so with every deletion. The type of a field
+comes from the schema, so that only its number is needed here.
 """
 
 from __future__ import annotations
 
 import base64
-import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
+
+from google.protobuf import empty_pb2
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from apiserver.schema.compiled import node_of
 from apiserver.schema.nodes import Array, Integer, IntOrString, Map, Node, Quantity, Scalar, Struct, Text
@@ -44,8 +47,8 @@ _KINDS = {
     "TokenRequest": "io.k8s.api.authentication.v1",
 }
 
-# Fields with their numbers. A star marks what Go keeps as a pointer: it is sent only when it is set, so that zero and
-# false mean something; others are always sent, and zero means that they are not set.
+# Fields with their numbers. A star marks what Go keeps as a pointer: such a field is sent only when it is set, so that
+# zero and false have a meaning. All others are always sent, and zero means that they are not set.
 _FIELDS = {
     "v1.AggregationRule": "clusterRoleSelectors 1",
     "v1.BoundObjectReference": "kind 1, apiVersion 2, name 3, uid 4",
@@ -105,15 +108,16 @@ _FIELDS = {
     "v1.TokenRequestSpec": "audiences 1, boundObjectRef 3, expirationSeconds* 4",
 }
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
 
 class _UnknownError(Exception):
-    """Nothing that is understood here."""
+    """A body that this module does not understand."""
 
 
 def parse(body: bytes) -> Object | None:
-    """The object in a body; None for what is not understood."""
+    """Return the object in a body, None if it is not one of ``_KINDS`` in protobuf.
+
+    The body is upstream's ``runtime.Unknown`` after the bytes ``k8s\\0``.
+    """
     if not body.startswith(_MAGIC):
         return None
     try:
@@ -128,13 +132,12 @@ def parse(body: bytes) -> Object | None:
 
 @cache
 def _numbers(go_type: str) -> dict[int, tuple[str, bool]]:
-    """Number → field, and whether its zero value counts."""
+    """Return number → (field, whether its zero value counts) for a struct's Go type."""
     fields = (field.split() for field in _FIELDS[go_type].split(", ") if field)
     return {int(number): (name.rstrip("*"), name.endswith("*")) for name, number in fields}
 
 
 def _message(node: Node, data: bytes) -> Object:
-    """A struct's fields."""
     numbers = _numbers(node.go)
     found: Object = {}
     for number, raw in _parts(data):
@@ -180,40 +183,14 @@ def _signed(number: int) -> int:
 
 
 def _parts(data: bytes) -> Iterator[tuple[int, Any]]:
-    """The numbers and raw values of a message's fields."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, wire = tag >> 3, tag & 7
-        if wire == _VARINT:
-            value, at = _varint(data, at)
-            yield number, value
-        elif wire == _BYTES:
-            size, at = _varint(data, at)
-            if at + size > len(data):
-                raise _UnknownError("cut short")
-            yield number, data[at : at + size]
-            at += size
-        elif wire in (_FIXED32, _FIXED64):
-            form = "<I" if wire == _FIXED32 else "<Q"
-            try:
-                (value,) = struct.unpack_from(form, data, at)
-            except struct.error:
-                raise _UnknownError("cut short") from None
-            yield number, value
-            at += struct.calcsize(form)
-        else:
-            raise _UnknownError(f"wire type {wire}")
+    """Yield the numbers and raw values of a message's fields: ints, or bytes that mean a string or a message.
 
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if at >= len(data) or shift > 63:
-            raise _UnknownError("cut short")
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        at += 1
-        if byte < 0x80:
-            return value, at
+    To the library's parser, every field of an empty message is unknown; it keeps unknown fields, in order.
+    """
+    message = empty_pb2.Empty()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise _UnknownError(str(error)) from None
+    for field in UnknownFieldSet(message):
+        yield field.field_number, field.data

@@ -97,7 +97,7 @@ def test_generate_name(api: Any, namespace: str) -> None:
             422,
             'ConfigMap "a" is invalid: metadata.annotations: Too long: may not be more than 262144 bytes',
         ),
-        (b"{", 400, "unexpected end of JSON input"),
+        (b"{", 400, "json parse error: unexpected end of data"),
         (b"", 400, ""),
         ([], 400, ""),
         ({"metadata": {"name": 3}}, 400, "cannot be handled as a ConfigMap"),
