@@ -56,8 +56,11 @@ def _overloads(name: str, checking: bool) -> Iterable[Any]:
                 seen.add(identity)
             yield cel.Overload(
                 f"{name}_{'member' if function.member else 'global'}_{len(parameters)}_{number}",
-                return_type=result, parameters=list(parameters), is_member=function.member, impl=function.call,
-            )  # fmt: skip
+                return_type=result,
+                parameters=list(parameters),
+                is_member=function.member,
+                impl=function.call,
+            )
 
 
 def _plain(kind: Any) -> Any:

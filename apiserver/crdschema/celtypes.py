@@ -22,10 +22,9 @@ _Field = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "schema"
 _DYN, _LIST, _MAP = (f".google.protobuf.{name}" for name in ("Value", "ListValue", "Struct"))
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_KEYWORDS = frozenset({
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
-    "loop", "package", "namespace", "return", "var", "void", "while",
-})  # fmt: skip
+_LITERALS = ("true", "false", "null", "in")
+_RESERVED = ("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package")
+_KEYWORDS = frozenset((*_LITERALS, *_RESERVED, "namespace", "return", "var", "void", "while"))
 # What is known of every resource's metadata.
 _METADATA: Schema = {
     "type": "object",
@@ -119,9 +118,12 @@ class Types:
             field.type = _SCALARS[kind]
             return
         names = {
-            "list": _LIST, "map": _MAP, "dyn": _DYN,
-            "timestamp": ".google.protobuf.Timestamp", "duration": ".google.protobuf.Duration",
-        }  # fmt: skip
+            "list": _LIST,
+            "map": _MAP,
+            "dyn": _DYN,
+            "timestamp": ".google.protobuf.Timestamp",
+            "duration": ".google.protobuf.Duration",
+        }
         field.type = _Field.TYPE_MESSAGE
         field.type_name = names[kind] if kind in names else f".{self._message(schema, root=False)}"
 

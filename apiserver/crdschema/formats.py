@@ -14,15 +14,18 @@ from urllib.parse import urlsplit
 
 _DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:?\d\d)?")
 _DURATION = re.compile(r"[-+]?(\d+(\.\d*)?\s*(ns|us|µs|μs|ms|s|m|h|d|w|[a-z]+)\s*)+", re.IGNORECASE)
-_UNITS = {
+_UNITS = frozenset(
     unit
     for units in (
-        "ns nano nanosecond nanoseconds nanos", "us µs μs micro micros microsecond microseconds",
-        "ms milli millis millisecond milliseconds", "s sec secs second seconds", "m min mins minute minutes",
-        "h hr hour hours", "d day days", "w wk week weeks",
+        "ns nano nanosecond nanoseconds nanos",
+        "us µs μs micro micros microsecond microseconds",
+        "ms milli millis millisecond milliseconds",
+        "s sec secs second seconds",
+        "m min mins minute minutes",
+        "h hr hour hours d day days w wk week weeks",
     )
     for unit in units.split()
-}  # fmt: skip
+)
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 

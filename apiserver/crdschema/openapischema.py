@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from apiserver.crdschema.structural import (
+    BOUNDS,
     EMBEDDED,
     JUNCTORS,
     LIST_KEYS,
     LIST_TYPE,
     MAP_TYPE,
     PRESERVE,
+    RULES,
+    SIZES,
     Errors,
     Schema,
     below,
@@ -26,10 +29,12 @@ _UNSUPPORTED = ("id", "additionalItems", "patternProperties", "definitions", "de
 _META_FIELDS = ("metadata", "kind", "apiVersion")
 # What a schema may say at its root when the status has a path of its own.
 _AT_ROOT = (
-    "description", "type", "format", "title", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum",
-    "maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "multipleOf", "required", "items",
-    "properties", "externalDocs", "example", PRESERVE, "x-kubernetes-validations",
-)  # fmt: skip
+    *("description", "type", "format", "title"),
+    *BOUNDS,
+    *SIZES,
+    *("multipleOf", "required", "items", "properties", "externalDocs", "example"),
+    *(PRESERVE, RULES),
+)
 
 
 @dataclass(frozen=True)
@@ -212,6 +217,4 @@ def _keys(path: str, schema: Schema) -> Errors:
             why = f"this property is in {LIST_KEYS}, so it must have a default or be a required property"
             yield FieldError.required(f"{at}.default", why)
         if child.get("nullable"):
-            yield FieldError.forbidden(
-                f"{at}.nullable", f"this property is in {LIST_KEYS}, so it cannot be nullable"
-            )  # fmt: skip
+            yield FieldError.forbidden(f"{at}.nullable", f"this property is in {LIST_KEYS}, so it cannot be nullable")

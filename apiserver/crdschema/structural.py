@@ -21,15 +21,18 @@ PRESERVE = "x-kubernetes-preserve-unknown-fields"
 LIST_TYPE, LIST_KEYS, MAP_TYPE = "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"
 RULES = "x-kubernetes-validations"
 JUNCTORS = ("anyOf", "allOf", "oneOf")
+# Limits of numbers, and of strings and arrays.
+BOUNDS = ("maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum")
+SIZES = ("maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems")
 
 _ROOT, _ITEM, _FIELD = "at the root", "for specified array items", "for specified object fields"
 _EITHER = [{"type": "integer"}, {"type": "string"}]
 # What may not stand below a junctor, with the value that it must have there.
 _FORBIDDEN = {
-    "type": "empty", "additionalProperties": "undefined", "default": "undefined", "title": "empty",
-    "description": "empty", "nullable": "false", PRESERVE: "false", EMBEDDED: "false", INT_OR_STRING: "false",
-    LIST_KEYS: "empty", LIST_TYPE: "undefined", MAP_TYPE: "undefined", RULES: "empty",
-}  # fmt: skip
+    **dict.fromkeys(("type", "title", "description", LIST_KEYS, RULES), "empty"),
+    **dict.fromkeys(("additionalProperties", "default", LIST_TYPE, MAP_TYPE), "undefined"),
+    **dict.fromkeys(("nullable", PRESERVE, EMBEDDED, INT_OR_STRING), "false"),
+}
 
 
 def check_structural(path: str, schema: Schema) -> list[FieldError]:
@@ -104,9 +107,7 @@ def _metadata(schema: Schema, level: str, path: str) -> Errors:
         named = metadata.get("properties") or {}
         rest = {key for key in metadata if key not in ("type", "default", "properties")}
         if rest or not named.keys() <= {"name", "generateName"}:
-            why = (
-                "must not specify anything other than name and generateName, but metadata is implicitly specified"
-            )  # fmt: skip
+            why = "must not specify anything other than name and generateName, but metadata is implicitly specified"
             yield FieldError.forbidden(f"{path}.properties[metadata]", why)
 
 

@@ -266,9 +266,7 @@ def _string(schema: Schema, value: str, path: str) -> Iterator[FieldError]:
     yield from _length(schema, value, path)
     name = schema.get("format") or ""
     if name in formats.KNOWN and not formats.KNOWN[name](value):
-        yield FieldError(
-            "FieldValueTypeInvalid", path, f"{path} in body must be of type {name}: {quote(value)}", value
-        )  # fmt: skip
+        yield FieldError("FieldValueTypeInvalid", path, f"{path} in body must be of type {name}: {quote(value)}", value)
 
 
 def _length(schema: Schema, value: str, path: str) -> Iterator[FieldError]:

@@ -33,9 +33,7 @@ def decide(crd: Object, others: Iterable[Object]) -> Object:
     accepted = reason == "NoConflicts"
     set_condition(decided, "NamesAccepted", "True" if accepted else "False", reason, message)
     if accepted:
-        set_condition(
-            decided, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted"
-        )  # fmt: skip
+        set_condition(decided, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted")
     elif get_condition(crd, "Established") is None:
         set_condition(decided, "Established", "False", "NotAccepted", "not all names are accepted")
     if is_protected(group):
@@ -58,9 +56,7 @@ def _resource_names(names: Object) -> list[str]:
     return [names.get("plural", ""), names.get("singular", ""), *(names.get("shortNames") or ())]
 
 
-def _names(
-    wanted: Object, accepted: Object, resources: set[str], kinds: set[str | None]
-) -> tuple[Object, str, str]:  # fmt: skip
+def _names(wanted: Object, accepted: Object, resources: set[str], kinds: set[str | None]) -> tuple[Object, str, str]:
     """As many of the wanted names as can be had, and the last conflict, if there is any."""
     names: Object = {"plural": "", "kind": "", **accepted}
     reason, message = "NoConflicts", "no conflicts found"

@@ -20,8 +20,13 @@ _FIELD = re.compile(r"\.((?:[^.\[\\]|\\.)+)")
 _SLICE = re.compile(r"(-?\d*)(:(-?\d*)(:(-?\d*))?)?")
 _FILTER = re.compile(r"\?\(@((?:\.(?:[^.\[\\=!<>\s]|\\.)+|\['[^']*'\])*)\s*(?:(==|!=|<=|>=|<|>)\s*(.+?))?\s*\)", re.S)
 _COMPARE = {
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge,
-}  # fmt: skip
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+    "<=": operator.le,
+    ">=": operator.ge,
+}
 
 
 class JSONPathError(ValueError):

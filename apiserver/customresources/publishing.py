@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from apiserver.crdschema.structural import (
+    BOUNDS,
     EMBEDDED,
     INT_OR_STRING,
     JUNCTORS,
@@ -17,6 +18,7 @@ from apiserver.crdschema.structural import (
     MAP_TYPE,
     PRESERVE,
     RULES,
+    SIZES,
     Schema,
     below,
     is_either,
@@ -38,17 +40,17 @@ _DESCRIPTIONS = {
 _EMBEDDED_DESCRIPTIONS = {
     "apiVersion": "apiVersion defines the versioned schema of this representation of an object. "
     f"{_CONVENTIONS}#resources",
-    "kind": "kind is a string value representing the type of this object. In CamelCase. "
-    f"{_CONVENTIONS}#types-kinds",
+    "kind": f"kind is a string value representing the type of this object. In CamelCase. {_CONVENTIONS}#types-kinds",
     "metadata": _DESCRIPTIONS["metadata"],
-}  # fmt: skip
+}
 # What of a schema is published as it is.
 _KEPT = (
-    "description", "title", "type", "format", "default", "nullable", "maximum", "exclusiveMaximum", "minimum",
-    "exclusiveMinimum", "maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "multipleOf",
-    "enum", "maxProperties", "minProperties", "required", PRESERVE, EMBEDDED, INT_OR_STRING, LIST_KEYS, LIST_TYPE,
-    MAP_TYPE, RULES,
-)  # fmt: skip
+    *("description", "title", "type", "format", "default", "nullable"),
+    *BOUNDS,
+    *SIZES,
+    *("multipleOf", "enum", "maxProperties", "minProperties", "required"),
+    *(PRESERVE, EMBEDDED, INT_OR_STRING, LIST_KEYS, LIST_TYPE, MAP_TYPE, RULES),
+)
 
 
 def definitions(kind: Kind, schema: Schema, *, v2: bool) -> dict[str, Schema]:

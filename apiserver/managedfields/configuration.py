@@ -1,4 +1,4 @@
-"""The body of an apply: a part of an object, in YAML or JSON (upstream: apiserver endpoints/handlers/patch.go)."""
+"""Read the body of an apply: a part of an object, in YAML or JSON (upstream: apiserver endpoints/handlers/patch.go)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from machinery.objects import Object
 
 
 class Configuration(NamedTuple):
-    """What is to be applied, in the version that is stored, and what is wrong with the way in which it is written."""
+    """What is to be applied, in the stored version. ``duplicates`` is a message about keys that occur twice, or ""."""
 
     object: Object
     duplicates: str = ""
 
 
 def read(kind: Kind, version: str, body: bytes, field_validation: str) -> Configuration:
-    """Raises BadRequest for what is no object of the kind and version that the path says."""
+    """Return the configuration in a body; raises BadRequest unless it is of the kind and version of the path."""
     obj, is_json = _parse(body)
     api_version = f"{kind.group}/{version}" if kind.group else version
     if (obj.get("apiVersion"), obj.get("kind")) != (api_version, kind.kind):
@@ -35,7 +35,7 @@ def read(kind: Kind, version: str, body: bytes, field_validation: str) -> Config
 
 
 def _parse(body: bytes) -> tuple[Object, bool]:
-    """JSON is YAML too, but read a hundred times quicker as what it is."""
+    """Return the object, and whether it was read as JSON: that is YAML too, but as YAML takes 100 times as long."""
     is_json = body.lstrip()[:1] == b"{"
     try:
         try:
@@ -57,7 +57,7 @@ def _parse(body: bytes) -> tuple[Object, bool]:
 
 
 def describe(obj: Object) -> str:
-    """The object's group, version and kind, as Go prints them."""
+    """Return the object's group, version and kind as Go prints a GroupVersionKind."""
     api_version, kind = obj.get("apiVersion"), obj.get("kind")
     group, _, version = api_version.rpartition("/") if isinstance(api_version, str) else ("", "", "")
     return f"{group}/{version}, Kind={kind if isinstance(kind, str) else ''}"

@@ -1,9 +1,9 @@
-"""Path elements: how a field, or an element of a list, is named in a set of fields.
+"""Path elements: the names of fields and of list items in a set of fields.
 
     f:<name>    a field of a struct, a key of a map
-    k:<keys>    an element of a list of maps, by the JSON of its keys: k:{"name":"sise"}
-    v:<value>   an element of a set, by its JSON: v:"10.0.0.1"
-    i:<index>   an element by its place (nobody makes these any longer, they are only understood)
+    k:<keys>    an item of a list of maps, by the JSON of its keys: k:{"name":"sise"}
+    v:<value>   an item of a set, by its JSON: v:"10.0.0.1"
+    i:<index>   an item by its index; read if a client sends one, never written
 
 Upstream: structured-merge-diff, fieldpath/element.go and serialize-pe.go.
 """
@@ -18,18 +18,18 @@ import orjson
 from apiserver.schema.nodes import Array
 from machinery.errors import quote
 
-# Go's encoder writes these in a way that is safe inside of HTML.
+# Go's JSON encoder escapes these so that the text is safe inside HTML.
 _ESCAPED = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
-# How values of different types compare (upstream: value.Compare).
+# The order of values of different types (upstream: value.Compare).
 _RANKS = {float: 0, int: 0, str: 1, bool: 2, list: 3, dict: 4, type(None): 5}
 
 
 class MissingKeyError(ValueError):
-    """An element of a list that cannot be told from others; the text is upstream's."""
+    """A list item without the keys that would identify it; the text is upstream's."""
 
 
 def of_item(array: Array, item: Any) -> str:
-    """The element for an item of a list that is a set or a map; raises MissingKeyError."""
+    """Return the element of an item of a list whose type is ``set`` or ``map``; raises MissingKeyError."""
     if array.list_type == "set":
         return _of_scalar(item)
     if type(item) is not dict:
@@ -68,7 +68,10 @@ def _json(value: Any) -> str:
 
 
 def canonical(element: str) -> str:
-    """A client's element as we write it, empty for one of an unknown sort; raises ValueError for nonsense."""
+    """Return an element that a client sent as this server writes it, "" for one of an unknown type.
+
+    Raises ValueError for malformed elements.
+    """
     sort, colon, rest = element[:1], element[1:2], element[2:]
     if len(element) < 2:
         raise ValueError("key must be 2 characters long:")
@@ -90,11 +93,11 @@ def canonical(element: str) -> str:
 
 
 def in_order(level: dict[str, Any]) -> dict[str, Any]:
-    """The elements of one level in upstream's order, "." first."""
+    """Return the elements of one level in upstream's order: "." first, then f:, k:, v: and i:."""
     if len(level) < 2:
         return level
     keys = sorted(level)
-    if keys[-1][0] != "f":  # the last of the sorts that have an order of their own, if there are any
+    if keys[-1][0] != "f":  # "." and "f" come first in both orders, so only k:, v: and i: need the slow key
         keys.sort(key=_order)
     return {key: level[key] for key in keys}
 
@@ -119,7 +122,7 @@ def _comparable(value: Any) -> tuple[int, Any]:
 
 @lru_cache(maxsize=4096)
 def describe(element: str) -> str:
-    """The element as a part of a path that people read."""
+    """Return the element as messages show it: ``.spec``, ``[name="sise"]``, ``[=80]``."""
     sort, rest = element[:1], element[2:]
     match sort:
         case "f":
@@ -132,5 +135,5 @@ def describe(element: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as Go's printing shows it."""
+    """Return a key's value as messages show it."""
     return quote(value) if isinstance(value, str) else _json(value)

@@ -1,4 +1,4 @@
-"""``metadata.managedFields``: who set which fields, when, and by what kind of request.
+"""The entries of ``metadata.managedFields`` ↔ managers and what they own.
 
 Upstream: apimachinery util/managedfields/internal, managedfields.go and capmanagers.go.
 """
@@ -15,13 +15,16 @@ from machinery.objects import Object
 
 APPLY, UPDATE = "Apply", "Update"
 FIELDS_TYPE = "FieldsV1"
-# So many managers by update are told apart; the oldest of more become one.
+# An object keeps at most this many managers by update; the oldest of more are merged into one named ANCIENT.
 MOST_UPDATERS = 10
 ANCIENT = "ancient-changes"
 
 
 class Manager(NamedTuple):
-    """Whose fields an entry tells of. One who applies has one set of fields, whatever the version it is applied in."""
+    """The identity of an entry: entries with equal identities are one.
+
+    A manager has one set of fields by Apply, whatever version it applies in, but one by Update for each version.
+    """
 
     name: str
     operation: str
@@ -36,7 +39,7 @@ class Manager(NamedTuple):
 
 
 class Owned(NamedTuple):
-    """What a manager owns, since when, in the words of which version."""
+    """What a manager owns. ``fields`` is in terms of ``api_version``; ``time`` is that of its last change."""
 
     fields: Fields
     api_version: str
@@ -47,12 +50,12 @@ Managers = dict[Manager, Owned]
 
 
 def manager(name: str, operation: str, api_version: str, subresource: str = "") -> Manager:
-    """The manager that a request speaks for."""
+    """Return the manager in whose name a request writes."""
     return Manager(name or "unknown", operation, api_version if operation == UPDATE else "", subresource)
 
 
 def read(entries: Iterable[Any]) -> Managers:
-    """The managers that stored entries tell of."""
+    """Return the managers in stored entries, which are trusted to be valid."""
     return {
         manager(entry["manager"], entry["operation"], entry["apiVersion"], entry.get("subresource", "")): Owned(
             entry["fieldsV1"], entry["apiVersion"], entry.get("time", "")
@@ -62,7 +65,7 @@ def read(entries: Iterable[Any]) -> Managers:
 
 
 def parse(entries: Iterable[Object]) -> Managers:
-    """The managers of entries that a client sent; raises ValueError when one of them is none."""
+    """Return the managers in entries that a client sent; raises ValueError if one is malformed."""
     managers: Managers = {}
     for index, entry in enumerate(entries):
         if entry.get("operation") not in (APPLY, UPDATE):
@@ -83,12 +86,12 @@ def parse(entries: Iterable[Object]) -> Managers:
 
 
 def is_reset(entries: Any) -> bool:
-    """Whether a client asks to forget all managers: an empty list, or one empty entry."""
+    """Return True if a client asks to forget all managers, by an empty list or a list of one empty entry."""
     return entries is not None and (not entries or (len(entries) == 1 and not entries[0]))
 
 
 def write(managers: Mapping[Manager, Owned]) -> list[Object]:
-    """The entries as they are stored: those of appliers first, then by age."""
+    """Return the entries in the order in which they are stored: Apply before Update, then by time."""
     ordered = sorted(managers.items(), key=lambda item: (item[0].operation, item[1].time, *item[0]))
     return [_entry(who, owned) for who, owned in ordered]
 
@@ -105,12 +108,12 @@ def _entry(who: Manager, owned: Owned) -> Object:
 
 
 def same_but_time(left: Iterable[Object], right: Iterable[Object]) -> bool:
-    """Whether two lists of entries differ in nothing but when."""
+    """Return True if two lists of entries differ at most in their timestamps."""
     return [{**entry, "time": ""} for entry in left] == [{**entry, "time": ""} for entry in right]
 
 
 def capped(managers: Managers) -> Managers:
-    """With no more managers by update than are told apart: the oldest of each version become one."""
+    """Return the managers with the oldest by update merged, version by version, until MOST_UPDATERS are left."""
     updaters = [who for who in managers if who.operation == UPDATE]
     excess = len(updaters) - MOST_UPDATERS
     if excess <= 0:

@@ -1,11 +1,11 @@
-"""Sets of fields, as tries of path elements in the very form in which they are stored and sent: FieldsV1.
+"""Sets of fields, as tries of path elements. A set is kept in the form in which it is stored and sent, FieldsV1.
 
 ``{"f:spec": {"f:ports": {".": {}, "v:80": {}}}}`` is the set of ``.spec.ports`` and ``.spec.ports[=80]``. An element
-with nothing below it is a member; one with something below it is a member if "." is there too. (The empty trie as a
-whole is the empty set.) Elements stand in upstream's order.
+with nothing below it is a member of the set; an element with something below it is a member only if "." is there too.
+So ``.spec`` is not a member here. The empty trie, as a whole, is the empty set. Elements are in upstream's order.
 
-Tries are never changed, only shared, and copied along the path that differs. Upstream: structured-merge-diff,
-fieldpath/set.go.
+Tries are immutable: operations share what they can, copy along the paths that differ, and return their argument itself
+if nothing does. Upstream: structured-merge-diff, fieldpath/set.go.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from apiserver.managedfields import elements
 
 Fields = dict[str, Any]
 
-# The member that has nothing below it; shared by all tries.
+# A member with nothing below it. All tries share this one.
 LEAF: Fields = {}
-SELF = "."
+DOT = "."
 
 
 def is_member(node: Fields) -> bool:
-    """Whether the element itself is in the set, beside what is below it."""
-    return not node or SELF in node
+    """Return True if the element with this node is itself in the set, and does not only lead to members below it."""
+    return not node or DOT in node
 
 
 def member(below: Fields | None) -> Fields:
-    """The node of a member with these elements below it."""
-    return {SELF: LEAF, **below} if below else LEAF
+    """Return the node of a member that has these elements below it."""
+    return {DOT: LEAF, **below} if below else LEAF
 
 
 def union(left: Fields, right: Fields) -> Fields:
-    """What is in either set."""
+    """Return the members of either set."""
     if not left or not right:
         return left or right
     united = dict(left)
@@ -53,7 +53,7 @@ def _union_at(left: Fields, right: Fields) -> Fields:
 
 
 def intersection(left: Fields, right: Fields) -> Fields:
-    """What is in both sets."""
+    """Return the members of both sets."""
     common: Fields = {}
     for element, here in left.items():
         there = right.get(element)
@@ -69,7 +69,7 @@ def intersection(left: Fields, right: Fields) -> Fields:
 
 
 def difference(left: Fields, right: Fields) -> Fields:
-    """What is in the left set and not in the right one; ``left`` itself when that is all of it."""
+    """Return the members of ``left`` that are not in ``right``; ``left`` itself if that is all of them."""
     rest: Fields = {}
     changed = False
     for element, here in left.items():
@@ -84,12 +84,12 @@ def difference(left: Fields, right: Fields) -> Fields:
 def _difference_at(left: Fields, right: Fields) -> Fields | None:
     if not left:
         return None if is_member(right) else left
-    rest = difference(left, right or {SELF: LEAF})
+    rest = difference(left, right or {DOT: LEAF})
     return _tidy(rest) if rest else None
 
 
 def without(left: Fields, right: Mapping[str, Any]) -> Fields:
-    """The left set less the members of the right one and all that is below them (upstream: RecursiveDifference)."""
+    """Return ``left`` without the members of ``right`` and everything below them (upstream: RecursiveDifference)."""
     rest: Fields = {}
     for element, here in left.items():
         there = right.get(element)
@@ -101,12 +101,12 @@ def without(left: Fields, right: Mapping[str, Any]) -> Fields:
 
 
 def _tidy(node: Fields) -> Fields:
-    """A member without anything below it has one form only."""
-    return LEAF if len(node) == 1 and SELF in node else node
+    """Return LEAF for a node of nothing but ".", so that equal sets are equal tries."""
+    return LEAF if len(node) == 1 and DOT in node else node
 
 
 def has(fields: Fields, path: tuple[str, ...]) -> bool:
-    """Whether a path of elements is in the set."""
+    """Return True if the field at a path of elements is in the set."""
     for element in path:
         node = fields.get(element)
         if node is None:
@@ -116,9 +116,9 @@ def has(fields: Fields, path: tuple[str, ...]) -> bool:
 
 
 def paths(fields: Fields) -> Iterator[str]:
-    """Every member as people write it, ``.spec.containers[name="sise"].image``, in upstream's order."""
+    """Yield every member as messages show it, ``.spec.containers[name="sise"].image``, in upstream's order."""
     for element, below in fields.items():
-        if element != SELF and is_member(below):
+        if element != DOT and is_member(below):
             yield elements.describe(element)
     for element, below in fields.items():
         if below:
@@ -127,13 +127,13 @@ def paths(fields: Fields) -> Iterator[str]:
 
 
 def parse(value: Any) -> Fields:
-    """A trie that a client sent, brought into order; raises ValueError for what is none."""
+    """Return a FieldsV1 that a client sent as a trie in order; raises ValueError if it is malformed."""
     if not isinstance(value, dict):
         raise ValueError(f"FieldsV1 must be an object, not {type(value).__name__}")
     parsed: Fields = {}
     for element, below in value.items():
-        if element == SELF:
-            parsed[SELF] = LEAF
+        if element == DOT:
+            parsed[DOT] = LEAF
         elif known := elements.canonical(element):
             parsed[known] = _tidy(parse(below))
     return elements.in_order(parsed)

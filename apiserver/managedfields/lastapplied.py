@@ -1,7 +1,7 @@
-"""The annotation of client-side apply, for objects that go over to server-side apply or are applied to in both ways.
+"""The last-applied-configuration annotation of client-side apply, for objects that are applied to in both ways.
 
-Only for the manager "kubectl", whose two ways of applying are one to its users (upstream: lastappliedmanager.go and
-lastappliedupdater.go).
+This concerns only the manager "kubectl", because its users may use ``kubectl apply`` with and without
+``--server-side`` on one object. Upstream: lastappliedmanager.go and lastappliedupdater.go.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import orjson
 from apiserver.managedfields import fieldset, walks
 from apiserver.managedfields.entries import Manager
 from apiserver.managedfields.fieldset import Fields
-from apiserver.managedfields.updating import Schema
+from apiserver.managedfields.updating import VersionedSchema
 from apiserver.model.metadata import ANNOTATIONS_LIMIT
 from machinery.objects import Object
 
@@ -19,8 +19,11 @@ MANAGER = "kubectl"
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def remaining(schema: Schema, live: Object, conflicts: dict[Manager, Fields]) -> dict[Manager, Fields]:
-    """The conflicts about fields that are not still as kubectl itself applied them last."""
+def remaining(schema: VersionedSchema, live: Object, conflicts: dict[Manager, Fields]) -> dict[Manager, Fields]:
+    """Return the conflicts without those about fields whose values are still those of the annotation.
+
+    kubectl itself set these by client-side apply, which is tracked as an update, so it may change them.
+    """
     applied = _last_applied(live)
     if applied is None or applied.get("apiVersion") != schema.api_version:
         return conflicts
@@ -42,7 +45,7 @@ def _last_applied(obj: Object) -> Object | None:
 
 
 def update(obj: Object, config: Object) -> None:
-    """Lets the annotation, where there is one, say what has now been applied; one that gets too long is dropped."""
+    """Set the annotation, in place, to what has now been applied, if there is one; drop it if it gets too long."""
     annotations = obj["metadata"].get("annotations")
     if not annotations or not annotations.get(ANNOTATION):
         return

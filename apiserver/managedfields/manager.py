@@ -1,7 +1,12 @@
-"""What the verbs call: managed fields kept on every write, and made use of by server-side apply.
+"""What the verbs call to track managed fields on every write, and to apply.
 
-Upstream: apimachinery util/managedfields, and apiserver endpoints/handlers/fieldmanager. A write without a writer, such
-as a binding or a deletion, leaves them as they are.
+- ``created`` and ``updated`` set ``metadata.managedFields`` of an object that is about to be stored. A client may also
+  send the field itself: an empty list forgets all managers, other entries replace those that are stored.
+- ``apply`` makes a new object of the live one and a configuration, its managed fields included.
+- ``settle`` takes back a new timestamp if nothing else is new, so that a write that changes nothing stores nothing.
+
+A write without a writer, such as a binding or a deletion, leaves managed fields as they are. Upstream:
+apimachinery/pkg/util/managedfields, and apiserver endpoints/handlers/fieldmanager.
 """
 
 from __future__ import annotations
@@ -16,31 +21,31 @@ from apiserver.managedfields import entries, fieldset, lastapplied, typecheck, u
 from apiserver.managedfields.configuration import describe
 from apiserver.managedfields.entries import APPLY, UPDATE, Manager, Managers
 from apiserver.managedfields.fieldset import Fields
-from apiserver.managedfields.updating import ConflictsError, Schema
+from apiserver.managedfields.updating import ConflictsError, VersionedSchema
 from apiserver.model.kind import Kind
 from machinery.errors import BadRequest, Conflict
 from machinery.objects import Object, now
 
-# Who first applies to an object of which nobody was known to own anything.
+# The manager that is given all fields of an object without managed fields, before something is applied to it.
 BEFORE_FIRST_APPLY = "before-first-apply"
 MOST_NAME_BYTES = 128
 
 
 class Writer(NamedTuple):
-    """In whose name, in which version and through which subresource a request writes."""
+    """The manager's name, and the version and subresource through which a request writes."""
 
     name: str
     version: str = ""  # empty: the kind's own
     subresource: str = ""
 
 
-# Writes of the API server itself.
+# The writer of what the API server itself writes.
 SELF = Writer("kube-apiserver")
 
 
 @lru_cache(maxsize=1024)
 def manager_name(field_manager: str, user_agent: str) -> str:
-    """The name of a manager: as the client says, or what its user agent begins with."""
+    """Return the name of a manager: the parameter fieldManager, or the user agent up to its first slash."""
     if field_manager:
         return field_manager
     name = ""
@@ -54,12 +59,12 @@ def manager_name(field_manager: str, user_agent: str) -> str:
 
 
 def created(kind: Kind, obj: Object, writer: Writer) -> None:
-    """Sets the managed fields of a new object, in place."""
+    """Set the managed fields of a new object, in place."""
     _written(kind, obj, {"metadata": {}}, writer)
 
 
 def updated(kind: Kind, new: Object, old: Object, writer: Writer) -> None:
-    """Sets the managed fields of a changed object, in place."""
+    """Set the managed fields of a changed object, in place."""
     _written(kind, new, old, writer)
 
 
@@ -76,7 +81,7 @@ def _written(kind: Kind, new: Object, old: Object, writer: Writer) -> None:
     else:
         managers = _sent_or_stored(sent, stored)
     if not managers and old["metadata"].get("uid"):
-        return  # they have been reset, or never kept
+        return  # managed fields have been reset, or this object never had any
     who = entries.manager(writer.name, UPDATE, schema.api_version, writer.subresource)
     if any(difference):
         managers = _reconciled(kind, schema, managers)
@@ -86,7 +91,7 @@ def _written(kind: Kind, new: Object, old: Object, writer: Writer) -> None:
 
 
 def _sent_or_stored(sent: Any, stored: Any) -> Managers:
-    """A client may write the entries itself; those that make no sense are passed over, as if it did not know of any."""
+    """Return the managers in the entries that a client sent; the stored ones if those are malformed."""
     if entries.is_reset(sent):
         return {}
     try:
@@ -96,15 +101,15 @@ def _sent_or_stored(sent: Any, stored: Any) -> Managers:
     return managers or entries.read(stored or ())
 
 
-def _reconciled(kind: Kind, schema: Schema, managers: Managers) -> Managers:
-    """Only definitions of custom resources change."""
+def _reconciled(kind: Kind, schema: VersionedSchema, managers: Managers) -> Managers:
+    """Return the managers with their sets in terms of the schema as it is now, if it may have changed."""
     if not kind.codec.dynamic:
         return managers
     return {who: owned._replace(fields=walks.reconciled(schema.node, owned.fields)) for who, owned in managers.items()}
 
 
 def settle(new: Object, old: Object) -> None:
-    """Takes a new time back when nothing else is new, so that a write of the same remains none.
+    """Give the old managed fields to the new object, in place, if only timestamps and nothing else in it has changed.
 
     Upstream: fieldmanager.IgnoreManagedFieldsTimestampsTransformer.
     """
@@ -118,7 +123,11 @@ def settle(new: Object, old: Object) -> None:
 
 
 def apply(kind: Kind, live: Object | None, config: Object, writer: Writer, *, force: bool) -> Object:
-    """A new object: the configuration merged into the live one, if there is any. Raises Conflict or BadRequest."""
+    """Return a new object: the configuration merged into the live one, which is None when there is none.
+
+    ``config`` must fit the schema, else BadRequest is raised. Conflict is raised if it would change fields that other
+    managers own, unless ``force`` is set.
+    """
     schema = schema_of(kind, writer)
     _check(schema, config)
     metadata = live["metadata"] if live else {}
@@ -139,7 +148,8 @@ def apply(kind: Kind, live: Object | None, config: Object, writer: Writer, *, fo
         if conflicts:
             raise conflict(conflicts) from None
         applied = updating.apply(schema, bare, config, managers, who, time, force=True)
-    # Copied, for what follows changes it in place, and the configuration is needed again when another write was faster.
+    # This copies, because the caller changes the result in place, and needs the configuration again when another writer
+    # was faster.
     result: Object = orjson.loads(orjson.dumps(applied.object))
     result["metadata"] = result.get("metadata") or {}
     if applied.managers:
@@ -149,7 +159,7 @@ def apply(kind: Kind, live: Object | None, config: Object, writer: Writer, *, fo
     return result
 
 
-def _check(schema: Schema, config: Object) -> None:
+def _check(schema: VersionedSchema, config: Object) -> None:
     metadata = config.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     if metadata.get("managedFields") is not None:
@@ -160,15 +170,17 @@ def _check(schema: Schema, config: Object) -> None:
         raise BadRequest(f"failed to create typed patch object ({name}; {describe(config)}): {problems}")
 
 
-def schema_of(kind: Kind, writer: Writer) -> Schema:
-    """What a writer's requests are compared by."""
+def schema_of(kind: Kind, writer: Writer) -> VersionedSchema:
+    """Return what the requests of a writer are compared by."""
     version = writer.version or kind.version
     api_version = f"{kind.group}/{version}" if kind.group else version
-    return Schema((kind.stored_as or kind).codec.node, api_version, kind.strategy.reset_fields(writer.subresource))
+    return VersionedSchema(
+        (kind.stored_as or kind).codec.node, api_version, kind.strategy.reset_fields(writer.subresource)
+    )
 
 
 def conflict(conflicts: dict[Manager, Fields]) -> Conflict:
-    """Upstream's 409, which names each field and who owns it."""
+    """Return upstream's 409, which names each field and its owner."""
     found = [(str(who), path) for who in sorted(conflicts) for path in fieldset.paths(conflicts[who])]
     causes = [
         {"reason": "FieldManagerConflict", "message": f"conflict with {who}", "field": path} for who, path in found

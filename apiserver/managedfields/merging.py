@@ -1,6 +1,6 @@
-"""A configuration merged into an object, and fields taken out of one.
+"""Merge a configuration into an object, and remove a set of fields from an object.
 
-Nothing is changed in place: what is given may be the watch cache's own, and what is returned shares parts of it.
+Nothing is changed in place, because arguments may belong to the watch cache; results share parts with them.
 Upstream: structured-merge-diff, typed/merge.go and remove.go.
 """
 
@@ -15,7 +15,10 @@ from apiserver.schema.nodes import Array, Node
 
 
 def merge(node: Node, live: Any, config: Any) -> Any:
-    """``config`` laid over ``live``. A null replaces what does not divide, and leaves alone what does."""
+    """Return ``live`` with the fields of ``config`` set; lists of type ``set`` and ``map`` are merged item by item.
+
+    A null in ``config`` replaces a scalar or atomic value, and leaves an object or list that can be merged as it is.
+    """
     if is_atomic(node):
         return config
     if isinstance(node, Array):
@@ -33,11 +36,16 @@ def merge(node: Node, live: Any, config: Any) -> Any:
 
 
 def _merge_items(node: Array, live: list[Any], config: list[Any]) -> list[Any]:
-    """Items that only the object has stay about where they are; all others come in the order of the configuration."""
+    """Return the items of both lists: those of ``config`` in its order, the others near where they were in ``live``.
+
+    The two lists are walked in parallel, as by upstream's merge of lists. An item that only ``live`` has is taken when
+    it is reached there. Items of both are taken in the order of ``config``; ``shared`` holds those that are still to
+    come, and while the next of them is not the current one of ``live``, that one is passed over.
+    """
     mine = [element_of(node, item) for item in live]
     theirs = [element_of(node, item) for item in config]
     wanted = dict(zip(theirs, config, strict=True))
-    # Of items of the same key none is merged with.
+    # Where several items have one key, it is undefined which one to merge with, so that none is.
     base = {element: same[0] for element, same in by_element(node, live).items() if len(same) == 1}
     shared = deque(element for element in wanted if element in set(mine))
     merged: list[Any] = []
@@ -58,7 +66,7 @@ def _merge_items(node: Array, live: list[Any], config: list[Any]) -> list[Any]:
                 left += 1
                 continue
             if right < len(theirs) and shared and shared[0] != element:
-                left += 1  # its turn among the configuration's items has been, or will be
+                left += 1  # it is taken in the order of the configuration
                 continue
             if element in done or element == theirs[right]:
                 left += 1
@@ -69,7 +77,7 @@ def _merge_items(node: Array, live: list[Any], config: list[Any]) -> list[Any]:
 
 
 def remove(node: Node, value: Any, fields: Fields) -> Any:
-    """The value without the members of a set; a list or map that loses all becomes null."""
+    """Return the value without the members of a set; a list or object that loses everything becomes None."""
     if is_atomic(node):
         return None
     if type(value) is list:

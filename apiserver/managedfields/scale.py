@@ -1,4 +1,7 @@
-"""Who owns an object's replicas, as its ``scale`` says it, and back (upstream: util/managedfields/scalehandler.go)."""
+"""Translate the managedFields of an object to those of its Scale and back (upstream: managedfields/scalehandler.go).
+
+A Scale has one field that can be owned, ``.spec.replicas``; its owners are the owners of the object's replicas.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ REPLICAS = ("f:spec", "f:replicas")
 
 
 def to_scale(parent: Iterable[Object], path: tuple[str, ...] = REPLICAS) -> list[Object]:
-    """The entries of a Scale: of those who own the replicas at ``path`` of the parent."""
+    """Return the entries of a Scale: one for each manager that owns the replicas, at ``path`` of the parent."""
     managers = {
         _in_version(who, API_VERSION): Owned(_only(REPLICAS), API_VERSION, owned.time)
         for who, owned in entries.read(parent).items()
@@ -26,7 +29,7 @@ def to_scale(parent: Iterable[Object], path: tuple[str, ...] = REPLICAS) -> list
 def to_parent(
     parent: Iterable[Object], scale: Iterable[Object], api_version: str, path: tuple[str, ...] = REPLICAS
 ) -> list[Object]:
-    """The parent's entries after a write of its Scale: the replicas are whose they are there."""
+    """Return the parent's entries after a write of its Scale, whose entries say who owns the replicas now."""
     owners = {
         _in_version(who, ""): owned
         for who, owned in entries.read(scale).items()

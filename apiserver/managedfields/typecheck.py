@@ -1,7 +1,7 @@
-"""Whether a configuration that is applied fits the schema (upstream: structured-merge-diff, typed/validate.go).
+"""Check a configuration against the schema (upstream: structured-merge-diff, typed/validate.go).
 
-It is no whole object, so that no default and no required field matters; but a field that the schema does not know is
-refused.
+A configuration is only a part of an object, so required fields may be missing. But unlike other bodies it may not have
+fields that the schema does not know: nobody could own them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from apiserver.schema.nodes import Array, Map, Node, Struct
 
 
 def problems(node: Node, value: Any) -> str:
-    """Everything that does not fit, in upstream's words; nothing when all does."""
+    """Return upstream's message about everything that does not fit, "" if all does."""
     found = [f"{path}: {why}" if path else why for path, why in _problems(node, value)]
     return "\n  ".join(["errors:", *found]) if len(found) > 1 else "".join(found)
 
@@ -36,7 +36,7 @@ def _problems(node: Node, value: Any) -> _Problems:
             yield "", f"expected {wanted}, got {_shown(node.wanted, value)}"
 
 
-# The exact type that a node wants → what upstream calls it, and what else will do. Nodes that want none take anything.
+# A node's ``wanted`` → what upstream calls this type, and the types that fit. Nodes of other types accept anything.
 _SCALARS: dict[type, tuple[str, tuple[type, ...]]] = {
     str: ("string", (str,)),
     bool: ("boolean", (bool,)),
@@ -47,7 +47,7 @@ _GO_TYPES = {str: "string", bool: "bool", int: "int64", float: "float64"}
 
 
 def _shown(wanted: type, value: Any) -> str:
-    """As Go prints it, which differs from type to type."""
+    # Upstream prints the value with %v, of Go types that differ from case to case.
     if wanted is str:
         shown = elements.shown(value) if isinstance(value, bool | int | float) else str(value)
         return f"&value.valueUnstructured{{Value:{shown}}}"

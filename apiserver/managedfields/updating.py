@@ -1,7 +1,8 @@
-"""Who owns what after a write (upstream: structured-merge-diff, merge/update.go, and the field manager around it).
+"""Who owns what after an update or an apply (upstream: structured-merge-diff, merge/update.go, and the field manager).
 
-All versions of a kind are taken for the stored one. Fields that a request cannot change (``reset``: ``status`` by the
-main resource, all but ``status`` by ``status``) are neither taken nor lost by it.
+Upstream converts an object to the version of each manager before it compares; here all versions of a kind have the
+fields of the stored one. Fields that a request cannot change (``reset``: ``status`` for the main resource, everything
+but ``status`` for the subresource) do not change their owners either.
 """
 
 from __future__ import annotations
@@ -16,20 +17,27 @@ from apiserver.managedfields.walks import Comparison
 from apiserver.schema.nodes import Node
 from machinery.objects import Object
 
-# What the server itself says about an object has no owner (upstream: stripmeta.go).
+# Fields that the server sets have no owner (upstream: stripmeta.go).
 _UNOWNED = ("apiVersion", "kind", "metadata")
 _UNOWNED_METADATA = (
-    "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields",
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
     "resourceVersion",
-)  # fmt: skip
+)
 _UNOWNED_FIELDS: Fields = {
     **{f"f:{key}": fieldset.LEAF for key in ("apiVersion", "kind")},
     "f:metadata": fieldset.member({f"f:{key}": fieldset.LEAF for key in _UNOWNED_METADATA}),
 }
 
 
-class Schema(NamedTuple):
-    """What is written: its node, its version, and what a request of this sort cannot change."""
+class VersionedSchema(NamedTuple):
+    """What a request is compared by: the schema, the version that it writes in, and FieldsV1 that it cannot change."""
 
     node: Node
     api_version: str
@@ -37,15 +45,15 @@ class Schema(NamedTuple):
 
 
 class ConflictsError(Exception):
-    """Others own fields that would be changed; not raised when the change is forced."""
+    """An apply would change fields that other managers own. ``conflicts`` says which."""
 
     def __init__(self, conflicts: dict[Manager, Fields]) -> None:
         super().__init__(conflicts)
         self.conflicts = conflicts
 
 
-def compare(schema: Schema, old: Object, new: Object) -> Comparison:
-    """What a write changes of what can have an owner."""
+def compare(schema: VersionedSchema, old: Object, new: Object) -> Comparison:
+    """Return what a write changes of the fields that can have an owner."""
     skipped = [*_UNOWNED, *(key[2:] for key, below in schema.reset.items() if fieldset.is_member(below))]
     taken, removed = walks.compare(schema.node, old, new, skipped)
     metadata = walks.below(schema.node, "metadata")
@@ -61,8 +69,8 @@ def _with_metadata(fields: Fields, metadata: Fields) -> Fields:
     return fieldset.union(fields, {"f:metadata": metadata}) if metadata else fields
 
 
-def update(schema: Schema, difference: Comparison, managers: Managers, who: Manager, now: str) -> Managers:
-    """After an ordinary write: what it adds or modifies is its writer's, and nobody else's any longer."""
+def update(schema: VersionedSchema, difference: Comparison, managers: Managers, who: Manager, now: str) -> Managers:
+    """Return the managers after an update: ``who`` owns what it added or modified, and nobody else does any longer."""
     after = _disown(managers, difference)
     if difference.taken:
         mine = after[who].fields if who in after else {}
@@ -71,7 +79,7 @@ def update(schema: Schema, difference: Comparison, managers: Managers, who: Mana
 
 
 def _disown(managers: Managers, difference: Comparison, but: Manager | None = None) -> Managers:
-    """Takes away what has changed, from all but one; who owns nothing is nobody."""
+    """Take the changed fields from all managers ``but`` one; managers that own nothing are dropped."""
     after: Managers = {}
     for who, owned in managers.items():
         fields = owned.fields
@@ -85,17 +93,20 @@ def _disown(managers: Managers, difference: Comparison, but: Manager | None = No
 
 
 class Applied(NamedTuple):
-    """What an apply makes of an object and its managers."""
+    """The object and its managers after an apply."""
 
     object: Object
     managers: Managers
-    changed: bool
 
 
 def apply(
-    schema: Schema, live: Object, config: Object, managers: Managers, who: Manager, now: str, *, force: bool
+    schema: VersionedSchema, live: Object, config: Object, managers: Managers, who: Manager, now: str, *, force: bool
 ) -> Applied:
-    """The object with the configuration in it and without what is no longer in it; raises ConflictsError."""
+    """Merge a configuration into the live object, and remove what ``who`` applied before and left out now.
+
+    ``live`` is {} if there is no object. With ``force``, the manager takes over fields that others own. Raises
+    ConflictsError otherwise.
+    """
     before = managers.get(who)
     mine = fieldset.without(walks.owned(schema.node, config), schema.reset)
     managers = {**managers, who: Owned(mine, schema.api_version, before.time if before else "")}
@@ -118,11 +129,17 @@ def apply(
     else:
         same = before is not None and before.fields == mine and not changed
         managers[who] = Owned(mine, schema.api_version, managers[who].time if same else now)
-    return Applied(merged, managers, changed)
+    return Applied(merged, managers)
 
 
 def _prune(node: Node, merged: Object, managers: Managers, last: Fields) -> Object:
-    """Removes what was applied last time and is not now, unless somebody else owns it, or what is below it."""
+    """Remove from the merged object what is in ``last`` and no manager owns now.
+
+    ``managers`` already have the new set of the applier. Removing a field takes along everything below it, so two steps
+    find out what to remove: ``kept`` is what remains after a removal of ``last``, together with what is owned;
+    ``pruned`` is the object with everything else removed, and what is missing there is removed if it is in ``last``.
+    Upstream: merge/update.go, prune.
+    """
     last = walks.with_fields(node, last)
     everything = walks.present(node, merged)
     kept = walks.present(node, merging.remove(node, merged, last))
@@ -131,7 +148,7 @@ def _prune(node: Node, merged: Object, managers: Managers, last: Fields) -> Obje
     pruned = merging.remove(node, merged, fieldset.difference(everything, kept))
     gone = fieldset.difference(everything, walks.present(node, pruned))
     result: Object = merging.remove(node, merged, fieldset.intersection(gone, last))
-    # The server's own part of the metadata stays, though nobody owns it.
+    # The metadata that the server sets stays, though nobody owns it.
     before, after = merged.get("metadata") or {}, result.get("metadata") or {}
     own = {key: before[key] for key in _UNOWNED_METADATA if key in before and key not in after}
     return {**result, "metadata": {**after, **own}} if own else result

@@ -1,10 +1,17 @@
-"""Objects, walked along their schema, as sets of fields.
+"""Walk objects along their schema to get sets of fields: of what an object has, or of what differs between two.
 
-A field has an owner of its own when it is a scalar, or something that is atomic, a list that is no set and no map for
-example. Whatever the schema does not describe divides itself: maps by their keys, and lists not at all.
+The schema (``schema.nodes``) says what divides into parts that have owners of their own:
 
-Upstream: structured-merge-diff, typed/compare.go and typed/tofieldset.go, where a created object is one that is
-compared with an empty one; so it is here, and in ``added`` the whole work of most creations is done.
+    struct, map     into their fields and keys, unless they are ``atomic``
+    list            into its items if its type is ``set`` (by value) or ``map`` (by its keys); by default it is atomic
+    no schema       objects divide by their keys, lists are atomic
+
+``compare`` gives the sets of what was added or modified and of what was removed: updates are tracked by it. ``owned``
+gives the fields of a configuration, which an apply claims. ``present`` gives every field, for finding out what a
+removal would take along.
+
+A new object is compared with an empty one, so most of the work of a creation is done in ``added``, which is written for
+speed. Upstream: structured-merge-diff, typed/compare.go and typed/tofieldset.go.
 """
 
 from __future__ import annotations
@@ -13,35 +20,35 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from apiserver.managedfields import elements
-from apiserver.managedfields.fieldset import LEAF, SELF, Fields, member
+from apiserver.managedfields.fieldset import DOT, LEAF, Fields, member
 from apiserver.schema.nodes import Array, Map, Node, Struct
 
-# The node of what no schema describes.
+# The node of values that the schema does not describe.
 ANY = Node("interface {}")
 _ABSENT = object()
 
 
 class Comparison(NamedTuple):
-    """What differs between two objects; each difference is in one of the sets."""
+    """The differences between two objects, each in one of the sets."""
 
-    taken: Fields  # added or modified
+    taken: Fields  # added or modified: whoever made the change owns these now
     removed: Fields
 
 
 def below(node: Node, key: str) -> Node:
-    """The node of a member of a value, also of one that the schema does not know."""
+    """Return the node of a member of a value, ANY for a field that the schema does not know."""
     return node.child(key) or ANY
 
 
 def added(node: Node, value: Any) -> Fields:
-    """The node in a set for a value that was not there before: all that is in it, and itself."""
+    """Return the trie node of a value that was not there before: the value itself and everything in it are members."""
     kind = type(value)
     if kind is dict:
         if isinstance(node, Struct):
             if node.atomic:
                 return LEAF
             specs, empties = node.specs, node.empties
-            tree: Fields = {SELF: LEAF}
+            tree: Fields = {DOT: LEAF}
             if empties:
                 value = {**empties, **value}
             for key in sorted(value):
@@ -56,12 +63,12 @@ def added(node: Node, value: Any) -> Fields:
             return _added_keys(node.item, value) if value and not node.atomic else LEAF
         return _added_keys(ANY, value) if value and not isinstance(node, Array) else LEAF
     if kind is list and value and isinstance(node, Array) and node.list_type != "atomic":
-        return {SELF: LEAF, **_added_items(node, value)}
+        return {DOT: LEAF, **_added_items(node, value)}
     return LEAF
 
 
 def _added_keys(item: Node, value: dict[str, Any]) -> Fields:
-    tree: Fields = {SELF: LEAF}
+    tree: Fields = {DOT: LEAF}
     for key in sorted(value):
         child = value[key]
         tree[f"f:{key}"] = added(item, child) if type(child) is dict or type(child) is list else LEAF
@@ -69,7 +76,7 @@ def _added_keys(item: Node, value: dict[str, Any]) -> Fields:
 
 
 def _added_items(node: Array, items: list[Any]) -> Fields:
-    """Elements of the same key have one owner together (upstream: since structured-merge-diff 4.4)."""
+    # Items with the same key have one owner together (upstream: since structured-merge-diff 4.4).
     tree: Fields = {}
     item = node.item
     for child in items:
@@ -79,15 +86,16 @@ def _added_items(node: Array, items: list[Any]) -> Fields:
 
 
 def element_of(node: Array, item: Any) -> str:
+    """Return the path element of an item of a stored object, which validation has already seen."""
     try:
         return elements.of_item(node, item)
     except elements.MissingKeyError:
-        # Stored objects have been validated: only a key that may be absent can be so.
+        # The object is valid, so what is missing are keys that may be absent.
         return "k:{}" if node.list_type == "map" else "v:null"
 
 
 def compare(node: Node, old: dict[str, Any], new: dict[str, Any], skipped: Collection[str] = ()) -> Comparison:
-    """What is different in the new object, but for these of its fields."""
+    """Return the differences between two objects of a schema, without those in the top-level fields ``skipped``."""
     comparison = Comparison({}, {})
     if skipped:
         old = {key: value for key, value in old.items() if key not in skipped}
@@ -125,7 +133,7 @@ def _compare_keys(item: Node, old: dict[str, Any], new: dict[str, Any], taken: F
 
 
 def _compare_at(node: Node, element: str, before: Any, after: Any, taken: Fields, removed: Fields) -> None:
-    """Compares two values of a field, key or item that differ; either may be absent."""
+    """Add to the sets how two values of one element differ; either may be _ABSENT."""
     if before is _ABSENT:
         taken[element] = added(node, after)
         return
@@ -142,7 +150,10 @@ def _compare_at(node: Node, element: str, before: Any, after: Any, taken: Fields
 
 
 def _compare_inside(node: Node, before: Any, after: Any, taken: Fields, removed: Fields) -> bool:
-    """False when the whole has been modified, which is so of all that does not divide."""
+    """Add to the sets how two values differ inside. Return False if the value has been modified as a whole.
+
+    That is so for scalars and everything atomic: they have no inside.
+    """
     if is_atomic(node) or not (before or after):
         return False
     if isinstance(node, Array):
@@ -158,7 +169,7 @@ def _compare_inside(node: Node, before: Any, after: Any, taken: Fields, removed:
 
 
 def _compare_any(before: Any, after: Any, taken: Fields, removed: Fields) -> bool:
-    """A value without a schema may become one of another type: then its keys come or go, and the whole is modified."""
+    # A value without a schema may change its type. Then its keys come or go, and it is modified as a whole as well.
     old, new = (value if type(value) is dict else {} for value in (before, after))
     _compare_keys(ANY, old, new, taken, removed)
     return all(type(value) is dict or value is None for value in (before, after))
@@ -187,7 +198,7 @@ def _compare_items(node: Array, before: list[Any], after: list[Any], taken: Fiel
 
 
 def by_element(node: Array, items: list[Any]) -> dict[str, list[Any]]:
-    """The items of a list by their keys; more than one of a key are not wanted, but may be there."""
+    """Return path element → items. Several items with one key are invalid in most schemas, but not refused in all."""
     found: dict[str, list[Any]] = {}
     for item in items:
         found.setdefault(element_of(node, item), []).append(item)
@@ -195,17 +206,21 @@ def by_element(node: Array, items: list[Any]) -> dict[str, list[Any]]:
 
 
 def owned(node: Node, value: Any) -> Fields:
-    """What is set in a configuration that is applied: its leaves, and the elements of lists and maps on the way."""
+    """Return the fields that a configuration sets.
+
+    These are its leaves (scalars and atomic values), and the list items and map keys on the way to them. The fields of
+    structs on the way are not among them: who sets ``.spec.replicas`` does not own ``.spec``.
+    """
     return _owned_below(node, value, every=False) or {}
 
 
 def present(node: Node, value: Any) -> Fields:
-    """All that is there: what is owned, and every field of a struct, even one with nothing in it to be owned."""
+    """Return every field of an object: what ``owned`` returns and also all fields of structs."""
     return _owned_below(node, value, every=True) or {}
 
 
 def _owned_below(node: Node, value: Any, *, every: bool) -> Fields | None:
-    """None for what does not divide."""
+    """Return the set of what is inside a value, None for a value that has no inside (scalars, everything atomic)."""
     if is_atomic(node):
         return None
     if isinstance(node, Array):
@@ -218,7 +233,7 @@ def _owned_below(node: Node, value: Any, *, every: bool) -> Fields | None:
 
 
 def _owned_keys(value: dict[str, Any], node: Node, known: Collection[str], *, every: bool) -> Fields:
-    """Of a known field's value only what is in it counts, unless nothing is; a free key counts itself."""
+    # A field in ``known`` (of a struct) is a member only if there is nothing inside it that is. A map's key always is.
     tree: Fields = {}
     for key, child in value.items():
         inside = _owned_below(below(node, key), child, every=every)
@@ -237,7 +252,10 @@ def _owned_items(node: Array, items: list[Any], *, every: bool) -> Fields:
 
 
 def with_fields(node: Node, fields: Fields) -> Fields:
-    """The set with the fields of structs that lead to its members (upstream: EnsureNamedFieldsAreMembers)."""
+    """Return the set with the fields of structs that lead to members added.
+
+    Upstream: EnsureNamedFieldsAreMembers.
+    """
     tree: Fields = {}
     for element, inside in fields.items():
         if inside:
@@ -245,15 +263,16 @@ def with_fields(node: Node, fields: Fields) -> Fields:
             child = below(node, field) if field else node.item if isinstance(node, Array) else ANY
             inside = with_fields(child, inside)
             if field and isinstance(node, Struct) and field in node.specs:
-                inside = {SELF: LEAF, **inside}
+                inside = {DOT: LEAF, **inside}
         tree[element] = inside
     return tree
 
 
 def reconciled(node: Node, fields: Fields) -> Fields:
-    """The set in the terms of a schema that has changed since: what has become atomic is owned as a whole.
+    """Return a stored set in terms of a schema that has changed since.
 
-    Upstream: typed/reconcile_schema.go. (Of what is atomic no longer, an owner keeps the field itself.)
+    Whoever owned a part of what is now atomic owns the whole. Whoever owned something that is no longer atomic keeps
+    owning the field itself. Upstream: typed/reconcile_schema.go.
     """
     tree: Fields = {}
     for element, inside in fields.items():
@@ -266,5 +285,5 @@ def reconciled(node: Node, fields: Fields) -> Fields:
 
 
 def is_atomic(node: Node) -> bool:
-    """Whether only the whole of a value has an owner (for a scalar there is nothing else)."""
+    """Return True if the schema says that a list or object has one owner as a whole. (Scalars need not say so.)"""
     return node.list_type == "atomic" if isinstance(node, Array) else getattr(node, "atomic", False)

@@ -16,9 +16,18 @@ from apiserver.podsecurity.findings import (
 )
 from machinery.objects import Object
 
-VOLUME_TYPES = frozenset({
-    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret",
-})  # fmt: skip
+VOLUME_TYPES = frozenset(
+    {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
+)
 
 
 def _linux_only(check: CheckPod) -> CheckPod:

@@ -47,21 +47,23 @@ def contents(kinds: Iterable[Kind]) -> dict[str, Any]:
 def document(sections: Iterable[Section]) -> bytes:
     """The whole document."""
     paths, definitions = (b",".join(filter(None, parts)) for parts in zip(*sections, strict=True))
-    return orjson.dumps({
-        "swagger": "2.0",
-        "info": INFO,
-        "paths": orjson.Fragment(b"{%b}" % paths),
-        "definitions": orjson.Fragment(b"{%b}" % definitions),
-        "securityDefinitions": {
-            "BearerToken": {
-                "description": "Bearer Token authentication",
-                "type": "apiKey",
-                "name": "authorization",
-                "in": "header",
-            }
-        },
-        "security": [{"BearerToken": []}],
-    })  # fmt: skip
+    return orjson.dumps(
+        {
+            "swagger": "2.0",
+            "info": INFO,
+            "paths": orjson.Fragment(b"{%b}" % paths),
+            "definitions": orjson.Fragment(b"{%b}" % definitions),
+            "securityDefinitions": {
+                "BearerToken": {
+                    "description": "Bearer Token authentication",
+                    "type": "apiKey",
+                    "name": "authorization",
+                    "in": "header",
+                }
+            },
+            "security": [{"BearerToken": []}],
+        }
+    )
 
 
 def _path(path: Path) -> dict[str, Any]:

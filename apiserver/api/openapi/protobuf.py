@@ -46,7 +46,7 @@ _MESSAGES = {
     "Schema": "_ref 1 string, format 2 string, description 4 string, required 19 *string, "
     "additional_properties 21 AdditionalProperties, type 22 Type, items 23 Items, properties 25 Properties, "
     "vendor_extension 31 *NamedAny",
-}  # fmt: skip
+}
 _SCALARS = {
     "string": descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
     "bool": descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,

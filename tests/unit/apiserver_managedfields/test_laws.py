@@ -175,7 +175,7 @@ def test_a_comparison_is_what_makes_one_of_the_other(first: Object, second: Obje
 
 @given(pods(), pods())
 def test_an_update_leaves_one_owner_of_what_it_changes(first: Object, second: Object) -> None:
-    schema = updating.Schema(NODE, "v1", {})
+    schema = updating.VersionedSchema(NODE, "v1", {})
     a, b = (entries.manager(name, entries.UPDATE, "v1") for name in "ab")
     start = updating.update(schema, updating.compare(schema, {}, first), {}, a, "1")
     difference = updating.compare(schema, first, second)
