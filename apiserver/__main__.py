@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from apiserver.config import DEBUG, parse_config
-from machinery.component import setup_logging
+from machinery.component import fatal, setup_logging
+from machinery.extras import MissingExtra, require
 
 
 def main() -> None:
     """Parses the flags and serves until told to stop."""
     config = parse_config()
     setup_logging(config.verbosity >= DEBUG)
+    if not config.in_memory:
+        try:
+            require("etcd")
+        except MissingExtra as error:
+            fatal(str(error))
     from apiserver.serving.server import serve
 
     serve(config)

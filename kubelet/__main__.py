@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from machinery import component
+from machinery import component, flags
+from machinery.extras import MissingExtra, require
+from machinery.flags import flag
 
 if TYPE_CHECKING:
     from kubelet.agent import Agent
@@ -23,32 +25,34 @@ when it starts again, it picks them up.
 """
 
 
-def arguments() -> argparse.ArgumentParser:
-    parser = component.parser("kubelet", "The node agent: pods as Docker containers.", epilog=EPILOG)
-    component.add_kubeconfig(parser)
-    parser.add_argument("--hostname-override", required=True, metavar="NAME", help="this node's name")
-    parser.add_argument("--node-ip", required=True, metavar="IP", help="the node's InternalIP: docker0's own address")
-    parser.add_argument("--root-dir", required=True, type=Path, metavar="DIR", help="where volumes of pods are kept")
-    parser.add_argument("--cluster-id", default="mini-minishift", metavar="ID", help="value of our containers' label")
-    parser.add_argument("--tls-cert-file", metavar="FILE", help="serving certificate for logs, exec and the like")
-    parser.add_argument("--tls-private-key-file", metavar="FILE", help="its key")
-    parser.add_argument("--client-ca-file", metavar="FILE", help="who signs the certificates of clients")
-    parser.add_argument("--port", type=int, default=10250, help="of the HTTPS server (default %(default)s)")
-    parser.add_argument(
-        "--pod-infra-container-image",
-        default="mini-minishift/sandbox:latest",
-        metavar="IMAGE",
-        help="the local image of the container that holds a pod's network (default %(default)s)",
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    kubeconfig: str = flags.kubeconfig()
+    hostname_override: str = flag(help="this node's name", metavar="NAME")
+    node_ip: str = flag(help="the node's InternalIP: docker0's own address", metavar="IP")
+    root_dir: Path = flag(help="where volumes of pods are kept", metavar="DIR")
+    cluster_id: str = flag("mini-minishift", "value of our containers' label", metavar="ID")
+    tls_cert_file: Path | None = flag(None, "serving certificate for logs, exec and the like")
+    tls_private_key_file: Path | None = flag(None, "its key")
+    client_ca_file: Path | None = flag(None, "who signs the certificates of clients")
+    port: int = flag(10250, "of the HTTPS server")
+    pod_infra_container_image: str = flag(
+        "mini-minishift/sandbox:latest", "the local image of the container that holds a pod's network", metavar="IMAGE"
     )
-    parser.add_argument("--cluster-dns", action="append", default=[], metavar="IP", help="the cluster's DNS server")
-    parser.add_argument("--cluster-domain", default="cluster.local", metavar="NAME", help="default %(default)s")
-    component.add_healthz(parser, "127.0.0.1:10248")
-    return parser
+    cluster_dns: tuple[str, ...] = flag((), "the cluster's DNS server; may be repeated", metavar="IP", action="append")
+    cluster_domain: str = flag("cluster.local", "the domain below which Services have their names", metavar="NAME")
+    healthz_bind_address: str = flags.healthz_bind_address("127.0.0.1:10248")
+    verbose: bool = flags.verbose()
 
 
 def main() -> None:
-    options = arguments().parse_args()
+    parser = flags.parser(Flags, "kubelet", "The node agent: pods as Docker containers.", epilog=EPILOG)
+    options = flags.parse(parser, Flags)
     component.setup_logging(options.verbose)
+    try:
+        require("cluster", "docker")
+    except MissingExtra as error:
+        component.fatal(str(error))
     stop = component.stop_on_signals()
     client = make_client(options)
     agent = make_agent(options, client)
@@ -64,7 +68,7 @@ def main() -> None:
         health.server_close()
 
 
-def make_client(options: argparse.Namespace) -> Client:
+def make_client(options: Flags) -> Client:
     from machinery.client import Client
     from machinery.kubeconfig import KubeconfigError
 
@@ -74,7 +78,7 @@ def make_client(options: argparse.Namespace) -> Client:
         component.fatal(str(error))
 
 
-def make_agent(options: argparse.Namespace, client: Client) -> Agent:
+def make_agent(options: Flags, client: Client) -> Agent:
     from kubelet.agent import Agent, Config
     from kubelet.names import ClusterDns
     from kubelet.runtime.docker import DockerRuntime
@@ -90,17 +94,17 @@ def make_agent(options: argparse.Namespace, client: Client) -> Agent:
     return Agent(client, DockerRuntime(options.cluster_id), config)
 
 
-def serve(agent: Agent, options: argparse.Namespace, client: Client) -> KubeletServer | None:
+def serve(agent: Agent, options: Flags, client: Client) -> KubeletServer | None:
     """The HTTPS server, where there is a certificate for it."""
-    if not options.tls_cert_file:
-        log.warning("No --tls-cert-file: logs, exec, attach and port-forward are not served")
+    if not (options.tls_cert_file and options.tls_private_key_file and options.client_ca_file):
+        log.warning(
+            "Without --tls-cert-file, its key and --client-ca-file there are no logs, exec, attach and port-forward"
+        )
         return None
     from kubelet.server.access import DelegatedGate
     from kubelet.server.server import KubeletServer, server_context
 
-    context = server_context(
-        Path(options.tls_cert_file), Path(options.tls_private_key_file), Path(options.client_ca_file)
-    )
+    context = server_context(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
     addresses = dict.fromkeys(["127.0.0.1", options.node_ip])
     try:
         gate = DelegatedGate(client, options.hostname_override)

@@ -1,8 +1,7 @@
-"""What the ``__main__`` of every component needs: arguments, logging, signals, health and metrics."""
+"""What the ``__main__`` of every component needs: logging, signals, health and metrics."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import signal
 import sys
@@ -21,33 +20,6 @@ log = logging.getLogger(__name__)
 
 # Tells why the component is not healthy; an empty text or None if it is.
 HealthCheck = Callable[[], str | None]
-
-
-def parser(name: str, description: str, *, epilog: str = "") -> argparse.ArgumentParser:
-    """The component's argument parser, with the flags that all of them have."""
-    made = argparse.ArgumentParser(
-        prog=f"python -m {name}",
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument("-v", "--verbose", action="store_true", help="log every decision, not only what changed")
-    return made
-
-
-def add_kubeconfig(arguments: argparse.ArgumentParser) -> None:
-    arguments.add_argument(
-        "--kubeconfig", metavar="FILE", required=True, help="how to reach the API server, and as whom"
-    )
-
-
-def add_healthz(arguments: argparse.ArgumentParser, default: str) -> None:
-    arguments.add_argument(
-        "--healthz-bind-address",
-        metavar="IP:PORT",
-        default=default,
-        help="where GET /healthz is answered, in plain HTTP (default %(default)s; empty for nowhere)",
-    )
 
 
 def setup_logging(verbose: bool = False) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import logging
 import socket
+from dataclasses import dataclass
 
-from machinery import component
+from machinery import component, flags
+from machinery.extras import MissingExtra, require
+from machinery.flags import flag
 from proxy.runner import Iptables, RuleError
 
 log = logging.getLogger("proxy")
@@ -25,41 +27,42 @@ examples:
   python -m proxy --cleanup          take all rules, the sink device and its route away"""
 
 
-def main() -> None:
-    arguments = component.parser("proxy", DESCRIPTION, epilog=EPILOG)
-    arguments.add_argument("--kubeconfig", metavar="FILE", help="how to reach the API server, and as whom")
-    arguments.add_argument(
-        "--cluster-cidr", metavar="CIDR", default="172.17.0.0/16", help="the pods' addresses (default %(default)s)"
-    )
-    arguments.add_argument(
-        "--service-cidr", metavar="CIDR", default="172.30.0.0/16", help="the Services' addresses (default %(default)s)"
-    )
-    arguments.add_argument(
-        "--hostname-override",
+@dataclass(frozen=True, kw_only=True)
+class Flags:
+    kubeconfig: str = flags.kubeconfig("")
+    cluster_cidr: str = flag("172.17.0.0/16", "the pods' addresses", metavar="CIDR")
+    service_cidr: str = flag("172.30.0.0/16", "the Services' addresses", metavar="CIDR")
+    hostname_override: str = flag(
+        socket.gethostname().lower(),
+        "this node's name in the API, which tells local endpoints from others",
         metavar="NODE",
-        default=socket.gethostname().lower(),
-        help="this node's name in the API, which tells local endpoints from others (default %(default)s)",
     )
-    component.add_healthz(arguments, "127.0.0.1:10256")
-    arguments.add_argument("--cleanup", action="store_true", help="remove everything that the proxy has made, then end")
-    options = arguments.parse_args()
+    healthz_bind_address: str = flags.healthz_bind_address("127.0.0.1:10256")
+    cleanup: bool = flag(False, "remove everything that the proxy has made, then end")
+    verbose: bool = flags.verbose()
+
+
+def main() -> None:
+    parser = flags.parser(Flags, "proxy", DESCRIPTION, epilog=EPILOG)
+    options = flags.parse(parser, Flags)
     component.setup_logging(options.verbose)
     try:
+        require("cluster", "pyroute2")
         if options.cleanup:
             from proxy.cleanup import cleanup
 
             cleanup()
             return
         if not options.kubeconfig:
-            arguments.error("--kubeconfig is needed (or --cleanup)")
+            parser.error("--kubeconfig is needed (or --cleanup)")
         run(options)
     except PermissionError as error:
         component.fatal(f"{error}. The proxy needs root.")
-    except (RuleError, OSError) as error:
+    except (RuleError, OSError, MissingExtra) as error:
         component.fatal(str(error))
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: Flags) -> None:
     """Run the proxy until SIGTERM or SIGINT."""
     from machinery.client import Client
     from machinery.informer import Informers

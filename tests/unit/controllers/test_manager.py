@@ -16,8 +16,8 @@ from controllers.manager.rows import CORE, ROWS, roles, selected
 from controllers.shared.context import UndeclaredError
 from controllers.shared.descriptor import ControllerDescriptor, Watch
 from controllers.workloads.replicaset import REPLICA_SET
-from machinery.durations import seconds
 from machinery.errors import ApiError, Forbidden, NotFound
+from machinery.flags import seconds
 from machinery.informer import Informers
 from machinery.resources import PODS, REPLICA_SETS, SERVICES
 
@@ -144,4 +144,4 @@ def test_seconds(text: str, expected: float) -> None:
 
 def test_arguments() -> None:
     given = arguments(["--kubeconfig=k", "--node-monitor-grace-period=50s"])
-    assert (given.controllers, given.node_monitor_grace_period) == ("*", 50)
+    assert (given.controllers, given.node_monitor_grace_period) == (("*",), 50)
