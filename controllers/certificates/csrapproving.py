@@ -43,7 +43,7 @@ class CertificateApprover:
     def reconcile(self, name: str) -> float | None:
         """Approves one request, if it is a kubelet's and may be."""
         csr = self.requests.get(name)
-        if csr is None or is_decided(csr) or (csr.get("status") or {}).get("certificate"):
+        if csr is None or is_decided(csr) or csr.get("status", {}).get("certificate"):
             return None
         tried = recognized(csr)
         for subresource in tried:
@@ -56,9 +56,9 @@ class CertificateApprover:
 
     def approve(self, csr: Object, message: str) -> None:
         """Adds the condition."""
-        status = csr.get("status") or {}
+        status = csr.get("status", {})
         approved = {"type": "Approved", "status": "True", "reason": "AutoApproved", "message": message}
-        status = {**status, "conditions": [*(status.get("conditions") or ()), approved]}
+        status = {**status, "conditions": [*status.get("conditions", ()), approved]}
         try:
             self.client.update(CERTIFICATE_SIGNING_REQUESTS, {**csr, "status": status}, subresource="approval")
         except NotFound:
@@ -71,7 +71,7 @@ def recognized(csr: Object) -> list[str]:
     if spec["signerName"] != KUBELET_CLIENT:
         return []
     request = parse_request(base64.b64decode(spec["request"]))
-    if kubelet_client(request, spec.get("usages") or ()):
+    if kubelet_client(request, spec.get("usages", ())):
         return []
     own = common_name(request.subject) == spec.get("username")
     return ["selfnodeclient", "nodeclient"] if own else ["nodeclient"]
@@ -86,11 +86,11 @@ def review(spec: Object, subresource: str) -> Object:
         "subresource": subresource,
         "verb": "create",
     }
-    user = {"user": spec.get("username", ""), "uid": spec.get("uid", ""), "groups": spec.get("groups") or []}
+    user = {"user": spec.get("username", ""), "uid": spec.get("uid", ""), "groups": spec.get("groups", [])}
     return {
         "apiVersion": SUBJECT_ACCESS_REVIEWS.api_version,
         "kind": SUBJECT_ACCESS_REVIEWS.kind,
-        "spec": {**user, "extra": spec.get("extra") or {}, "resourceAttributes": attributes},
+        "spec": {**user, "extra": spec.get("extra", {}), "resourceAttributes": attributes},
     }
 
 

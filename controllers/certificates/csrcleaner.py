@@ -52,8 +52,8 @@ class CertificateCleaner:
 
 def deadlines(csr: Object) -> Iterator[tuple[float, str]]:
     """When a request may go, and why: seconds since the epoch."""
-    status = csr.get("status") or {}
-    conditions, certificate = status.get("conditions") or [], status.get("certificate")
+    status = csr.get("status", {})
+    conditions, certificate = status.get("conditions", []), status.get("certificate")
     if not conditions:
         yield parse_time(csr["metadata"]["creationTimestamp"]).timestamp() + PENDING, "it was never handled"
     for condition in conditions:

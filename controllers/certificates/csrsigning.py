@@ -50,12 +50,12 @@ class CertificateSigner:
 
     def signed(self, csr: Object) -> Object:
         """The request with its certificate, or with the condition that it failed."""
-        spec, status = csr["spec"], csr.get("status") or {}
-        usages = spec.get("usages") or ()
+        spec, status = csr["spec"], csr.get("status", {})
+        usages = spec.get("usages", ())
         request = check_request(base64.b64decode(spec["request"]))
         if fault := SIGNERS[spec["signerName"]](request, usages):
             failed = {"type": "Failed", "status": "True", "reason": "SignerValidationFailure", "message": fault}
-            conditions = [*(status.get("conditions") or ()), failed | {"lastUpdateTime": now()}]
+            conditions = [*status.get("conditions", ()), failed | {"lastUpdateTime": now()}]
             return {**csr, "status": {**status, "conditions": conditions}}
         pem = self.authority.sign(request, usages, spec.get("expirationSeconds"), datetime.now(UTC))
         return {**csr, "status": {**status, "certificate": base64.b64encode(pem).decode()}}

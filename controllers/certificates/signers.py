@@ -122,5 +122,5 @@ def waits_for_signature(csr: Object) -> bool:
         get_condition(csr, "Approved") is not None
         and get_condition(csr, "Denied") is None
         and get_condition(csr, "Failed") is None
-        and not (csr.get("status") or {}).get("certificate")
+        and not csr.get("status", {}).get("certificate")
     )

@@ -55,7 +55,7 @@ class References:
 
 def propagation(obj: Object) -> str:
     """How an object without owners is deleted: as its finalizers say that somebody wanted."""
-    finalizers = obj["metadata"].get("finalizers") or ()
+    finalizers = obj["metadata"].get("finalizers", ())
     if ORPHAN in finalizers:
         return "Orphan"
     return "Foreground" if FOREGROUND in finalizers else "Background"
@@ -187,7 +187,7 @@ class GarbageCollector:
                 with self.lock:
                     self._remember_absent(identity)
                 references.dangling.append(owner)
-            elif live["metadata"].get("deletionTimestamp") and FOREGROUND in (live["metadata"].get("finalizers") or ()):
+            elif live["metadata"].get("deletionTimestamp") and FOREGROUND in live["metadata"].get("finalizers", ()):
                 references.waiting.append(owner)
             else:
                 references.solid.append(owner)
@@ -240,13 +240,13 @@ class GarbageCollector:
         patch = release_patch(owner_uids, identity.uid)
 
         def others(live: Object) -> list[Object]:
-            return [each for each in live["metadata"].get("ownerReferences") or () if each["uid"] not in owner_uids]
+            return [each for each in live["metadata"].get("ownerReferences", ()) if each["uid"] not in owner_uids]
 
         self._patch_references(identity, patch, others)
 
     def _unblock(self, identity: Identity, live: Object) -> None:
         def unblocked(obj: Object) -> list[Object]:
-            return [{**each, "blockOwnerDeletion": False} for each in obj["metadata"].get("ownerReferences") or ()]
+            return [{**each, "blockOwnerDeletion": False} for each in obj["metadata"].get("ownerReferences", ())]
 
         patch = {"metadata": {"uid": identity.uid, "ownerReferences": unblocked(live)}}
         self._patch_references(identity, patch, unblocked)
@@ -266,7 +266,7 @@ class GarbageCollector:
 
     def _remove_finalizer(self, identity: Identity, finalizer: str) -> None:
         live = self._live(identity)
-        finalizers = (live or {}).get("metadata", {}).get("finalizers") or []
+        finalizers = (live or {}).get("metadata", {}).get("finalizers", [])
         if live is None or finalizer not in finalizers:
             return
         patch = {

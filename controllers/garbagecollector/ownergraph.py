@@ -78,7 +78,7 @@ def owners_of(obj: Object) -> tuple[Owner, ...]:
     """The owner references of an object."""
     return tuple(
         Owner(each["apiVersion"], each["kind"], each["name"], each["uid"], bool(each.get("blockOwnerDeletion")))
-        for each in obj["metadata"].get("ownerReferences") or ()
+        for each in obj["metadata"].get("ownerReferences", ())
     )
 
 
@@ -92,7 +92,7 @@ def deleted_with(obj: Object | None, finalizer: str) -> bool:
     """It is being deleted, and this finalizer holds it."""
     if obj is None or not obj["metadata"].get("deletionTimestamp"):
         return False
-    return finalizer in (obj["metadata"].get("finalizers") or ())
+    return finalizer in obj["metadata"].get("finalizers", ())
 
 
 class OwnerGraph:

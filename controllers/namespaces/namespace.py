@@ -56,7 +56,7 @@ class Remains:
         """Objects of this kind are still there."""
         for item in items:
             self.counts[f"{resource.plural}.{resource.group}"] += 1
-            self.finalizers.update(item["metadata"].get("finalizers") or ())
+            self.finalizers.update(item["metadata"].get("finalizers", ()))
 
 
 def conditions(old: Iterable[Object], remains: Remains, at: str) -> list[Object]:
@@ -125,7 +125,7 @@ class NamespaceController:
         if namespace is None or not is_terminating(namespace):
             self.rounds.pop(name, None)
             return None
-        if FINALIZER not in (namespace["spec"].get("finalizers") or ()):
+        if FINALIZER not in namespace["spec"].get("finalizers", ()):
             return None
         remains = self.delete_content(name)
         try:
@@ -182,15 +182,15 @@ class NamespaceController:
     def write_conditions(self, namespace: Object, remains: Remains) -> Object:
         """Writes the conditions if they changed, and gives the namespace as it is then."""
         status = namespace.get("status", {})
-        new = conditions(status.get("conditions") or (), remains, now())
-        if new == (status.get("conditions") or []):
+        new = conditions(status.get("conditions", ()), remains, now())
+        if new == status.get("conditions", []):
             return namespace
         changed = {**namespace, "status": {**status, "conditions": new}}
         return self.client.update(NAMESPACES, changed, subresource="status")
 
     def finalize(self, namespace: Object) -> None:
         """Takes our finalizer off; without any the API server removes the namespace."""
-        others = [each for each in namespace["spec"].get("finalizers") or () if each != FINALIZER]
+        others = [each for each in namespace["spec"].get("finalizers", ()) if each != FINALIZER]
         self.client.update(
             NAMESPACES, {**namespace, "spec": {**namespace["spec"], "finalizers": others}}, subresource="finalize"
         )

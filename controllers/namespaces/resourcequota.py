@@ -125,7 +125,7 @@ class ResourceQuotaController:
                 yield evaluator, served.get(name)
 
     def _usage(self, evaluator: Evaluator, resource: Resource | None, quota: Object) -> ResourceList:
-        spec, namespace, now = quota.get("spec") or {}, quota["metadata"]["namespace"], utc_now()
+        spec, namespace, now = quota.get("spec", {}), quota["metadata"]["namespace"], utc_now()
         if resource is None:
             return {}
         if evaluator.only_counts:
@@ -154,11 +154,11 @@ def uses_less(resource: Resource, old: Object, new: Object) -> bool:
 
 
 def _hard(quota: Object) -> dict[str, str]:
-    return (quota.get("spec") or {}).get("hard") or {}
+    return quota.get("spec", {}).get("hard", {})
 
 
 def _status(quota: Object, field: str) -> dict[str, str]:
-    return (quota.get("status") or {}).get(field) or {}
+    return quota.get("status", {}).get(field, {})
 
 
 RESOURCE_QUOTA = ControllerDescriptor(

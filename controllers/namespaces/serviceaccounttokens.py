@@ -53,7 +53,7 @@ def plan(account: Object | None, secrets: Sequence[Object], legacy: bool, gone: 
         return Plan(delete=tuple(secrets))
     mine = [secret for secret in secrets if uid_of(secret) in ("", account["metadata"]["uid"])]
     strangers = tuple(secret for secret in secrets if secret not in mine)
-    empty = tuple(secret for secret in mine if not (secret.get("data") or {}).get("token"))
+    empty = tuple(secret for secret in mine if not secret.get("data", {}).get("token"))
     if not legacy or account["metadata"].get("deletionTimestamp"):
         return Plan(strangers, empty, forget=gone)
     mentioned = mentions(account)
@@ -64,7 +64,7 @@ def plan(account: Object | None, secrets: Sequence[Object], legacy: bool, gone: 
 
 def mentions(account: Object) -> set[str]:
     """The Secrets that an account names."""
-    return {str(reference.get("name", "")) for reference in account.get("secrets") or ()}
+    return {str(reference.get("name", "")) for reference in account.get("secrets", ())}
 
 
 def missing(account: Object, secrets: Sequence[Object]) -> list[str]:
@@ -76,12 +76,12 @@ def missing(account: Object, secrets: Sequence[Object]) -> list[str]:
 
 def uid_of(secret: Object) -> str:
     """The account that a Secret was made for; empty when it names one only."""
-    return str((secret["metadata"].get("annotations") or {}).get(ACCOUNT_UID, ""))
+    return str(secret["metadata"].get("annotations", {}).get(ACCOUNT_UID, ""))
 
 
 def account_of(secret: Object) -> Iterable[str]:
     """Index function, and the queue's key: the account that a Secret names."""
-    name = (secret["metadata"].get("annotations") or {}).get(ACCOUNT_NAME)
+    name = secret["metadata"].get("annotations", {}).get(ACCOUNT_NAME)
     return (make_key(secret["metadata"]["namespace"], name),) if name else ()
 
 
@@ -128,7 +128,7 @@ class ServiceAccountTokens:
         if todo.create:
             self.create(account, secret_name(account, gone))
         if todo.mention or todo.forget:
-            references = [other for other in account.get("secrets") or () if other.get("name") not in todo.forget]
+            references = [other for other in account.get("secrets", ()) if other.get("name") not in todo.forget]
             references += [{"name": todo.mention}] if todo.mention else []
             self.client.update(SERVICE_ACCOUNTS, {**account, "secrets": references})
 
@@ -181,7 +181,7 @@ class ServiceAccountTokens:
         values = {"token": answer["status"]["token"].encode(), "namespace": namespace.encode(), "ca.crt": self.ca}
         encoded = {field: base64.b64encode(value).decode() for field, value in values.items() if value}
         annotations = {**meta["annotations"], ACCOUNT_UID: account["metadata"]["uid"]}
-        data = {**(secret.get("data") or {}), **encoded}
+        data = {**secret.get("data", {}), **encoded}
         self.client.update(SECRETS, {**secret, "metadata": {**meta, "annotations": annotations}, "data": data})
 
 

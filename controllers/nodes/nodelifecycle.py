@@ -48,14 +48,14 @@ OURS = {*((name, "NoSchedule") for name in (*CONDITION_TAINTS.values(), UNSCHEDU
 
 def wanted_taints(node: Object, *, evict: bool, at: str) -> list[Object]:
     """The node's taints as its conditions ask for; those of others stay as they are."""
-    conditions = {each["type"]: each["status"] for each in node.get("status", {}).get("conditions") or ()}
+    conditions = {each["type"]: each["status"] for each in node.get("status", {}).get("conditions", ())}
     keys = [name for (type_, status), name in CONDITION_TAINTS.items() if conditions.get(type_) == status]
     if node["spec"].get("unschedulable"):
         keys.append(UNSCHEDULABLE)
     wanted = [{"key": name, "effect": "NoSchedule"} for name in keys]
     if evict:
         wanted += [{"key": name, "effect": "NoExecute"} for name in keys if name in (NOT_READY, UNREACHABLE)]
-    have = node["spec"].get("taints") or []
+    have = node["spec"].get("taints", [])
     kept = [each for each in have if (each["key"], each["effect"]) not in OURS or _among(each, wanted)]
     return kept + [{**each, "timeAdded": at} for each in wanted if not _among(each, have)]
 
@@ -66,7 +66,7 @@ def _among(taint: Object, taints: Iterable[Object]) -> bool:
 
 def silent_conditions(node: Object, at: str) -> list[Object]:
     """The conditions of a node that does not report any more."""
-    old = {each["type"]: each for each in node.get("status", {}).get("conditions") or ()}
+    old = {each["type"]: each for each in node.get("status", {}).get("conditions", ())}
     new = dict(old)
     for type_ in WATCHED_CONDITIONS:
         if type_ not in old:
@@ -183,7 +183,7 @@ class NodeLifecycleController:
 
     def taint(self, node: Object) -> None:
         """Writes the taints if they differ."""
-        have = node["spec"].get("taints") or []
+        have = node["spec"].get("taints", [])
         wanted = wanted_taints(node, evict=not self.blind(), at=now())
         if wanted == have:
             return

@@ -21,7 +21,7 @@ from machinery.resources import NODES, PODS
 
 def eviction_taints(node: Object | None) -> list[Object]:
     """The taints that evict."""
-    taints = (node or {}).get("spec", {}).get("taints") or ()
+    taints = (node or {}).get("spec", {}).get("taints", ())
     return [taint for taint in taints if taint["effect"] == "NoExecute"]
 
 

@@ -9,36 +9,36 @@ from machinery.objects import Object
 
 def matches_node_affinity(pod: Object, node: Object) -> bool:
     """The node has all labels of the nodeSelector, and one term of the required affinity fits."""
-    labels = node["metadata"].get("labels") or {}
-    selector = pod["spec"].get("nodeSelector") or {}
+    labels = node["metadata"].get("labels", {})
+    selector = pod["spec"].get("nodeSelector", {})
     if not selector.items() <= labels.items():
         return False
     required = _affinity(pod).get("requiredDuringSchedulingIgnoredDuringExecution")
     if not required:
         return True
-    return any(matches_term(term, node) for term in required.get("nodeSelectorTerms") or ())
+    return any(matches_term(term, node) for term in required.get("nodeSelectorTerms", ()))
 
 
 def preferred_weight(pod: Object, node: Object) -> int:
     """The weights of the preferred terms that fit."""
-    preferred = _affinity(pod).get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+    preferred = _affinity(pod).get("preferredDuringSchedulingIgnoredDuringExecution", ())
     return sum(each["weight"] for each in preferred if not each["preference"] or matches_term(each["preference"], node))
 
 
 def matches_term(term: Object, node: Object) -> bool:
     """All expressions hold; a term without any matches nothing."""
-    expressions = term.get("matchExpressions") or ()
-    fields = term.get("matchFields") or ()
+    expressions = term.get("matchExpressions", ())
+    fields = term.get("matchFields", ())
     if not expressions and not fields:
         return False
-    labels = node["metadata"].get("labels") or {}
+    labels = node["metadata"].get("labels", {})
     by_field = {"metadata.name": node["metadata"]["name"]}
     return all(holds(each, labels) for each in expressions) and all(holds(each, by_field) for each in fields)
 
 
 def holds(expression: Object, values: Mapping[str, str]) -> bool:
     """One requirement of a node selector; it has Gt and Lt beyond what label selectors have."""
-    name, operator, wanted = expression["key"], expression["operator"], expression.get("values") or []
+    name, operator, wanted = expression["key"], expression["operator"], expression.get("values", [])
     have = values.get(name)
     if operator == "In":
         return have in wanted
@@ -58,5 +58,5 @@ def _is_integer(text: str) -> bool:
 
 
 def _affinity(pod: Object) -> Object:
-    affinity: Object = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    affinity: Object = pod["spec"].get("affinity", {}).get("nodeAffinity", {})
     return affinity

@@ -29,7 +29,7 @@ def check_unschedulable(pod: Object, requests: Requests, node: Object, usage: Us
     if not node.get("spec", {}).get("unschedulable"):
         return None
     taint = {"key": UNSCHEDULABLE, "effect": "NoSchedule"}
-    if any(tolerates(each, taint) for each in pod["spec"].get("tolerations") or ()):
+    if any(tolerates(each, taint) for each in pod["spec"].get("tolerations", ())):
         return None
     return Misfit(("node(s) were unschedulable",))
 
@@ -44,7 +44,7 @@ def check_taints(pod: Object, requests: Requests, node: Object, usage: Usage) ->
 
 def effective_taints(node: Object) -> list[Object]:
     """The node's taints, and the one that the node lifecycle controller is about to add to a node that is not Ready."""
-    taints = list(node.get("spec", {}).get("taints") or ())
+    taints = list(node.get("spec", {}).get("taints", ()))
     ready = get_condition(node, "Ready")
     status = ready["status"] if ready else "False"
     if status != "True":
@@ -68,7 +68,7 @@ def check_ports(pod: Object, requests: Requests, node: Object, usage: Usage) -> 
 
 def check_resources(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
     """The number of pods and each requested resource must fit into what is allocatable."""
-    allocatable = node.get("status", {}).get("allocatable") or {}
+    allocatable = node.get("status", {}).get("allocatable", {})
     reasons = []
     if len(usage.pods) + 1 > value(allocatable.get("pods", 0)):
         reasons.append("Too many pods")
@@ -89,9 +89,9 @@ FILTERS: tuple[Filter, ...] = (check_unschedulable, check_taints, check_affinity
 
 def score(pod: Object, requests: Requests, node: Object, usage: Usage) -> tuple[float, float, float]:
     """The larger the better: preferred affinity, then few PreferNoSchedule taints, then how much is left free."""
-    taints = node.get("spec", {}).get("taints") or ()
+    taints = node.get("spec", {}).get("taints", ())
     intolerable = sum(untolerated(pod, [taint], ["PreferNoSchedule"]) is not None for taint in taints)
-    allocatable = node.get("status", {}).get("allocatable") or {}
+    allocatable = node.get("status", {}).get("allocatable", {})
     room = amounts_of({name: allocatable.get(name, "0") for name in ("cpu", "memory")})
     free = [
         max(room[name] - usage.score.get(name, 0) - requests.score.get(name, 0), 0) / room[name]

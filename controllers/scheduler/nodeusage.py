@@ -175,7 +175,7 @@ def priority_of(pod: Object) -> int:
 
 def nominated_node(pod: Object) -> str:
     """The node on which room is being made for a pod."""
-    return str((pod.get("status") or {}).get("nominatedNodeName") or "")
+    return str(pod.get("status", {}).get("nominatedNodeName") or "")
 
 
 def usage_of(placements: Collection[Placement]) -> Usage:

@@ -34,7 +34,7 @@ class PodAffinity:
 
     def unfit(self, node: Object) -> Misfit | None:
         """Why the pod may not be on this node."""
-        labels = node["metadata"].get("labels") or {}
+        labels = node["metadata"].get("labels", {})
         places = set(labels.items())
         if not all(name in labels for name in self.wanted_keys):
             return AFFINITY
@@ -55,7 +55,7 @@ def pod_affinity(
     avoided: set[Place] = set()
     refusing: set[Place] = set()
     for other, node in placed:
-        labels = node["metadata"].get("labels") or {}
+        labels = node["metadata"].get("labels", {})
         if towards and all(matches(term, pod, other, namespace_labels) for term in towards):
             wanted |= {(key, labels[key]) for key in topology_keys(towards) if key in labels}
         for term in away:
@@ -71,8 +71,8 @@ def pod_affinity(
 
 def required_terms(pod: Object, kind: str) -> list[Object]:
     """The terms that scheduling must fulfil."""
-    affinity = (pod["spec"].get("affinity") or {}).get(kind) or {}
-    return list(affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ())
+    affinity = pod["spec"].get("affinity", {}).get(kind, {})
+    return list(affinity.get("requiredDuringSchedulingIgnoredDuringExecution", ()))
 
 
 def has_affinity(pod: Object) -> bool:
@@ -89,13 +89,13 @@ def matches(term: Object, owner: Object, other: Object, namespace_labels: Namesp
     """The term of ``owner`` means ``other``: by namespace (its own if it names none) and labels."""
     return in_namespaces(term, owner, other["metadata"]["namespace"], namespace_labels) and (
         term.get("labelSelector") is not None
-        and from_label_selector(term["labelSelector"]).matches(other["metadata"].get("labels") or {})
+        and from_label_selector(term["labelSelector"]).matches(other["metadata"].get("labels", {}))
     )
 
 
 def in_namespaces(term: Object, owner: Object, namespace: str, namespace_labels: NamespaceLabels) -> bool:
     """The term looks at pods of this namespace."""
-    names, selector = term.get("namespaces") or (), term.get("namespaceSelector")
+    names, selector = term.get("namespaces", ()), term.get("namespaceSelector")
     if not names and selector is None:
         return bool(namespace == owner["metadata"]["namespace"])
     if namespace in names:

@@ -52,11 +52,11 @@ def requests_of(pod: Object) -> Requests:
 
 def _total(spec: Object, assumed: Amounts) -> Amounts:
     total: Amounts = {}
-    for container in spec.get("containers") or ():
+    for container in spec.get("containers", ()):
         total = add(total, _of_container(container, assumed))
     sidecars: Amounts = {}
     peak: Amounts = {}
-    for container in spec.get("initContainers") or ():
+    for container in spec.get("initContainers", ()):
         needs = _of_container(container, assumed)
         if container.get("restartPolicy") == "Always":
             sidecars = add(sidecars, needs)
@@ -67,14 +67,14 @@ def _total(spec: Object, assumed: Amounts) -> Amounts:
 
 
 def _of_container(container: Object, assumed: Amounts) -> Amounts:
-    resources = container.get("resources") or {}
+    resources = container.get("resources", {})
     # The API server copies limits to requests on creation; a status-only fixture may not have been there.
-    return {**assumed, **amounts_of({**(resources.get("limits") or {}), **(resources.get("requests") or {})})}
+    return {**assumed, **amounts_of({**resources.get("limits", {}), **resources.get("requests", {})})}
 
 
 def _host_ports(spec: Object) -> Iterator[HostPort]:
-    for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
-        for port in container.get("ports") or ():
+    for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
+        for port in container.get("ports", ()):
             number = port.get("hostPort") or (port["containerPort"] if spec.get("hostNetwork") else 0)
             if number:
                 yield port.get("hostIP") or ANY_ADDRESS, port.get("protocol", "TCP"), number

@@ -71,7 +71,7 @@ def _importance(pod: Object) -> tuple[int, str]:
 
 
 def _started(pod: Object) -> str:
-    return str((pod.get("status") or {}).get("startTime") or pod["metadata"]["creationTimestamp"])
+    return str(pod.get("status", {}).get("startTime") or pod["metadata"]["creationTimestamp"])
 
 
 class _Late(str):

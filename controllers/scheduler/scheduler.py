@@ -234,7 +234,7 @@ class Scheduler:
     def namespace_labels(self, name: str) -> Mapping[str, str]:
         """The labels of a namespace, for affinity terms that select some."""
         namespace = self.namespaces.get(name)
-        return (namespace or {"metadata": {}})["metadata"].get("labels") or {}
+        return (namespace or {"metadata": {}})["metadata"].get("labels", {})
 
     def bind(self, pod: Object, node: str) -> None:
         """One POST. If nobody knows whether it was carried out, the room stays taken until ``check_assumed`` knows."""

@@ -51,16 +51,16 @@ def plan(service: Object, pods: Iterable[Object], current: Object | None) -> Obj
     subsets = repack(service, pods)
     kept = truncate(subsets, MOST_ADDRESSES)
     meta = (current or {}).get("metadata", {})
-    annotations = {name: text for name, text in (meta.get("annotations") or {}).items() if name != OVER_CAPACITY}
+    annotations = {name: text for name, text in meta.get("annotations", {}).items() if name != OVER_CAPACITY}
     if kept != subsets:
         annotations[OVER_CAPACITY] = "truncated"
-    labels = {name: text for name, text in (service["metadata"].get("labels") or {}).items() if name != HEADLESS_LABEL}
+    labels = {name: text for name, text in service["metadata"].get("labels", {}).items() if name != HEADLESS_LABEL}
     if is_headless(service):
         labels[HEADLESS_LABEL] = ""
     if current is not None and (
         canonical(current.get("subsets")) == canonical(kept)
-        and (meta.get("labels") or {}) == labels
-        and (meta.get("annotations") or {}) == annotations
+        and meta.get("labels", {}) == labels
+        and meta.get("annotations", {}) == annotations
     ):
         return None
     base = current or {
@@ -101,7 +101,7 @@ def contributions(service: Object, pod: Object) -> Iterator[tuple[Object, Object
     if hostname := hostname_in(service, pod):
         address["hostname"] = hostname
     ready = tolerant or is_pod_ready(pod)
-    ports = service["spec"].get("ports") or ()
+    ports = service["spec"].get("ports", ())
     for service_port in ports:
         if (number := find_port(pod, service_port)) is not None:
             port = endpoint_port(service_port, number)
@@ -139,7 +139,7 @@ def truncate(subsets: list[Object], most: int) -> list[Object]:
 
 def publishes_not_ready(service: Object) -> bool:
     """Pods count as ready from the start: the field, or the annotation that came before it."""
-    annotated = (service["metadata"].get("annotations") or {}).get(TOLERATE_UNREADY)
+    annotated = service["metadata"].get("annotations", {}).get(TOLERATE_UNREADY)
     if annotated is not None and annotated.lower() in ("1", "t", "true", "0", "f", "false"):
         return annotated.lower() in ("1", "t", "true")
     return bool(service["spec"].get("publishNotReadyAddresses"))
@@ -180,7 +180,7 @@ class EndpointsController:
         """Endpoints that somebody deleted are made again; those of the first list may have lost their Service."""
         if new is None and old is not None:
             self.controller.enqueue(key(old))
-        elif new is not None and not self.endpoints.synced and LEADER not in (new["metadata"].get("annotations") or {}):
+        elif new is not None and not self.endpoints.synced and LEADER not in new["metadata"].get("annotations", {}):
             self.controller.enqueue(key(new))
 
     def reconcile(self, service_key: str) -> None:

@@ -72,7 +72,7 @@ def slice_ports(service: Object, pod: Object) -> list[Object]:
     """The Service's ports as this pod has them; a named port may have another number in each pod."""
     return [
         endpoint_port(port, number)
-        for port in service["spec"].get("ports") or ()
+        for port in service["spec"].get("ports", ())
         if (number := find_port(pod, port)) is not None
     ]
 
@@ -94,7 +94,7 @@ def endpoint_of(service: Object, pod: Object, addresses: list[str], node: Object
     }
     if hostname := hostname_in(service, pod):
         endpoint["hostname"] = hostname
-    if zone := ((node or {}).get("metadata", {}).get("labels") or {}).get(ZONE):
+    if zone := ((node or {}).get("metadata", {}).get("labels", {})).get(ZONE):
         endpoint["zone"] = zone
     return endpoint
 
@@ -102,7 +102,7 @@ def endpoint_of(service: Object, pod: Object, addresses: list[str], node: Object
 def template(service: Object) -> Object:
     """What all slices of the Service have in common: its labels, ours, and it as their owner."""
     meta = service["metadata"]
-    labels = {name: text for name, text in (meta.get("labels") or {}).items() if name != HEADLESS_LABEL}
+    labels = {name: text for name, text in meta.get("labels", {}).items() if name != HEADLESS_LABEL}
     if is_headless(service):
         labels[HEADLESS_LABEL] = ""
     owner = owner_reference({**service, "apiVersion": "v1", "kind": SERVICES.kind})
@@ -120,7 +120,7 @@ def template(service: Object) -> Object:
 
 def owned_by(slice: Object, service: Object) -> bool:
     """The slice is of this very Service, not of an earlier one of the same name."""
-    references = slice["metadata"].get("ownerReferences") or ()
+    references = slice["metadata"].get("ownerReferences", ())
     return any(each["uid"] == service["metadata"]["uid"] for each in references)
 
 

@@ -33,10 +33,10 @@ UNMIRRORED_ANNOTATIONS = (
 def plan(endpoints: Object, slices: list[Object]) -> Changes:
     """What to write so that the slices show these Endpoints."""
     groups = Groups()
-    for subset in endpoints.get("subsets") or ():
-        ports = [mirrored_port(port) for port in subset.get("ports") or ()]
-        addresses = [(address, True) for address in subset.get("addresses") or ()]
-        addresses += [(address, False) for address in subset.get("notReadyAddresses") or ()]
+    for subset in endpoints.get("subsets", ()):
+        ports = [mirrored_port(port) for port in subset.get("ports", ())]
+        addresses = [(address, True) for address in subset.get("addresses", ())]
+        addresses += [(address, False) for address in subset.get("notReadyAddresses", ())]
         valid = [(address, ready) for address, ready in addresses if is_address(address["ip"])]
         for address, ready in valid[:MOST_ADDRESSES]:
             family = f"IPv{ipaddress.ip_address(address['ip']).version}"
@@ -70,8 +70,8 @@ def is_address(text: str) -> bool:
 def skipped(endpoints: Object) -> tuple[int, int]:
     """How many addresses are not mirrored: for being no addresses, and for being too many."""
     invalid = surplus = 0
-    for subset in endpoints.get("subsets") or ():
-        addresses = [*(subset.get("addresses") or ()), *(subset.get("notReadyAddresses") or ())]
+    for subset in endpoints.get("subsets", ()):
+        addresses = [*subset.get("addresses", ()), *subset.get("notReadyAddresses", ())]
         valid = sum(is_address(address["ip"]) for address in addresses)
         invalid += len(addresses) - valid
         surplus += max(valid - MOST_ADDRESSES, 0)
@@ -83,14 +83,14 @@ def is_mirrored(endpoints: Object, service: Object | None) -> bool:
     if service is None or service["spec"].get("selector"):
         return False
     meta = endpoints["metadata"]
-    return (meta.get("labels") or {}).get(SKIP_MIRROR) != "true" and LEADER not in (meta.get("annotations") or {})
+    return meta.get("labels", {}).get(SKIP_MIRROR) != "true" and LEADER not in meta.get("annotations", {})
 
 
 def template(endpoints: Object) -> Object:
     """What all slices of these Endpoints have in common."""
     meta = endpoints["metadata"]
     annotations = {
-        name: text for name, text in (meta.get("annotations") or {}).items() if name not in UNMIRRORED_ANNOTATIONS
+        name: text for name, text in meta.get("annotations", {}).items() if name not in UNMIRRORED_ANNOTATIONS
     }
     owner = owner_reference({**endpoints, "apiVersion": "v1", "kind": ENDPOINTS.kind})
     return {
@@ -99,7 +99,7 @@ def template(endpoints: Object) -> Object:
         "metadata": {
             "generateName": f"{meta['name']}-",
             "namespace": meta["namespace"],
-            "labels": {**(meta.get("labels") or {}), SERVICE_NAME: meta["name"], MANAGED_BY: MANAGER},
+            "labels": {**meta.get("labels", {}), SERVICE_NAME: meta["name"], MANAGED_BY: MANAGER},
             "ownerReferences": [owner],
             "annotations": annotations,
         },

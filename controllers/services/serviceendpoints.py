@@ -25,7 +25,7 @@ def has_endpoints_of_pods(service: Object) -> bool:
 def selects(service: Object, pod: Object) -> bool:
     """The Service's selector matches the pod."""
     selector = service["spec"].get("selector")
-    return bool(selector) and selector.items() <= (pod["metadata"].get("labels") or {}).items()
+    return bool(selector) and selector.items() <= pod["metadata"].get("labels", {}).items()
 
 
 def is_headless(service: Object) -> bool:
@@ -43,7 +43,7 @@ def has_place(pod: Object, *, terminating: bool) -> bool:
 def pod_addresses(pod: Object) -> list[str]:
     """All addresses of the pod."""
     status = pod.get("status", {})
-    addresses = [entry["ip"] for entry in status.get("podIPs") or () if entry.get("ip")]
+    addresses = [entry["ip"] for entry in status.get("podIPs", ()) if entry.get("ip")]
     return addresses or ([status["podIP"]] if status.get("podIP") else [])
 
 
@@ -80,15 +80,15 @@ def find_port(pod: Object, service_port: Object) -> int | None:
         return target or int(service_port["port"])
     protocol = service_port.get("protocol", "TCP")
     for container in _containers_with_ports(pod):
-        for port in container.get("ports") or ():
+        for port in container.get("ports", ()):
             if port.get("name") == target and port.get("protocol", "TCP") == protocol:
                 return int(port["containerPort"])
     return None
 
 
 def _containers_with_ports(pod: Object) -> Iterator[Object]:
-    yield from pod["spec"].get("containers") or ()
-    for container in pod["spec"].get("initContainers") or ():
+    yield from pod["spec"].get("containers", ())
+    for container in pod["spec"].get("initContainers", ()):
         if container.get("restartPolicy") == "Always":
             yield container
 

@@ -56,7 +56,7 @@ def group_key(address_type: str, ports: Iterable[Object] | None) -> str:
 
 def identity(endpoint: Object) -> str:
     """What makes an endpoint the same one in spite of changed conditions."""
-    target = endpoint.get("targetRef") or {}
+    target = endpoint.get("targetRef", {})
     return json.dumps([sorted(endpoint["addresses"]), target.get("namespace"), target.get("name")])
 
 
@@ -87,7 +87,7 @@ def _pack_group(group: Group, existing: list[Object], template: Object, most: in
     changed: list[Object] = []
     unchanged: list[Object] = []
     for old in existing:
-        old_endpoints = old.get("endpoints") or []
+        old_endpoints = old.get("endpoints", [])
         # An endpoint that stands in two slices stays in the first.
         kept = [rest.pop(name) for name in map(identity, old_endpoints) if name in rest]
         if old_endpoints and not kept:
@@ -99,7 +99,7 @@ def _pack_group(group: Group, existing: list[Object], template: Object, most: in
     for each in sorted(changed, key=lambda slice: -len(slice["endpoints"])):
         _fill(each, rest, most)
     if rest and (roomy := _best_fit(unchanged, len(rest), most)) is not None:
-        changed.append(_filled(roomy, template, roomy.get("endpoints") or []))
+        changed.append(_filled(roomy, template, roomy.get("endpoints", [])))
         _fill(changed[-1], rest, most)
     changes.update += changed
     while rest:
@@ -123,13 +123,13 @@ def _fill(slice: Object, rest: dict[str, Object], most: int) -> None:
 
 def _best_fit(slices: list[Object], count: int, most: int) -> Object | None:
     """The slice that is closest to full once it has taken all of the rest."""
-    fitting = [each for each in slices if len(each.get("endpoints") or ()) + count <= most]
-    return max(fitting, key=lambda each: len(each.get("endpoints") or ()), default=None)
+    fitting = [each for each in slices if len(each.get("endpoints", ())) + count <= most]
+    return max(fitting, key=lambda each: len(each.get("endpoints", ())), default=None)
 
 
 def _carries(slice: Object, template: Object) -> bool:
     """Labels are as the template has them, and annotations where it speaks of any."""
-    return all((slice["metadata"].get(part) or {}) == wanted for part, wanted in _copied(template).items())
+    return all(slice["metadata"].get(part, {}) == wanted for part, wanted in _copied(template).items())
 
 
 def _filled(slice: Object, template: Object, endpoints: list[Object]) -> Object:

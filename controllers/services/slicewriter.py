@@ -15,7 +15,7 @@ from machinery.resources import ENDPOINT_SLICES
 
 def managed_by(slice: Object, manager: str) -> bool:
     """The slice is this manager's; all others belong to somebody else and are left alone."""
-    return (slice["metadata"].get("labels") or {}).get(MANAGED_BY) == manager
+    return slice["metadata"].get("labels", {}).get(MANAGED_BY) == manager
 
 
 class SliceWriter:

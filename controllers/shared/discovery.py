@@ -27,7 +27,7 @@ def all_resources(client: Client) -> list[Row]:
     seen: set[tuple[str, str]] = set()
     for group, version in group_versions(client):
         path = f"/apis/{group}/{version}" if group else f"/api/{version}"
-        for found in client.request("GET", path).get("resources") or ():
+        for found in client.request("GET", path).get("resources", ()):
             name = found["name"]
             if "/" not in name:
                 resource = Resource(group, version, name, found["kind"], bool(found["namespaced"]))
@@ -48,5 +48,5 @@ def group_versions(client: Client) -> Iterator[tuple[str, str]]:
 def preferred_first(group: Object) -> list[str]:
     """A group's versions, the preferred one first."""
     versions = [str(each["version"]) for each in group["versions"]]
-    preferred = (group.get("preferredVersion") or {}).get("version")
+    preferred = group.get("preferredVersion", {}).get("version")
     return sorted(versions, key=lambda version: version != preferred)

@@ -7,7 +7,7 @@ from machinery.errors import ApiError
 
 def namespace_terminating(error: ApiError) -> bool:
     """The namespace takes no new objects any more: nothing to retry, for all in it goes away."""
-    causes = (error.details or {}).get("causes") or ()
+    causes = (error.details or {}).get("causes", ())
     return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 

@@ -30,7 +30,7 @@ def claim(owner: Object, selector: Selector, dependents: Iterable[Object]) -> Cl
     deleting = bool(owner["metadata"].get("deletionTimestamp"))
     for dependent in dependents:
         meta = dependent["metadata"]
-        matches = selector.matches(meta.get("labels") or {})
+        matches = selector.matches(meta.get("labels", {}))
         reference = controller_of(dependent)
         if reference is None:
             if matches and not deleting and not meta.get("deletionTimestamp"):

@@ -29,7 +29,7 @@ def tolerates(toleration: Object, taint: Object) -> bool:
 
 def untolerated(pod: Object, taints: Iterable[Object], effects: Iterable[str]) -> Object | None:
     """The first taint with one of these effects that nothing in the pod tolerates."""
-    tolerations = pod["spec"].get("tolerations") or ()
+    tolerations = pod["spec"].get("tolerations", ())
     wanted = set(effects)
     for taint in taints:
         if taint["effect"] in wanted and not any(tolerates(each, taint) for each in tolerations):
@@ -41,7 +41,7 @@ def tolerated_seconds(pod: Object, taints: Iterable[Object]) -> float:
     """How long the pod may stay under these NoExecute taints: 0 for not at all, infinity for ever."""
     shortest = math.inf
     for taint in taints:
-        matching = [each for each in pod["spec"].get("tolerations") or () if tolerates(each, taint)]
+        matching = [each for each in pod["spec"].get("tolerations", ()) if tolerates(each, taint)]
         if not matching:
             return 0
         # Upstream lets the first matching toleration speak for a taint.

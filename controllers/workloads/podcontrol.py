@@ -34,7 +34,7 @@ Call = Callable[[], None]
 
 def new_pod(owner: Object, template: Object, name: str) -> Object:
     """The pod that a template makes; ``name`` continues its generateName."""
-    meta = template.get("metadata") or {}
+    meta = template.get("metadata", {})
     copied = {part: meta[part] for part in ("labels", "annotations", "finalizers") if meta.get(part)}
     return {
         "apiVersion": "v1",

@@ -52,7 +52,7 @@ def rank(pod: Object, siblings: Counter[str], now: datetime) -> tuple[Any, ...]:
 
 def deletion_cost(pod: Object) -> int:
     """The annotated cost, 0 where there is none or none that can be read."""
-    text = (pod["metadata"].get("annotations") or {}).get(DELETION_COST, "")
+    text = pod["metadata"].get("annotations", {}).get(DELETION_COST, "")
     try:
         return int(text)
     except ValueError:
@@ -73,5 +73,5 @@ def _magnitude(timestamp: str | None, now: datetime) -> int:
 
 
 def _restarts(pod: Object) -> int:
-    statuses = pod.get("status", {}).get("containerStatuses") or ()
+    statuses = pod.get("status", {}).get("containerStatuses", ())
     return max((status.get("restartCount", 0) for status in statuses), default=0)

@@ -67,11 +67,11 @@ def wanted_replicas(rc: Object) -> int:
 
 def new_status(rc: Object, pods: list[Object], error: Exception | None, at: datetime) -> dict[str, Any]:
     """The status that these claimed active pods and the outcome of this round amount to."""
-    template = from_map(rc["spec"]["template"].get("metadata", {}).get("labels") or {})
+    template = from_map(rc["spec"]["template"].get("metadata", {}).get("labels", {}))
     ready = [pod for pod in pods if is_pod_ready(pod)]
     counts = {
         "replicas": len(pods),
-        "fullyLabeledReplicas": sum(template.matches(pod["metadata"].get("labels") or {}) for pod in pods),
+        "fullyLabeledReplicas": sum(template.matches(pod["metadata"].get("labels", {})) for pod in pods),
         "readyReplicas": len(ready),
         "availableReplicas": sum(available_in(pod, min_ready_seconds(rc), at) == 0 for pod in ready),
     }
@@ -83,7 +83,7 @@ def new_status(rc: Object, pods: list[Object], error: Exception | None, at: date
 
 def failure_conditions(rc: Object, have: int, error: Exception | None) -> list[Object]:
     """``status.conditions`` with ReplicaFailure set by the first error of a failing streak and removed by success."""
-    others = [old for old in rc.get("status", {}).get("conditions") or () if old["type"] != "ReplicaFailure"]
+    others = [old for old in rc.get("status", {}).get("conditions", ()) if old["type"] != "ReplicaFailure"]
     if error is None:
         return others
     failing = get_condition(rc, "ReplicaFailure")
