@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
-from machinery import quantity
-from machinery.objects import Object
+from machinery import pods
+from machinery.objects import Container, Object
 
 Spec = dict[str, Any]  # one entry of spec.containers or spec.initContainers
 
@@ -29,8 +29,7 @@ def container(pod: Object, name: str) -> Spec | None:
 
 
 def is_sidecar(spec: Spec) -> bool:
-    """An init container that keeps running beside the others (upstream: restartable init container)."""
-    return bool(spec.get("restartPolicy") == "Always")
+    return pods.is_sidecar(cast(Container, spec))
 
 
 def restart_policy(pod: Object) -> str:
@@ -78,24 +77,4 @@ def grace_period(pod: Object) -> int:
 
 
 def qos_class(pod: Object) -> str:
-    """Guaranteed when every container's limits and requests of cpu and memory agree; BestEffort when none has any."""
-    requests: dict[str, Any] = {}
-    limits: dict[str, Any] = {}
-    guaranteed = True
-    for spec in every_container(pod):
-        resources = spec.get("resources") or {}
-        of = {kind: _positive(resources.get(kind) or {}) for kind in ("requests", "limits")}
-        for kind, total in (("requests", requests), ("limits", limits)):
-            for name, amount in of[kind].items():
-                total[name] = total.get(name, 0) + amount
-        guaranteed = guaranteed and set(of["limits"]) == {"cpu", "memory"}
-    if not requests and not limits:
-        return "BestEffort"
-    if guaranteed and requests.keys() <= limits.keys() and all(limits[name] == requests[name] for name in requests):
-        return "Guaranteed"
-    return "Burstable"
-
-
-def _positive(resources: dict[str, Any]) -> dict[str, Any]:
-    amounts = {name: quantity.parse(resources[name]) for name in ("cpu", "memory") if name in resources}
-    return {name: amount for name, amount in amounts.items() if amount > 0}
+    return pods.qos_class(pod["spec"])

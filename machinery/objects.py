@@ -1,4 +1,12 @@
-"""Helpers for plain-dict API objects: keys, owners, conditions, times and the questions everybody asks about a pod.
+"""API objects: what the fields that we read are called and hold, and helpers for keys, owners, conditions and times.
+
+An object is a plain dict from wire to store, so that a field that nobody here knows survives a round trip. The
+TypedDicts describe the parts that are read most; ``spec: PodSpec = pod["spec"]`` lets mypy check what follows.
+
+**Nulls are absent.** The API server drops null fields when it decodes an object of a built-in kind
+(``apiserver/schema/nodes.py``), as upstream's Go structs do. Whoever reads an object that came from the API writes
+``meta.get("labels", {})`` and not ``meta.get("labels") or {}``. What has not passed the API server (a request that is
+being decoded, a file, an object of a custom kind) may hold nulls.
 
 Objects from a cache belong to everybody: copy before calling anything here that changes its argument
 (only ``set_condition`` does).
@@ -7,35 +15,196 @@ Objects from a cache belong to everybody: copy before calling anything here that
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Required, TypedDict
 
 Object = dict[str, Any]
+
+
+class OwnerReference(TypedDict, total=False):
+    apiVersion: Required[str]
+    kind: Required[str]
+    name: Required[str]
+    uid: Required[str]
+    controller: bool
+    blockOwnerDeletion: bool
+
+
+class ObjectMeta(TypedDict, total=False):
+    name: Required[str]
+    namespace: str
+    uid: str
+    resourceVersion: str
+    generation: int
+    generateName: str
+    creationTimestamp: str
+    deletionTimestamp: str
+    deletionGracePeriodSeconds: int
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    finalizers: list[str]
+    ownerReferences: list[OwnerReference]
+
+
+class Condition(TypedDict, total=False):
+    type: Required[str]
+    status: Required[str]  # "True", "False" or "Unknown"
+    reason: str
+    message: str
+    lastTransitionTime: str
+
+
+class ResourceRequirements(TypedDict, total=False):
+    requests: dict[str, str]  # resource name → quantity
+    limits: dict[str, str]
+
+
+class ContainerPort(TypedDict, total=False):
+    containerPort: Required[int]
+    name: str
+    protocol: str
+    hostPort: int
+    hostIP: str
+
+
+class Container(TypedDict, total=False):
+    name: Required[str]
+    image: str
+    ports: list[ContainerPort]
+    resources: ResourceRequirements
+    restartPolicy: str  # of init containers only: Always makes a sidecar
+    env: list[Object]
+    envFrom: list[Object]
+    volumeMounts: list[Object]
+
+
+class PodSpec(TypedDict, total=False):
+    containers: list[Container]
+    initContainers: list[Container]
+    ephemeralContainers: list[Container]
+    nodeName: str
+    hostNetwork: bool
+    hostname: str
+    subdomain: str
+    restartPolicy: str
+    overhead: dict[str, str]
+    priority: int
+    serviceAccountName: str
+    imagePullSecrets: list[Object]
+    volumes: list[Object]
+
+
+class PodStatus(TypedDict, total=False):
+    phase: str
+    podIP: str
+    podIPs: list[dict[str, str]]
+    conditions: list[Condition]
+    containerStatuses: list[Object]
+
+
+class Pod(TypedDict, total=False):
+    metadata: Required[ObjectMeta]
+    spec: Required[PodSpec]
+    status: PodStatus
+
+
+class ServicePort(TypedDict, total=False):
+    port: Required[int]
+    name: str
+    protocol: str
+    appProtocol: str
+    targetPort: int | str
+    nodePort: int
+
+
+class ServiceSpec(TypedDict, total=False):
+    type: str
+    clusterIP: str
+    clusterIPs: list[str]
+    ipFamilies: list[str]
+    ports: list[ServicePort]
+    selector: dict[str, str]
+    publishNotReadyAddresses: bool
+
+
+class Service(TypedDict, total=False):
+    metadata: Required[ObjectMeta]
+    spec: Required[ServiceSpec]
+
+
+class Endpoint(TypedDict, total=False):
+    addresses: Required[list[str]]
+    conditions: dict[str, bool]  # ready, serving, terminating
+    hostname: str
+    nodeName: str
+    zone: str
+    targetRef: Object
+
+
+class EndpointSlice(TypedDict, total=False):
+    metadata: Required[ObjectMeta]
+    addressType: Required[str]
+    endpoints: list[Endpoint]
+    ports: list[Object]
+
+
+class NodeSpec(TypedDict, total=False):
+    taints: list[dict[str, str]]
+    unschedulable: bool
+
+
+class NodeStatus(TypedDict, total=False):
+    allocatable: dict[str, str]
+    capacity: dict[str, str]
+    conditions: list[Condition]
+
+
+class Node(TypedDict, total=False):
+    metadata: Required[ObjectMeta]
+    spec: NodeSpec
+    status: NodeStatus
+
 
 # Upstream's alphabet for generated names: no vowels and nothing that looks like one, so no bad words.
 NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def key(obj: Object) -> str:
-    """``namespace/name``, or ``name`` for a cluster-scoped object."""
+    """Return ``namespace/name``, or ``name`` for a cluster-scoped object."""
     meta = obj["metadata"]
     namespace = meta.get("namespace")
     return f"{namespace}/{meta['name']}" if namespace else str(meta["name"])
 
 
 def make_key(namespace: str, name: str) -> str:
-    """The key of the object with this namespace (may be empty) and name."""
+    """Return the key of an object; the namespace of a cluster-scoped one is empty."""
     return f"{namespace}/{name}" if namespace else name
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """The namespace (empty for a cluster-scoped object) and name of a key."""
+    """Return the namespace (empty for a cluster-scoped object) and name of a key."""
     namespace, _, name = key.rpartition("/")
     return namespace, name
 
 
+def labels_of(obj: Object) -> Mapping[str, str]:
+    labels: dict[str, str] = obj["metadata"].get("labels", {})
+    return labels
+
+
+def annotations_of(obj: Object) -> Mapping[str, str]:
+    annotations: dict[str, str] = obj["metadata"].get("annotations", {})
+    return annotations
+
+
+def owner_references_of(obj: Object) -> list[OwnerReference]:
+    references: list[OwnerReference] = obj["metadata"].get("ownerReferences", [])
+    return references
+
+
 def controller_of(obj: Object) -> Object | None:
-    """The owner reference that says who manages this object, if any."""
+    """Return a copy of the owner reference whose ``controller`` is true, None if nobody manages the object."""
     for reference in obj.get("metadata", {}).get("ownerReferences") or ():
         if reference.get("controller"):
             return dict(reference)
@@ -43,7 +212,7 @@ def controller_of(obj: Object) -> Object | None:
 
 
 def owner_reference(owner: Object) -> Object:
-    """The reference by which ``owner`` (with apiVersion and kind) manages a dependent."""
+    """Return the reference by which ``owner``, which must have apiVersion and kind, manages a dependent."""
     return {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],
@@ -55,7 +224,7 @@ def owner_reference(owner: Object) -> Object:
 
 
 def object_reference(obj: Object) -> Object:
-    """The v1 ObjectReference of an object, as events carry it."""
+    """Return the v1 ObjectReference of an object, as events carry it, without its empty fields."""
     meta = obj.get("metadata", {})
     reference = {
         "kind": obj.get("kind"),
@@ -69,7 +238,7 @@ def object_reference(obj: Object) -> Object:
 
 
 def get_condition(obj: Object, type: str) -> Object | None:
-    """The entry of ``status.conditions`` with this type."""
+    """Return the entry of ``status.conditions`` with this type, None if there is none."""
     for condition in obj.get("status", {}).get("conditions") or ():
         if condition.get("type") == type:
             found: Object = condition
@@ -80,7 +249,7 @@ def get_condition(obj: Object, type: str) -> Object | None:
 def set_condition(
     obj: Object, type: str, status: str, reason: str = "", message: str = "", *, time: str = "", **extra: Any
 ) -> bool:
-    """Sets a condition in place and tells whether anything changed.
+    """Set a condition in place; return True if its status, reason or message changed.
 
     lastTransitionTime moves only when the status does. ``extra`` are further fields (lastProbeTime,
     lastHeartbeatTime …), which do not count as a change.
@@ -104,23 +273,23 @@ def set_condition(
 
 
 def now() -> str:
-    """The time as ``metav1.Time`` is written: UTC, whole seconds."""
+    """Return the time as ``metav1.Time`` is written: UTC, whole seconds."""
     return format_time(datetime.now(UTC))
 
 
 def now_micro() -> str:
-    """The time as ``metav1.MicroTime`` is written."""
+    """Return the time as ``metav1.MicroTime`` is written: UTC, microseconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def format_time(time: datetime) -> str:
-    """A time as ``metav1.Time`` is written."""
+    """Return a time as ``metav1.Time`` is written."""
     # isoformat and not strftime: before the year 1000 (Go's zero time) that writes fewer than four digits.
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def parse_time(text: str) -> datetime:
-    """The time that an RFC 3339 text names; raises ValueError for anything else."""
+    """Return the time that an RFC 3339 text names, in UTC; raise ValueError for anything else."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"the time {text!r} has no zone; write it as 2006-01-02T15:04:05Z")
@@ -128,21 +297,21 @@ def parse_time(text: str) -> datetime:
 
 
 def random_suffix(length: int = 5) -> str:
-    """What upstream appends to generateName."""
+    """Return what upstream appends to generateName."""
     return "".join(random.choices(NAME_ALPHABET, k=length))
 
 
 def is_pod_ready(pod: Object) -> bool:
-    """The pod's Ready condition is True."""
+    """Return True if the pod's Ready condition is True."""
     condition = get_condition(pod, "Ready")
     return condition is not None and condition.get("status") == "True"
 
 
 def is_pod_terminal(pod: Object) -> bool:
-    """All containers have ended for good."""
+    """Return True if all containers have ended for good: the phase is Succeeded or Failed."""
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
 def is_pod_active(pod: Object) -> bool:
-    """Neither ended nor being deleted: it counts towards the replicas of its controller."""
+    """Return True if the pod has not ended and is not being deleted: it counts towards its controller's replicas."""
     return not is_pod_terminal(pod) and not pod.get("metadata", {}).get("deletionTimestamp")

@@ -10,16 +10,16 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from machinery.objects import Object, is_pod_terminal, parse_time
+from machinery.pods import pod_total
 from machinery.quantity import parse_quantity
-from machinery.resourcelists import ONE, ZERO, ResourceList, add, parsed, pod_total
-from machinery.validation import is_qualified_name
+from machinery.resourcelists import HUGE_PAGES, ONE, REQUESTS, ZERO, ResourceList, add, is_extended, is_native, parsed
 
 # Names that quotas had for a few kinds before there was count/.
 ALIASES = ("configmaps", "replicationcontrollers", "resourcequotas", "secrets")
 # What nobody counts.
 IGNORED = ("events", "events.events.k8s.io", "bindings")
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
-REQUESTS, LIMITS, HUGE_PAGES = "requests.", "limits.", "hugepages-"
+LIMITS = "limits."
 # Which every container must state if a quota limits them; upstream regrets it and adds no more.
 STATED = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
 _POD_RESOURCES = frozenset(
@@ -27,16 +27,6 @@ _POD_RESOURCES = frozenset(
 )
 STORAGE_CLASS = ".storageclass.storage.k8s.io/"
 STORAGE_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
-
-
-def is_native(name: str) -> bool:
-    """A resource of Kubernetes' own."""
-    return "/" not in name or "kubernetes.io/" in name
-
-
-def is_extended(name: str) -> bool:
-    """A resource of somebody else's that a container may request, ``example.com/gpu``."""
-    return not (is_native(name) or name.startswith(REQUESTS) or is_qualified_name(REQUESTS + name))
 
 
 class Evaluator:

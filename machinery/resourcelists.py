@@ -8,14 +8,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 
-from machinery.objects import Object
 from machinery.quantity import Quantity, parse_quantity
+from machinery.validation import is_qualified_name
 
 ResourceList = dict[str, Quantity]
 
 ZERO = Quantity(Decimal(0), "DecimalSI")
 ONE = Quantity(Decimal(1), "DecimalSI")
-_SIDECAR = "Always"
+
+
+REQUESTS, HUGE_PAGES = "requests.", "hugepages-"
+
+
+def is_native(name: str) -> bool:
+    """Return True for the name of a resource of Kubernetes' own."""
+    return "/" not in name or "kubernetes.io/" in name
+
+
+def is_extended(name: str) -> bool:
+    """Return True for a resource of somebody else's that a container may request, as ``example.com/gpu``."""
+    return not (is_native(name) or name.startswith(REQUESTS) or is_qualified_name(REQUESTS + name))
 
 
 def parsed(texts: Mapping[str, str] | None) -> ResourceList:
@@ -57,29 +69,6 @@ def above(resources: ResourceList, limits: ResourceList) -> list[str]:
 def equal(a: ResourceList, b: ResourceList) -> bool:
     """The same amounts of the same resources, however written."""
     return a.keys() == b.keys() and all(a[name].amount == b[name].amount for name in a)
-
-
-def pod_total(spec: Object, field: str) -> ResourceList:
-    """The requests or limits of a pod's containers together (upstream: component-helpers/resource, without overhead).
-
-    Init containers run one after the other, but beside the sidecars before them: the most that one needs counts.
-    """
-    total: ResourceList = {}
-    for container in spec.get("containers") or ():
-        total = add(total, _of_container(container, field))
-    sidecars: ResourceList = {}
-    peak: ResourceList = {}
-    for container in spec.get("initContainers") or ():
-        needs = add(sidecars, _of_container(container, field))
-        if container.get("restartPolicy") == _SIDECAR:
-            total = add(total, _of_container(container, field))
-            sidecars = needs
-        peak = larger(peak, needs)
-    return larger(total, peak)
-
-
-def _of_container(container: Object, field: str) -> ResourceList:
-    return parsed((container.get("resources") or {}).get(field))
 
 
 def _sum(a: Quantity, b: Quantity) -> Quantity:

@@ -11,9 +11,10 @@ from decimal import ROUND_CEILING
 from apiserver.admission.plugin import Plugin, refuse
 from apiserver.kinds.limitranges import CLAIM, CONTAINER, LIMIT_RANGES, POD
 from apiserver.registry.request import AdmissionRequest
-from machinery.objects import Object
+from machinery.objects import Object, PodSpec
+from machinery.pods import pod_total
 from machinery.quantity import Quantity
-from machinery.resourcelists import ResourceList, parsed, pod_total
+from machinery.resourcelists import ResourceList, parsed
 
 ANNOTATION = "kubernetes.io/limit-ranger"
 
@@ -78,12 +79,12 @@ def _fill_in(container: Object, defaults: Mapping[str, dict[str, str]]) -> Itera
             yield f"{', '.join(sorted(missing))} {singular}"
 
 
-def pod_problems(spec: Object, limits: list[Object]) -> Iterator[str]:
+def pod_problems(spec: PodSpec, limits: list[Object]) -> Iterator[str]:
     """What is wrong with a pod's requests and limits."""
     for item in limits:
         if item["type"] == CONTAINER:
-            for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
-                resources = container.get("resources") or {}
+            for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
+                resources = container.get("resources", {})
                 asked = parsed(resources.get("requests")), parsed(resources.get("limits"))
                 yield from _out_of_bounds(item, *asked)
         elif item["type"] == POD:

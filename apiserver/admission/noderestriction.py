@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from apiserver.admission.plugin import Plugin, refuse
 from apiserver.authorization.node import LEASES as LEASE_NAMESPACE
-from apiserver.authorization.node import node_of, references
+from apiserver.authorization.node import node_of
 from apiserver.kinds.leases import LEASES
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
@@ -19,6 +19,7 @@ from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
 from apiserver.registry.request import AdmissionRequest
 from machinery.errors import not_found
 from machinery.objects import Object
+from machinery.pods import references
 
 # Labels of the domains kubernetes.io and k8s.io that a kubelet may set on its Node (upstream: kubelet/pkg/apis).
 _LABELS = frozenset({
@@ -95,7 +96,7 @@ class NodeRestriction(Plugin):
         self._check_owner(node, request, pod["metadata"].get("ownerReferences") or [])
         if pod["spec"].get("serviceAccountName"):
             raise refuse(request, f'node "{node}" can not create pods that reference a service account')
-        found = {resource for resource, _ in references(pod)}
+        found = {resource for resource, _ in references(pod["spec"])}
         for resource in ("secrets", "configmaps", "persistentvolumeclaims"):
             if resource in found:
                 raise refuse(request, f'node "{node}" can not create pods that reference {resource}')

@@ -7,12 +7,12 @@ and renews it; nothing secret stands in the pod.
 from __future__ import annotations
 
 from apiserver.admission.plugin import Plugin, is_pod, refuse
-from apiserver.authorization.node import references
 from apiserver.kinds.pods.defaults import DEFAULT_MODE, set_service_account
 from apiserver.kinds.pods.update import MIRROR
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
 from apiserver.registry.request import AdmissionRequest
 from machinery.objects import Object, random_suffix
+from machinery.pods import references
 
 DEFAULT = "default"
 VOLUME_PREFIX = "kube-api-access-"
@@ -48,7 +48,7 @@ def _check_mirror(request: AdmissionRequest, pod: Object) -> None:
     """What a kubelet runs by itself has no part in the cluster's secrets."""
     if pod["spec"].get("serviceAccountName"):
         raise refuse(request, "a mirror pod may not reference service accounts")
-    if any(resource == "secrets" for resource, _ in references(pod)):
+    if any(resource == "secrets" for resource, _ in references(pod["spec"])):
         raise refuse(request, "a mirror pod may not reference secrets")
     projections = ((volume.get("projected") or {}).get("sources") or () for volume in pod["spec"].get("volumes") or ())
     if any("serviceAccountToken" in source for sources in projections for source in sources):

@@ -6,8 +6,8 @@ who refers to whom; here the pods of the namespace are looked through: a kubelet
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from apiserver.authorization import defaults
 from apiserver.authorization.rules import allows
@@ -16,6 +16,7 @@ from apiserver.model.attributes import Attributes, Decision
 from apiserver.model.user import User
 from machinery.errors import BadRequest
 from machinery.objects import Object
+from machinery.pods import references
 from machinery.selectors import parse_field_selector
 
 PREFIX = "system:node:"
@@ -23,7 +24,6 @@ GROUP = "system:nodes"
 LEASES = "kube-node-lease"
 
 YES, NO_OPINION = Decision(True), Decision(False)
-Reference = tuple[str, str]  # resource and name
 
 
 class Pods(Protocol):
@@ -115,7 +115,7 @@ class NodeAuthorizer:
         else:
             wanted = (asked.resource, asked.name)
             pods = (pod for pod in self._pods.in_namespace(asked.namespace) if _runs_on(pod, node))
-            found = any(wanted in references(pod) for pod in pods if not _is_mirror(pod))
+            found = any(wanted in references(pod["spec"]) for pod in pods if not _is_mirror(pod))
         return YES if found else Decision(False, f"no relationship found between node '{node}' and this object")
 
 
@@ -159,52 +159,3 @@ def _is_mirror(pod: Object) -> bool:
 
 def _runs_on(pod: Object, node: str) -> bool:
     return bool(pod["spec"].get("nodeName") == node)
-
-
-# --- what a pod refers to ----------------------------------------------------------------------------------------
-
-_SECRET_REFS = ("cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos")
-
-
-def references(pod: Object) -> set[Reference]:
-    """The objects of its namespace that a pod refers to (upstream: api/v1/pod.VisitPodSecretNames and its like)."""
-    spec = pod["spec"]
-    found = {("serviceaccounts", spec.get("serviceAccountName", ""))}
-    found.update(("secrets", secret.get("name", "")) for secret in spec.get("imagePullSecrets") or ())
-    for volume in spec.get("volumes") or ():
-        found.update(_of_volume(volume))
-    for part in ("initContainers", "containers", "ephemeralContainers"):
-        for container in spec.get(part) or ():
-            found.update(_of_container(container))
-    return {reference for reference in found if reference[1]}
-
-
-def _of_volume(volume: Object) -> Iterator[Reference]:
-    if claim := volume.get("persistentVolumeClaim"):
-        yield "persistentvolumeclaims", claim.get("claimName", "")
-    if config_map := volume.get("configMap"):
-        yield "configmaps", config_map.get("name", "")
-    for source in ("secret", "azureFile"):
-        if secret := volume.get(source):
-            yield "secrets", secret.get("secretName", "")
-    for source in _SECRET_REFS:
-        yield from _of_ref("secrets", (volume.get(source) or {}).get("secretRef"))
-    yield from _of_ref("secrets", (volume.get("csi") or {}).get("nodePublishSecretRef"))
-    for source in (volume.get("projected") or {}).get("sources") or ():
-        yield from _of_ref("secrets", source.get("secret"))
-        yield from _of_ref("configmaps", source.get("configMap"))
-
-
-def _of_container(container: Object) -> Iterator[Reference]:
-    for source in container.get("envFrom") or ():
-        yield from _of_ref("secrets", source.get("secretRef"))
-        yield from _of_ref("configmaps", source.get("configMapRef"))
-    for variable in container.get("env") or ():
-        source = variable.get("valueFrom") or {}
-        yield from _of_ref("secrets", source.get("secretKeyRef"))
-        yield from _of_ref("configmaps", source.get("configMapKeyRef"))
-
-
-def _of_ref(resource: str, ref: Any) -> Iterator[Reference]:
-    if ref:
-        yield resource, ref.get("name", "")

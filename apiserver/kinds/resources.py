@@ -8,7 +8,7 @@ from apiserver.kinds import checks
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object
-from machinery.quota import HUGE_PAGES, REQUESTS, is_extended, is_native
+from machinery.resourcelists import HUGE_PAGES, REQUESTS, is_extended, is_native
 
 CONTAINER_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 INTEGER_RESOURCES = (

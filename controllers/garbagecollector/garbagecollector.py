@@ -30,7 +30,7 @@ from controllers.shared.ownership import release_patch
 from machinery.client import Client
 from machinery.controller import Controller
 from machinery.errors import ApiError, NotFound, UnsupportedMediaType
-from machinery.objects import Object, object_reference
+from machinery.objects import Object, object_reference, owner_references_of
 from machinery.policyrules import WRITE_EVENTS, can
 from machinery.resources import Resource
 
@@ -240,13 +240,13 @@ class GarbageCollector:
         patch = release_patch(owner_uids, identity.uid)
 
         def others(live: Object) -> list[Object]:
-            return [each for each in live["metadata"].get("ownerReferences", ()) if each["uid"] not in owner_uids]
+            return [{**each} for each in owner_references_of(live) if each["uid"] not in owner_uids]
 
         self._patch_references(identity, patch, others)
 
     def _unblock(self, identity: Identity, live: Object) -> None:
         def unblocked(obj: Object) -> list[Object]:
-            return [{**each, "blockOwnerDeletion": False} for each in obj["metadata"].get("ownerReferences", ())]
+            return [{**each, "blockOwnerDeletion": False} for each in owner_references_of(obj)]
 
         patch = {"metadata": {"uid": identity.uid, "ownerReferences": unblocked(live)}}
         self._patch_references(identity, patch, unblocked)

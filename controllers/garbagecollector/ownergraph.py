@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from machinery.objects import Object
+from machinery.objects import Object, owner_references_of
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -78,7 +78,7 @@ def owners_of(obj: Object) -> tuple[Owner, ...]:
     """The owner references of an object."""
     return tuple(
         Owner(each["apiVersion"], each["kind"], each["name"], each["uid"], bool(each.get("blockOwnerDeletion")))
-        for each in obj["metadata"].get("ownerReferences", ())
+        for each in owner_references_of(obj)
     )
 
 

@@ -154,11 +154,13 @@ def uses_less(resource: Resource, old: Object, new: Object) -> bool:
 
 
 def _hard(quota: Object) -> dict[str, str]:
-    return quota.get("spec", {}).get("hard", {})
+    hard: dict[str, str] = quota.get("spec", {}).get("hard", {})
+    return hard
 
 
 def _status(quota: Object, field: str) -> dict[str, str]:
-    return quota.get("status", {}).get(field, {})
+    quantities: dict[str, str] = quota.get("status", {}).get(field, {})
+    return quantities
 
 
 RESOURCE_QUOTA = ControllerDescriptor(

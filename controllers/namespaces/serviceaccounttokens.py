@@ -22,7 +22,7 @@ from controllers.shared.context import Context
 from controllers.shared.descriptor import ControllerDescriptor, Watch
 from machinery.controller import Controller
 from machinery.errors import AlreadyExists, NotFound
-from machinery.objects import NAME_ALPHABET, Object, key, make_key, split_key
+from machinery.objects import NAME_ALPHABET, Object, annotations_of, key, make_key, split_key
 from machinery.resources import NAMESPACES, SECRETS, SERVICE_ACCOUNTS
 
 TYPE = "kubernetes.io/service-account-token"
@@ -76,12 +76,12 @@ def missing(account: Object, secrets: Sequence[Object]) -> list[str]:
 
 def uid_of(secret: Object) -> str:
     """The account that a Secret was made for; empty when it names one only."""
-    return str(secret["metadata"].get("annotations", {}).get(ACCOUNT_UID, ""))
+    return str(annotations_of(secret).get(ACCOUNT_UID, ""))
 
 
 def account_of(secret: Object) -> Iterable[str]:
     """Index function, and the queue's key: the account that a Secret names."""
-    name = secret["metadata"].get("annotations", {}).get(ACCOUNT_NAME)
+    name = annotations_of(secret).get(ACCOUNT_NAME)
     return (make_key(secret["metadata"]["namespace"], name),) if name else ()
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from machinery.objects import Object
+from machinery.objects import Object, labels_of
 
 
 def matches_node_affinity(pod: Object, node: Object) -> bool:
     """The node has all labels of the nodeSelector, and one term of the required affinity fits."""
-    labels = node["metadata"].get("labels", {})
+    labels = labels_of(node)
     selector = pod["spec"].get("nodeSelector", {})
     if not selector.items() <= labels.items():
         return False
@@ -31,7 +31,7 @@ def matches_term(term: Object, node: Object) -> bool:
     fields = term.get("matchFields", ())
     if not expressions and not fields:
         return False
-    labels = node["metadata"].get("labels", {})
+    labels = labels_of(node)
     by_field = {"metadata.name": node["metadata"]["name"]}
     return all(holds(each, labels) for each in expressions) and all(holds(each, by_field) for each in fields)
 

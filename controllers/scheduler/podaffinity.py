@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from controllers.scheduler.misfit import Misfit
-from machinery.objects import Object
+from machinery.objects import Object, labels_of
 from machinery.selectors import from_label_selector
 
 # A node label and its value.
@@ -34,7 +34,7 @@ class PodAffinity:
 
     def unfit(self, node: Object) -> Misfit | None:
         """Why the pod may not be on this node."""
-        labels = node["metadata"].get("labels", {})
+        labels = labels_of(node)
         places = set(labels.items())
         if not all(name in labels for name in self.wanted_keys):
             return AFFINITY
@@ -55,7 +55,7 @@ def pod_affinity(
     avoided: set[Place] = set()
     refusing: set[Place] = set()
     for other, node in placed:
-        labels = node["metadata"].get("labels", {})
+        labels = labels_of(node)
         if towards and all(matches(term, pod, other, namespace_labels) for term in towards):
             wanted |= {(key, labels[key]) for key in topology_keys(towards) if key in labels}
         for term in away:
@@ -88,8 +88,7 @@ def topology_keys(terms: Iterable[Object]) -> tuple[str, ...]:
 def matches(term: Object, owner: Object, other: Object, namespace_labels: NamespaceLabels) -> bool:
     """The term of ``owner`` means ``other``: by namespace (its own if it names none) and labels."""
     return in_namespaces(term, owner, other["metadata"]["namespace"], namespace_labels) and (
-        term.get("labelSelector") is not None
-        and from_label_selector(term["labelSelector"]).matches(other["metadata"].get("labels", {}))
+        term.get("labelSelector") is not None and from_label_selector(term["labelSelector"]).matches(labels_of(other))
     )
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from machinery.objects import Object
+from machinery import pods
+from machinery.objects import Container, Object, PodSpec
+from machinery.pods import every_container
 from machinery.quantity import milli_value, value
 
 Amounts = dict[str, int]
@@ -38,7 +40,7 @@ def amounts_of(quantities: Mapping[str, str] | None) -> Amounts:
 
 def requests_of(pod: Object) -> Requests:
     """The sum of the containers, or what an init container needs while it runs if that is more; plus the overhead."""
-    spec = pod["spec"]
+    spec: PodSpec = pod["spec"]
     assumed = {"cpu": ASSUMED_CPU, "memory": ASSUMED_MEMORY}
     overhead = amounts_of(spec.get("overhead"))
     amounts = add(_total(spec, {}), overhead)
@@ -50,30 +52,17 @@ def requests_of(pod: Object) -> Requests:
     )
 
 
-def _total(spec: Object, assumed: Amounts) -> Amounts:
-    total: Amounts = {}
-    for container in spec.get("containers", ()):
-        total = add(total, _of_container(container, assumed))
-    sidecars: Amounts = {}
-    peak: Amounts = {}
-    for container in spec.get("initContainers", ()):
-        needs = _of_container(container, assumed)
-        if container.get("restartPolicy") == "Always":
-            sidecars = add(sidecars, needs)
-            peak = larger(peak, sidecars)
-        else:
-            peak = larger(peak, add(sidecars, needs))
-    return larger(add(total, sidecars), peak)
+def _total(spec: PodSpec, assumed: Amounts) -> Amounts:
+    def requested(container: Container) -> Amounts:
+        resources = container.get("resources", {})
+        # The API server copies limits to requests when it creates a pod; a static pod's are as written.
+        return {**assumed, **amounts_of({**resources.get("limits", {}), **resources.get("requests", {})})}
+
+    return pods.total(spec, requested, {}, add, larger)
 
 
-def _of_container(container: Object, assumed: Amounts) -> Amounts:
-    resources = container.get("resources", {})
-    # The API server copies limits to requests on creation; a status-only fixture may not have been there.
-    return {**assumed, **amounts_of({**resources.get("limits", {}), **resources.get("requests", {})})}
-
-
-def _host_ports(spec: Object) -> Iterator[HostPort]:
-    for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
+def _host_ports(spec: PodSpec) -> Iterator[HostPort]:
+    for container in every_container(spec):
         for port in container.get("ports", ()):
             number = port.get("hostPort") or (port["containerPort"] if spec.get("hostNetwork") else 0)
             if number:

@@ -25,7 +25,7 @@ from controllers.shared.failures import namespace_terminating, outcome_unknown
 from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
 from machinery.metrics import METRICS
-from machinery.objects import Object, get_condition, is_pod_terminal, key, now
+from machinery.objects import Object, get_condition, is_pod_terminal, key, labels_of, now
 from machinery.policyrules import (
     APPS,
     COORDINATION,
@@ -234,7 +234,7 @@ class Scheduler:
     def namespace_labels(self, name: str) -> Mapping[str, str]:
         """The labels of a namespace, for affinity terms that select some."""
         namespace = self.namespaces.get(name)
-        return (namespace or {"metadata": {}})["metadata"].get("labels", {})
+        return labels_of(namespace) if namespace else {}
 
     def bind(self, pod: Object, node: str) -> None:
         """One POST. If nobody knows whether it was carried out, the room stays taken until ``check_assumed`` knows."""

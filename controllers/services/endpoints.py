@@ -33,7 +33,7 @@ from controllers.shared.indexes import BY_NAMESPACE
 from controllers.shared.writecache import WriteCache
 from machinery.controller import Controller
 from machinery.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
-from machinery.objects import Object, is_pod_ready, key, split_key
+from machinery.objects import Object, annotations_of, is_pod_ready, key, labels_of, split_key
 from machinery.policyrules import READ, WRITE_EVENTS, can
 from machinery.resources import ENDPOINTS, PODS, SERVICES
 
@@ -54,7 +54,7 @@ def plan(service: Object, pods: Iterable[Object], current: Object | None) -> Obj
     annotations = {name: text for name, text in meta.get("annotations", {}).items() if name != OVER_CAPACITY}
     if kept != subsets:
         annotations[OVER_CAPACITY] = "truncated"
-    labels = {name: text for name, text in service["metadata"].get("labels", {}).items() if name != HEADLESS_LABEL}
+    labels = {name: text for name, text in labels_of(service).items() if name != HEADLESS_LABEL}
     if is_headless(service):
         labels[HEADLESS_LABEL] = ""
     if current is not None and (
@@ -139,7 +139,7 @@ def truncate(subsets: list[Object], most: int) -> list[Object]:
 
 def publishes_not_ready(service: Object) -> bool:
     """Pods count as ready from the start: the field, or the annotation that came before it."""
-    annotated = service["metadata"].get("annotations", {}).get(TOLERATE_UNREADY)
+    annotated = annotations_of(service).get(TOLERATE_UNREADY)
     if annotated is not None and annotated.lower() in ("1", "t", "true", "0", "f", "false"):
         return annotated.lower() in ("1", "t", "true")
     return bool(service["spec"].get("publishNotReadyAddresses"))
@@ -180,7 +180,7 @@ class EndpointsController:
         """Endpoints that somebody deleted are made again; those of the first list may have lost their Service."""
         if new is None and old is not None:
             self.controller.enqueue(key(old))
-        elif new is not None and not self.endpoints.synced and LEADER not in new["metadata"].get("annotations", {}):
+        elif new is not None and not self.endpoints.synced and LEADER not in annotations_of(new):
             self.controller.enqueue(key(new))
 
     def reconcile(self, service_key: str) -> None:

@@ -30,7 +30,7 @@ from controllers.shared.context import Context
 from controllers.shared.descriptor import ControllerDescriptor, Watch
 from controllers.shared.indexes import BY_NAMESPACE, BY_SERVICE, SERVICE_NAME, service_key
 from machinery.controller import Controller
-from machinery.objects import Object, is_pod_ready, owner_reference
+from machinery.objects import Object, is_pod_ready, owner_reference, owner_references_of
 from machinery.policyrules import DISCOVERY, READ, WRITE_EVENTS, can
 from machinery.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 
@@ -120,7 +120,7 @@ def template(service: Object) -> Object:
 
 def owned_by(slice: Object, service: Object) -> bool:
     """The slice is of this very Service, not of an earlier one of the same name."""
-    references = slice["metadata"].get("ownerReferences", ())
+    references = owner_references_of(slice)
     return any(each["uid"] == service["metadata"]["uid"] for each in references)
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from machinery.informer import Informer
-from machinery.objects import Object, is_pod_ready, is_pod_terminal, key
+from machinery.objects import Container, Object, PodSpec, is_pod_ready, is_pod_terminal, key, labels_of
+from machinery.pods import is_sidecar
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 # Upstream's older way to say publishNotReadyAddresses, still honoured by Endpoints.
@@ -25,7 +26,7 @@ def has_endpoints_of_pods(service: Object) -> bool:
 def selects(service: Object, pod: Object) -> bool:
     """The Service's selector matches the pod."""
     selector = service["spec"].get("selector")
-    return bool(selector) and selector.items() <= pod["metadata"].get("labels", {}).items()
+    return bool(selector) and selector.items() <= labels_of(pod).items()
 
 
 def is_headless(service: Object) -> bool:
@@ -86,11 +87,10 @@ def find_port(pod: Object, service_port: Object) -> int | None:
     return None
 
 
-def _containers_with_ports(pod: Object) -> Iterator[Object]:
-    yield from pod["spec"].get("containers", ())
-    for container in pod["spec"].get("initContainers", ()):
-        if container.get("restartPolicy") == "Always":
-            yield container
+def _containers_with_ports(pod: Object) -> Iterator[Container]:
+    spec: PodSpec = pod["spec"]
+    yield from spec["containers"]
+    yield from filter(is_sidecar, spec.get("initContainers", ()))
 
 
 def endpoint_port(service_port: Object, number: int) -> Object:

@@ -9,13 +9,13 @@ from controllers.shared.writecache import WriteCache
 from machinery.client import Client
 from machinery.errors import Conflict, Forbidden, NotFound
 from machinery.informer import Informer
-from machinery.objects import Object, key
+from machinery.objects import Object, key, labels_of
 from machinery.resources import ENDPOINT_SLICES
 
 
 def managed_by(slice: Object, manager: str) -> bool:
     """The slice is this manager's; all others belong to somebody else and are left alone."""
-    return slice["metadata"].get("labels", {}).get(MANAGED_BY) == manager
+    return labels_of(slice).get(MANAGED_BY) == manager
 
 
 class SliceWriter:

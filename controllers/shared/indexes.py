@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from machinery.informer import Indexer
-from machinery.objects import Object, controller_of
+from machinery.objects import Object, controller_of, labels_of
 
 NAMESPACE = "namespace"
 NODE = "node"
@@ -36,7 +36,7 @@ def by_owner(obj: Object) -> Iterable[str]:
 
 def service_key(slice: Object) -> str:
     """Return ``namespace/name`` of the Service of an EndpointSlice; empty when it belongs to none."""
-    name = slice["metadata"].get("labels", {}).get(SERVICE_NAME)
+    name = labels_of(slice).get(SERVICE_NAME)
     return f"{slice['metadata']['namespace']}/{name}" if name else ""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from machinery.objects import Object, get_condition, is_pod_ready, parse_time
+from machinery.objects import Object, annotations_of, get_condition, is_pod_ready, parse_time
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 PHASE_ORDER = {"Pending": 0, "Unknown": 1, "Running": 2}
@@ -52,7 +52,7 @@ def rank(pod: Object, siblings: Counter[str], now: datetime) -> tuple[Any, ...]:
 
 def deletion_cost(pod: Object) -> int:
     """The annotated cost, 0 where there is none or none that can be read."""
-    text = pod["metadata"].get("annotations", {}).get(DELETION_COST, "")
+    text = annotations_of(pod).get(DELETION_COST, "")
     try:
         return int(text)
     except ValueError:

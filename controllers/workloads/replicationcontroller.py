@@ -29,6 +29,7 @@ from machinery.objects import (
     is_pod_active,
     is_pod_ready,
     key,
+    labels_of,
     make_key,
     now,
     parse_time,
@@ -71,7 +72,7 @@ def new_status(rc: Object, pods: list[Object], error: Exception | None, at: date
     ready = [pod for pod in pods if is_pod_ready(pod)]
     counts = {
         "replicas": len(pods),
-        "fullyLabeledReplicas": sum(template.matches(pod["metadata"].get("labels", {})) for pod in pods),
+        "fullyLabeledReplicas": sum(template.matches(labels_of(pod)) for pod in pods),
         "readyReplicas": len(ready),
         "availableReplicas": sum(available_in(pod, min_ready_seconds(rc), at) == 0 for pod in ready),
     }

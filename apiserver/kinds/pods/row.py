@@ -8,7 +8,6 @@ from typing import Any
 from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.pods import columns as cells
 from apiserver.kinds.pods.defaults import default_pod
-from apiserver.kinds.pods.qos import qos_class
 from apiserver.kinds.pods.update import validate_pod, validate_pod_change, validate_pod_status_change
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy, put
@@ -16,6 +15,7 @@ from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object, is_pod_terminal, now
+from machinery.pods import qos_class
 
 GATED = "SchedulingGated"
 _BUT_STATUS: Mapping[str, Any] = {"f:spec": {}, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}}

@@ -132,7 +132,7 @@ def test_everything_that_a_pod_refers_to() -> None:
             ],
             ephemeralContainers=[{"name": "e", "envFrom": [{"secretRef": {"name": "s3"}}]}],
             volumes=volumes,
-        )
+        )["spec"]
     )
     assert found == {
         ("serviceaccounts", "robot"),

@@ -13,7 +13,6 @@ from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.pods import columns as pod_columns
 from apiserver.kinds.pods.defaults import pull_policy
-from apiserver.kinds.pods.qos import qos_class
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
@@ -21,6 +20,7 @@ from apiserver.model.kind import Kind
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import NotFound
 from machinery.objects import format_time
+from machinery.pods import qos_class
 
 Object = dict[str, Any]
 
