@@ -53,7 +53,7 @@ from apiserver.storage.cache import WatchCache
 from apiserver.storage.compaction import Compaction
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.protocol import Store
-from apiserver.storage.revisions import Acknowledged
+from apiserver.storage.revisions import AcknowledgedRevisions
 from apiserver.streaming import handlers as connect
 from apiserver.streaming.computed import computed
 
@@ -107,7 +107,7 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     RANGES.configure(config.service_cluster_ip_range, config.service_node_port_range)
     builtin = features.registry_of(features.load(config.features))
     store = store or open_store(config)
-    cache = WatchCache(store, [kind.prefix for kind in builtin.stored()], Acknowledged(config.blocks))
+    cache = WatchCache(store, [kind.prefix for kind in builtin.stored()], AcknowledgedRevisions(config.blocks))
     policy, roles_exist = Policy(CachedObjects(cache)), threading.Event()
     authorizer = UnionAuthorizer(NodeAuthorizer(CachedPods(cache)), Rbac(policy), roles_exist)
     rest = Rest(store, cache, _admission(config, authorizer), authorizer)

@@ -17,7 +17,8 @@ from apiserver.model import metrics
 from apiserver.model.item import Change, Item, wire
 from apiserver.model.kind import Kind
 from apiserver.registry.reading import ListOptions
-from apiserver.storage.cache import WatchCache, Watcher
+from apiserver.storage.cache import WatchCache
+from apiserver.storage.watcher import Watcher
 from machinery.errors import ApiError, Gone, TooManyRequests
 from machinery.objects import Object
 

@@ -1,6 +1,8 @@
 """Where objects are kept, and the cache through which they are read.
 
-protocol.py      what a store can do; etcd.py and memory.py can
-cache.py         the watch cache of each worker process; revisions.py: what other workers have written
-compaction.py    forgets old revisions
+protocol.py      what the API server asks of a store; etcd.py and memory.py are stores
+cache.py         the watch cache of each worker process; history.py: the latest changes of a kind; watcher.py reads them
+revisions.py     consistent reads: what any worker has written, every worker shows
+compaction.py    lets the store forget old revisions
+measure.py       how long the store takes; messages.py: etcd's protobuf messages; memoryfile.py: a memory store on disk
 """

@@ -1,192 +1,124 @@
-"""The watch cache: every object of the store in this process, fed by one watch on the whole registry.
+"""The watch cache: every object of the store, in this process, kept current by one etcd watch on ``/registry/``.
 
-One feed means one order: ``revision`` says how far all kinds are. Reads and watches are served from here.
+All reads and watches are served from here (upstream: apiserver/pkg/storage/cacher). Each worker process has its own.
 
-* Each kind keeps a log of its latest events. A watcher is a position in that log, so a hundred watchers cost one
-  event, and one that falls off the log's end gets 410 Gone.
-* At the start the log is filled with the store's history, so that watches survive a restart of the worker.
+What readers may rely on
+    *Order.* One watch feeds all kinds, so that changes are applied in the order of etcd's revisions. ``revision`` says
+    how far the cache has come, for all kinds together: it shows exactly what the store held at that revision.
+
+    *Completeness.* A watch that begins after revision R is told of every change to its kind after R, each once and in
+    order, or it ends with Gone (410): there is never a gap that nobody notices.
+
+    *Bookmarks.* With the changes a watcher learns the revision up to which they are complete. The client may resume
+    from it, even if long after that only other kinds have changed.
+
+    *Consistent reads.* After ``catch_up(prefix)`` a read shows every write to the kind that any worker has acknowledged
+    to a client, or shown to a watcher, before ``catch_up`` was called: see revisions.py. A cache that does not come so
+    far within ``CATCH_UP`` seconds raises Timeout rather than show something old.
+
+When a watch gets 410
+    It asks for the time before its kind's history begins; or it is so slow that its place in the history has been
+    dropped; or the cache had to read everything again (below), so that nobody knows what happened in between.
+
+Threads and the lock
+    One thread, "watch-cache", changes objects, histories and ``revision``: it reads all objects once, then follows
+    etcd's watch for ever. Threads of requests read, wait for revisions, and make and close watchers; those that
+    serve watches take changes. ``lock`` guards all of it, and ``_moved`` is a condition on the same lock, notified
+    when ``revision`` grows. ``get``, ``count`` and ``changed`` go without the lock: each looks up one value in a dict,
+    which is atomic, and Items are replaced and never modified.
+
+When etcd goes away
+    The thread tries again every ``RETRY`` seconds and resumes its watch after the last revision that it has applied, so
+    that nothing is missed. Until then reads go on, as long as they need not wait for a newer revision; writes fail in
+    the store. If the revisions in between have been compacted meanwhile, or etcd comes back with fewer revisions than
+    the cache has seen (from a backup), the cache reads everything again and all its watchers get 410. After a backup
+    the API server has to be restarted all the same: acknowledged revisions are never lowered.
+
+The start
+    The list of all objects, at revision L, can be read from at once. Its kinds have no history yet, so watches could
+    only start at L, and after a restart every client would have to list again. Therefore the first watch begins
+    ``LOOK_BACK`` revisions before L, or where etcd's own history begins: events up to L go into the histories only. A
+    watch that asks for a revision before L waits until they are complete.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import select
 import threading
 import time
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
-from operator import attrgetter
 
 from apiserver.model import metrics
 from apiserver.model.item import Change, Item
 from apiserver.model.trace import spent
+from apiserver.storage.history import History, too_old
 from apiserver.storage.measure import resource_of
 from apiserver.storage.protocol import Batch, Compacted, Event, Store, Unavailable
-from apiserver.storage.revisions import Acknowledged
-from machinery.errors import Gone, Timeout
+from apiserver.storage.revisions import AcknowledgedRevisions
+from apiserver.storage.watcher import Watcher
+from machinery.errors import Timeout
 
 log = logging.getLogger(__name__)
 
 ROOT = "/registry/"
-HISTORY = 1000  # events a kind's log keeps at least if they are small, and revisions that a starting worker looks back
-HISTORY_BYTES = 4 * 1024 * 1024  # what the objects in a kind's log take at most
-RECENT = 100  # events of a kind that are kept as they are
-CATCH_UP = 3.0  # seconds a read may wait for the feed (upstream: blockTimeout)
-_LONGEST_WAIT = 1e6  # seconds: poll takes a C int of milliseconds
+LOOK_BACK = 1000  # revisions before the first list whose events a starting worker reads into its histories
+CATCH_UP = 3.0  # seconds a read may wait for the cache (upstream: blockTimeout)
 RETRY = 0.2  # seconds between two attempts to reach the store
 
 
-class Watcher:
-    """A position in a kind's log. ``wait`` sleeps until there may be news; ``take`` returns it."""
-
-    def __init__(self, cache: WatchCache, kind: _KindCache, prefix: str, after: int) -> None:
-        self.prefix = prefix
-        self._cache = cache
-        self._kind = kind
-        self._after = after
-        self._position = kind.base + bisect_right(kind.log, after, key=attrgetter("revision"))
-        self._fd = -1  # made when somebody first waits
-        self._listener: Callable[[], None] | None = None
-        self._woken = False
-        self._closed = False
-        self.ended = False  # what is watched is no longer served, or not as it was
-
-    @property
-    def revision(self) -> int:
-        """How far it has come: everything up to here has been taken, or was there before it began."""
-        return self._after
-
-    def take(self) -> tuple[list[Change], int]:
-        """What happened since the last call, and the revision up to which this is all. Raises Gone when too slow."""
-        with self._cache.lock:
-            kind = self._kind
-            if self._woken and self._fd >= 0:
-                os.eventfd_read(self._fd)
-            self._woken = False
-            start = self._position - kind.base
-            if start < 0:
-                metrics.TERMINATED_WATCHES.add(kind.labels)
-                raise Gone(f"too old resource version: {self._after} ({kind.oldest})")
-            found = kind.log[start:]
-            self._position = kind.base + len(kind.log)
-            revision = self._cache.revision
-        prefix, after = self.prefix, self._after
-        changes = [change for change in found if change.revision > after and change.item.key.startswith(prefix)]
-        self._after = max(after, revision)
-        if changes:
-            metrics.CACHE_DISPATCHED.add(kind.labels, len(changes))
-        return changes, revision
-
-    def wait(self, timeout: float, socket: int = -1) -> bool:
-        """Sleeps until news, the end of the wait, or the client's side becoming readable, which gives True."""
-        with self._cache.lock:
-            if self._fd < 0 and not self._closed:
-                self._fd = os.eventfd(int(self._woken), os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        poll = select.poll()
-        poll.register(self._fd, select.POLLIN)
-        if socket >= 0:
-            poll.register(socket, select.POLLIN | select.POLLRDHUP)
-        return any(fd == socket for fd, _ in poll.poll(max(0, min(timeout, _LONGEST_WAIT) * 1000)))
-
-    def listen(self, listener: Callable[[], None]) -> None:
-        """Has ``listener`` called where ``wait`` would end; for those who wait for many."""
-        with self._cache.lock:
-            self._listener = listener
-
-    def wake(self) -> None:
-        """Ends ``wait``; called with the cache's lock held."""
-        if self._woken or self._closed:
-            return
-        self._woken = True
-        if self._listener is not None:
-            self._listener()
-        elif self._fd >= 0:
-            os.eventfd_write(self._fd, 1)
-
-    def close(self) -> None:
-        """Gives the position back."""
-        with self._cache.lock:
-            if not self._closed:
-                self._closed = True
-                self._kind.watchers.discard(self)
-                if self._fd >= 0:
-                    os.close(self._fd)
-
-
 class _KindCache:
-    """The objects of one kind in the order of their keys, and the log of their changes."""
+    """The objects of one kind in the order of their keys, and the history of their changes."""
 
     def __init__(self, prefix: str) -> None:
         self.labels = (resource_of(prefix),)  # in metrics
         self.items: dict[str, Item] = {}
         self.keys: list[str] = []
-        self.log: list[Change] = []
-        self.bytes = 0  # of the objects in the log
-        self.base = 0  # the position of log[0], counted from the process's start
-        self.oldest = 0  # watches may start after this revision
-        self.dropped = 0  # the revision of the newest event that is known to be missing from the log
+        self.history = History()
         self.changed = 0  # the revision of the last change
-        self.watchers: set[Watcher] = set()
 
     def replace(self, items: Iterable[Item], revision: int) -> None:
+        """Take the objects of a full list at ``revision``; what led there is not known."""
         self.items = {item.key: item for item in items}
         self.keys = sorted(self.items)
-        self.base += len(self.log) + 1  # a gap: watchers at the old end are behind it
-        self.log, self.bytes = [], 0
-        self.oldest = self.changed = revision
-        self.dropped = 0
+        self.changed = revision
+        self.history.restart(revision)
 
     def apply(self, event: Event) -> None:
+        """Make a change of the store here too, and tell the watchers."""
         previous = self.items.get(event.key)
         if event.value is None:
             if previous is not None:
                 del self.items[event.key]
                 del self.keys[bisect_left(self.keys, event.key)]
-                self.append(Change(previous.moved_to(event.revision), previous, True))
+                self._record(Change(previous.moved_to(event.revision), previous, True))
             return
         item = Item(event.key, event.value, event.revision)
         if previous is None:
             insort(self.keys, event.key)
         self.items[event.key] = item
-        self.append(Change(item, previous, False))
+        self._record(Change(item, previous, False))
 
     def remember(self, event: Event) -> None:
-        """Puts an event of the past, whose outcome is in ``items`` already, into the log."""
+        """Put an event that is older than the full list, whose outcome is in ``items`` already, into the history."""
         previous = Item(event.key, event.previous, event.revision - 1) if event.previous else None
         if event.value is not None:
-            self.append(Change(Item(event.key, event.value, event.revision), previous, False))
+            self._record(Change(Item(event.key, event.value, event.revision), previous, False))
         elif previous is not None:
-            self.append(Change(previous.moved_to(event.revision), previous, True))
+            self._record(Change(previous.moved_to(event.revision), previous, True))
         else:
-            self.dropped = event.revision
+            self.history.dropped = event.revision  # a deletion of something that etcd no longer knows
 
-    def append(self, change: Change) -> None:
+    def _record(self, change: Change) -> None:
         self.changed = max(self.changed, change.revision)
-        self.log.append(change)
-        self.bytes += len(change.item.data)
-        if len(self.log) > RECENT:
-            self.log[-RECENT - 1].shrink()
-        if len(self.log) >= 2 * HISTORY or (self.bytes > HISTORY_BYTES and len(self.log) > 1):
-            self._drop_older_half()
-        key = change.item.key
-        for watcher in self.watchers:
-            if key.startswith(watcher.prefix):
-                watcher.wake()
-
-    def _drop_older_half(self) -> None:
-        half = len(self.log) // 2
-        self.dropped = self.log[half - 1].revision
-        self.oldest = max(self.oldest, self.dropped)
-        self.bytes -= sum(len(change.item.data) for change in self.log[:half])
-        del self.log[:half]
-        self.base += half
+        self.history.append(change)
 
 
 class WatchCache:
-    """See the module's words. ``start`` after the fork; every method is safe to call from any thread."""
+    """See the module's docstring. Call ``start`` after the fork; every method may be called from any thread."""
 
-    def __init__(self, store: Store, prefixes: Iterable[str], acknowledged: Acknowledged) -> None:
+    def __init__(self, store: Store, prefixes: Iterable[str], acknowledged: AcknowledgedRevisions) -> None:
+        """Make an empty cache; ``prefixes`` are those of the built-in kinds, others are added when they appear."""
         self.lock = threading.Lock()
         self.revision = 0
         self.stopping = False
@@ -197,63 +129,64 @@ class WatchCache:
         self._kinds = {prefix: _KindCache(prefix) for prefix in prefixes}
         self._last_prefix = ""
         self._forgotten = 0  # the revision at which a kind that came and went was last forgotten
-        self._loaded = 0  # the revision of the last full list; while _fed is below it the feed delivers history
-        self._history_from = 0
-        self._fed = 0
+        self._loaded = 0  # L, the revision of the last full list; 0 if there has to be one
+        self._fed = 0  # the revision of the last event from the watch; below L it is history
+        self._history_from = 0  # the revision from which the watch began
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch-cache", daemon=True)
 
     def start(self) -> None:
+        """Begin to read and follow the store."""
         self._thread.start()
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Calls ``listener`` with the key of every later change; it must be quick and must not call back."""
+        """Have ``listener`` called with the key of every later change; it must be quick and must not call back."""
         self._listeners.append(listener)
 
     def end_watches(self) -> None:
-        """Ends every watch at once; reads go on. The first step of stopping."""
+        """End every watch at once, while reads go on: the first step when the server stops."""
         with self.lock:
             self.stopping = True
             for kind in self._kinds.values():
-                for watcher in kind.watchers:
-                    watcher.wake()
+                kind.history.wake_all()
 
     def end_watches_of(self, prefix: str) -> None:
-        """Ends the present watches of a kind."""
+        """End the present watches of a kind, because it is served in another form from now on or no longer."""
         with self.lock:
-            for watcher in self._kind(prefix).watchers:
+            history = self._kind(prefix).history
+            for watcher in history.subscribers:
                 watcher.ended = True
-                watcher.wake()
+            history.wake_all()
 
     def forget(self, prefix: str) -> None:
-        """Gives up the log of a kind that is no longer served."""
+        """Give up the history of a kind that is no longer served, unless it still has objects or watchers."""
         with self.lock:
             kind = self._kinds.get(prefix)
-            if kind is not None and not kind.items and not kind.watchers:
+            if kind is not None and not kind.items and not kind.history.subscribers:
                 del self._kinds[prefix]
                 self._forgotten = self.revision
 
     def stop(self) -> None:
-        """Ends the feed too; the store must be closed afterwards, which is what a sleeping feed notices."""
+        """End the watches and the thread, which may notice only when the store is closed: close it afterwards."""
         self.end_watches()
         self._stop.set()
 
     def use_block(self, number: int) -> None:
-        """Which of the workers this is, from now on: see freshness.py."""
+        """Say which of the workers this process is: see ``AcknowledgedRevisions``."""
         self._acknowledged.use_block(number)
 
     def acknowledge(self, prefix: str, revision: int) -> None:
-        """Called by a writer before it answers: reads everywhere will wait for this revision."""
+        """Have reads in all workers wait for a write; to be called after the write and before its answer."""
         self._acknowledged.raise_to(prefix, revision)
 
     def catch_up(self, prefix: str) -> None:
-        """Waits until the cache shows every acknowledged write of the kind; raises Timeout rather than be stale."""
+        """Wait until the cache shows every acknowledged write to the kind; raises Timeout if it takes too long."""
         revision = self._acknowledged.get(prefix)
         if self.revision < revision or not self.revision:
             self.wait_for(max(revision, 1))
 
     def wait_for(self, revision: int) -> None:
-        """Waits until the cache is at ``revision``; raises upstream's Timeout when it does not come."""
+        """Wait until the cache has come to ``revision``; raises upstream's Timeout after ``CATCH_UP`` seconds."""
         since = time.perf_counter()
         with self._moved:
             reached = self._moved.wait_for(lambda: self.revision >= revision, CATCH_UP)
@@ -263,19 +196,23 @@ class WatchCache:
                 raise too_large(revision, self.revision)
 
     def get(self, prefix: str, key: str) -> Item | None:
-        """One object as far as the cache is; call ``catch_up`` first for what must not be old."""
+        """Return one object as the cache shows it now; call ``catch_up`` before for a consistent read."""
         kind = self._kinds.get(prefix)
         return kind.items.get(key) if kind else None
 
     def await_item(self, prefix: str, key: str, seconds: float) -> Item | None:
-        """One object as soon as it is there; None when it does not come in time."""
+        """Return one object as soon as the cache shows it, or None if it does not within ``seconds``."""
         with self._moved:
             kind = self._kind(prefix)
             self._moved.wait_for(lambda: key in kind.items or self._stop.is_set(), seconds)
             return kind.items.get(key)
 
     def select(self, prefix: str, below: str = "", start: str = "", limit: int = 0) -> tuple[list[Item], int, int]:
-        """Objects whose keys begin with ``below``, from ``start`` on; the revision; how many there are from there."""
+        """Return objects in the order of their keys: a page of a list.
+
+        The keys begin with ``below`` (a namespace's prefix, say) and are not before ``start``; ``limit`` 0 is no limit.
+        With them come the revision that they are as of, and how many there would be without the limit.
+        """
         with self.lock:
             kind = self._kind(prefix)
             begin, end = 0, len(kind.keys)
@@ -287,59 +224,55 @@ class WatchCache:
             return [kind.items[key] for key in keys], self.revision, end - begin
 
     def count(self, prefix: str) -> int:
-        """How many objects of the kind there are."""
+        """Return how many objects of the kind there are."""
         kind = self._kinds.get(prefix)
         return len(kind.items) if kind else 0
 
     def changed(self, prefix: str) -> int:
-        """The revision of the kind's last change."""
+        """Return the revision of the kind's last change; between that and ``revision`` all lists of it are equal."""
         kind = self._kinds.get(prefix)
         return kind.changed if kind else self._forgotten
 
     def watchers(self) -> int:
-        """How many there are."""
+        """Return how many watches are open in this process."""
         with self.lock:
-            return sum(len(kind.watchers) for kind in self._kinds.values())
+            return sum(len(kind.history.subscribers) for kind in self._kinds.values())
 
     def watch(self, prefix: str, below: str, after: int) -> Watcher:
-        """A watcher of later events than ``after``; raises Gone when that is too long ago."""
+        """Return a watcher of the changes below a prefix after a revision; raises Gone if that is too long ago."""
         with self._moved:
-            if after < self._kind(prefix).oldest:
-                # Just after the start the log has still to be filled with the store's history.
+            if after < self._kind(prefix).history.oldest:
+                # Just after the start the histories have still to be filled.
                 self._moved.wait_for(lambda: self._fed >= self._loaded or self._stop.is_set(), CATCH_UP)
             kind = self._kind(prefix)
-            if after < kind.oldest:
-                raise Gone(f"too old resource version: {after} ({kind.oldest})")
-            watcher = Watcher(self, kind, below, after)
-            kind.watchers.add(watcher)
-            return watcher
+            if after < kind.history.oldest:
+                raise too_old(after, kind.history.oldest)
+            return self._watcher(kind, below, after)
 
     def watch_with_list(self, prefix: str, below: str) -> tuple[list[Item], Watcher]:
-        """The present objects, and a watcher of all that comes after them."""
+        """Return the present objects below a prefix, and a watcher of everything that comes after them."""
         with self.lock:
             kind = self._kind(prefix)
             items = [kind.items[key] for key in kind.keys if key.startswith(below)]
-            watcher = Watcher(self, kind, below, self.revision)
-            kind.watchers.add(watcher)
-            return items, watcher
+            return items, self._watcher(kind, below, self.revision)
+
+    def _watcher(self, kind: _KindCache, below: str, after: int) -> Watcher:
+        return Watcher(kind.history, below, after, lock=self.lock, current=lambda: self.revision, labels=kind.labels)
 
     def _run(self) -> None:
+        """Load and follow the store until ``stop``, whatever happens to it; the body of the thread."""
         reachable = True
         while not self._stop.is_set():
             try:
-                if self._store.revision(patient=True) < self.revision or not self._loaded:
+                if self._store.revision(wait_for_ready=True) < self.revision or not self._loaded:
                     self._load()
                 if not reachable:
                     log.info("etcd answers again")
                 reachable = True
-                past = self._fed < self._loaded
-                for batch in self._store.watch(ROOT, self._fed + 1, self._stop, previous=past):
-                    self._apply(batch)
-                    if past and self._fed >= self._loaded:
-                        break  # from here on the cache itself knows what was before
+                self._follow()
             except Compacted as error:
                 if self._fed < self._loaded and error.oldest <= self._loaded:
-                    self._fed = self._history_from = error.oldest
+                    self._fed = self._history_from = error.oldest  # the histories begin later than was hoped
                 else:
                     log.info("the cache fell behind etcd's history: reading everything again")
                     self._loaded = 0
@@ -350,6 +283,7 @@ class WatchCache:
                 self._stop.wait(RETRY)
 
     def _load(self) -> None:
+        """Read all objects, and prepare to read the events before them."""
         page = self._store.list(ROOT)
         items: dict[str, list[Item]] = {}
         for entry in page.entries:
@@ -360,14 +294,23 @@ class WatchCache:
             for prefix in items:
                 self._kind(prefix)
             for prefix, kind in self._kinds.items():
+                # Whoever reads this here may ask another worker next.
                 self._acknowledged.raise_to(prefix, page.revision)
                 kind.replace(items.get(prefix, ()), page.revision)
-                for watcher in kind.watchers:
-                    watcher.wake()
+                kind.history.wake_all()
             self.revision = self._loaded = page.revision
-            self._fed = self._history_from = max(page.revision - HISTORY, 1)
+            self._fed = self._history_from = max(page.revision - LOOK_BACK, 1)
             metrics.CACHE_LOADS.add()
             self._has_moved()
+
+    def _follow(self) -> None:
+        """Apply what the store's watch reports, until it fails or all histories are filled."""
+        filling = self._fed < self._loaded
+        # The values before each event cost etcd a look-up; once the histories are filled the cache has them itself.
+        for batch in self._store.watch(ROOT, self._fed + 1, self._stop, previous=filling):
+            self._apply(batch)
+            if filling and self._fed >= self._loaded:
+                return
 
     def _apply(self, batch: Batch) -> None:
         with self.lock:
@@ -385,10 +328,9 @@ class WatchCache:
                         listener(event.key)
                 else:
                     self._kind(prefix).remember(event)
-            if self._fed < self._loaded <= batch.revision:
-                # The whole history is in the logs now.
+            if self._fed < self._loaded <= batch.revision:  # from now on the histories are complete
                 for kind in self._kinds.values():
-                    kind.oldest = max(self._history_from, kind.dropped)
+                    kind.history.oldest = max(self._history_from, kind.history.dropped)
                 self._moved.notify_all()
             self._fed = batch.revision
             if batch.revision > self.revision:
@@ -396,11 +338,12 @@ class WatchCache:
                 self._has_moved()
 
     def _has_moved(self) -> None:
-        """Tells those who wait, and the metrics."""
+        """Tell those who wait for a revision, and the metrics."""
         metrics.CACHE_REVISION.set(self.revision)
         self._moved.notify_all()
 
     def _prefix_of(self, key: str) -> str:
+        """Return the prefix of the kind that a key belongs to, or "" if it belongs to none that is served."""
         if self._last_prefix and key.startswith(self._last_prefix):
             return self._last_prefix  # events of one kind come in swarms
         self._last_prefix = found = self._find_prefix(key)
@@ -416,18 +359,18 @@ class WatchCache:
         return prefix if prefix in self._kinds or "." in parts[2] else ""
 
     def _kind(self, prefix: str) -> _KindCache:
-        """The kind's part of the cache, made when it is first needed; called with the lock held."""
+        """Return the kind's part of the cache, made when it is first needed; called with the lock held."""
         kind = self._kinds.get(prefix)
         if kind is None:
             kind = self._kinds[prefix] = _KindCache(prefix)
             # Nothing has happened to it as far back as the cache knows.
             past = self._loaded if self._fed < self._loaded else self._history_from
-            kind.oldest, kind.changed = max(past, self._forgotten), self._forgotten
+            kind.history.oldest, kind.changed = max(past, self._forgotten), self._forgotten
         return kind
 
 
 def too_large(revision: int, current: int) -> Timeout:
-    """Upstream's 504 for a revision that is still to come; clients know by its cause that they may try again."""
+    """Return upstream's 504 for a revision that is still to come; by its cause clients know that they may try again."""
     message = f"Too large resource version: {revision}, current: {current}"
     if not current:
         message = "the API server has not yet read its objects from etcd"

@@ -171,11 +171,11 @@ class EtcdStore:
                 self._calls.discard(call)
             call.cancel()
 
-    def revision(self, *, patient: bool = False) -> int:
+    def revision(self, *, wait_for_ready: bool = False) -> int:
         # gRPC works on a connection only while somebody waits for it, and otherwise once in five seconds. So one has to
         # wait for an etcd that starts, or each attempt to reach it is over before it is looked at.
         request = rpc.RangeRequest(key=COMPACTED_KEY.encode(), count_only=True)
-        answer = self._call(partial(self._kv.Range, wait_for_ready=patient), request)
+        answer = self._call(partial(self._kv.Range, wait_for_ready=wait_for_ready), request)
         return int(answer.header.revision)
 
     def size(self) -> int:

@@ -118,7 +118,7 @@ class MemoryStore:
             position = batch.revision + 1
             yield batch
 
-    def revision(self, *, patient: bool = False) -> int:
+    def revision(self, *, wait_for_ready: bool = False) -> int:
         with self._changed:
             return self._revision
 

@@ -135,7 +135,7 @@ class Store(Protocol):
         Who does not need ``previous`` spares the store looking for it.
         """
 
-    def revision(self, *, patient: bool = False) -> int:
+    def revision(self, *, wait_for_ready: bool = False) -> int:
         """The newest revision. ``patient`` waits for a store that is away, until it is back or the deadline is over."""
 
     def size(self) -> int:

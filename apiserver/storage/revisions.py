@@ -1,11 +1,18 @@
-"""The highest acknowledged revision of each kind, shared by all worker processes.
+"""Consistent reads: the highest acknowledged revision of each kind, shared by all worker processes.
 
-A worker that has written, or heard of a write through its watch, tells the others here before any client hears of it; a
-read in any worker first waits until its cache has come that far. So a read is never older than a write that somebody
-could know of. Each kind has its own number: a reader of Nodes need not wait for Events.
+Each worker has a watch cache of its own, which is some milliseconds behind etcd. Without more, a client whose write was
+answered by one worker could read the old state from another. Therefore:
 
-Each process writes numbers of its own, and the highest of all processes' counts: so none has to lock out the others.
-What one had written before it was killed stays.
+1. A worker that has written raises the kind's number here to the revision of the write, and only then answers.
+2. A worker whose watch brings an event raises the number too, before it shows the change to readers or watchers, since
+   the event may have come from a writer that has not got to its first step yet.
+3. A read that has to be consistent takes the number and waits until its own cache has come to that revision.
+
+So whatever a client can know of, by an answer, a read or a watch, was recorded here before, and no later read in any
+worker is older. Each kind has a number of its own: a reader of Nodes need not wait for a burst of Events.
+
+A lock that all processes share would stay locked when its holder is killed. Instead each process writes a block of
+numbers of its own, and a reader takes the maximum over all blocks. What a process had written stays after its end.
 """
 
 from __future__ import annotations
@@ -14,42 +21,42 @@ import mmap
 import threading
 import zlib
 
-_SLOTS = 512
-_WIDTH = 8
+_SLOTS = 512  # numbers in a block; kinds are spread over them by a checksum
+_WIDTH = 8  # bytes of a number
 
 
-class Acknowledged:
-    """Numbers in shared memory; made before the workers are forked, for as many of them as there may be at a time.
+class AcknowledgedRevisions:
+    """Numbers in memory that is made before the workers are forked, with a block for each process there may be.
 
-    A slot may serve two kinds, whose readers then wait for each other's writes.
+    Two kinds may share a slot; their readers then wait for each other's writes, which is slower but no less right.
     """
 
     def __init__(self, blocks: int = 1) -> None:
-        # One aligned machine word is read and written at once, so readers need no lock.
+        # An aligned machine word is read and written as a whole, so readers need no lock.
         self._revisions = memoryview(mmap.mmap(-1, blocks * _SLOTS * _WIDTH)).cast("Q")
-        self._first = 0  # of this process's numbers
+        self._first = 0  # where this process's block begins
         self._lock = threading.Lock()
-        self._places: dict[str, tuple[int, ...]] = {}  # each process's number of a kind
+        self._indices: dict[str, tuple[int, ...]] = {}  # where each block has the number of a kind
 
     def use_block(self, number: int) -> None:
-        """Writes there from now on; called after the fork, with a number that no other process has."""
+        """Write to this block from now on; to be called after the fork, with a number that no other process has."""
         self._first = number * _SLOTS
 
     def get(self, prefix: str) -> int:
-        """The newest revision of the kind at ``prefix`` that a client has been told of."""
-        places = self._places.get(prefix)
-        if places is None:
-            places = self._places[prefix] = tuple(range(_slot(prefix), len(self._revisions), _SLOTS))
-        return max(map(self._revisions.__getitem__, places))
+        """Return the newest revision of the kind at ``prefix`` that a client may know of."""
+        indices = self._indices.get(prefix)
+        if indices is None:
+            indices = self._indices[prefix] = tuple(range(_slot(prefix), len(self._revisions), _SLOTS))
+        return max(map(self._revisions.__getitem__, indices))
 
     def raise_to(self, prefix: str, revision: int) -> None:
-        """Records a write before it is acknowledged, or shown to a watcher."""
+        """Record that clients may come to know of ``revision``; before they do."""
         if self.get(prefix) >= revision:
-            return  # its writer has recorded it, most likely
-        place = self._first + _slot(prefix)
+            return  # most often its writer has recorded it already
+        index = self._first + _slot(prefix)
         with self._lock:
-            if revision > self._revisions[place]:
-                self._revisions[place] = revision
+            if revision > self._revisions[index]:
+                self._revisions[index] = revision
 
 
 def _slot(prefix: str) -> int:

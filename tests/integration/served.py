@@ -57,7 +57,7 @@ class Etcd:
         deadline = time.monotonic() + 30
         while True:
             try:
-                store.revision(patient=True)
+                store.revision(wait_for_ready=True)
             except Unavailable:
                 assert time.monotonic() < deadline, (self.folder / "etcd.log").read_text()
             else:

@@ -127,12 +127,12 @@ def test_refuses_what_does_not_fit_together(api: Any, namespace: str, query: str
 
 def test_from_too_long_ago(api: Any, namespace: str) -> None:
     create(api, namespace, "a")
-    cache = api.server.cache._kinds["/registry/configmaps/"]
-    oldest, cache.oldest = cache.oldest, 10**9
+    history = api.server.cache._kinds["/registry/configmaps/"].history
+    oldest, history.oldest = history.oldest, 10**9
     try:
         [event] = api.events(f"{CMS.format(namespace)}?watch=1&resourceVersion=5")
     finally:
-        cache.oldest = oldest
+        history.oldest = oldest
     assert event["type"] == "ERROR"
     assert (event["object"]["code"], event["object"]["reason"]) == (410, "Expired")
     assert event["object"]["message"] == "too old resource version: 5 (1000000000)"
@@ -141,13 +141,13 @@ def test_from_too_long_ago(api: Any, namespace: str) -> None:
 def test_a_watcher_that_falls_behind_is_told(api: Any, namespace: str) -> None:
     cache = api.server.cache
     watcher = cache.watch("/registry/configmaps/", "/registry/configmaps/", create(api, namespace, "a"))
-    kind = cache._kinds["/registry/configmaps/"]
-    base, kind.base = kind.base, kind.base + 10**6
+    history = cache._kinds["/registry/configmaps/"].history
+    base, history._base = history._base, history._base + 10**6
     try:
         with pytest.raises(Exception, match="too old resource version"):
             watcher.take()
     finally:
-        kind.base = base
+        history._base = base
         watcher.close()
 
 
@@ -175,14 +175,14 @@ def test_the_deprecated_path(api: Any, namespace: str) -> None:
 def test_history_outlives_the_worker(api: Any, namespace: str) -> None:
     """A new worker's cache knows what happened before it was there."""
     from apiserver.storage.cache import WatchCache
-    from apiserver.storage.revisions import Acknowledged
+    from apiserver.storage.revisions import AcknowledgedRevisions
 
     first = create(api, namespace, "a")
     api("PATCH", CMS.format(namespace) + "/a", {"data": {"k": "v"}}, MERGE)
     api("DELETE", CMS.format(namespace) + "/a")
     last = create(api, namespace, "b")
     prefix = "/registry/configmaps/"
-    cache = WatchCache(api.server.store, [prefix], Acknowledged())
+    cache = WatchCache(api.server.store, [prefix], AcknowledgedRevisions())
     cache.start()
     cache.wait_for(last)
     try:

@@ -1,4 +1,4 @@
-"""The watch cache over a store in memory: order, freshness, selections of history, slow watchers."""
+"""The watch cache over a store in memory: order, consistent reads, selections of history, slow watchers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pytest
 
 from apiserver.model.item import Item, encode, with_resource_version
 from apiserver.storage import cache as cache_module
+from apiserver.storage import history
 from apiserver.storage.cache import WatchCache
 from apiserver.storage.memory import MemoryStore
-from apiserver.storage.revisions import Acknowledged
+from apiserver.storage.revisions import AcknowledgedRevisions
 from machinery.errors import Gone, Timeout
 
 PODS, NODES = "/registry/pods/", "/registry/nodes/"
@@ -38,8 +39,8 @@ def cache(store: MemoryStore) -> Iterator[WatchCache]:
     made.stop()
 
 
-def start(store: MemoryStore, acknowledged: Acknowledged | None = None) -> WatchCache:
-    cache = WatchCache(store, [PODS, NODES], acknowledged or Acknowledged())
+def start(store: MemoryStore, acknowledged: AcknowledgedRevisions | None = None) -> WatchCache:
+    cache = WatchCache(store, [PODS, NODES], acknowledged or AcknowledgedRevisions())
     cache.start()
     cache.wait_for(1)
     return cache
@@ -107,7 +108,7 @@ def test_select_by_namespace_start_and_limit(store: MemoryStore, cache: WatchCac
 
 def test_a_read_waits_for_what_another_worker_acknowledged(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module, "CATCH_UP", 0.2)
-    acknowledged = Acknowledged()
+    acknowledged = AcknowledgedRevisions()
     cache = start(store, acknowledged)
     acknowledged.raise_to(PODS, 99)
     cache.catch_up(NODES)
@@ -122,7 +123,7 @@ def test_a_read_waits_for_what_another_worker_acknowledged(store: MemoryStore, m
 
 
 def test_acknowledgements_are_shared_with_other_processes() -> None:
-    acknowledged = Acknowledged(blocks=2)
+    acknowledged = AcknowledgedRevisions(blocks=2)
     child = os.fork()
     if child == 0:
         acknowledged.use_block(1)
@@ -169,11 +170,11 @@ def test_a_watcher_is_woken_only_for_its_own(store: MemoryStore, cache: WatchCac
     assert collect(watcher, 1) == [("ADDED", "a")]
 
 
-@pytest.mark.parametrize(("limit", "most"), [("HISTORY", 4), ("HISTORY_BYTES", 700)])
+@pytest.mark.parametrize(("limit", "most"), [("KEPT_CHANGES", 4), ("KEPT_BYTES", 700)])
 def test_a_slow_watcher_is_told(
     store: MemoryStore, cache: WatchCache, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
 ) -> None:
-    monkeypatch.setattr(cache_module, limit, most)
+    monkeypatch.setattr(history, limit, most)
     slow = cache.watch(PODS, PODS, cache.revision)
     start_revision = cache.revision
     for number in range(12):
@@ -251,14 +252,14 @@ def test_ending_watches_wakes_them(store: MemoryStore, cache: WatchCache) -> Non
 def wait_for_history(cache: WatchCache, revision: int) -> None:
     done = threading.Event()
     for _ in range(500):
-        if cache._kinds[PODS].oldest <= revision:
+        if cache._kinds[PODS].history.oldest <= revision:
             return
         done.wait(0.01)
     raise AssertionError("the history did not come")
 
 
 def test_what_one_worker_shows_its_watchers_another_worker_waits_for(store: MemoryStore) -> None:
-    shared = Acknowledged()
+    shared = AcknowledgedRevisions()
     quick = start(store, shared)
     slow = WatchCache(store, [PODS, NODES], shared)  # its feed has not begun
     try:
@@ -329,7 +330,7 @@ def test_the_stored_form_of_an_item() -> None:
 def test_a_single_change_is_kept_however_large(
     store: MemoryStore, cache: WatchCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module, "HISTORY_BYTES", 1)
+    monkeypatch.setattr(history, "KEPT_BYTES", 1)
     watcher = cache.watch(PODS, PODS, cache.revision)
     for name in ("a", "b"):
         write(store, cache, f"{PODS}ns/{name}")
@@ -342,7 +343,7 @@ def test_of_the_past_only_the_bytes_are_kept(
     store: MemoryStore, cache: WatchCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What watchers had worked out for them would be most of a worker's memory."""
-    monkeypatch.setattr(cache_module, "RECENT", 2)
+    monkeypatch.setattr(history, "UNSHRUNK", 2)
     revision = write(store, cache, f"{PODS}a/x")
     watcher = cache.watch(PODS, PODS, revision - 1)
     items, seen = [], []

@@ -17,7 +17,7 @@ Answering = Callable[[int, bytes], str]
 
 
 class Broken(MemoryStore):
-    def revision(self, *, patient: bool = False) -> int:
+    def revision(self, *, wait_for_ready: bool = False) -> int:
         raise Unavailable("etcd does not answer")
 
 
