@@ -5,8 +5,7 @@ Upstream's rules and messages: apimachinery ``api/validation/objectmeta.go``, ap
 
 from __future__ import annotations
 
-import os
-import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,32 +53,6 @@ def check_name(obj: Object, name: str, namespace: str) -> None:
         )
 
 
-class _Uids:
-    """Random UUIDs (version 4), from randomness that is fetched for many at a time.
-
-    Each call of the kernel gives another thread the chance to take Python's lock, which is what costs most of a write.
-    """
-
-    def __init__(self) -> None:
-        self._begin()
-        os.register_at_fork(after_in_child=self._begin)  # two processes must not give out the same
-
-    def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._random = ""
-
-    def next(self) -> str:
-        with self._lock:
-            if not self._random:
-                self._random = os.urandom(64 * 16).hex()
-            digits, self._random = self._random[-32:], self._random[:-32]
-        variant = "89ab"[int(digits[16], 16) & 3]
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
-
-
-_UIDS = _Uids()
-
-
 def stamp(obj: Object) -> None:
     """What the server writes into a new object's metadata, whatever the client sent."""
     metadata = obj["metadata"]
@@ -87,7 +60,7 @@ def stamp(obj: Object) -> None:
         raise BadRequest("resourceVersion should not be set on objects to be created")
     for field in (*_SERVERS_OWN, "resourceVersion", "selfLink"):
         metadata.pop(field, None)
-    metadata["uid"] = _UIDS.next()
+    metadata["uid"] = str(uuid.uuid4())
     metadata["creationTimestamp"] = now()
 
 
