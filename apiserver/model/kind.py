@@ -1,14 +1,26 @@
 """A kind is a row: everything that the API server knows about one kind of object.
 
-The verbs in ``registry/rest.py`` are written once and ask the row for what differs. The hooks of a
-``Strategy`` are upstream's registry strategies (pkg/registry/*/strategy.go), called in this order:
+The registry (``kinds/rows.py``) is a list of rows. The verbs are written once for all kinds, in ``registry/``, and ask
+the row for what differs: discovery and OpenAPI read its names and verbs, ``kubectl get`` its columns, the store its
+prefix. A kind that is only kept needs no more than names and a schema; see ``kinds/replicationcontrollers.py`` for one
+that does more.
 
-create:  codec.decode → default → admission → prepare_create → validate → store
-update:  codec.decode → default → admission → prepare_update → validate_update → store
-status:  codec.decode → default → prepare_status_update → validate_status_update → store
+What differs in the life of an object is a ``Strategy``, after upstream's registry strategies
+(pkg/registry/*/strategy.go). A row's strategy overrides the hooks that it needs. A request calls them in this order:
 
-Hooks change the object that they are given in place (it is the request's own copy) and report what is
-wrong as FieldErrors; they do no I/O.
+create      codec.decode · default · mutating admission · prepare_create · record_creator · validate · validating
+            admission · warnings · allocate · claims · the store
+update      codec.decode · default · mutating admission · prepare_update · validate_update · validating admission ·
+            allocate · claims · the store · warnings; a patch or an apply makes the new object from the old one first
+status      the same with prepare_status_update and validate_status_update, and without warnings; another subresource
+            that is the object itself (approval): with prepare_part_update and validate_part_update
+delete      graceful_period · may_remove · prepare_delete, if the object is not removed at once
+
+What a hook may do: ``default``, ``prepare_*``, ``record_creator`` and ``allocate`` change the object that they are
+given, in place, which is the request's own copy; they never change ``old``, which is shared. ``validate*`` only report
+what is wrong, each error with its path, and all of them at once, so that a user sees every mistake in one answer.
+Hooks do no I/O: the one thing that they may ask is ``taken``, in ``allocate``. Since writes are compare-and-swap, hooks
+run again from the start whenever another writer was faster.
 """
 
 from __future__ import annotations
@@ -16,21 +28,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from apiserver.model.item import Item
+from apiserver.model.user import User
 from machinery.errors import FieldError
 from machinery.objects import Object
-
-if TYPE_CHECKING:
-    from apiserver.model.user import User
+from machinery.validation import is_dns1123_subdomain
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the server-side Table; ``value`` returns a str, int or None for one object.
+    """One column of the Table that ``kubectl get`` asks the server for.
 
-    ``priority`` 0 is always shown, 1 only with ``-o wide``. Type and format as in OpenAPI ("string", "date" …).
+    ``value`` returns the cell of one object: a str, an int or None. ``type`` and ``format`` are OpenAPI's ("string",
+    "date" …). A column of ``priority`` 0 is always shown, one of priority 1 only with ``-o wide``.
     """
 
     name: str
@@ -42,19 +54,22 @@ class Column:
 
 
 _STATUS: Mapping[str, Any] = {"f:status": {}}
-_BUT_STATUS: Mapping[str, Any] = {"f:spec": {}}
+_SPEC: Mapping[str, Any] = {"f:spec": {}}
 
 
 class Strategy:
-    """What differs from kind to kind in the life of an object; the defaults suit a kind without spec and status."""
+    """What differs from kind to kind in the life of an object; see the module's docstring for the order of the hooks.
 
-    # An update or apply to a name that does not exist creates the object (upstream: AllowCreateOnUpdate).
+    The defaults suit a kind without spec and status. ``kinds.strategies.StatusStrategy`` suits one that has both.
+    """
+
+    # An update of, or an apply to, a name that does not exist creates the object (upstream: AllowCreateOnUpdate).
     create_on_update = False
     # An update without resourceVersion is accepted (upstream: AllowUnconditionalUpdate).
     unconditional_update = True
-    # generateName's base is cut so that the result fits this many characters.
+    # The base in generateName is cut so that the whole name fits this many characters.
     max_name_length = 253
-    # Seconds after its last write at which the store forgets an object; 0 is never (upstream: events live an hour).
+    # The store removes an object this many seconds after its last write; 0 means never (upstream: events live an hour).
     ttl = 0
     # A deletion without propagationPolicy leaves the dependents behind (upstream: DefaultGarbageCollectionPolicy).
     orphan_by_default = False
@@ -64,33 +79,31 @@ class Strategy:
     qualified_finalizers = True
 
     def default(self, obj: Object) -> None:
-        """Fills in upstream's defaults; runs on every write, and must be idempotent."""
+        """Fill in upstream's defaults. Runs on every write, on stored objects too, and so must be idempotent."""
 
     def validate_name(self, name: str) -> list[str]:
-        """Upstream's messages about a bad ``metadata.name``, none for a good one (DNS-1123 subdomain by default)."""
-        from machinery.validation import is_dns1123_subdomain
-
+        """Return what is wrong with ``metadata.name``, in upstream's words; most names are DNS-1123 subdomains."""
         return is_dns1123_subdomain(name)
 
     def prepare_create(self, obj: Object) -> None:
-        """Clears what a client may not set on creation (status), sets generation where the kind has one."""
+        """Clear what a client may not set on creation, such as the status, and set what only the server sets."""
 
     def record_creator(self, obj: Object, user: User) -> None:
-        """Writes into a new object who creates it, where the kind keeps that."""
+        """Write into a new object who creates it, if the kind keeps that, as CertificateSigningRequests do."""
 
     def validate(self, obj: Object) -> list[FieldError]:
-        """Checks a whole new object beyond its schema and metadata."""
+        """Check a new object, beyond its schema and metadata, which are checked for all kinds."""
         return []
 
     def prepare_update(self, new: Object, old: Object) -> None:
-        """Restores what the main resource may not change (status), bumps generation when the spec changed."""
+        """Restore from ``old`` what this request may not change, such as the status; count the generation."""
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        """Checks a change: immutable fields, then the whole."""
+        """Check a change: that immutable fields are as they were, and then the whole new object."""
         return []
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
-        """Restores everything but status (and what upstream lets status writers touch)."""
+        """Restore everything but the status, and what else upstream lets writers of the status change."""
         for part in ("spec", "data"):
             if part in old:
                 new[part] = old[part]
@@ -98,56 +111,63 @@ class Strategy:
                 new.pop(part, None)
 
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
-        """Checks a change of status."""
+        """Check a change of the status."""
         return []
 
     def prepare_part_update(self, part: str, new: Object, old: Object) -> None:
-        """The same for a subresource that is the object itself but for ``status``; the whole, if not said otherwise."""
+        """Restore what a write to the subresource ``part`` may not change; by default what an update may not.
+
+        Only subresources that are the object itself come here, such as ``approval``, and not the status.
+        """
         self.prepare_update(new, old)
 
     def validate_part_update(self, part: str, new: Object, old: Object) -> list[FieldError]:
-        """Checks a change through such a subresource."""
+        """Check a change through the subresource ``part``; by default as an update."""
         return self.validate_update(new, old)
 
     def reset_fields(self, subresource: str) -> Mapping[str, Any]:
-        """What a write cannot change, and so does not own, as FieldsV1 (upstream: GetResetFields)."""
-        return _BUT_STATUS if subresource == "status" else _STATUS
+        """Return, as FieldsV1, what a write cannot change and so does not come to own (upstream: GetResetFields)."""
+        return _SPEC if subresource == "status" else _STATUS
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
-        """Texts for ``Warning:`` headers on create and update; about a write to a subresource upstream says nothing."""
+        """Return texts for ``Warning:`` headers on create (``before`` is None) and update."""
         return []
 
     def fields(self, obj: Object) -> Mapping[str, str]:
-        """The field labels that field selectors may name for this kind, with this object's values.
+        """Return the field labels that field selectors may name for this kind, with this object's values.
 
-        The generic ``metadata.name`` and ``metadata.namespace`` are added by the caller. Must return the
-        same keys for every object, the empty one included: the keys are also the list of what is selectable.
+        The generic ``metadata.name`` and ``metadata.namespace`` are added by the caller. Must return the same keys for
+        every object, the empty one included, because the keys are also the list of what may be selected by.
         """
         return {}
 
     def claims(self, obj: Object) -> Sequence[str]:
-        """Cluster-unique store keys that this object owns (a VIP, a node port).
+        """Return the keys in the store that this object alone may hold: its cluster IP, its node ports.
 
-        They are taken and given back in the very transaction that writes the object: nothing is handed out twice.
+        They are taken and given back in the very transaction that writes the object, so no value is given out twice.
         """
         return ()
 
     def allocate(self, obj: Object, old: Object | None, taken: Callable[[str], bool]) -> list[FieldError]:
-        """Chooses free claims for the unset fields; ``taken(claim key)`` tells of others' claims.
+        """Choose free claims for fields that are unset, and check those that are set.
 
-        Called again with fresh knowledge when another writer was faster.
+        ``taken`` asks the store whether another object holds a claim. When another writer takes a chosen claim first,
+        the store refuses the transaction, and this is called again.
         """
         return []
 
     def graceful_period(self, obj: Object, requested: int | None) -> int:
-        """Seconds between the deletion request and the removal; 0 removes at once (upstream: CheckGracefulDelete)."""
+        """Return the seconds between a deletion request and the removal; 0 removes at once.
+
+        ``requested`` is the client's ``gracePeriodSeconds``, None if it gave none (upstream: CheckGracefulDelete).
+        """
         return 0
 
     def prepare_delete(self, obj: Object) -> None:
-        """Changes what a deletion changes beside the metadata, on the copy that gets its deletionTimestamp."""
+        """Change what a deletion changes besides the metadata, in the copy that gets its deletionTimestamp."""
 
     def may_remove(self, obj: Object) -> bool:
-        """Whether a deleted object without ``metadata.finalizers`` may go (namespaces have a list of their own)."""
+        """Return True if a deleted object without ``metadata.finalizers`` may go; namespaces have a second list."""
         return True
 
 
@@ -218,9 +238,12 @@ class Codec(Protocol):
         """
 
 
-@dataclass(frozen=True, eq=False)  # a row is itself: comparing all its fields would take 2 µs each time
+@dataclass(frozen=True, eq=False)  # rows are compared by identity: comparing all fields would take 2 µs each time
 class Kind:
-    """One row of the registry."""
+    """One row of the registry: one kind in its preferred version. Rows of custom resources are made from definitions.
+
+    A row is shared by all threads and is never modified.
+    """
 
     group: str
     version: str
@@ -228,12 +251,12 @@ class Kind:
     plural: str
     codec: Codec
     namespaced: bool = True
-    singular: str = ""  # lower-case kind when empty
+    singular: str = ""  # if empty, the kind in lower case
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-    subresources: tuple[str, ...] = ()  # "status", "scale", "log" …
-    columns: tuple[Column, ...] = ()  # between the generic Name and Age, unless the row brings its own
+    subresources: tuple[str, ...] = ()  # names of rows in kinds/subresources: "status", "scale", "log" …
+    columns: tuple[Column, ...] = ()  # Name and Age are added, unless the row brings its own (api/tables.py)
     strategy: Strategy = field(default_factory=Strategy)
     # Other versions of the same objects, e.g. discovery.k8s.io/v1beta1 beside v1.
     also_served: tuple[str, ...] = ()
@@ -244,9 +267,9 @@ class Kind:
     # are stored, defaulted, checked and named in messages as that row's; ``convert`` leads there, after the decoding by
     # this row's own schema, and back.
     stored_as: Kind | None = None
-    # Nothing is stored: apiserver/streaming/computed.py works the objects out for each get and list.
+    # Nothing is stored: a function in streaming/ works the objects out for each get and list.
     computed: bool = False
-    # A warning that every request for it is answered with.
+    # A text for a ``Warning:`` header in the answer to every request for the kind.
     deprecated: str = ""
     # Rows of subresources (``model.subresource.Subresource``) that differ from those of all other kinds, by name.
     own_subresources: Mapping[str, Any] = field(default_factory=dict)
@@ -265,29 +288,29 @@ class Kind:
 
     @cached_property
     def api_version(self) -> str:
-        """``v1`` for the core group, ``group/version`` otherwise."""
+        """``v1`` for the core group, otherwise ``group/version``."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @cached_property
     def versions(self) -> tuple[str, ...]:
-        """Every served version, the preferred one first."""
+        """All served versions, the preferred one first."""
         return (self.version, *self.also_served)
 
     @cached_property
     def prefix(self) -> str:
-        """Where the store keeps the objects: ``/registry/[group/]plural/``, then ``[namespace/]name``."""
+        """What the keys of all objects begin with: ``/registry/[group/]plural/``; ``[namespace/]name`` follows."""
         if self.stored_as is not None:
             return self.stored_as.prefix
         return f"/registry/{self.group}/{self.plural}/" if self.group else f"/registry/{self.plural}/"
 
     @property
     def go_type(self) -> str:
-        """Upstream's internal type, as its messages name it: ``*core.Pod``."""
+        """Upstream's internal Go type, as its messages name it: ``*core.Pod``."""
         return f"*{self.group.partition('.')[0] or 'core'}.{self.kind}"
 
     @cached_property
     def resource(self) -> str:
-        """The name used in messages: ``pods`` or ``leases.coordination.k8s.io``."""
+        """The resource as messages name it: ``pods`` or ``leases.coordination.k8s.io``."""
         if self.stored_as is not None:
             return self.stored_as.resource
         return f"{self.plural}.{self.group}" if self.group else self.plural
@@ -300,7 +323,7 @@ class Kind:
         return f"{self.kind}.{self.group}" if self.group else self.kind
 
     def to_stored(self, obj: Object) -> None:
-        """Brings an object of this row's own version into the form that is stored, in place."""
+        """Bring an object of this row's own version into the form of the row that it is stored as, in place."""
         if self.stored_as is not None and self.convert is not None:
             self.convert(obj, self.version, True)
             obj["apiVersion"] = self.stored_as.api_version
