@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.cells import NAME, label_map, names
 from apiserver.kinds.pods.defaults import default_pod_template
-from apiserver.kinds.pods.template import validate_pod_template
+from apiserver.kinds.pods.spec import validate_pod_template
 from apiserver.kinds.pods.warnings import pod_warnings
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.schema.codec import UpstreamCodec

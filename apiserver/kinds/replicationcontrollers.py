@@ -8,7 +8,7 @@ from typing import Any
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, label_map, names
 from apiserver.kinds.pods.defaults import default_pod_template
-from apiserver.kinds.pods.template import validate_pod_template
+from apiserver.kinds.pods.spec import validate_pod_template
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind

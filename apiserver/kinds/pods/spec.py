@@ -157,3 +157,15 @@ def validate_taints(path: str, taints: Iterable[Object]) -> checks.Errors:
             why = "taints must be unique by key and effect pair"
             yield FieldError("FieldValueDuplicate", at, why, taint)
         seen.add((key, effect))
+
+
+def validate_pod_template(path: str, template: Object) -> checks.Errors:
+    """Check the metadata and spec of pods that are still to be made (upstream: ValidatePodTemplateSpec)."""
+    metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
+    yield from checks.labels(f"{path}.labels", metadata.get("labels") or {})
+    for name in metadata.get("annotations") or {}:
+        yield from checks.qualified_name(f"{path}.annotations", name.lower())
+    yield from validate_pod_spec(f"{path}.spec", spec, is_pod=False)
+    if spec.get("ephemeralContainers"):
+        why = "ephemeral containers not allowed in pod template"
+        yield FieldError.forbidden(f"{path}.spec.ephemeralContainers", why)
