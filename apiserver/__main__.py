@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from apiserver.config import DEBUG, parse_config
 from machinery.component import fatal, setup_logging
 from machinery.extras import MissingExtra, require
@@ -16,9 +18,10 @@ def main() -> None:
             require("etcd")
         except MissingExtra as error:
             fatal(str(error))
+    from apiserver.assembly import Application
     from apiserver.serving.server import serve
 
-    serve(config)
+    sys.exit(serve(config, Application(config)))
 
 
 if __name__ == "__main__":

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Protocol
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+from flask import Flask
 
 from apiserver import features
 from apiserver.admission.chain import chain
 from apiserver.admission.plugin import Plugin
 from apiserver.admission.standard import standard_plugins
-from apiserver.api import issuer
+from apiserver.api import issuer, scrape
+from apiserver.api.app import Front, create_app
+from apiserver.api.health import Health
 from apiserver.api.issuer import IssuerDocuments
+from apiserver.api.nonresource import Documents
+from apiserver.api.requestlog import set_verbosity
 from apiserver.api.resources import Endpoints
 from apiserver.api.reviews import reviews
 from apiserver.api.tokenrequest import TokenRequests
@@ -43,12 +49,14 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.secrets import SECRETS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
+from apiserver.kinds.subresources import SUBRESOURCES
 from apiserver.model.attributes import Attributes
 from apiserver.model.kind import Kind
 from apiserver.model.reader import Reader
 from apiserver.registry.reading import Reading
 from apiserver.registry.rest import Rest
 from apiserver.registry.served import Served
+from apiserver.schema import compiled
 from apiserver.storage.cache import WatchCache
 from apiserver.storage.compaction import Compaction
 from apiserver.storage.memory import MemoryStore
@@ -56,6 +64,8 @@ from apiserver.storage.protocol import Store
 from apiserver.storage.revisions import AcknowledgedRevisions
 from apiserver.streaming import handlers as connect
 from apiserver.streaming.computed import computed
+from apiserver.streaming.tunnel import TUNNELS
+from machinery.metrics import METRICS
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +98,24 @@ class Server:
     bootstrapped: threading.Event = field(default_factory=threading.Event)  # its own objects are there
     background: list[Task] = field(default_factory=list)
 
+    @cached_property
+    def wsgi(self) -> Flask:
+        """The WSGI application."""
+        health = Health(self.store, self.cache, self.bootstrapped)
+        address = f"{self.config.advertise_address}:{self.config.secure_port}"
+        documents = Documents(self.served, health, self.issuer, address)
+        front = Front(
+            self.authenticator,
+            self.authorizer,
+            self.builtin,
+            self.served,
+            self.rest,
+            self.endpoints,
+            documents,
+            self.visible,
+        )
+        return create_app(front)
+
     def start(self) -> None:
         """Begins to follow the store and to keep what the server itself must keep."""
         self.cache.start()
@@ -100,6 +128,39 @@ class Server:
             task.stop()
         self.cache.stop()
         self.store.close()
+
+
+class Application:
+    """What the web server serves (see ``serving.worker.Application``): ``Server`` with what its workers share."""
+
+    def __init__(self, config: Config) -> None:
+        """Loads all that the workers use, so that they share its memory when they are forked."""
+        set_verbosity(config.verbosity)
+        METRICS.share(config.blocks)
+        self.server = assemble(config)
+        self.request_timeout = config.request_timeout
+        scrape.register(self.server.served, self.server.cache, self.server.store)
+        definitions = [kind.definition for kind in self.server.builtin.kinds()]
+        compiled.preload(definitions + [row.definition for row in SUBRESOURCES.values()])
+        self._wsgi = self.server.wsgi
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        return self._wsgi(environ, start_response)
+
+    def start(self, slot: int) -> None:
+        METRICS.use_block(slot)
+        self.server.cache.use_block(slot)
+        self.server.start()
+
+    def end_streams(self) -> None:
+        self.server.cache.end_watches()
+        TUNNELS.stop()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def forget(self, slot: int) -> None:
+        METRICS.forget_gauges(slot)
 
 
 def assemble(config: Config, store: Store | None = None) -> Server:

@@ -119,10 +119,12 @@ class Standalone:
                 pki.complete(self._pki, [_role()], pki.elliptic_key)
                 self._write_access()
             with self._progress.step("API server"):
-                from apiserver.serving.inprocess import Alone
+                from apiserver.assembly import Application
+                from apiserver.serving.server import serve_here
 
+                config = self._config(etcd)
                 try:
-                    server = Alone(self._config(etcd), self._started, self._stop.set)
+                    application = Application(config)
                 except ValueError as error:  # the file of the store in memory
                     raise ClusterError(f"{error}. Remove it to begin anew") from error
                 self._manager = self._build_manager()
@@ -130,7 +132,7 @@ class Standalone:
                 with self._progress.step("etcd"):
                     etcd.wait_ready()
             self._interrupts.check()
-            server.serve(listener)
+            serve_here(config, application, listener, lambda: self._started(application.server), self._stop.set)
         if self._failure is not None:
             raise ClusterError(f"the server did not become ready: {self._failure}") from self._failure
 

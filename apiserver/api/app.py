@@ -6,32 +6,33 @@ Every answer that is no success is a Status, whatever went wrong and wherever.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
-from gunicorn.http.errors import ParseException
 
+from apiserver.api.body import read_body
 from apiserver.api.negotiation import Form, encode, form_of
 from apiserver.api.nonresource import Documents
-from apiserver.api.requestlog import Record
-from apiserver.assembly import Server
+from apiserver.api.requestlog import RequestLog
+from apiserver.api.resources import Endpoints
+from apiserver.authorization.authn import Authenticator
+from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.impersonation import impersonated
-from apiserver.config import Config
+from apiserver.authorization.ownership import Visible
+from apiserver.kinds.registry import Registry
 from apiserver.model import query as parameters
-from apiserver.model.attributes import attributes_of
+from apiserver.model.attributes import Attributes, attributes_of
 from apiserver.model.requestinfo import RequestInfo, parse_request
-from apiserver.model.trace import spent
 from apiserver.model.user import User
 from apiserver.registry.request import Call
-from apiserver.serving.connections import reading
+from apiserver.registry.rest import Rest
+from apiserver.registry.served import Served
 from apiserver.storage.protocol import StoreError, TooLarge, Unavailable
 from machinery.errors import (
     ApiError,
-    BadRequest,
     InternalError,
     MethodNotAllowed,
     NotAcceptable,
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _JSON = Form()
-BODY_LIMIT = 3 * 1024 * 1024
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
@@ -57,7 +57,7 @@ class Application(Flask):
     ``RequestInfo`` parses them by upstream's rules. All others take Flask's way.
     """
 
-    def __init__(self, front: _Front) -> None:
+    def __init__(self, front: Front) -> None:
         super().__init__("apiserver", static_folder=None)
         self._front = front
 
@@ -67,9 +67,8 @@ class Application(Flask):
         return super().wsgi_app(environ, start_response)
 
 
-def create_app(server: Server) -> Flask:
-    """The WSGI application around the assembled parts."""
-    front = _Front(server)
+def create_app(front: Front) -> Flask:
+    """Return the WSGI application: every path and method leads to ``front``."""
     app = Application(front)
     options: dict[str, Any] = {"strict_slashes": False, "merge_slashes": False}
     app.add_url_rule("/", "root", front.answer, methods=_METHODS, **options)
@@ -80,13 +79,19 @@ def create_app(server: Server) -> Flask:
     return app
 
 
-class _Front:
+@dataclass(frozen=True)
+class Front:
     """From environ to Response."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._read_body = partial(read_body, seconds=server.config.request_timeout)
-        self._documents = Documents(server, self._read_body)
+    authenticator: Authenticator
+    authorizer: UnionAuthorizer
+    builtin: Registry
+    served: Served
+    rest: Rest
+    endpoints: Endpoints
+    documents: Documents
+    # Which objects of a list to show to a user who may not see all of them; None leaves it to the authorizer.
+    visible: Callable[[Attributes], Visible | None]
 
     def answer(self, path: str = "") -> Response:
         """The view of every route."""
@@ -94,70 +99,47 @@ class _Front:
 
     def answer_to(self, environ: dict[str, Any]) -> Response:
         """Never raises."""
-        record = Record(environ, self._server.builtin.get)
+        request_log = RequestLog(environ, self.builtin.get)
         warnings: list[str] = []
         try:
-            response = self._serve(environ, warnings, record)
+            response = self._serve(environ, warnings, request_log)
         except Exception as error:
             response = error_response(error, _error_form(environ))
         for text in dict.fromkeys(warnings):
             response.headers.add("Warning", f'299 - "{_quoted(text)}"')
-        record.answered(response)
+        response.headers.setdefault("Cache-Control", "no-cache, private")  # as upstream's filter of that name
+        request_log.answered(response)
         return response
 
-    def _serve(self, environ: dict[str, Any], warnings: list[str], record: Record) -> Response:
+    def _serve(self, environ: dict[str, Any], warnings: list[str], request_log: RequestLog) -> Response:
         query = parameters.parse(environ["QUERY_STRING"])
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
         watch, fields = parameters.flag(query, "watch"), query.get("fieldSelector", "")
-        info = record.info = parse_request(environ["REQUEST_METHOD"], path, watch=watch, field_selector=fields)
-        server = self._server
-        user = record.user = impersonated(server.authenticator.authenticate(environ), environ, server.authorizer)
+        info = request_log.info = parse_request(environ["REQUEST_METHOD"], path, watch=watch, field_selector=fields)
+        user = request_log.user = impersonated(self.authenticator.authenticate(environ), environ, self.authorizer)
         attributes = attributes_of(user, info)
-        visible = server.visible(attributes)
+        visible = self.visible(attributes)
         if visible is None:
-            server.authorizer.require(attributes)
+            self.authorizer.require(attributes)
         if not info.is_resource:
-            record.allowed()
-            return self._documents.answer(info, environ, query)
+            request_log.authorized()
+            return self.documents.answer(info, environ, query)
         call = self._call(info, user, query, environ, warnings)
-        record.kind, call.visible = call.kind, visible
-        record.allowed()
-        return self._server.endpoints.serve(call)
+        request_log.kind, call.visible = call.kind, visible
+        request_log.authorized()
+        return self.endpoints.serve(call)
 
     def _call(
         self, info: RequestInfo, user: User, query: Mapping[str, str], environ: dict[str, Any], warnings: list[str]
     ) -> Call:
-        kind = self._server.served.find(info.group, info.version, info.resource)
+        kind = self.served.find(info.group, info.version, info.resource)
         # No way around: rights in a namespace must not open what belongs to the cluster.
         if not kind.namespaced and info.namespace and (kind.plural, info.name) != ("namespaces", info.namespace):
             raise no_such_resource()
         return Call(
             info.verb, kind, info.version, info.namespace if kind.namespaced else "", info.name, info.subresource,
-            user, query, environ, self._server.rest, info.subpath, warnings, lambda: self._read_body(environ),
+            user, query, environ, self.rest, info.subpath, warnings, lambda: read_body(environ),
         )  # fmt: skip
-
-
-def read_body(environ: Mapping[str, Any], seconds: float = Config.request_timeout) -> bytes:
-    """The request's body, chunked or not; raises RequestEntityTooLarge without reading more than the limit."""
-    length = environ.get("CONTENT_LENGTH")
-    too_large = RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}")
-    if length and int(length) > BODY_LIMIT:
-        raise too_large
-    if not length and "HTTP_TRANSFER_ENCODING" not in environ:
-        return b""
-    since = time.perf_counter()
-    try:
-        with reading(environ.get("gunicorn.socket"), seconds):
-            body: bytes = environ["wsgi.input"].read(int(length) if length else BODY_LIMIT + 1)
-    except (OSError, ParseException) as error:
-        raise BadRequest(f"the request's body could not be read: {error}") from None
-    finally:
-        spent("body", since)
-    if len(body) > BODY_LIMIT:
-        raise too_large
-    if length and len(body) < int(length):
-        raise BadRequest(f"the request's body ended after {len(body)} of {length} bytes")
-    return body
 
 
 def _error_form(environ: Mapping[str, Any]) -> Form:
@@ -179,7 +161,7 @@ def error_response(error: Exception, form: Form = _JSON) -> Response:
     elif not isinstance(error, ApiError):
         log.error("an unexpected error", exc_info=error)
         error = InternalError(f"Internal error occurred: {type(error).__name__}: {error}")
-    headers = {"Content-Type": form.content_type}
+    headers = {"Content-Type": form.content_type, "Cache-Control": "no-cache, private"}
     if error.retry_after:
         headers["Retry-After"] = str(error.retry_after)
     if error.code == HTTPStatus.UNAUTHORIZED:

@@ -8,18 +8,16 @@ Upstream: apiserver/pkg/server/healthz.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from flask import Response
 
 from apiserver.model import query as parameters
 from apiserver.model.metrics import HEALTH, HEALTH_CHECKS
-from apiserver.storage.protocol import StoreError
+from apiserver.storage.cache import WatchCache
+from apiserver.storage.protocol import Store, StoreError
 from machinery.errors import no_such_resource, quote
-
-if TYPE_CHECKING:
-    from apiserver.assembly import Server
 
 log = logging.getLogger(__name__)
 
@@ -34,17 +32,17 @@ _HEADERS = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options
 class Health:
     """The checks of this worker."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        store: Check = self._store_problem
-        alive: dict[str, Check] = {"ping": lambda: "", "log": log_problem, "etcd": store}
+    def __init__(self, store: Store, cache: WatchCache, bootstrapped: threading.Event) -> None:
+        self._store = store
+        self._cache = cache
+        alive: dict[str, Check] = {"ping": lambda: "", "log": log_problem, "etcd": self._store_problem}
         # Upstream's names for what bootstrap.py does.
         hooks: dict[str, Check] = {
-            f"poststarthook/{name}": lambda: "" if server.bootstrapped.is_set() else "not finished"
+            f"poststarthook/{name}": lambda: "" if bootstrapped.is_set() else "not finished"
             for name in ("bootstrap-controller", "rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes")
         }
-        ready = {**alive, "etcd-readiness": store, "informer-sync": self._cache_problem, **hooks}
-        ready["shutdown"] = lambda: "process is shutting down" if server.cache.stopping else ""
+        ready = {**alive, "etcd-readiness": self._store_problem, "informer-sync": self._cache_problem, **hooks}
+        ready["shutdown"] = lambda: "process is shutting down" if cache.stopping else ""
         alive |= hooks
         self._checks: dict[str, dict[str, Check]] = {"livez": alive, "healthz": alive, "readyz": ready}
 
@@ -81,13 +79,13 @@ class Health:
 
     def _store_problem(self) -> str:
         try:
-            self._server.store.revision()
+            self._store.revision()
         except StoreError as error:
             return str(error)
         return ""
 
     def _cache_problem(self) -> str:
-        return "" if self._server.cache.revision else "the objects have not been read from the store yet"
+        return "" if self._cache.revision else "the objects have not been read from the store yet"
 
 
 def _answer_one(checks: Mapping[str, Check], name: str) -> Response:

@@ -6,39 +6,38 @@ import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from flask import Response
 
 from apiserver.api import discovery, negotiation, scrape
+from apiserver.api.body import read_body
 from apiserver.api.health import Health
+from apiserver.api.issuer import IssuerDocuments
 from apiserver.api.negotiation import AGGREGATED_DISCOVERY, Form
 from apiserver.api.requestlog import set_verbosity
 from apiserver.kinds.registry import Registry
 from apiserver.model.requestinfo import RequestInfo
+from apiserver.registry.served import Served
 from machinery.errors import MethodNotAllowed, no_such_resource, quote
-
-if TYPE_CHECKING:
-    from apiserver.assembly import Server
 
 
 class Documents:
     """Answers GET on the paths that are no resources, and PUT on the one flag that may be changed."""
 
-    def __init__(self, server: Server, read_body: Callable[[Mapping[str, Any]], bytes]) -> None:
-        self._read_body = read_body
-        address = server.config.advertise_address
-        self._address = f"{address}:{server.config.secure_port}"
-        self._served = server.served
-        self._health = Health(server)
-        self._issuer = server.issuer
+    def __init__(self, served: Served, health: Health, issuer: IssuerDocuments, address: str) -> None:
+        """``address`` is host:port, which ``/api`` tells clients as the server's own."""
+        self._served = served
+        self._health = health
+        self._issuer = issuer
+        self._address = address
 
     def answer(self, info: RequestInfo, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
         """Raises NotFound for a path that is not served."""
         path = info.path.rstrip("/") or "/"
         if path == "/debug/flags/v":
-            return _verbosity(info.verb, self._read_body(environ))
+            return _verbosity(info.verb, read_body(environ))
         find = self._find(path)
         if info.verb not in ("get", "head"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")

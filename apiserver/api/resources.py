@@ -16,11 +16,12 @@ from apiserver import patch
 from apiserver.api import negotiation, tables
 from apiserver.api.negotiation import OBJECTS, Form, form_of
 from apiserver.api.reviews import Review
-from apiserver.api.watchstream import WATCH, WatchStream
+from apiserver.api.watchstream import WatchStream
 from apiserver.control import projects
 from apiserver.kinds.subresources import Subresource, find_subresource
 from apiserver.model import metadata
 from apiserver.model import query as parameters
+from apiserver.model.exchange import WATCH
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
 from apiserver.model.patchtypes import APPLY_PATCH

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from flask import Response
 
 from apiserver.api import discovery
-from apiserver.storage.protocol import StoreError
+from apiserver.registry.served import Served
+from apiserver.storage.cache import WatchCache
+from apiserver.storage.protocol import Store, StoreError
 from machinery.errors import no_such_resource
 from machinery.metrics import CONTENT_TYPE, METRICS, Metrics, Sample
 from machinery.processmetrics import add_process_metrics
-
-if TYPE_CHECKING:
-    from apiserver.assembly import Server
 
 _BUILD = {
     "major": "major",
@@ -36,18 +34,21 @@ def answer(path: str) -> Response:
     return Response(text, 200, content_type=CONTENT_TYPE)
 
 
-def show(server: Server, metrics: Metrics = METRICS) -> None:
-    """Adds what is looked up. Called by the first process of the server, which the others are children of."""
+def register(served: Served, cache: WatchCache, store: Store, metrics: Metrics = METRICS) -> None:
+    """Register the metrics whose values are looked up at each scrape, among them the memory and CPU of this process.
+
+    Call it in the master process before the fork, so that the numbers of its children, the workers, are included.
+    """
 
     def objects() -> Iterator[Sample]:
         # Each version of a custom resource has a row.
-        rows = {kind.resource: kind for kind in server.served.registry().stored() if kind.stored_as is None}
+        rows = {kind.resource: kind for kind in served.registry().stored() if kind.stored_as is None}
         for resource, kind in rows.items():
-            yield Sample((resource,), server.cache.count(kind.prefix))
+            yield Sample((resource,), cache.count(kind.prefix))
 
     def size() -> Iterator[Sample]:
         try:
-            yield Sample(("etcd-0",), server.store.size())
+            yield Sample(("etcd-0",), store.size())
         except StoreError:
             return  # it does not answer, which other metrics tell
 

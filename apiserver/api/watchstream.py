@@ -27,9 +27,7 @@ BOOKMARK_PERIOD = 60.0
 MIN_TIMEOUT = 1800
 # A bookmark comes so long before the end, so that the client resumes from a fresh revision.
 LAST_BOOKMARK = 2.0
-# Where in the environ the worker finds the stream of a request that is a watch.
-WATCH = "apiserver.watch"
-# Each watch holds a connection, and others want to be served too: the rest of server.py's CONNECTIONS is theirs.
+# Each watch holds a connection, and others want to be served too: the rest of the web server's CONNECTIONS is theirs.
 MOST_WATCHES = 3000
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 

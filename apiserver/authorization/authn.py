@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
+from apiserver.model.exchange import EXCHANGE
 from apiserver.model.user import User
 from machinery.errors import Unauthorized
 
@@ -84,7 +85,8 @@ class Authenticator:
 
     def authenticate(self, environ: MutableMapping[str, Any]) -> User:
         """The user; ANONYMOUS without any credentials. Raises Unauthorized for bad ones."""
-        user = self._certified(environ.get("gunicorn.socket"))
+        exchange = environ.get(EXCHANGE)
+        user = self._certified(exchange.socket if exchange is not None else None)
         if user is not None:
             return user
         token = bearer_token(environ)

@@ -17,10 +17,10 @@ import orjson
 from apiserver.model import query as parameters
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
+from apiserver.registry.computed import Computed, item_of
 from apiserver.registry.rest import object_key
 from apiserver.storage.cache import WatchCache, too_large
 from apiserver.storage.protocol import Compacted, FutureRevision, Store
-from apiserver.streaming.computed import Computed, item_of
 from machinery.errors import BadRequest, FieldError, Gone, invalid, not_found, quote
 from machinery.objects import Object
 from machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_selector

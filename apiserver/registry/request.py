@@ -2,17 +2,14 @@
 
 ``api/app.py`` makes a ``Call`` of every resource request; ``api/resources.py`` serves the verbs. What a subresource
 does beyond them is its row's own function (``kinds/subresources/``) or a handler found by (resource, subresource), for
-what streams bytes (``streaming/handlers.py``). A handler that has taken over the client's socket
-(``call.environ["gunicorn.socket"]``) returns ``TAKEN_OVER``.
+what streams bytes (``streaming/handlers.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
-
-from flask import Response
 
 from apiserver import managedfields
 from apiserver.managedfields import Writer
@@ -106,17 +103,3 @@ class Call:
         """In whose name the request writes fields."""
         given, user_agent = self.query.get("fieldManager", ""), self.environ.get("HTTP_USER_AGENT", "")
         return Writer(managedfields.manager_name(given, user_agent), self.version, self.subresource)
-
-
-class _TakenOver(Response):
-    """A response without a byte: the socket belongs to someone else.
-
-    gunicorn closes the connection quietly when the application raises StopIteration; an ordinary empty response would
-    be written onto the stream.
-    """
-
-    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
-        raise StopIteration
-
-
-TAKEN_OVER = _TakenOver()

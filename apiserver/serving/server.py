@@ -1,205 +1,226 @@
-"""Serves the application with gunicorn: a few worker processes with many threads each, over TLS.
+"""The server's processes: a master that starts workers and replaces those that end, or one process that is a worker.
 
-Open logs and execs hold a thread each, so there may be many; threads are started when they are needed. The
-application is assembled before the fork, so that the workers share its memory; connections to etcd are made after it.
+The master binds the ports and then forks, so that the workers share the ports and much of their memory: the application
+has been loaded when ``serve`` is called, but makes its connections and threads only in ``start``, after the fork. The
+master serves nothing itself and has no threads. If it dies, the kernel tells its workers to stop.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
-import threading
-from collections.abc import Callable
-from typing import Any
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any, Protocol
 
-from flask import Flask
-from gunicorn.app.base import BaseApplication
-from gunicorn.glogging import Logger
-from gunicorn.http import message
-from gunicorn.workers import gthread
-
-from apiserver.api import scrape
-from apiserver.api.app import create_app
-from apiserver.api.requestlog import set_verbosity
-from apiserver.assembly import Server, assemble
 from apiserver.config import Config
-from apiserver.kinds.subresources import SUBRESOURCES
-from apiserver.schema import compiled
+from apiserver.serving.scoreboard import Scoreboard
 from apiserver.serving.tls import ServerTLS
-from apiserver.serving.worker import Crowd, Worker
-from apiserver.streaming.tunnel import TUNNELS
-from machinery.metrics import METRICS
+from apiserver.serving.worker import Application, Worker
 
 log = logging.getLogger(__name__)
 
-# Open logs, execs and proxied connections of one worker, with room for the requests beside them; and all connections,
-# with those of watches, which need no thread.
-THREADS = 1000
-CONNECTIONS = 4000
-# Idle connections are kept longer than clients keep them, so that it is the client who closes.
-KEEPALIVE = 100
-# What requests in flight get when the server stops; watches are ended at once.
-GRACE = 2
-LINGER = 0.2
-HEADER_LIMIT = 64 * 1024
-# kubectl exec sends its command in the URL: upstream takes 1 MB there, gunicorn by itself 8 KB.
-LINE_LIMIT = 256 * 1024
-
-
+# Seconds that requests in flight get when the server stops (watches are ended at once), and what a worker gets more
+# before it is killed.
+GRACE, OVERTIME = 2.0, 1.0
+# Seconds without a turn of its main loop after which a worker is taken to hang.
+HANGS = 60.0
+# Seconds between two looks for such workers.
+LOOK = 15.0
+# Seconds to wait for a port whose last owner is still about to end.
+BIND_SECONDS = 5.0
+BACKLOG = 1024
+# What a worker ends with if it could not begin to serve. Its successor would fare no better.
+CANNOT_START = 3
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-_M_ARENA_MAX = -8  # <malloc.h>
-
-SignalHandler = Callable[[int, Any], None]
+_STOP = (signal.SIGTERM, signal.SIGINT)
 
 
-class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn, configured in Python; it starts the workers and restarts one that dies."""
+class Preloaded(Application, Protocol):
+    """An application that several workers serve."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self.request_timeout = config.request_timeout
-        set_verbosity(config.verbosity)
-        METRICS.share(config.blocks)
-        Worker.crowd = Crowd(config.blocks)
-        self._free_blocks = list(range(config.blocks))
-        self.server: Server = assemble(config)
-        scrape.show(self.server)
-        self._tls: ServerTLS | None = None
-        if config.tls_cert_file and config.tls_private_key_file:
-            self._tls = ServerTLS(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
-        super().__init__(prog="apiserver")
+    def forget(self, slot: int) -> None:
+        """Drop what a worker that has ended left in shared memory; called in the master."""
 
-    def load_config(self) -> None:
-        config = self._config
-        settings: dict[str, Any] = {
-            "bind": [_bound(address, config.secure_port) for address in config.bind_addresses],
-            "worker_class": Worker,
-            "logger_class": _Logger,
-            "workers": config.workers,
-            "threads": THREADS,
-            "worker_connections": CONNECTIONS,
-            "preload_app": True,
-            "keepalive": KEEPALIVE,
-            "graceful_timeout": GRACE,
-            "timeout": 60,
-            "backlog": 1024,
-            "limit_request_line": LINE_LIMIT,
-            "limit_request_field_size": HEADER_LIMIT,
-            "control_socket_disable": True,
-            "forwarded_allow_ips": "",  # no proxy stands before this server that could be believed
-            "worker_tmp_dir": "/dev/shm",
-            "loglevel": "warning",
-            "proc_name": "apiserver",
-            "when_ready": self._when_ready,
-            "pre_fork": self._before_fork,
-            "child_exit": self._after_exit,
-            "post_worker_init": self._worker_starts,
-            "worker_exit": self._worker_ends,
-        }
-        if self._tls is not None:
-            settings |= {
-                "certfile": str(config.tls_cert_file),
-                "keyfile": str(config.tls_private_key_file),
-                "do_handshake_on_connect": False,  # the socket's own time-out is set only after wrapping
-                "ssl_context": lambda _config, _default: self._tls.context() if self._tls else None,
-            }
-        message.MAX_REQUEST_LINE = LINE_LIMIT
-        for name, value in settings.items():
-            self.cfg.set(name, value)
 
-    def load(self) -> Flask:
-        rows = SUBRESOURCES.values()
-        compiled.preload([kind.definition for kind in self.server.builtin.kinds()] + [row.definition for row in rows])
-        return create_app(self.server)
-
-    def _when_ready(self, arbiter: Any) -> None:
-        """Runs in the parent, before the first fork."""
-        for listener in arbiter.LISTENERS:
-            self.announce(listener.sock)
-        # What is here now stays; not looking through it again keeps its pages shared among the workers.
+def serve(config: Config, application: Preloaded) -> int:
+    """Serve with ``config.workers`` processes until SIGTERM or SIGINT; return the exit code."""
+    raise_file_limit()
+    tls = server_tls(config)
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(bind(address, config.secure_port)) for address in config.bind_addresses]
+        for listener in listeners:
+            announce(listener, tls)
+        # What is here now stays: not looking through it again keeps its pages shared among the workers.
         gc.collect()
         gc.freeze()
-
-    def _before_fork(self, arbiter: Any, worker: Any) -> None:
-        """Runs in the parent; the worker finds it in its copy."""
-        worker.block = self._free_blocks.pop(0)
-
-    def _after_exit(self, arbiter: Any, worker: Any) -> None:
-        """Runs in the parent when a worker has ended, however it did."""
-        METRICS.forget_gauges(worker.block)
-        Worker.crowd.forget(worker.block)
-        self._free_blocks.insert(0, worker.block)
-
-    def announce(self, listener: socket.socket) -> None:
-        """Prepares a listening socket, and says where it is."""
-        _tune(listener)
-        host, port = listener.getsockname()[:2]
-        log.info("serving on %s://%s:%s", "https" if self._tls else "http", host, port)
-
-    def _worker_starts(self, worker: Any) -> None:
-        """Runs in each worker: its threads and connections begin here."""
-        METRICS.use_block(worker.block)
-        self.server.cache.use_block(worker.block)
-        self.server.start()
-        signal.signal(signal.SIGTERM, self.stopping(worker.handle_exit))
-        # Threads come and go, and glibc would keep a heap for each that was there at once.
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_M_ARENA_MAX, 2)
-        # When the parent is killed, leave the port to its successor at once; gunicorn alone looks once a second.
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        # A connection that was kept for a next request gets this long to send it, and not gunicorn's two seconds.
-        gthread.STOP_KEEPALIVE_LINGER = LINGER
-
-    def stopping(self, handle_exit: SignalHandler) -> SignalHandler:
-        """What the signal that ends a worker does."""
-
-        def stop(number: int, frame: Any) -> None:
-            # Watches and tunnels would hold their threads until the grace is over. Not in the signal handler itself: it
-            # may have interrupted someone who holds the very lock that ending them needs.
-            threading.Thread(target=self._end_streams, name="end-streams").start()
-            handle_exit(number, frame)
-
-        return stop
-
-    def _end_streams(self) -> None:
-        self.server.cache.end_watches()
-        TUNNELS.stop()
-
-    def _worker_ends(self, arbiter: Any, worker: Any) -> None:
-        self.server.stop()
+        return Master(config, application, listeners, tls).run()
 
 
-class _Logger(Logger):  # type: ignore[misc]
-    """Lets gunicorn's own messages go the way of all others."""
+def serve_here(
+    config: Config,
+    application: Application,
+    listener: socket.socket,
+    started: Callable[[], None],
+    stopping: Callable[[], None],
+) -> None:
+    """Serve in this process, from its main thread, until SIGTERM, SIGINT or SIGHUP.
 
-    def setup(self, cfg: Any) -> None:
-        self.cfg = cfg
-        self._access_log_enabled = False
-        self.error_log.propagate = True
-        self.error_log.setLevel(logging.DEBUG if self.error_log.root.level == logging.DEBUG else logging.ERROR)
+    ``started`` is called when requests are about to be served, ``stopping`` when they no longer are; both must return
+    at once. A single process starts sooner, takes less memory and ends more surely than a master with its workers. For
+    tests and ``mini-minishift api``.
+    """
+    raise_file_limit()
+    tls = server_tls(config)
+    announce(listener, tls)
+    worker = Worker(application, [listener], tls, Scoreboard(1))
+
+    def stop(number: int, frame: Any) -> None:
+        stopping()
+        worker.stop()
+
+    for number in (*_STOP, signal.SIGHUP):
+        signal.signal(number, stop)
+    worker.start()
+    started()
+    worker.run(grace=0)
 
 
-def serve(config: Config) -> None:
-    """Runs until SIGTERM or SIGINT."""
-    allow_files()
-    Gunicorn(config).run()
+class Master:
+    """Keeps the workers running."""
+
+    def __init__(
+        self, config: Config, application: Preloaded, listeners: Sequence[socket.socket], tls: ServerTLS | None
+    ) -> None:
+        self._config = config
+        self._application = application
+        self._listeners = listeners
+        self._tls = tls
+        self._free = list(range(config.blocks))  # slots; a successor may start before its predecessor has gone
+        self._scoreboard = Scoreboard(config.blocks)
+        self._slots: dict[int, int] = {}  # pid → slot
+
+    def run(self) -> int:
+        """Return the exit code when told to stop, or when a worker cannot start."""
+        # The signals stay blocked and are waited for, so that none can come at a wrong moment.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (*_STOP, signal.SIGCHLD))
+        code = 0
+        while code == 0:
+            while len(self._slots) < self._config.workers:
+                self._fork()
+            received = signal.sigtimedwait((*_STOP, signal.SIGCHLD), LOOK)
+            if received is not None and received.si_signo in _STOP:
+                break
+            code = self._reap()
+            for pid, slot in self._slots.items():
+                if self._scoreboard.silence(slot) > HANGS:
+                    log.error("worker %d hangs and is killed", pid)
+                    os.kill(pid, signal.SIGKILL)
+        self._stop_workers()
+        return code
+
+    def _fork(self) -> None:
+        slot = self._free.pop(0)
+        self._scoreboard.clear(slot)
+        master = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            os._exit(self._be_worker(slot, master))
+        self._slots[pid] = slot
+
+    def _be_worker(self, slot: int, master: int) -> int:
+        """Run in the new process; return its exit code."""
+        try:
+            worker = Worker(self._application, self._listeners, self._tls, self._scoreboard, slot)
+            for number in _STOP:
+                signal.signal(number, lambda *_: worker.stop())
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_STOP, signal.SIGCHLD))
+            # If the master is killed, leave the port to its successor at once.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != master:
+                return 0
+            worker.start()
+            worker.run(GRACE)
+        except BaseException:
+            log.exception("a worker failed")
+            return 1 if self._scoreboard.has_begun(slot) else CANNOT_START
+        finally:
+            logging.shutdown()
+            sys.stderr.flush()
+        return 0
+
+    def _reap(self) -> int:
+        """Note which workers have ended; return the exit code of one that could not start, else 0."""
+        code = 0
+        for pid in list(self._slots):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                slot = self._slots.pop(pid)
+                log.error("worker %d ended: %s", pid, _how(status))
+                self._application.forget(slot)
+                self._scoreboard.clear(slot)
+                self._free.insert(0, slot)
+                if os.waitstatus_to_exitcode(status) == CANNOT_START:
+                    code = CANNOT_START
+        return code
+
+    def _stop_workers(self) -> None:
+        for pid in self._slots:
+            os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + GRACE + OVERTIME
+        while self._slots and (left := end - time.monotonic()) > 0:
+            signal.sigtimedwait((signal.SIGCHLD,), left)
+            for pid in list(self._slots):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    del self._slots[pid]
+        for pid in self._slots:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
 
-def allow_files() -> None:
-    """As many open connections as the system lets us have."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+def _how(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
-def _bound(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+def server_tls(config: Config) -> ServerTLS | None:
+    """Load the certificates that the flags name; None for plain HTTP."""
+    if not (config.tls_cert_file and config.tls_private_key_file):
+        return None
+    return ServerTLS(config.tls_cert_file, config.tls_private_key_file, config.client_ca_file)
 
 
-def _tune(listener: socket.socket) -> None:
-    """Sets what accepted connections inherit."""
+def bind(address: str, port: int) -> socket.socket:
+    """Return a listening socket. Waits for a port that is in use for up to BIND_SECONDS, then raises OSError."""
+    end = time.monotonic() + BIND_SECONDS
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    while True:
+        try:
+            return socket.create_server((address, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                raise
+            time.sleep(0.1)  # a port that becomes free gives no event to wait for
+
+
+def announce(listener: socket.socket, tls: ServerTLS | None) -> None:
+    """Set what accepted connections inherit from a listening socket, and log where it is."""
+    listener.setblocking(False)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    host, port = listener.getsockname()[:2]
+    log.info("serving on %s://%s:%s", "https" if tls else "http", host, port)
+
+
+def raise_file_limit() -> None:
+    """Allow as many open connections as the system lets us have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,7 +1,8 @@
-"""The threads that serve requests: started when they are needed, and gone again when they are not.
+"""The threads that serve requests: started when they are needed, and ended when they are not.
 
 Python's own pool keeps every thread that it ever started, so that one crowd of clients would cost its memory for good.
-Here the thread that was idle last works next, and one that has been idle for a while ends.
+Here the thread that became idle last gets the next work (its memory is the warmest), and one that has been idle for a
+while ends.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ IDLE = 5.0
 
 
 class Threads(Executor):
-    """At most so many threads; what comes when all are busy waits in line."""
+    """An executor of at most ``most`` threads. Work that comes while all are busy waits in a queue."""
 
     def __init__(self, most: int, idle: float = IDLE) -> None:
         self._most = most
@@ -49,11 +50,11 @@ class Threads(Executor):
 
     @property
     def idle(self) -> int:
-        """How many of the threads wait for work."""
+        """The number of threads that wait for work."""
         return len(self._idle)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Idle threads end at once, busy ones when they are done; nobody waits for them."""
+        """Let idle threads end at once, and busy ones when they and the queue are done. Returns without waiting."""
         with self._lock:
             self._ended = True
             for thread in self._idle:
@@ -61,7 +62,7 @@ class Threads(Executor):
             self._idle.clear()
 
     def next_for(self, thread: _Thread) -> _Work | None:
-        """What an idle thread does next, waiting for it; None: it ends."""
+        """Wait for the next work of a thread that is done with its last; return None if it shall end."""
         with self._lock:
             if self._waiting:
                 return self._waiting.popleft()
@@ -74,7 +75,7 @@ class Threads(Executor):
                     self._idle.remove(thread)
                     self._count -= 1
                     return None
-            thread.has_been_given()  # in the last moment
+            thread.has_been_given()  # It was taken off the list of idle ones after its wait had ended: work is coming.
         return thread.work
 
 
@@ -94,7 +95,7 @@ class _Work:
 
 
 class _Thread(threading.Thread):
-    """Its lock is held until there is work."""
+    """A thread of the pool. Its lock is held while it has no work, so that acquiring it means waiting for work."""
 
     def __init__(self, pool: Threads, work: _Work, name: str) -> None:
         super().__init__(name=name, daemon=True)

@@ -1,4 +1,4 @@
-"""The server's side of TLS: one context for all connections, and a client certificate wherever the client has one."""
+"""The server's side of TLS. A client is asked for a certificate, but may have none."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import ssl
 import threading
 from pathlib import Path
 
-from apiserver.serving.connections import TLSSocket
+from apiserver.serving.sockets import TLSSocket
 
 log = logging.getLogger(__name__)
 
 
 class ServerTLS:
-    """Makes the SSLContext once, and again when the certificate on disk is another one."""
+    """The SSLContext for all connections, made again when one of its files changes."""
 
     def __init__(self, certificate: Path, key: Path, client_ca: Path | None) -> None:
         self._certificate = certificate
@@ -24,7 +24,7 @@ class ServerTLS:
         self._context = self._load()
 
     def context(self) -> ssl.SSLContext:
-        """The current context; a renewed certificate that does not load is logged, and the old one stays."""
+        """Return the current context. A renewed certificate that does not load is logged, and the old one stays."""
         times = self._times()
         if times != self._seen:
             with self._lock:
@@ -48,7 +48,7 @@ class ServerTLS:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.sslsocket_class = TLSSocket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])  # HTTP/2 is not offered: gunicorn's threads serve a connection each
+        context.set_alpn_protocols(["http/1.1"])  # HTTP/2 is not offered: a thread serves one request of a connection
         context.load_cert_chain(self._certificate, self._key)
         if self._client_ca is not None:
             context.load_verify_locations(self._client_ca)

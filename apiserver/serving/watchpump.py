@@ -1,9 +1,24 @@
-"""Serves all watches of a worker in one thread: what has happened goes from the cache to every client in turn.
+"""One thread that serves all watches of a worker: it takes what has happened from each watch's stream to its client.
 
-A watch costs its connection and 30 KB, but no thread; and a hundred watchers of one object are told in a hundred writes
-without a change of threads between them. A client who reads slowly is passed over until its socket takes more; what it
-has not been told meanwhile stays in the cache's log, so nothing is queued for it, and when the log has moved on it gets
-410 Gone. One who sends anything, or leaves, ends its watch.
+Who writes. A request's thread answers the watch's head, prepares its first bytes (the initial list may be large), and
+hands the connection over with ``WatchPump.serve``. From then on only the pump's thread reads, writes or closes it,
+until it calls ``Watch.done``. So an open watch costs its connection and 30 KB, but no thread, and a hundred watchers of
+one object are told in a hundred writes without a change of threads between them.
+
+What wakes the pump. A stream calls its listener when something has happened, from whatever thread that is, perhaps with
+the watch cache's locks held. The listener only appends the watch to a queue and, unless that was done already, rings an
+eventfd. The pump's ``epoll`` waits for this bell, for clients that send something, for sockets that take data again,
+and for the time at which the next stream is due (a bookmark, or the watch's timeout).
+
+What is bounded. For each watch at most one piece of output is held, the one that is being sent. Nothing is queued
+behind it: what the client has not been told stays in the watch cache's log, which all watches share, and
+``Stream.step`` takes it from there when the piece is sent. After TURN bytes for one client the others have their turn.
+
+A slow client. When its socket takes no more, its watch is passed over until it does. If the cache's log has moved on
+meanwhile, the stream says 410 Gone and ends, as upstream does; the client lists again.
+
+A vanished client. When it closes or resets the connection, or sends anything (a watcher has nothing to say), the watch
+ends at once. One that vanishes without a word (a pulled cable) is found by TCP keepalive, or at the watch's timeout.
 """
 
 from __future__ import annotations
@@ -26,21 +41,21 @@ log = logging.getLogger(__name__)
 TURN = 256 * 1024
 _READABLE = select.EPOLLIN | select.EPOLLRDHUP
 _LONGEST_WAIT = 3600.0
-# Of a watch: not seen by the pump yet, being told, waiting until its socket takes more, over.
+# The states of a watch: not seen by the pump yet, being told, waiting until its socket takes more data, over.
 _NEW, _OPEN, _BLOCKED, _ENDED = range(4)
 
 
 class Stream(Protocol):
-    """What a watch has to say."""
+    """Where the events of a watch come from."""
 
-    over: bool  # nothing more will be said
-    due: float  # when there may be something to say though nothing has happened, by time.monotonic
+    over: bool  # nothing more will come
+    due: float  # by time.monotonic: then ``step`` may have something to say though no event has happened
 
     def step(self) -> bytes:
-        """What there is to say now, perhaps nothing."""
+        """Return the events since the last step, encoded; b"" if there are none."""
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Calls ``listener`` when something has happened since the last step; any thread may, with locks held."""
+        """Have ``listener`` called when something has happened since the last step, by any thread, with any locks."""
 
 
 class Socket(Protocol):
@@ -56,9 +71,13 @@ class Socket(Protocol):
 
 
 class Watch:
-    """One client's watch. ``done`` is called at its end: True if the connection can be used for another request."""
+    """One client's watch: its stream, its socket, and the piece of output between them."""
 
     def __init__(self, stream: Stream, sock: Socket, *, chunked: bool, done: Callable[[bool], None]) -> None:
+        """``done`` is called in the pump's thread at the end: with True if the response was sent completely.
+
+        ``chunked`` says whether the response's head has announced chunks; without, it ends with the connection.
+        """
         self.stream, self.sock, self.done = stream, sock, done
         self.fd = sock.fileno()
         self.sent = 0  # bytes of the events
@@ -66,10 +85,10 @@ class Watch:
         self.state = _NEW
         self._chunked = chunked
         self._pending = memoryview(b"")
-        self._last = False  # the end of the body is on its way
+        self._last = False  # what is pending is the end of the body
 
     def prepare(self) -> None:
-        """Has the next that there is to say ready."""
+        """Take the next piece of output from the stream; call it only when the last one has been sent."""
         data = b"" if self.stream.over else self.stream.step()
         if data:
             self.sent += len(data)
@@ -79,7 +98,11 @@ class Watch:
             self._pending = memoryview(b"0\r\n\r\n" if self._chunked else b"")
 
     def advance(self) -> bool | None:
-        """Sends what there is and the socket takes. True at the end, None if there is more for another turn."""
+        """Send until there is nothing more to say.
+
+        Returns False then, True when the whole response has been sent, and None when TURN bytes have been sent and
+        there is more. Raises BlockingIOError or ssl.SSLWantWriteError if the socket takes no more.
+        """
         budget = TURN
         while True:
             while self._pending:
@@ -95,7 +118,10 @@ class Watch:
                 return False
 
     def has_left(self) -> bool:
-        """Reads what the client sent. A TLS record without data is no farewell; anything else ends the watch."""
+        """Tell whether the client has ended the watch, which it does by closing or by sending anything.
+
+        A TLS record without data (a session ticket, say) also makes the socket readable, but means nothing.
+        """
         try:
             self.sock.recv(4096)
         except (ssl.SSLWantReadError, BlockingIOError):
@@ -106,23 +132,23 @@ class Watch:
 
 
 class WatchPump:
-    """See the module's words."""
+    """The thread (started with the first watch) and what it waits for; see the top of this file."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._news: deque[Watch] = deque()  # those for whom something has happened, or that are new
-        self._awake = False  # the pump has been told that there are news
+        self._news: deque[Watch] = deque()  # watches that are new, or for which something has happened
+        self._awake = False  # the bell has been rung, and the pump has not looked at the news since
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll = select.epoll()
         self._poll.register(self._bell, select.EPOLLIN)
         self._open: dict[int, Watch] = {}
-        self._timers: list[list[Any]] = []  # a heap of [due, number, watch]; no watch: void
+        self._timers: list[list[Any]] = []  # a heap of [due, number, watch]; None instead of a watch: cancelled
         self._numbers = itertools.count()
 
     def serve(self, watch: Watch) -> None:
-        """Takes a watch over; its connection belongs to the pump until ``done`` is called."""
-        watch.prepare()  # which is much for a watch of many objects, and better done by the request's thread
+        """Take a watch over: its connection belongs to the pump until ``done`` is called."""
+        watch.prepare()  # Here, in the request's thread, since the first piece may be a list of many objects.
         watch.sock.setblocking(False)
         with self._lock:
             if self._thread is None:
@@ -140,12 +166,12 @@ class WatchPump:
     def _run(self) -> None:
         while True:
             more: set[Watch] = set()
-            for fd, events in self._poll.poll(self._patience()):
+            for fd, events in self._poll.poll(self._seconds_to_next_timer()):
                 if fd == self._bell:
                     os.eventfd_read(self._bell)
                 else:
-                    self._hear(self._open[fd], events, more)
-            self._awake = False  # before the news are read: whoever brings more rings again
+                    self._on_socket_event(self._open[fd], events, more)
+            self._awake = False  # Before the news are read, so that whoever brings more from now on rings again.
             while self._news:
                 watch = self._news.popleft()
                 if watch.state == _NEW:
@@ -160,7 +186,7 @@ class WatchPump:
                 if watch.state == _OPEN:
                     self._advance(watch)
 
-    def _patience(self) -> float:
+    def _seconds_to_next_timer(self) -> float:
         if not self._timers:
             return _LONGEST_WAIT
         due: float = self._timers[0][0]
@@ -171,7 +197,7 @@ class WatchPump:
         self._open[watch.fd] = watch
         self._poll.register(watch.fd, _READABLE)
 
-    def _hear(self, watch: Watch, events: int, more: set[Watch]) -> None:
+    def _on_socket_event(self, watch: Watch, events: int, more: set[Watch]) -> None:
         if events & ~select.EPOLLOUT and watch.has_left():
             self._end(watch, reusable=False)
             return
@@ -187,11 +213,11 @@ class WatchPump:
             watch.state = _BLOCKED
             self._poll.modify(watch.fd, _READABLE | select.EPOLLOUT)
         except ssl.SSLWantReadError:
-            return  # TLS has to hear something first, which wakes the pump
+            return  # TLS must receive something before it can send; that makes the socket readable and wakes the pump.
         except OSError:
             self._end(watch, reusable=False)  # the client is gone
         except Exception:
-            log.exception("a watch broke off")
+            log.exception("a watch failed")
             self._end(watch, reusable=False)
         else:
             if ended:

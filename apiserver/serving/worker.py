@@ -1,129 +1,207 @@
-"""gunicorn's threaded worker, with habits that suit its clients, good and bad.
+"""A worker: one main loop that waits for clients, and threads that serve their requests.
 
-A thread stays with its connection for a moment after an answer instead of handing it back to the worker's main thread:
-the next request then costs no change of threads, which under Python's global lock is the dearest part of a small
-request. And head and body of an answer leave in one TLS record. Together they save a fifth of the processor time of a
-GET (345 instead of 430 µs, everything included).
+The life of a connection:
 
-A connection has a thread only from when the head of a request is there until that is answered; the head and the body
-must come in a time. When there are too many connections, those go that have been silent longest. So neither silent nor
-slow nor many clients keep others from being served.
+    accept           by the main loop, which then waits for its first bytes. No thread yet, and no TLS object.
+    head             When bytes come, a thread takes them. A whole head is served at once; for the rest of an incomplete
+                     one (or of a handshake) the connection goes back to the main loop, which has HEAD_TIMEOUT seconds
+                     of patience in all and keeps at most PARTIAL_LIMIT such connections.
+    request          The thread calls the application and writes what it returns.
+    and then one of
+    keep-alive       The thread stays for STAY_MILLISECONDS, because a client often asks again at once and a change of
+                     threads is the dearest part of a small request under Python's global lock. After that the
+                     connection goes back to the main loop until the next head, for KEEP_ALIVE seconds.
+    watch            The application has put a stream into the environ: the connection is lent to the pump
+                     (watchpump.py), and its thread goes on to others. After the watch it is kept alive as any other.
+    taken over       The application has written on the socket itself (an exec, a tunnel): the thread was its own all
+                     the time, and the connection is closed after it.
+    close            by the thread, which waits up to a second for the client to have read everything.
 
-The connection of a watch is lent to the pump (watchpump.py) until the watch has ended; its thread goes on to others.
+So neither silent nor slow nor many clients keep others from being served. When there are too many connections, those
+are closed that have been silent longest.
+
+Threads and the main loop share nothing but ``_returned``, the queue of connections that come back.
 """
 
 from __future__ import annotations
 
+import ctypes
+import enum
 import errno
-import mmap
+import logging
+import os
 import select
-import selectors
+import socket
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
-from functools import partial
-from http import HTTPStatus
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
-import orjson
-from gunicorn import util
-from gunicorn.http import wsgi
-from gunicorn.http.errors import (
-    ExpectationFailed,
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ParseException,
-    UnsupportedTransferCoding,
-)
-from gunicorn.workers.gthread import ThreadWorker
-
-from apiserver.api.watchstream import WATCH
-from apiserver.serving.connections import HEAD, Connection, is_ready
-from apiserver.serving.gunicorntuning import tune
+from apiserver.model.exchange import WATCH
+from apiserver.serving.connection import Connection
+from apiserver.serving.http import BadMessage, Exchange, refusal
+from apiserver.serving.scoreboard import Scoreboard
 from apiserver.serving.threads import Threads
+from apiserver.serving.tls import ServerTLS
 from apiserver.serving.watchpump import Stream, Watch, WatchPump
-from machinery.errors import ApiError
 
-# Seconds that a worker leaves a new connection to those that have fewer.
-YIELD = 0.001
-# Seconds for a client to notice that its connection is over.
-LINGER = 1.0
-# Connections below the most at which silent ones are closed, and how many may be in the middle of a handshake or head:
-# TLS takes 46 KB for each.
-ROOM, HALVES = 100, 1000
+log = logging.getLogger(__name__)
+
+# Open logs, execs and proxied connections of one worker, with room for the requests beside them; and all connections,
+# with those of watches, which need no thread.
+THREADS = 1000
+CONNECTIONS = 4000
+# Fewer than CONNECTIONS by this, silent connections are closed for new ones.
+ROOM = 100
+# Connections in the middle of a handshake or head. TLS takes 46 KB for each.
+PARTIAL_LIMIT = 1000
+# Seconds for a handshake and the head of its request (upstream: ReadHeaderTimeout).
+HEAD_TIMEOUT = 32.0
+# Seconds that an idle connection is kept: longer than clients keep it, so that it is the client who closes.
+KEEP_ALIVE = 100.0
+# The same when the worker is about to stop.
+STOP_KEEP_ALIVE = 0.2
 # Long enough for a client that works through a list, short enough not to hold up a stop.
 STAY_MILLISECONDS = 200
-_CODES: dict[type[BaseException], int] = {
-    LimitRequestLine: 414,
-    LimitRequestHeaders: 431,
-    ExpectationFailed: 417,
-    UnsupportedTransferCoding: 501,
-}
-# Above this, joining head and body costs more than sending them one by one.
-_JOIN_LIMIT = 64 * 1024
+# Seconds that a worker leaves a new connection to those that have fewer.
+YIELD = 0.001
+# Seconds after which the main loop looks for connections whose time is over; and, without any, shows that it lives.
+SWEEP, STOP_SWEEP, BEAT = 1.0, 0.05, 15.0
+_M_ARENA_MAX = -8  # <malloc.h>
 
 
-class Crowd:
-    """How many connections each worker has, in memory that they share; made before the fork."""
+class Application(Protocol):
+    """What is served: a WSGI application with a beginning and an end in each worker."""
 
-    def __init__(self, blocks: int) -> None:
-        self._counts = memoryview(mmap.mmap(-1, blocks * 8)).cast("q")
-        for block in range(blocks):
-            self.forget(block)
+    request_timeout: float  # seconds for a request's body, and at most for its head
 
-    def tell(self, block: int, count: int) -> None:
-        self._counts[block] = count
+    def __call__(self, environ: dict[str, Any], start_response: Any, /) -> Iterable[bytes]: ...
 
-    def least(self) -> int:
-        """What the worker has that has fewest."""
-        return min((count for count in self._counts if count >= 0), default=0)
+    def start(self, slot: int) -> None:
+        """Start threads and connections; called in the worker, of which ``slot`` is the number."""
 
-    def forget(self, block: int) -> None:
-        """There is no such worker, or it has ended."""
-        self._counts[block] = -1
+    def end_streams(self) -> None:
+        """End watches and tunnels, which would hold up a stop. Called in a thread of its own."""
+
+    def stop(self) -> None:
+        """End threads and connections, when the last request has been served."""
 
 
-# What ``handle`` returns for a connection that is no longer its thread's, and for one whose head is still to come.
-LENT, WAITING = object(), object()
+class Next(enum.Enum):
+    """What becomes of a connection that a thread is done with."""
+
+    WAIT_FOR_HEAD = enum.auto()
+    KEEP_ALIVE = enum.auto()
+    CLOSED = enum.auto()
+    LENT = enum.auto()  # to the pump, which returns it itself
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """See the module's words."""
+class Worker:
+    """One for a process, or a test. ``start``, then ``run``, the main loop; ``stop`` ends it."""
 
-    # Which of the workers it is, and how all of them are: told by server.py before the fork.
-    block = 0
-    crowd: Crowd
+    def __init__(
+        self,
+        application: Application,
+        listeners: Sequence[socket.socket],
+        tls: ServerTLS | None,
+        scoreboard: Scoreboard,
+        slot: int = 0,
+    ) -> None:
+        self._application = application
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._tls = tls
+        self._scoreboard = scoreboard
+        self._slot = slot
+        self._head_timeout = min(HEAD_TIMEOUT, application.request_timeout)
+        self._pool = Threads(THREADS)
+        self._pump = WatchPump()
+        self._poll = select.epoll()
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll.register(self._wakeup, select.EPOLLIN)
+        self._returned: deque[tuple[Connection, Next]] = deque()
+        self._stopping = False
+        self._accepting = False
+        self._next_sweep = 0.0
+        self._count = 0  # of open connections, wherever they are
+        # Those that the main loop waits for; the dicts are sets that keep the order, longest silent first.
+        self._by_fd: dict[int, Connection] = {}
+        self._new: dict[Connection, None] = {}  # nothing came yet
+        self._partial: dict[Connection, None] = {}  # a part of the handshake or head
+        self._idle: dict[Connection, None] = {}  # between two requests
 
-    def __init__(self, *arguments: Any) -> None:
-        self._connections = 0
-        super().__init__(*arguments)
-        self._halves: dict[Connection, None] = {}  # those who have said half of what they have to say, oldest first
-        self._lenders: set[int] = set()  # threads that have just lent their connection
+    def start(self) -> None:
+        """Start the application."""
+        # Threads come and go, and glibc would keep a heap for each that was there at once.
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
+        self._application.start(self._slot)
+        self._tell_count(0)
 
-    def init_process(self) -> None:
-        tune(self.cfg)
-        self.crowd.tell(self.block, 0)
-        self.pump = WatchPump()
-        super().init_process()
+    def run(self, grace: float) -> None:
+        """Serve until ``stop`` is called, and then for at most ``grace`` seconds those requests that have begun."""
+        try:
+            while not self._stopping:
+                self._accept_from_listeners(self._count < CONNECTIONS)
+                self._turn(SWEEP if self._by_fd else BEAT)
+            self._finish(grace)
+        finally:
+            self._pool.shutdown(wait=False)
+            self._application.stop()
 
-    def get_thread_pool(self) -> Threads:
-        return Threads(self.cfg.threads)
+    def stop(self) -> None:
+        """Begin to stop; for a signal handler, so it takes no lock."""
+        if not self._stopping:
+            self._stopping = True
+            # Not here: the signal may have interrupted someone who holds the very lock that ending streams needs.
+            threading.Thread(target=self._application.end_streams, name="end-streams").start()
+            os.eventfd_write(self._wakeup, 1)
 
-    @property
-    def nr_conns(self) -> int:
-        """gunicorn's count of open connections; here the other workers know it too."""
-        return self._connections
+    def _finish(self, grace: float) -> None:
+        self._accept_from_listeners(False)
+        for listener in self._listeners.values():
+            listener.close()
+        for connection in [*self._new, *self._partial]:
+            self._drop(connection)
+        self._next_sweep = now = time.monotonic()
+        for connection in self._idle:
+            connection.deadline = min(connection.deadline, now + STOP_KEEP_ALIVE)
+        end = now + grace
+        while self._count and (left := end - time.monotonic()) > 0:
+            self._turn(min(left, STOP_SWEEP))
+        for connection in list(self._by_fd.values()):
+            self._drop(connection)
 
-    @nr_conns.setter
-    def nr_conns(self, count: int) -> None:
-        self._connections = count
-        if self.booted:
-            self.crowd.tell(self.block, count)
+    # --- the main loop ----------------------------------------------------------------------------------------------
 
-    def accept(self, listener: Any) -> None:
-        """A new connection waits for what its client has to say."""
-        if self.nr_conns > self.crowd.least() + 1:
+    def _turn(self, seconds: float) -> None:
+        for fd, _ in self._poll.poll(seconds):
+            if fd == self._wakeup:
+                os.eventfd_read(self._wakeup)
+            elif fd in self._listeners:
+                self._accept(self._listeners[fd])
+            elif connection := self._by_fd.get(fd):  # None if it was dropped in this very turn
+                self._remove(connection)
+                self._pool.submit(self._serve, connection)
+        while self._returned:
+            self._take_back(*self._returned.popleft())
+        now = time.monotonic()
+        if now >= self._next_sweep:
+            self._next_sweep = now + (STOP_SWEEP if self._stopping else SWEEP)
+            for connection in [one for one in self._by_fd.values() if one.deadline <= now]:
+                self._drop(connection)
+        self._scoreboard.beat(self._slot)
+
+    def _accept_from_listeners(self, wanted: bool) -> None:
+        if wanted != self._accepting:
+            self._accepting = wanted
+            for fd in self._listeners:
+                if wanted:
+                    self._poll.register(fd, select.EPOLLIN)
+                else:
+                    self._poll.unregister(fd)
+
+    def _accept(self, listener: socket.socket) -> None:
+        if self._count > self._scoreboard.fewest_connections() + 1:
             time.sleep(YIELD)  # all workers hear of it, and the first to be there is not always who has least to do
         try:
             accepted, client = listener.accept()
@@ -131,189 +209,125 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
             return
-        if self.nr_conns >= self.worker_connections - ROOM:
+        if self._count >= CONNECTIONS - ROOM:
             self._make_room()
-        self.nr_conns += 1
-        patience = min(HEAD, self.app.request_timeout)
-        self._await_head(Connection(self.cfg, accepted, client, listener.getsockname(), patience))
+        self._tell_count(self._count + 1)
+        connection = Connection(accepted, client, listener.getsockname(), self._tls, self._head_timeout)
+        self._wait_for(connection, self._new)
 
-    def _await_head(self, conn: Connection) -> None:
-        """Whoever comes later has at most as long as all before it: looking at the first is enough to miss none."""
-        if conn.initialized:
-            if len(self._halves) >= HALVES:
-                self._drop(next(iter(self._halves)), self.pending_conns)
-            self._halves[conn] = None
-        self.pending_conns.append(conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+    def _wait_for(self, connection: Connection, among: dict[Connection, None]) -> None:
+        among[connection] = None
+        self._by_fd[connection.fd] = connection
+        self._poll.register(connection.fd, select.EPOLLIN)
 
-    def on_pending_socket_readable(self, conn: Any, client: Any) -> None:
-        self._halves.pop(conn, None)
-        super().on_pending_socket_readable(conn, client)
+    def _remove(self, connection: Connection) -> None:
+        del self._by_fd[connection.fd]
+        self._poll.unregister(connection.fd)
+        for waiting in (self._new, self._partial, self._idle):
+            waiting.pop(connection, None)
 
-    def murder_pending(self) -> None:
-        """Closes those whose time is over."""
-        while self.pending_conns and self.pending_conns[0].timeout <= time.monotonic():
-            self._drop(self.pending_conns[0], self.pending_conns)
+    def _drop(self, connection: Connection) -> None:
+        """Close a connection that is waited for."""
+        self._remove(connection)
+        connection.close()
+        self._tell_count(self._count - 1)
 
     def _make_room(self) -> None:
-        """Closes the connection that has been silent longest, one that never spoke if there is any."""
-        silent = self.pending_conns or self.keepalived_conns
-        if silent:
-            self._drop(silent[0], silent)
+        """Close the connection that has been silent longest, preferably one that has not finished a request yet."""
+        for waiting in (self._new, self._partial, self._idle):
+            if waiting:
+                self._drop(next(iter(waiting)))
+                return
 
-    def _drop(self, conn: Any, silent: deque[Any]) -> None:
-        silent.remove(conn)
-        self._halves.pop(conn, None)
-        self.poller.unregister(conn.sock)
-        self.nr_conns -= 1
-        conn.close()
+    def _take_back(self, connection: Connection, then: Next) -> None:
+        if then is Next.CLOSED or (self._stopping and then is Next.WAIT_FOR_HEAD):
+            connection.close()
+            self._tell_count(self._count - 1)
+        elif then is Next.WAIT_FOR_HEAD:
+            if len(self._partial) >= PARTIAL_LIMIT:
+                self._drop(next(iter(self._partial)))
+            self._wait_for(connection, self._partial)
+        elif connection.has_received():
+            self._pool.submit(self._serve, connection)  # bytes that were received already do not wake the poller
+        else:
+            connection.deadline = time.monotonic() + (STOP_KEEP_ALIVE if self._stopping else KEEP_ALIVE)
+            self._wait_for(connection, self._idle)
 
-    def _cap_keepalive(self, deadline: float) -> None:
-        """The worker stops: who has not spoken yet is no reason to wait."""
-        super()._cap_keepalive(deadline)
-        while self.pending_conns:
-            self._drop(self.pending_conns[0], self.pending_conns)
+    def _tell_count(self, count: int) -> None:
+        self._count = count
+        self._scoreboard.tell_connections(self._slot, count)
 
-    def handle(self, conn: Any) -> Any:
-        """Serves the requests of a connection until it pauses or ends; what is returned decides about its future."""
+    # --- the threads ------------------------------------------------------------------------------------------------
+
+    def _serve(self, connection: Connection) -> None:
+        """Serve the requests of a connection until it pauses, ends or is lent."""
+        then = Next.CLOSED
+        try:
+            then = self._serve_requests(connection)
+        except OSError as error:
+            log.debug("a connection from %s broke: %s", connection.client, error)
+        except Exception:
+            log.exception("an unexpected error beside the application")
+        if then is not Next.LENT:
+            self._return(connection, then)
+
+    def _return(self, connection: Connection, then: Next) -> None:
+        self._returned.append((connection, then))
+        os.eventfd_write(self._wakeup, 1)
+
+    def _serve_requests(self, connection: Connection) -> Next:
         while True:
-            conn.waiting = False
-            keep = super().handle(conn)
-            if conn.waiting:
-                return WAITING
-            if threading.get_ident() in self._lenders:
-                self._lenders.discard(threading.get_ident())
-                return LENT
-            if keep is False:
-                # Here and not in the main thread, which accepts connections: it waits for clients that do not go.
-                util.close_graceful(conn.sock, LINGER)
-            if keep is not True or conn.is_http2 or not self.alive or not _has_more(conn):
-                return keep
+            if not connection.receive_head():
+                return Next.WAIT_FOR_HEAD
+            then = self._serve_request(connection)
+            if then is Next.CLOSED:
+                connection.close(gracefully=True)
+            if then is not Next.KEEP_ALIVE or self._stopping or not connection.waits_for_more(STAY_MILLISECONDS):
+                return then
 
-    def finish_request(self, conn: Any, future: Any) -> None:
-        """Runs in the main thread with what ``handle`` returned."""
-        result = future.result() if future.exception() is None else False
-        if result is False or (result is WAITING and not self.alive):
-            self.nr_conns -= 1
-            conn.close()
-        elif result is WAITING:
-            self._await_head(conn)
-        elif result is not LENT:
-            super().finish_request(conn, future)
-
-    def handle_request(self, request: Any, conn: Any) -> bool:
-        """Runs the application for one request and tells whether the connection may serve another."""
-        response, environ = wsgi.create(request, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
-        environ["wsgi.multithread"] = True
-        environ["gunicorn.response"] = response  # which knows how much of the body it has sent
-        if not self.alive:
-            response.force_close()
+    def _serve_request(self, connection: Connection) -> Next:
+        exchange = None
         body: Any = ()
         try:
-            body = self.wsgi(environ, response.start_response)
-            if WATCH in environ and request.method == "GET":
-                response.write(b"")  # the head
-                self._lend(conn, environ[WATCH], response, body)
+            exchange = Exchange(connection, body_timeout=self._application.request_timeout, last=self._stopping)
+            environ = exchange.build_environ()
+            body = self._application(environ, exchange.start_response)
+            if exchange.taken_over:
+                return Next.CLOSED
+            if WATCH in environ and exchange.method == "GET":
+                exchange.send_head()
+                self._lend(connection, exchange, environ[WATCH], body)
                 body = ()
-                return False
+                return Next.LENT
             for part in body:
-                response.write(part)
-            response.close()
-        except Exception as error:
-            if isinstance(error, OSError) or not response.headers_sent:
-                raise
-            # An error page would be taken for a part of the answer that has begun.
-            self.log.exception("an answer broke off in the middle")
-            raise StopIteration from error
+                exchange.write(part)
+            exchange.finish()
+        except OSError:
+            raise  # the client is gone
+        except BadMessage as error:
+            log.debug("a request from %s cannot be read: %s", connection.client, error)
+            connection.socket.sendall(refusal(error.code, "BadRequest", str(error)))
+            return Next.CLOSED
+        except Exception:
+            log.exception("an unexpected error beside the application, or while the response was sent")
+            # Once a part of the response has been sent, an error page would be taken for more of it.
+            if exchange is None or not exchange.head_sent:
+                connection.socket.sendall(refusal(500, "InternalError", "Internal error occurred"))
+            return Next.CLOSED
         finally:
             if hasattr(body, "close"):
                 body.close()
-        return not response.should_close()
+        return Next.KEEP_ALIVE if exchange.can_be_followed() else Next.CLOSED
 
-    def _lend(self, conn: Any, stream: Stream, response: Any, body: Any) -> None:
-        """Gives the connection of a watch to the pump, until the watch has ended."""
+    def _lend(self, connection: Connection, exchange: Exchange, stream: Stream, body: Any) -> None:
+        """Give the connection of a watch to the pump until the watch has ended."""
+        reusable = exchange.can_be_followed()
 
-        def done(reusable: bool) -> None:
-            response.sent = watch.sent
+        def done(complete: bool) -> None:
+            """Run in the pump's thread; ``complete`` says that the response was written to its end."""
+            exchange.bytes_sent = watch.sent
             body.close()
-            keep = reusable and not response.should_close()
-            self.method_queue.defer(self._take_back, conn, keep)
+            self._return(connection, Next.KEEP_ALIVE if complete and reusable else Next.CLOSED)
 
-        # Of the thread and not of the connection, which may be back before its thread looks.
-        self._lenders.add(threading.get_ident())
-        watch = Watch(stream, conn.sock, chunked=response.chunked, done=done)
-        self.pump.serve(watch)
-
-    def _take_back(self, conn: Any, keep: bool) -> None:
-        """Runs in the main thread: the connection waits for its next request, or ends."""
-        finished: Future[bool] = Future()
-        finished.set_result(keep)
-        self.finish_request(conn, finished)
-
-    def handle_error(self, request: Any, client: Any, addr: Any, error: BaseException) -> None:
-        """What never becomes a request is answered with a Status too."""
-        code, reason, text = 500, "InternalError", "Internal error occurred"
-        if isinstance(error, ParseException | OSError):
-            code = next((code for cls, code in _CODES.items() if isinstance(error, cls)), 400)
-            reason, text = "BadRequest", f"the request cannot be read: {error}"
-            self.log.debug("a request that cannot be read, from %s: %s", addr, error)
-        else:
-            self.log.exception("an unexpected error beside the application")
-        body = orjson.dumps(ApiError(text, code=code, reason=reason).status())
-        head = (
-            f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\nConnection: close\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
-        try:
-            util.write_nonblock(client, head.encode("latin-1") + body)
-        except OSError as gone:
-            self.log.debug("nobody is there to hear of it: %s", gone)
-
-
-class Response(wsgi.Response):  # type: ignore[misc]
-    """Keeps the head until there is something of the body, or until it is clear that there is none for now."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._head = b""
-        self.headers_sent: bool = False
-
-    def send_headers(self) -> None:
-        if self.headers_sent:
-            return
-        lines = self.default_headers() + [f"{name}: {value}\r\n" for name, value in self.headers]
-        if not any(name == "Cache-Control" for name, _ in self.headers):  # as upstream's filter of that name
-            lines.append("Cache-Control: no-cache, private\r\n")
-        self._head = "".join([*lines, "\r\n"]).encode("latin-1")
-        self.headers_sent = True
-
-    def write(self, part: bytes) -> None:
-        """An empty part sends the head at once: a watch has begun, though nothing has happened yet."""
-        super().write(part)
-        if not part:
-            self._flush()
-
-    def close(self) -> None:
-        self.send_headers()
-        self._flush()
-        super().close()
-
-    def _emit_body(self, data: bytes) -> None:
-        if self.chunked:
-            data = b"%X\r\n%b\r\n" % (len(data), data)
-        if self._head and len(data) <= _JOIN_LIMIT:
-            data, self._head = self._head + data, b""
-        self._flush()
-        util.write(self.sock, data)
-
-    def _flush(self) -> None:
-        if self._head:
-            head, self._head = self._head, b""
-            util.write(self.sock, head)
-
-
-def _has_more(conn: Any) -> bool:
-    """Waits a moment for the client's next request, which may be here already."""
-    if conn.parser.unreader.buf.tell() or getattr(conn.sock, "pending", int)():
-        return True
-    return is_ready(conn.sock, select.POLLIN, STAY_MILLISECONDS)
+        watch = Watch(stream, connection.socket, chunked=exchange.chunked, done=done)
+        self._pump.serve(watch)

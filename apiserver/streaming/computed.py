@@ -7,14 +7,12 @@ watch, and an object has no resourceVersion.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from apiserver.config import Config
 from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
 from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
-from apiserver.model.item import Item, encode
-from apiserver.model.kind import Kind
 from apiserver.model.reader import Reader
+from apiserver.registry.computed import Computed
 from apiserver.storage.protocol import Store, StoreError
 from apiserver.streaming.backend import Dialer
 from apiserver.streaming.usage import NodeMetrics, PodMetrics, Usage, asking
@@ -25,16 +23,6 @@ from machinery.objects import Object
 PATIENCE = 5.0
 
 
-class Computed(Protocol):
-    """Works objects out."""
-
-    def get(self, namespace: str, name: str) -> Object:
-        """One of them; raises NotFound."""
-
-    def list(self, namespace: str) -> Sequence[Object]:
-        """All of them, of one namespace when given."""
-
-
 def computed(config: Config, store: Store, reader: Reader) -> Mapping[str, Computed]:
     """Resource → what works its objects out."""
     usage = Usage(reader, asking(Dialer.of(config)))
@@ -43,12 +31,6 @@ def computed(config: Config, store: Store, reader: Reader) -> Mapping[str, Compu
         NODE_METRICS.resource: NodeMetrics(usage),
         POD_METRICS.resource: PodMetrics(usage),
     }
-
-
-def item_of(kind: Kind, obj: Object) -> Item:
-    """An object in the form that the verbs hand on."""
-    metadata = obj["metadata"]
-    return Item(f"{kind.prefix}{metadata.get('namespace', '')}/{metadata['name']}", encode(obj), 0)
 
 
 class ComponentStatuses:

@@ -2,7 +2,7 @@
 
 The API server decides who may and which container of which pod is meant; the rest is the kubelet's. An upgrade request
 (SPDY or WebSocket) is repeated to the kubelet, and once that answers 101 both connections become one tunnel of bytes:
-gunicorn's socket is taken over by the request's own thread. Any other answer is relayed as it is.
+the client's socket is taken over by the request's own thread. Any other answer is relayed as it is.
 Upstream: registry/core/pod/rest/{log,subresources}.go and apimachinery/pkg/util/proxy/upgradeaware.go.
 """
 
@@ -17,6 +17,7 @@ from flask import Response
 from apiserver.config import Config
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
+from apiserver.model.exchange import EXCHANGE
 from apiserver.registry.request import Call
 from apiserver.streaming import logs as weblog
 from apiserver.streaming import websockets
@@ -67,7 +68,7 @@ class Connect:
         target = self._kubelet(call, node)
         if websockets.is_wanted(call.environ):
             return weblog.serve(call.environ, lambda: self._open_log(target, path, version="1.0"))
-        if _flag(query, "follow") and "gunicorn.socket" in call.environ:
+        if _flag(query, "follow") and EXCHANGE in call.environ:
             return self._follow(call, target, path)
         response = self._get_log(target, path)
         return Response(_chunks(response), 200, content_type="text/plain")

@@ -15,7 +15,6 @@ from typing import Any
 
 from flask import Response
 
-from apiserver.registry.request import TAKEN_OVER
 from apiserver.streaming import websockets
 from apiserver.streaming.backend import Stream
 from apiserver.streaming.tunnel import TUNNELS
@@ -27,17 +26,14 @@ _CHUNK = 32 * 1024
 
 def serve(environ: dict[str, Any], open_log: Callable[[], Stream]) -> Response:
     """Opens the log, accepts the WebSocket and copies one into the other. ``open_log`` gives a body until its end."""
-    client, protocol, head = websockets.accept(environ, websockets.among(PROTOCOLS))
+    exchange, protocol, head = websockets.accept(environ, websockets.among(PROTOCOLS))
     log = open_log()
-    try:
-        with TUNNELS.registered(client, log.sock):
-            client.sendall(head)
-            _copy(client, log, base64_text=protocol.startswith("base64"))
-    except OSError:
-        return TAKEN_OVER  # the client left
-    finally:
-        log.sock.close()
-    return TAKEN_OVER
+    exchange.taken_over = True
+    client = exchange.socket
+    with suppress(OSError), TUNNELS.registered(client, log.sock):  # the client may leave at any time
+        client.sendall(head)
+        _copy(client, log, base64_text=protocol.startswith("base64"))
+    return Response()
 
 
 def _copy(client: socket.socket, log: Stream, *, base64_text: bool) -> None:

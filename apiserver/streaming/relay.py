@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Response
 
-from apiserver.registry.request import TAKEN_OVER
+from apiserver.model.exchange import EXCHANGE, Exchange
 from apiserver.streaming.backend import BackendError, Stream, open_stream
 from apiserver.streaming.tunnel import TUNNELS
 from machinery.errors import ApiError, InternalError
@@ -53,24 +53,30 @@ def upgrade_headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def take_over(environ: dict[str, Any], head: bytes, stream: Stream) -> Response:
     """Writes the answer's head on the client's socket and carries bytes until both directions have ended."""
-    client = environ.get("gunicorn.socket")
-    if client is None:
-        stream.sock.close()
-        raise InternalError("Internal error occurred: the web server does not hand out its sockets")
     try:
-        client.sendall(head)
-    except OSError:
+        exchange = exchange_of(environ)
+    except InternalError:
         stream.sock.close()
-        return TAKEN_OVER
-    TUNNELS.relay(client, stream.sock, read_ahead(environ), stream.ahead)
-    return TAKEN_OVER
+        raise
+    exchange.taken_over = True
+    try:
+        exchange.socket.sendall(head)
+    except OSError:  # the client has left
+        stream.sock.close()
+    else:
+        TUNNELS.relay(exchange.socket, stream.sock, exchange.read_ahead(), stream.ahead)
+    return Response()
 
 
-def read_ahead(environ: Mapping[str, Any]) -> bytes:
-    """What gunicorn's parser has read behind the request: a client that does not wait for the 101."""
-    reader = getattr(environ.get("wsgi.input"), "reader", None)
-    buffer = getattr(getattr(reader, "unreader", None), "buf", None)
-    return bytes(buffer.getvalue()) if buffer is not None else b""
+def exchange_of(environ: Mapping[str, Any]) -> Exchange:
+    """Return the exchange whose socket a handler wants to write on itself. Raises InternalError if there is none.
+
+    Such a handler sets ``taken_over``; what it returns then is not sent.
+    """
+    exchange: Exchange | None = environ.get(EXCHANGE)
+    if exchange is None:
+        raise InternalError("Internal error occurred: the web server does not hand out its sockets")
+    return exchange
 
 
 def http_head(code: int, reason: str, headers: Iterable[tuple[str, str]]) -> bytes:

@@ -14,16 +14,16 @@ from typing import Any, NamedTuple
 
 from flask import Response
 
-from apiserver.registry.request import TAKEN_OVER
-from apiserver.streaming.relay import read_ahead
+from apiserver.model.exchange import Exchange
+from apiserver.streaming.relay import exchange_of
 from machinery import websocket
-from machinery.errors import BadRequest, InternalError
+from machinery.errors import BadRequest
 
 
 class Acceptance(NamedTuple):
-    """A request for a WebSocket that can be granted: the client's socket, the protocol, and the head of the 101."""
+    """A request for a WebSocket that can be granted: the chosen protocol, and the head of the response."""
 
-    client: Any
+    exchange: Exchange
     protocol: str
     head: bytes
 
@@ -36,9 +36,7 @@ def is_wanted(environ: Mapping[str, Any]) -> bool:
 
 def accept(environ: Mapping[str, Any], choose: Callable[[Mapping[str, str]], str]) -> Acceptance:
     """Checks the request; nothing is sent yet. Raises BadRequest."""
-    client = environ.get("gunicorn.socket")
-    if client is None:
-        raise InternalError("Internal error occurred: the web server does not hand out its sockets")
+    exchange = exchange_of(environ)
     names = ("Sec-WebSocket-Protocol", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
     fields = {name: environ.get("HTTP_" + name.upper().replace("-", "_"), "") for name in names}
     try:
@@ -47,7 +45,7 @@ def accept(environ: Mapping[str, Any], choose: Callable[[Mapping[str, str]], str
     except websocket.HandshakeError as error:
         raise BadRequest(f"unable to upgrade: {error}") from error
     head = "".join(f"{name}: {value}\r\n" for name, value in answer)
-    return Acceptance(client, protocol, f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode("latin-1"))
+    return Acceptance(exchange, protocol, f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode("latin-1"))
 
 
 def among(protocols: Sequence[str]) -> Callable[[Mapping[str, str]], str]:
@@ -66,8 +64,7 @@ class WatchSocket:
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self._accepted = accept(environ, only_one)
-        self._socket = self._accepted.client
-        self._early = read_ahead(environ)
+        self._socket = self._accepted.exchange.socket
         self._framing: websocket.WebSocket | None = None
 
     def fileno(self) -> int:
@@ -95,14 +92,15 @@ class WatchSocket:
 
     def carry(self, lines: Iterable[bytes]) -> Response:
         """Accepts the WebSocket and sends each line as a message, until the lines end or the client leaves."""
+        self._accepted.exchange.taken_over = True
         self._framing = framing = websocket.WebSocket(self._socket.sendall)
         with suppress(OSError):  # the client left
             self._socket.sendall(self._accepted.head)
-            framing.receive(self._early)
+            framing.receive(self._accepted.exchange.read_ahead())
             for part in lines:
                 for line in part.splitlines(keepends=True):
                     framing.send(line, text=True)
             framing.close()
         with suppress(OSError):  # it is gone already
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-        return TAKEN_OVER
+        return Response()

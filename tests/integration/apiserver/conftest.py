@@ -15,7 +15,6 @@ import pytest
 from flask import Flask
 from integration.served import ADMIN, TOKENS, Answer, Etcd, Pki, Served, running_etcd
 
-from apiserver.api.app import create_app
 from apiserver.assembly import Server, assemble
 from apiserver.config import Config
 from apiserver.storage.etcd import EtcdStore
@@ -40,7 +39,7 @@ class Api:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.app: Flask = create_app(server)
+        self.app: Flask = server.wsgi
         self._client = self.app.test_client()
 
     def __call__(

@@ -10,16 +10,15 @@ from typing import Any
 
 import pytest
 
-from apiserver.serving import connections as patience
-from apiserver.serving import tls
+from apiserver.serving import sockets, tls
 
 pytestmark = pytest.mark.etcd
 
 
 @pytest.fixture
 def pair(pki: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:
-    """A server's and a client's end of one TLS connection; the server has the patience of a moment."""
-    monkeypatch.setattr(patience, "STALLED", 0.1)
+    """A server's and a client's end of one TLS connection; the server gives up after a moment."""
+    monkeypatch.setattr(sockets, "STALLED", 0.1)
     context = tls.ServerTLS(pki.folder / "server.crt", pki.folder / "server.key", pki.ca).context()
     ours, theirs = socket.socketpair()
     server = context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False)
@@ -60,7 +59,7 @@ def test_without_blocking_nothing_changes(pair: tuple[ssl.SSLSocket, ssl.SSLSock
 
 def test_a_time_for_the_whole_is_not_prolonged_by_single_bytes() -> None:
     plain, sender = socket.socketpair()
-    server = patience.PlainSocket.of(plain)
+    server = sockets.PlainSocket.of(plain)
     stop = threading.Event()
 
     def drip() -> None:
@@ -69,11 +68,9 @@ def test_a_time_for_the_whole_is_not_prolonged_by_single_bytes() -> None:
 
     dripping = threading.Thread(target=drip)
     dripping.start()
-    server.expect(0.2)
-    with pytest.raises(ConnectionResetError):
+    with server.deadline(0.2), pytest.raises(ConnectionResetError):
         while True:
             assert server.recv(100)
-    server.expect(None)
     assert server.recv(100), "it may go on when it is no longer expected to end"
     stop.set()
     dripping.join()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from apiserver.api.app import BODY_LIMIT, error_response, read_body
+from apiserver.api.app import error_response
+from apiserver.api.body import BODY_LIMIT, read_body
 from apiserver.storage.protocol import TooLarge, Unavailable
 from machinery.errors import ApiError, BadRequest, Gone, RequestEntityTooLarge, TooManyRequests, Unauthorized
 

@@ -39,7 +39,7 @@ def fake() -> Fake:
 def ask(fake: Fake, path: str) -> tuple[int, str]:
     path, _, query = path.partition("?")
     endpoint, _, check = path.strip("/").partition("/")
-    response = Health(cast(Any, fake)).answer(endpoint, check, query)
+    response = Health(cast(Any, fake), cast(Any, fake.cache), fake.bootstrapped).answer(endpoint, check, query)
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     return response.status_code, response.get_data(as_text=True)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from apiserver.streaming.handlers import check_log_options, log_parameters
 from apiserver.streaming.html import Rewriter, is_page
 from apiserver.streaming.proxy import forwarded_headers, split_path
-from apiserver.streaming.relay import read_ahead, upgrade_headers
+from apiserver.streaming.relay import upgrade_headers
 from apiserver.streaming.targets import Target
 from machinery.errors import BadRequest, Invalid
 
@@ -126,10 +126,6 @@ def test_headers_of_an_upgrade() -> None:
         ("Upgrade", "websocket"), ("Sec-WebSocket-Key", "k"), ("Sec-WebSocket-Protocol", "a,b"),
         ("Content-Length", "0"),
     ]  # fmt: skip
-
-
-def test_without_gunicorn_nothing_was_read_ahead() -> None:
-    assert read_ahead({}) == b""
 
 
 def test_log_options_are_checked_as_upstream_does() -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from everykind import REGISTRY
 from flask import Response
 
-from apiserver.api import requestlog as record
-from apiserver.api.requestlog import Record, set_verbosity
+from apiserver.api import requestlog
+from apiserver.api.requestlog import RequestLog, set_verbosity
 from apiserver.model import metrics
+from apiserver.model.exchange import EXCHANGE
 from apiserver.model.requestinfo import parse_request
 from apiserver.model.trace import spent
 from apiserver.model.user import User
-from apiserver.registry.request import TAKEN_OVER
 from machinery.metrics import METRICS, Labels
 
 ADMIN = User("admin")
@@ -27,27 +28,27 @@ ADMIN = User("admin")
 def fresh(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Nothing is counted yet."""
     METRICS.share(1)
-    record.forget_accounts()
+    requestlog.forget_counters()
     caplog.set_level(logging.INFO)
     yield
     set_verbosity(0)
 
 
-def begin(method: str, uri: str, **environ: str) -> Record:
+def begin(method: str, uri: str, **environ: Any) -> RequestLog:
     """A request that may be done and is about to."""
     path, _, query = uri.partition("?")
-    made = Record(
+    made = RequestLog(
         {"REQUEST_METHOD": method, "PATH_INFO": path, "RAW_URI": uri, "QUERY_STRING": query, **environ}, REGISTRY.get
     )
     made.info = info = parse_request(method, path, watch="watch=1" in query)
     made.user = ADMIN
     if info.is_resource:
         made.kind = REGISTRY.find(info.group, info.version, info.resource)
-    made.allowed()
+    made.authorized()
     return made
 
 
-def answer(made: Record, response: Response | None = None) -> None:
+def answer(made: RequestLog, response: Response | None = None) -> None:
     response = Response(b"12345", 200) if response is None else response
     made.answered(response)
     response.close()
@@ -93,10 +94,11 @@ def test_labels_are_upstreams(method: str, uri: str, environ: dict[str, str], la
 
 def test_a_request_that_is_refused_early_is_counted_too() -> None:
     for uri in ("/api/v1/secrets", "/api/v1/nothing", "/nowhere"):
-        made = Record({"REQUEST_METHOD": "GET", "PATH_INFO": uri, "QUERY_STRING": ""}, REGISTRY.get)
+        made = RequestLog({"REQUEST_METHOD": "GET", "PATH_INFO": uri, "QUERY_STRING": ""}, REGISTRY.get)
         made.info = parse_request("GET", uri)
         answer(made, Response(b"", 403))
-    answer(Record({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": ""}, REGISTRY.get), Response(b"", 400))
+    log = RequestLog({"REQUEST_METHOD": "GET", "PATH_INFO": "/", "QUERY_STRING": ""}, REGISTRY.get)
+    answer(log, Response(b"", 400))
     assert set(requests()) == {
         ("LIST", "", "", "v1", "secrets", "", "cluster", "apiserver", "403"),
         ("LIST", "", "", "", "", "", "", "apiserver", "403"),
@@ -117,8 +119,10 @@ def test_a_stream_lasts_until_it_is_closed_and_counts_once() -> None:
 
 
 def test_a_taken_over_socket() -> None:
-    made = begin("GET", "/api/v1/namespaces/a/pods/p/exec", HTTP_UPGRADE="SPDY/3.1")
-    made.answered(TAKEN_OVER)
+    exchange = SimpleNamespace(taken_over=True, bytes_sent=0)
+    upgrade = {"HTTP_UPGRADE": "SPDY/3.1", EXCHANGE: exchange}
+    made = begin("GET", "/api/v1/namespaces/a/pods/p/exec", **upgrade)
+    made.answered(Response())
     assert [labels[-1] for labels in requests()] == ["101"]
 
 
@@ -158,7 +162,7 @@ def test_a_command_and_a_long_query_stay_out_of_the_log(caplog: pytest.LogCaptur
 def test_a_slow_request_tells_what_it_waited_for(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "SLOW", 0.0)
+    monkeypatch.setattr(requestlog, "SLOW", 0.0)
     made = begin("PUT", "/api/v1/namespaces/a/pods/p")
     now = time.perf_counter()
     spent("etcd", now - 2)
@@ -174,7 +178,7 @@ def test_a_slow_request_tells_what_it_waited_for(
 
 def test_a_quick_one_and_a_watch_do_not(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     answer(begin("GET", "/version"))
-    monkeypatch.setattr(record, "SLOW", 0.0)
+    monkeypatch.setattr(requestlog, "SLOW", 0.0)
     answer(begin("GET", "/api/v1/pods?watch=1"), Response(iter([b""]), 200))
     assert caplog.records == []
 

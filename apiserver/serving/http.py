@@ -1,0 +1,323 @@
+"""HTTP/1.1 between a connection and a WSGI application: an ``Exchange`` is one request with its response.
+
+h11 parses the request, head and body. It is strict about what two servers could read differently (request smuggling),
+and what little it leaves open is refused here. The response is written without it, since head and body shall leave in
+one TLS record.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import h11
+import orjson
+
+from apiserver.model.exchange import EXCHANGE
+from apiserver.serving.connection import HEAD_LIMIT, Connection
+from machinery.errors import ApiError
+
+# Bytes of a request's first line: kubectl exec sends its command in the URL, for which upstream has 1 MB.
+LINE_LIMIT = 256 * 1024
+# Bytes of a header's line, and how many headers there may be.
+FIELD_LIMIT = 64 * 1024
+FIELDS_LIMIT = 100
+# Above so many bytes, joining head and body costs more than sending them one by one.
+JOIN_LIMIT = 64 * 1024
+# Seconds for a request's body that the application did not read, before the connection is closed instead of reused.
+DISCARD_SECONDS = 5.0
+_CHUNK = 64 * 1024
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# They describe the connection, which is the server's affair, or are written by it.
+_SERVERS_OWN = frozenset({"connection", "date", "keep-alive", "transfer-encoding"})
+
+Headers = Sequence[tuple[str, str]]
+
+
+class BadMessage(Exception):
+    """The client sent no HTTP, or HTTP that is not accepted; ``code`` is the answer's."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class BrokenBody(OSError):
+    """The request's body ended early or is malformed."""
+
+
+class Exchange:
+    """One request and its response (see ``apiserver.model.exchange``).
+
+    The steps are: make it of a head, call the application with ``build_environ`` and ``start_response``, ``write`` each
+    part of what it returns, ``finish``. The environ refers to the exchange; so the exchange must not refer to the
+    environ, since a cycle would leave both to the garbage collector.
+    """
+
+    def __init__(self, connection: Connection, *, body_timeout: float, last: bool) -> None:
+        """Parse the head in the connection's buffer; raises BadMessage. The connection closes after a ``last`` one."""
+        self._connection = connection
+        self.socket = connection.socket
+        self.bytes_sent = 0
+        self.taken_over = False
+        self.head_sent = False
+        self.chunked = False
+        self._body_timeout = body_timeout
+        self._keep_alive = not last
+        self._parser, self._request = _parse(connection.buffer)
+        connection.buffer.clear()
+        self.method = self._request.method.decode("latin-1")
+        self._is_http_1_0 = self._request.http_version == b"1.0"
+        self._awaits_continue = self._parser.they_are_waiting_for_100_continue
+        self._body_ended = True
+        self._head = b""  # built, but not sent yet
+        self._status = ""
+        self._headers: Headers = ()
+        self._bodyless = False
+        self._missing: int | None = None  # bytes of the body that Content-Length has promised and are still to come
+
+    # --- the request ------------------------------------------------------------------------------------------------
+
+    def build_environ(self) -> dict[str, Any]:
+        """Return WSGI's view of the request. Raises BadMessage."""
+        target = self._request.target.decode("latin-1")
+        path, query = _split(target)
+        (host, port), (client_host, client_port) = self._connection.server[:2], self._connection.client[:2]
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": self.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "RAW_URI": target,
+            "SERVER_NAME": host,
+            "SERVER_PORT": str(port),
+            "SERVER_PROTOCOL": "HTTP/1.0" if self._is_http_1_0 else "HTTP/1.1",
+            "REMOTE_ADDR": client_host,
+            "REMOTE_PORT": str(client_port),
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "https" if self._connection.is_tls else "http",
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": True,
+            "wsgi.run_once": False,
+            "wsgi.input_terminated": True,
+            EXCHANGE: self,
+        }
+        for name, value in self._request.headers:
+            if key := _environ_key(name):
+                text = value.decode("latin-1")
+                environ[key] = f"{environ[key]},{text}" if key in environ else text
+        self._body_ended = not self._has_body(environ)
+        environ["wsgi.input"] = io.BytesIO() if self._body_ended else io.BufferedReader(_Input(self))
+        if "HTTP_CONNECTION" in environ or self._is_http_1_0:
+            options = [option.strip().lower() for option in environ.get("HTTP_CONNECTION", "").split(",")]
+            if "keep-alive" not in options if self._is_http_1_0 else "close" in options:
+                self._keep_alive = False
+        return environ
+
+    def _has_body(self, environ: dict[str, Any]) -> bool:
+        encoded, length = environ.get("HTTP_TRANSFER_ENCODING"), environ.get("CONTENT_LENGTH")
+        if encoded is not None and (length is not None or self._is_http_1_0):
+            raise BadMessage(400, "the body's length is given in two ways, or in one that HTTP/1.0 does not know")
+        if environ.get("HTTP_EXPECT", "100-continue").lower() != "100-continue":
+            raise BadMessage(417, f"this expectation cannot be met: {environ['HTTP_EXPECT'][:100]}")
+        return encoded is not None or length not in (None, "0")
+
+    def receive_body(self) -> bytes:
+        """Wait for the next part of the request's body; empty at its end. Raises OSError, also for a broken body."""
+        if self._awaits_continue:
+            self._awaits_continue = False
+            self.socket.sendall(_CONTINUE)
+        while not self._body_ended:
+            try:
+                event = self._parser.next_event()
+                if event is h11.NEED_DATA:
+                    self._parser.receive_data(self.socket.recv(_CHUNK))
+                elif isinstance(event, h11.Data):
+                    return bytes(event.data)
+                else:
+                    self._body_ended = True
+            except h11.RemoteProtocolError as error:
+                self._keep_alive = False
+                raise BrokenBody(str(error)) from error
+        return b""
+
+    @contextmanager
+    def body_deadline(self) -> Iterator[None]:
+        with self.socket.deadline(self._body_timeout):
+            yield
+
+    def read_ahead(self) -> bytes:
+        return self._parser.trailing_data[0]
+
+    # --- the response -----------------------------------------------------------------------------------------------
+
+    def start_response(self, status: str, headers: Headers, error: Any = None) -> Callable[[bytes], None]:
+        """Keep the head until there is something of the body; ``error`` replaces one that was not sent yet."""
+        if error and self.head_sent:
+            raise error[1]
+        self._status, self._headers = status, headers
+        self._head = b""
+        return self.write
+
+    def write(self, part: bytes) -> None:
+        """Send a part of the body, after the head if that has not been sent."""
+        if not part:
+            return
+        if not self.head_sent:
+            self._build_head()
+        if self._bodyless:
+            return
+        self.bytes_sent += len(part)
+        if self._missing is not None:
+            self._missing -= len(part)
+        self._send(b"%X\r\n%b\r\n" % (len(part), part) if self.chunked else part)
+
+    def send_head(self) -> None:
+        """Send the head at once: a watch has begun, though nothing has happened yet."""
+        self._build_head()
+        self._send(b"")
+
+    def finish(self) -> None:
+        """Send what is missing of the response."""
+        if not self.head_sent:
+            self._build_head()
+        self._send(b"0\r\n\r\n" if self.chunked else b"")
+
+    def can_be_followed(self) -> bool:
+        """Make the connection ready for another request, and tell whether it can have one.
+
+        For this the rest of the request's body is received and thrown away. Raises OSError.
+        """
+        if not self._keep_alive or self._missing or self.taken_over:
+            return False
+        if not self._body_ended:
+            with self.socket.deadline(DISCARD_SECONDS):
+                while self.receive_body():
+                    continue
+        self._connection.buffer += self._parser.trailing_data[0]
+        return True
+
+    def _build_head(self) -> None:
+        if not self._status:
+            raise RuntimeError("the application did not call start_response")
+        lines = [f"HTTP/1.{0 if self._is_http_1_0 else 1} {self._status}"]
+        length = None
+        for name, value in self._headers:
+            lowered = name.lower()
+            if lowered == "content-length":
+                length = int(value)
+            if lowered not in _SERVERS_OWN:
+                lines.append(f"{name}: {value}")
+        self._bodyless = self.method == "HEAD" or self._status.startswith(("1", "204", "304"))
+        if not self._bodyless:
+            self._missing = length
+            self.chunked = length is None and not self._is_http_1_0
+            self._keep_alive = self._keep_alive and (self.chunked or length is not None)
+        if self._awaits_continue and not self._body_ended:
+            self._keep_alive = False  # whether the client will send its body after this response is not known
+        if self.chunked:
+            lines.append("Transfer-Encoding: chunked")
+        lines += [f"Date: {_date(int(time.time()))}", f"Connection: {'keep-alive' if self._keep_alive else 'close'}"]
+        head = "\r\n".join(lines)
+        if head.count("\n") + 1 != len(lines) or head.count("\r") + 1 != len(lines):
+            raise ValueError("a header of the response has a line break")
+        self._head = (head + "\r\n\r\n").encode("latin-1")
+        self.head_sent = True
+
+    def _send(self, data: bytes) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            if len(data) <= JOIN_LIMIT:
+                data = head + data
+            else:
+                self.socket.sendall(head)
+        if data:
+            self.socket.sendall(data)
+
+
+class _Input(io.RawIOBase):
+    """The request's body as a file."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left:
+            self._left = memoryview(self._exchange.receive_body())
+        count = min(len(buffer), len(self._left))
+        buffer[:count], self._left = self._left[:count], self._left[count:]
+        return count
+
+
+def refusal(code: int, reason: str, message: str) -> bytes:
+    """Return a whole response with a Status, for what never came to the application."""
+    body = orjson.dumps(ApiError(message, code=code, reason=reason).status())
+    head = (
+        f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("latin-1") + body
+
+
+def _parse(head: bytearray) -> tuple[h11.Connection, h11.Request]:
+    """Parse a request's head. What follows it stays in the parser. Raises BadMessage."""
+    if len(head) > FIELD_LIMIT or head.count(b"\n") > FIELDS_LIMIT:
+        _check_limits(bytes(head))
+    parser = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
+    try:
+        parser.receive_data(bytes(head))
+        event = parser.next_event()
+    except h11.RemoteProtocolError as error:
+        raise BadMessage(error.error_status_hint, f"the request cannot be read: {error}") from error
+    if not isinstance(event, h11.Request) or event.http_version not in (b"1.0", b"1.1"):
+        raise BadMessage(400, "the request cannot be read: it is not HTTP/1.1")
+    return parser, event
+
+
+def _check_limits(data: bytes) -> None:
+    lines = data.splitlines()
+    if len(lines[0]) > LINE_LIMIT:
+        raise BadMessage(414, f"the request's first line has more than {LINE_LIMIT} bytes")
+    fields = lines[1 : lines.index(b"")] if b"" in lines else lines[1:]
+    if len(fields) > FIELDS_LIMIT or any(len(field) > FIELD_LIMIT for field in fields):
+        raise BadMessage(431, f"the request has more than {FIELDS_LIMIT} headers, or one of over {FIELD_LIMIT} bytes")
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Split a request's target into the path, as WSGI has it (bytes as Latin-1), and the query."""
+    if target.startswith("/"):
+        path, _, query = target.partition("#")[0].partition("?")
+    else:
+        try:
+            parts = urlsplit(target)
+        except ValueError as error:
+            raise BadMessage(400, f"the request cannot be read: {error}") from error
+        path, query = parts.path, parts.query
+    return (unquote_to_bytes(path).decode("latin-1") if "%" in path else path), query
+
+
+@lru_cache(1024)
+def _environ_key(name: bytes) -> str:
+    """Return WSGI's name of a header, "" for one that is ignored: with an underscore it would pass for another."""
+    if b"_" in name:
+        return ""
+    key = name.decode("latin-1").upper().replace("-", "_")
+    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
+
+
+@lru_cache(2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
