@@ -1,8 +1,9 @@
-"""Bytes to and from kubelets and pods: log, exec, attach, port-forward and proxy.
+"""Bytes to and from kubelets and pods: log, exec, attach, port-forward and proxy; and what is computed from them.
 
-handlers.py      a request for a stream → the kubelet's URL; targets.py: where a proxied request leads
-backend.py       connections to kubelets and pods; relay.py and tunnel.py carry the bytes
-proxy.py         HTTP through the API server; html.py rewrites links
-websockets.py    framing for browsers; logs.py: a log over WebSocket
-usage.py         kubectl top; computed.py: kinds whose objects are worked out for each request
+handlers.py         pods' own subresources: a request → the kubelet's URL → its stream
+proxy.py            the proxy subresources: HTTP to a pod, a Service or a node; html.py keeps browsers below their path
+targets.py          where a connection leads: pure choices; backend.py opens it
+upgrade.py          passes a response on, or an upgrade, after which tunnel.py carries bytes both ways
+websockets.py       WebSockets that end here: watches; weblog.py: logs
+computed.py         kinds whose objects are computed for each request, among them resourcemetrics.py for kubectl top
 """

@@ -1,7 +1,7 @@
 """Connections to kubelets, and to the servers in pods that the proxy subresources lead to.
 
-A kubelet is spoken to with the API server's own client certificate and must show one of the cluster's CA; a pod's HTTPS
-is taken as it is (upstream: proxyTLSClientConfig does not verify either).
+To a kubelet the API server shows its own client certificate, and the kubelet must show one of the cluster's CA. The
+certificate of a server in a pod is not verified (upstream's proxyTLSClientConfig does not either).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HEAD_LIMIT = 65536
 
 
 class Stream(NamedTuple):
-    """A connection whose answer's head has been read: ``ahead`` is what came behind it."""
+    """A connection on which the head of a response has been read; ``ahead`` is what came with it of the body."""
 
     code: int
     headers: Message
@@ -35,7 +35,7 @@ class Stream(NamedTuple):
     ahead: bytes
 
     def response(self, method: str) -> http.client.HTTPResponse:
-        """The answer as an ordinary one with a body, for one that turned out not to be a stream."""
+        """Return an ordinary response with a body, for an answer that turned out not to be a stream."""
         replay: Any = _Replay(self.head + self.ahead, self.sock)
         response = http.client.HTTPResponse(replay, method=method)
         response.begin()
@@ -45,9 +45,10 @@ class Stream(NamedTuple):
 def open_stream(
     sock: socket.socket, method: str, target: str, headers: Iterable[tuple[str, str]], *, version: str = "1.1"
 ) -> Stream:
-    """Sends a request without a body and reads no more than the head of its answer.
+    """Send a request without a body and read the head of its response; what comes behind it by chance is kept.
 
-    (http.client reads through a buffer, in which the first bytes behind a 101 would be lost.)
+    (http.client reads through a buffer, in which the first bytes behind a 101 would be lost.) Raises OSError, and
+    BackendError if the response is no HTTP.
     """
     lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in headers)]
     if any("\r" in line or "\n" in line for line in lines):
@@ -71,7 +72,7 @@ def open_stream(
 
 
 class _Replay(io.RawIOBase):
-    """Bytes that have been read from a socket, and then the socket."""
+    """A file of bytes that have been read from a socket already, followed by the rest from the socket."""
 
     def __init__(self, data: bytes, sock: socket.socket) -> None:
         self._data = memoryview(data)
@@ -96,34 +97,34 @@ class _Replay(io.RawIOBase):
 
 
 class Dialer:
-    """Opens connections. The TLS contexts are made when first needed, after the workers' fork."""
+    """Opens connections; raises BackendError if that fails. TLS contexts are made when needed, after the fork."""
 
     def __init__(self, certificate: Path | None, key: Path | None, authority: Path | None) -> None:
         self._certificate, self._key, self._authority = certificate, key, authority
 
     @staticmethod
     def of(config: Config) -> Dialer:
-        """As the flags say."""
+        """Make one with the certificates that the flags name."""
         return Dialer(
             config.kubelet_client_certificate, config.kubelet_client_key, config.kubelet_certificate_authority
         )
 
-    def kubelet(self, target: Target, patience: float = _CONNECT_SECONDS) -> http.client.HTTPConnection:
-        """A connection to a kubelet."""
-        return self._open(target, self._kubelet_tls, patience)
+    def kubelet(self, target: Target, timeout: float = _CONNECT_SECONDS) -> http.client.HTTPConnection:
+        """Connect to a kubelet within ``timeout`` seconds."""
+        return self._open(target, self._kubelet_tls, timeout)
 
     def server(self, target: Target) -> http.client.HTTPConnection:
-        """A connection to a server in a pod or on a node."""
+        """Connect to a server in a pod or on a node."""
         return self._open(target, self._any_tls if target.scheme == "https" else None)
 
     def _open(
-        self, target: Target, tls: ssl.SSLContext | None, patience: float = _CONNECT_SECONDS
+        self, target: Target, tls: ssl.SSLContext | None, timeout: float = _CONNECT_SECONDS
     ) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection
         if tls is None:
-            connection = http.client.HTTPConnection(target.host, target.port, timeout=patience)
+            connection = http.client.HTTPConnection(target.host, target.port, timeout=timeout)
         else:
-            connection = http.client.HTTPSConnection(target.host, target.port, timeout=patience, context=tls)
+            connection = http.client.HTTPSConnection(target.host, target.port, timeout=timeout, context=tls)
         try:
             connection.connect()
         except OSError as error:
@@ -137,7 +138,7 @@ class Dialer:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if self._authority:
             context.load_verify_locations(self._authority)
-        else:  # upstream, too, trusts any kubelet when --kubelet-certificate-authority is not given
+        else:  # upstream, too, trusts any kubelet if --kubelet-certificate-authority is not given
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if self._certificate and self._key:
             context.load_cert_chain(self._certificate, self._key)
@@ -151,11 +152,11 @@ class Dialer:
 
 
 class BackendError(Exception):
-    """Nobody answers there, or not in HTTP; the words are Go's, as upstream's clients know them."""
+    """No connection, or no HTTP on it. The message is worded as Go's, since clients know those."""
 
 
 def answer_words(error: Exception) -> str:
-    """Why there was no answer, in Go's words."""
+    """Return why there was no response, as Go words it."""
     if isinstance(error, http.client.RemoteDisconnected | ConnectionResetError):
         return "EOF"
     if isinstance(error, http.client.BadStatusLine):
@@ -166,7 +167,7 @@ def answer_words(error: Exception) -> str:
 
 
 def dial_words(error: OSError) -> str:
-    """Why there is no connection, in Go's words."""
+    """Return why there is no connection, as Go words it."""
     if isinstance(error, ssl.SSLError):
         return f"tls: {error.reason or error}"
     if isinstance(error, TimeoutError):

@@ -1,8 +1,4 @@
-"""Kinds of which nothing is stored: their objects are worked out anew for each get and list.
-
-A row says so with ``computed``, and what works its objects out is found by the resource's name. There is nothing to
-watch, and an object has no resourceVersion.
-"""
+"""The sources of kinds whose objects are computed for each request (see ``apiserver.registry.computed``)."""
 
 from __future__ import annotations
 
@@ -15,26 +11,26 @@ from apiserver.model.reader import Reader
 from apiserver.registry.computed import Computed
 from apiserver.storage.protocol import Store, StoreError
 from apiserver.streaming.backend import Dialer
-from apiserver.streaming.usage import NodeMetrics, PodMetrics, Usage, asking
+from apiserver.streaming.resourcemetrics import Kubelets, NodeMetricsSource, PodMetricsSource, fetch_over
 from machinery.errors import not_found
 from machinery.objects import Object
 
 # Seconds that a component has for its answer.
-PATIENCE = 5.0
+TIMEOUT = 5.0
 
 
 def computed(config: Config, store: Store, reader: Reader) -> Mapping[str, Computed]:
-    """Resource → what works its objects out."""
-    usage = Usage(reader, asking(Dialer.of(config)))
+    """Return the source of each computed resource."""
+    kubelets = Kubelets(reader, fetch_over(Dialer.of(config)))
     return {
-        COMPONENT_STATUSES.resource: ComponentStatuses(config.controllers_healthz, store),
-        NODE_METRICS.resource: NodeMetrics(usage),
-        POD_METRICS.resource: PodMetrics(usage),
+        COMPONENT_STATUSES.resource: ComponentStatusSource(config.controllers_healthz, store),
+        NODE_METRICS.resource: NodeMetricsSource(kubelets),
+        POD_METRICS.resource: PodMetricsSource(kubelets),
     }
 
 
-class ComponentStatuses:
-    """How the control plane's other parts answer; the scheduler and the controllers are one process here."""
+class ComponentStatusSource:
+    """Asks etcd and the controllers how they are. The scheduler and the controllers are one process here."""
 
     def __init__(self, controllers: str, store: Store) -> None:
         self._checks: dict[str, Callable[[], str]] = {
@@ -60,12 +56,12 @@ class ComponentStatuses:
 
 
 def _ask(url: str) -> str:
-    """What a health endpoint says: ``ok``, or what is wrong."""
+    """Return what a health endpoint answers: ``ok``, or what is wrong."""
     import urllib.error
     import urllib.request
 
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
             return str(answer.read().decode(errors="replace"))
     except urllib.error.HTTPError as error:
         with error:

@@ -1,8 +1,8 @@
-"""Subresources that stream bytes: a pod's log, exec, attach and portforward, carried to the kubelet of its node.
+"""Subresources of a pod that stream bytes: log, exec, attach and portforward, served by the kubelet of its node.
 
-The API server decides who may and which container of which pod is meant; the rest is the kubelet's. An upgrade request
-(SPDY or WebSocket) is repeated to the kubelet, and once that answers 101 both connections become one tunnel of bytes:
-the client's socket is taken over by the request's own thread. Any other answer is relayed as it is.
+The API server decides who may do it and which container is meant; the kubelet does the rest. An upgrade request (SPDY
+or WebSocket) is repeated to the kubelet. If that answers 101, the request's thread takes the client's socket over and
+carries bytes between both connections until they end. Any other response is passed on as it is.
 Upstream: registry/core/pod/rest/{log,subresources}.go and apimachinery/pkg/util/proxy/upgradeaware.go.
 """
 
@@ -19,23 +19,22 @@ from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.model.exchange import EXCHANGE
 from apiserver.registry.request import Call
-from apiserver.streaming import logs as weblog
-from apiserver.streaming import websockets
+from apiserver.streaming import weblog, websockets
 from apiserver.streaming.backend import BackendError, Dialer, Stream, open_stream
 from apiserver.streaming.proxy import Proxy
-from apiserver.streaming.relay import http_head, take_over, unreachable, upgrade
 from apiserver.streaming.targets import Target, choose_container, kubelet_of
+from apiserver.streaming.upgrade import http_head, take_over, unreachable, upgrade
 from machinery.errors import ApiError, BadRequest, FieldError, InternalError, NotFound, invalid, not_found
 from machinery.objects import Object
 
-_ERROR_LIMIT = 50_000  # of a kubelet's words
+_ERROR_LIMIT = 50_000  # bytes of a kubelet's error message
 _CHUNK = 65536
 
 Handler = Callable[[Call], Response]
 
 
 def handlers(config: Config) -> Mapping[tuple[str, str], Handler]:
-    """What serves each connection, by (resource, subresource)."""
+    """Return the handler of each subresource that streams, by (resource, subresource)."""
     dialer = Dialer.of(config)
     connect, proxy = Connect(dialer), Proxy(dialer)
     return {
@@ -50,19 +49,22 @@ def handlers(config: Config) -> Mapping[tuple[str, str], Handler]:
 
 
 class Connect:
-    """The pod's own connections."""
+    """Handlers of a pod's own subresources."""
 
     def __init__(self, dialer: Dialer) -> None:
         self._dialer = dialer
 
     def log(self, call: Call) -> Response:
-        """A pod's log; followed over a tunnel, so that a client who leaves is noticed while nothing is written."""
+        """Serve ``pods/NAME/log``.
+
+        A log that is followed goes through a tunnel, in which a client that leaves is noticed though nothing is logged.
+        """
         query = _query(call)
         check_log_options(call.name, query)
         pod = self._pod(call)
         container = choose_container(pod, _last(query, "container"))
         node = (pod.get("spec") or {}).get("nodeName")
-        if not node:  # not an error upstream: there is no log yet
+        if not node:  # there is no log yet, which upstream does not call an error
             return Response(b"", 200, content_type="text/plain")
         path = _path("containerLogs", (call.namespace, call.name, container), log_parameters(query))
         target = self._kubelet(call, node)
@@ -102,12 +104,12 @@ class Connect:
         return take_over(call.environ, http_head(200, "OK", fields), stream)
 
     def exec(self, call: Call) -> Response:
-        """A command in a container."""
+        """Serve ``pods/NAME/exec``: run a command in a container."""
         query = _query(call)
         return self._upgrade_container(call, query, [("command", word) for word in query.get("command", [])])
 
     def attach(self, call: Call) -> Response:
-        """A container's own input and output."""
+        """Serve ``pods/NAME/attach``: a container's own input and output."""
         return self._upgrade_container(call, _query(call), [])
 
     def _upgrade_container(
@@ -123,7 +125,7 @@ class Connect:
         return self._upgrade(call, node, path)
 
     def port_forward(self, call: Call) -> Response:
-        """TCP connections into a pod."""
+        """Serve ``pods/NAME/portforward``: TCP connections into a pod."""
         node = _node_name(self._pod(call))
         ports = ",".join(port for value in _query(call).get("ports", []) for port in value.split(","))
         path = _path("portForward", (call.namespace, call.name), [("port", ports)] if ports else [])
@@ -155,12 +157,15 @@ class Connect:
 
 # --- parameters --------------------------------------------------------------------------------------------------
 
-# PodExecOptions' and PodAttachOptions' names, and the kubelet's.
+# The parameters of PodExecOptions and PodAttachOptions → the kubelet's.
 _STREAM_PARAMETERS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 
 
 def check_log_options(name: str, query: Mapping[str, list[str]]) -> None:
-    """Upstream's ValidatePodLogOptions: 422 with a cause a field."""
+    """Check PodLogOptions as upstream's ValidatePodLogOptions.
+
+    Raises BadRequest for what is not a number, and Invalid (422), with a cause for each field, for other wrong values.
+    """
     errors = []
     for field, least in (("tailLines", 0), ("sinceSeconds", 1), ("limitBytes", 1)):
         text = _last(query, field)
@@ -179,7 +184,7 @@ def check_log_options(name: str, query: Mapping[str, list[str]]) -> None:
 
 
 def log_parameters(query: Mapping[str, list[str]]) -> list[tuple[str, str]]:
-    """PodLogOptions in the kubelet's parameters, which have the same names."""
+    """Return the PodLogOptions that the client gave, as the kubelet's parameters, which have the same names."""
     found = [(name, "true") for name in ("follow", "previous", "timestamps") if _flag(query, name)]
     return found + [
         (name, _last(query, name))
@@ -189,7 +194,7 @@ def log_parameters(query: Mapping[str, list[str]]) -> list[tuple[str, str]]:
 
 
 def _query(call: Call) -> dict[str, list[str]]:
-    """The query with every value of a parameter."""
+    """Return every value of each query parameter."""
     return parse_qs(call.environ.get("QUERY_STRING", ""), keep_blank_values=True)
 
 
@@ -198,12 +203,12 @@ def _last(query: Mapping[str, list[str]], name: str) -> str:
 
 
 def _flag(query: Mapping[str, list[str]], name: str) -> bool:
-    """A boolean parameter as upstream reads it: present, and neither ``false`` nor ``0``."""
+    """Read a boolean parameter as upstream does: it is present, and neither ``false`` nor ``0``."""
     return name in query and _last(query, name).lower() not in ("false", "0")
 
 
 def _path(endpoint: str, names: Iterable[str], parameters: list[tuple[str, str]]) -> str:
-    """A path of the kubelet's."""
+    """Return a path and query for the kubelet."""
     path = "/" + "/".join([endpoint, *(quote(name, safe="") for name in names)])
     return f"{path}?{urlencode(parameters)}" if parameters else path
 
@@ -216,7 +221,7 @@ def _node_name(pod: Object) -> str:
 
 
 def _log_error(code: int, body: bytes) -> ApiError:
-    """A kubelet's refusal as a Status (upstream: GenericHttpResponseChecker)."""
+    """Return the error for a kubelet's response (upstream: GenericHttpResponseChecker)."""
     text = body.decode(errors="replace").strip()
     if code == 400:
         return BadRequest(text)

@@ -1,4 +1,4 @@
-"""Keeps a browser below a proxy's path: redirects and links to the server's own root are led through the proxy.
+"""Keeps a browser below a proxy's path, by rewriting redirects and links that lead to the server's own root.
 
 Upstream: apimachinery/pkg/util/proxy/transport.go, from which the table of attributes that hold URLs is.
 """
@@ -18,19 +18,37 @@ from apiserver.streaming.targets import Target
 LIMIT = 16 << 20  # a larger page is passed on as it is
 
 _URLS = {
-    "a": ("href",), "applet": ("codebase",), "area": ("href",), "audio": ("src",), "base": ("href",),
-    "blockquote": ("cite",), "body": ("background",), "button": ("formaction",), "command": ("icon",),
-    "del": ("cite",), "embed": ("src",), "form": ("action",), "frame": ("longdesc", "src"), "head": ("profile",),
-    "html": ("manifest",), "iframe": ("longdesc", "src"), "img": ("longdesc", "src", "usemap"),
-    "input": ("src", "usemap", "formaction"), "ins": ("cite",), "link": ("href",),
-    "object": ("classid", "codebase", "data", "usemap"), "q": ("cite",), "script": ("src",), "source": ("src",),
+    "a": ("href",),
+    "applet": ("codebase",),
+    "area": ("href",),
+    "audio": ("src",),
+    "base": ("href",),
+    "blockquote": ("cite",),
+    "body": ("background",),
+    "button": ("formaction",),
+    "command": ("icon",),
+    "del": ("cite",),
+    "embed": ("src",),
+    "form": ("action",),
+    "frame": ("longdesc", "src"),
+    "head": ("profile",),
+    "html": ("manifest",),
+    "iframe": ("longdesc", "src"),
+    "img": ("longdesc", "src", "usemap"),
+    "input": ("src", "usemap", "formaction"),
+    "ins": ("cite",),
+    "link": ("href",),
+    "object": ("classid", "codebase", "data", "usemap"),
+    "q": ("cite",),
+    "script": ("src",),
+    "source": ("src",),
     "video": ("poster", "src"),
-}  # fmt: skip
+}
 _ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s"'=<>`]+)""")
 
 
 class Rewriter:
-    """For the pages of one server, as one client knows the proxy (``client_host`` is the Host that it asked for)."""
+    """Rewrites URLs of the server ``target``. ``client_host`` is the client's Host header: how it calls this server."""
 
     def __init__(self, prefix: str, target: Target, client_host: str = "") -> None:
         self._prefix = prefix
@@ -38,7 +56,7 @@ class Rewriter:
         self._client_host = client_host
 
     def location(self, url: str) -> str:
-        """A URL, led through the proxy if it is one of the server's own root."""
+        """Return the URL, changed to lead through the proxy if it is absolute and on the same server."""
         try:
             parts = urlsplit(url)
         except ValueError:
@@ -52,17 +70,17 @@ class Rewriter:
         return urlunsplit((*origin, self._prefix + parts.path, parts.query, parts.fragment))
 
     def page(self, body: bytes, encoding: str) -> bytes:
-        """A page of HTML with its links led through the proxy; one that cannot be read stays as it is."""
+        """Return a page of HTML with its links rewritten; one that cannot be decoded is returned as it is."""
         decode, encode = _CODECS[encoding]
         try:
-            text = decode(body).decode("latin-1")  # any bytes survive it; tags are ASCII
+            text = decode(body).decode("latin-1")  # which leaves any bytes as they are; tags are ASCII
         except (OSError, EOFError, zlib.error):
             return body
         return encode(_rewritten(text, self.location).encode("latin-1"))
 
 
 def is_page(content_type: str, encoding: str) -> bool:
-    """Whether an answer is HTML that we can look into."""
+    """Tell whether a response is HTML in an encoding that can be decoded."""
     return content_type.partition(";")[0].strip().lower() == "text/html" and encoding in _CODECS
 
 
@@ -87,7 +105,7 @@ def _tag(raw: str, names: tuple[str, ...], change: Callable[[str], str]) -> str:
 
 
 class _Tags(HTMLParser):
-    """Where the start tags are that may hold URLs; what stands in scripts and comments is none."""
+    """Finds the start tags that may hold URLs, outside of scripts and comments, as (position, tag, text)."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=False)

@@ -1,7 +1,8 @@
 """The proxy subresources: HTTP to a pod, to one of a Service's pods, or to a node's kubelet, under a path of the API.
 
-The request goes on with its method, body and most headers; credentials for the API stay here. What comes back is
-streamed; redirects and links in HTML that lead to the server's own root are bent to stay below the proxy's path.
+The request is repeated with its method, body and most headers, but without the credentials, which are for the API. The
+response is streamed. Redirects and links in HTML that lead to the server's own root are rewritten to stay below the
+proxy's path.
 Upstream: apimachinery/pkg/util/proxy (UpgradeAwareHandler, Transport).
 """
 
@@ -22,7 +23,6 @@ from apiserver.model.kind import Kind
 from apiserver.registry.request import Call
 from apiserver.streaming.backend import BackendError, Dialer, answer_words
 from apiserver.streaming.html import LIMIT, Rewriter, is_page
-from apiserver.streaming.relay import HOP_BY_HOP, relayed, upgrade
 from apiserver.streaming.targets import (
     Target,
     kubelet_of,
@@ -31,33 +31,31 @@ from apiserver.streaming.targets import (
     service_target,
     split_scheme_name_port,
 )
+from apiserver.streaming.upgrade import HOP_BY_HOP, proxied, upgrade
 from machinery.errors import ServiceUnavailable, not_found
 from machinery.objects import Object
 
 _CHUNK = 65536
-# Who may use an answer of the API server's is not for a pod to say (upstream: corsRemovingTransport).
-_CORS = (
-    "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods",
-    "Access-Control-Allow-Origin",
-)  # fmt: skip
+# A pod must not decide which web pages may read responses of the API server (upstream: corsRemovingTransport).
+_CORS = tuple(f"Access-Control-Allow-{name}" for name in ("Credentials", "Headers", "Methods", "Origin"))
 # The client's credentials are for the API server, not for a pod.
 _NOT_FORWARDED = HOP_BY_HOP | {"authorization", "content-length", "content-type", "expect"}
 
 
 class Proxy:
-    """One handler a kind."""
+    """The handlers, one for each kind that has the subresource."""
 
     def __init__(self, dialer: Dialer) -> None:
         self._dialer = dialer
 
     def pod(self, call: Call) -> Response:
-        """``pods/[scheme:]name[:port]/proxy``."""
+        """Serve ``pods/[scheme:]name[:port]/proxy``."""
         scheme, name, port = split_scheme_name_port(call.name, "pod")
         pod = _find(call, PODS, call.namespace, name)
         return self._forward(call, pod_target(pod, scheme, port), name)
 
     def service(self, call: Call) -> Response:
-        """``services/[scheme:]name[:port]/proxy``."""
+        """Serve ``services/[scheme:]name[:port]/proxy``."""
         scheme, name, port = split_scheme_name_port(call.name, "service")
         service = _find(call, SERVICES, call.namespace, name)
         reader = call.rest.reader
@@ -66,7 +64,7 @@ class Proxy:
         return self._forward(call, target, name)
 
     def node(self, call: Call) -> Response:
-        """``nodes/[scheme:]name[:port]/proxy``: the kubelet, unless another port is asked for."""
+        """Serve ``nodes/[scheme:]name[:port]/proxy``: the kubelet, unless another port is asked for."""
         scheme, name, port = split_scheme_name_port(call.name, "node")
         node = _find(call, NODES, "", name)
         other = node_target(node, scheme, port)
@@ -96,7 +94,7 @@ class Proxy:
 
 
 def split_path(environ: dict[str, Any], *, namespaced: bool) -> tuple[str, str]:
-    """The path up to ``/proxy``, and what follows it, escaped exactly as it was sent."""
+    """Split the request's path behind ``/proxy``. Both parts are escaped exactly as the client sent them."""
     path = str(environ.get("RAW_URI", "")).partition("?")[0]
     if not path.startswith("/"):
         path = quote(environ["PATH_INFO"].encode("latin-1"), safe="/:@!$&'()*+,;=~-._")
@@ -109,7 +107,7 @@ def split_path(environ: dict[str, Any], *, namespaced: bool) -> tuple[str, str]:
 def _exchange(
     connection: http.client.HTTPConnection, environ: dict[str, Any], path: str, prefix: str, rest: str
 ) -> http.client.HTTPResponse:
-    """Sends the request with its body as it arrives, and reads the answer's head."""
+    """Send the request, its body as it arrives, and read the head of the response."""
     connection.putrequest(environ["REQUEST_METHOD"], path, skip_host=True, skip_accept_encoding=True)
     for name, value in forwarded_headers(environ, prefix, rest):
         connection.putheader(name, value)
@@ -132,7 +130,7 @@ def _exchange(
 
 
 def forwarded_headers(environ: dict[str, Any], prefix: str, rest: str) -> Iterator[tuple[str, str]]:
-    """The client's headers, and who asked for what."""
+    """Yield the client's headers that are passed on, and X-Forwarded headers that say who asked for what."""
     hops = {name.strip().lower() for name in environ.get("HTTP_CONNECTION", "").split(",")}
     for key, value in environ.items():
         name = key[len("HTTP_") :].replace("_", "-").lower()
@@ -146,7 +144,7 @@ def forwarded_headers(environ: dict[str, Any], prefix: str, rest: str) -> Iterat
     yield "X-Forwarded-For", f"{earlier}, {client}" if earlier else client
 
 
-# Impersonation and what a front proxy vouches for must not be passed on; the forwarding headers are ours to write.
+# Headers that begin so are not passed on: impersonation, what a front proxy vouches for, and what is written here.
 _ABOUT_CLIENT = ("impersonate-", "x-remote-", "x-forwarded-", "x-stream-protocol-version", "sec-websocket-", "origin")
 
 
@@ -154,9 +152,9 @@ def _rewritten(response: http.client.HTTPResponse, rewriter: Rewriter) -> Respon
     encoding = response.headers.get("Content-Encoding", "")
     head = response.read(LIMIT + 1) if is_page(response.headers.get("Content-Type", ""), encoding) else b""
     if head and len(head) <= LIMIT:
-        answer = relayed(response, rewriter.page(head, encoding))
+        answer = proxied(response, rewriter.page(head, encoding))
     else:
-        answer = relayed(response, ahead=head)
+        answer = proxied(response, ahead=head)
     if "Location" in answer.headers:
         answer.headers["Location"] = rewriter.location(answer.headers["Location"])
     for name in _CORS:
@@ -165,7 +163,7 @@ def _rewritten(response: http.client.HTTPResponse, rewriter: Rewriter) -> Respon
 
 
 def _add_slash(environ: dict[str, Any], prefix: str) -> Response:
-    """Relative links work only below a path that ends with a slash."""
+    """Redirect to the path with a slash at its end, without which relative links would lead elsewhere."""
     query = environ.get("QUERY_STRING", "")
     return Response(b"", 301, {"Location": f"{prefix}/" + (f"?{query}" if query else "")})
 

@@ -1,7 +1,7 @@
-"""Where a connection to a pod, a Service or a node leads: pure choices with upstream's words for every refusal.
+"""Where a connection to a pod, a Service or a node leads: pure choices, with upstream's message for every refusal.
 
-Addresses come only from what the cluster itself wrote into status and endpoints, and never are ones that lead back to
-this machine's own loopback or link (upstream: proxyutil.IsProxyableIP): nobody can aim the API server elsewhere.
+So that nobody can aim the API server elsewhere, addresses are taken only from what the cluster itself wrote into status
+and endpoints, and never lead back to this machine's loopback or link (upstream: proxyutil.IsProxyableIP).
 Upstream: registry/core/{pod,service,node}/strategy.go and storage.go, ``ResourceLocation`` and its sisters.
 """
 
@@ -28,7 +28,7 @@ class Target(NamedTuple):
 
 
 class SchemeNamePort(NamedTuple):
-    """``https:name:port``, ``name:port`` or ``name``, as the name in a proxy's path."""
+    """A name in a proxy's path: ``https:name:port``, ``name:port`` or ``name``. What is not given is ""."""
 
     scheme: str
     name: str
@@ -36,7 +36,7 @@ class SchemeNamePort(NamedTuple):
 
 
 def split_scheme_name_port(text: str, what: str) -> SchemeNamePort:
-    """Raises BadRequest: ``invalid service request "x:y:z"``."""
+    """Split such a name; ``what`` stands in the message of BadRequest: ``invalid service request "x:y:z"``."""
     parts = text.split(":")
     if len(parts) == 1:
         return SchemeNamePort("", text, "")
@@ -47,7 +47,10 @@ def split_scheme_name_port(text: str, what: str) -> SchemeNamePort:
 
 
 def choose_container(pod: Object, wanted: str) -> str:
-    """The container that a request means: the named, the annotated default, or the only one."""
+    """Return the name of the container that is meant: the wanted one, the only one, or the annotated default.
+
+    Raises BadRequest if there is no such container, or a choice.
+    """
     name, spec = pod["metadata"]["name"], pod["spec"]
     names = [entry["name"] for entry in spec.get("containers") or ()]
     init = [entry["name"] for entry in spec.get("initContainers") or ()]
@@ -68,7 +71,7 @@ def choose_container(pod: Object, wanted: str) -> str:
 
 
 def kubelet_of(node: Object) -> Target:
-    """The node's kubelet: its InternalIP, and the port that it tells."""
+    """Return the node's kubelet: its InternalIP and the port in its status. Raises InternalError without an IP."""
     status = node.get("status") or {}
     for address in status.get("addresses") or ():
         if address.get("type") == "InternalIP":
@@ -79,7 +82,7 @@ def kubelet_of(node: Object) -> Target:
 
 
 def node_target(node: Object, scheme: str, port: str) -> Target | None:
-    """Another server on the node than its kubelet; None when the kubelet is meant."""
+    """Return the server on the node that is meant, None if it is the kubelet. Raises BadRequest for a wrong port."""
     kubelet = kubelet_of(node)
     if port in ("", str(kubelet.port)):
         return None
@@ -87,7 +90,7 @@ def node_target(node: Object, scheme: str, port: str) -> Target | None:
 
 
 def pod_target(pod: Object, scheme: str, port: str) -> Target:
-    """The pod's own address and the port asked for, or the first one that a container declares."""
+    """Return the pod's address with the port asked for, or the first one that a container declares."""
     address = (pod.get("status") or {}).get("podIP") or ""
     check_address(address)
     number = port_number(port) if port else _first_port(pod)
@@ -110,7 +113,10 @@ def service_target(
     find_pod: Callable[[str], Object | None],
     choose: Callable[[Sequence[tuple[Object, int]]], tuple[Object, int]] = random.choice,
 ) -> Target:
-    """One of the Service's ready endpoints, chosen at random among those that are pods of its own namespace."""
+    """Choose one of the Service's ready endpoints that are pods of its own namespace.
+
+    ``find_pod`` finds a pod of the namespace by its name. Raises ServiceUnavailable if there is none to choose.
+    """
     name = service["metadata"]["name"]
     port_name = _port_name(service, port)
     found = [
@@ -129,7 +135,7 @@ def service_target(
 
 
 def _port_name(service: Object, port: str) -> str:
-    """The name of the Service's port that was asked for by name or number; its only one when none was."""
+    """Return the name, perhaps "", of the Service's port that was asked for by name or number, or of its only one."""
     name, ports = service["metadata"]["name"], service["spec"].get("ports") or []
     if not port:
         return str(ports[0].get("name") or "") if len(ports) == 1 else ""
@@ -142,7 +148,7 @@ def _port_name(service: Object, port: str) -> str:
 
 
 def _is_pod(address: Object, find_pod: Callable[[str], Object | None]) -> bool:
-    """Endpoints can be written by users: only an address that its pod really has is believed."""
+    """Tell whether an endpoint's address is that of its pod. Endpoints are not believed: users can write them."""
     reference = address.get("targetRef") or {}
     if reference.get("kind") != "Pod":
         return False
@@ -153,14 +159,14 @@ def _is_pod(address: Object, find_pod: Callable[[str], Object | None]) -> bool:
 
 
 def port_number(text: str) -> int:
-    """Raises BadRequest when the text is no port."""
+    """Convert a port's number. Raises BadRequest."""
     if not text.isdigit() or not 0 < int(text) < 65536:
         raise BadRequest(f'invalid port "{text}": must be a number from 1 to 65535')
     return int(text)
 
 
 def check_address(text: str) -> None:
-    """Raises BadRequest for what is no address of a machine: loopback, link-local, multicast, unspecified."""
+    """Raise BadRequest for an address that is loopback, link-local, multicast or unspecified, or is none."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Carries bytes both ways between a client's taken-over socket and a backend's, in the request's one thread.
+"""Tunnels: bytes carried both ways between a client's socket, which was taken over, and a backend's, by one thread.
 
-Both may be TLS. A direction reads only while its small buffer has room, so whoever is slow slows the other end down and
-memory stays bounded. The end of one direction is passed on as a half-close; the other one goes on until it ends too, or
-until nothing has moved for a while.
+Both may be TLS. A direction reads only while its buffer of 256 KB has room, so that a slow receiver slows the sender
+down and memory stays bounded. The end of one direction is passed on as a half-close. The other direction then goes on
+until it ends too, or until nothing has moved for ten seconds.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from contextlib import contextmanager, suppress
 
 _ROOM = 256 * 1024
 _CHUNK = 65536
-# How long nothing may move after one end has sent its last.
-_LAST_WORDS_SECONDS = 10.0
+# Seconds without a byte after which a tunnel ends of which one direction has ended.
+_HALF_CLOSED_TIMEOUT = 10.0
 
 Sock = socket.socket
 
 
 class Direction:
-    """One way: from a socket, through a buffer, into another."""
+    """One direction of a tunnel: from a socket, through a buffer, into another."""
 
     def __init__(self, source: Sock, target: Sock, ahead: bytes = b"") -> None:
         self.source, self.target = source, target
         self._buffer = bytearray(ahead)
-        self.ended = False  # the source sends no more
-        self.done = False  # and the target has been told
-        self.wants: dict[Sock, int] = {}  # what must happen before the next move
+        self.ended = False  # the source sends nothing more
+        self.done = False  # the target has got everything, and the end
+        self.wants: dict[Sock, int] = {}  # the events of poll for one of which the next move must wait
 
     @property
     def full(self) -> bool:
-        """The source is not read before the target has taken something."""
+        """True if the source is not read until the target has taken something."""
         return not self.ended and len(self._buffer) >= _ROOM
 
     def move(self) -> bool:
-        """Moves what can be moved without waiting; tells whether anything did."""
+        """Move what can be moved without waiting, and tell whether anything was."""
         self.wants = {}
         moved = False
         if not self.ended and not self.full:
@@ -84,25 +84,32 @@ class Direction:
 class Tunnels:
     """The open tunnels of this process, so that a stopping server can end them."""
 
-    def __init__(self, last_words_seconds: float = _LAST_WORDS_SECONDS) -> None:
-        self._last_words = last_words_seconds
+    def __init__(self, half_closed_timeout: float = _HALF_CLOSED_TIMEOUT) -> None:
+        self._half_closed_timeout = half_closed_timeout
         self._lock = threading.Lock()
         self._open: set[Sock] = set()
         self._stopped = False
 
-    def relay(self, client: Sock, backend: Sock, from_client: bytes = b"", from_backend: bytes = b"") -> None:
-        """Returns when both directions have ended. ``from_…`` has been read from there already.
+    def carry(self, client: Sock, backend: Sock, from_client: bytes = b"", from_backend: bytes = b"") -> None:
+        """Carry bytes until both directions have ended; ``from_…`` are bytes that were read there already.
 
-        The client's socket is shut down but left open: its server closes it.
+        The client's socket is then shut down but not closed, which the web server does.
         """
         with self.registered(client, backend), suppress(OSError):  # one end is gone, which is how most tunnels end
             client.setblocking(False)
             backend.setblocking(False)
-            _pump(Direction(client, backend, from_client), Direction(backend, client, from_backend), self._last_words)
+            _carry(
+                Direction(client, backend, from_client),
+                Direction(backend, client, from_backend),
+                self._half_closed_timeout,
+            )
 
     @contextmanager
     def registered(self, client: Sock, backend: Sock) -> Iterator[None]:
-        """Sockets that a stopping server may cut; afterwards the client's is shut down and the backend's closed."""
+        """Let a stopping server cut both sockets within this context.
+
+        After it, the client's is shut down and the backend's closed.
+        """
         with self._lock:
             self._open |= {client, backend}
             if self._stopped:
@@ -116,7 +123,7 @@ class Tunnels:
             backend.close()
 
     def stop(self) -> None:
-        """Ends all tunnels, and refuses new ones."""
+        """End all tunnels, and each new one at once."""
         with self._lock:
             self._stopped = True
             for sock in self._open:
@@ -125,22 +132,22 @@ class Tunnels:
 
 def _cut(sock: Sock) -> None:
     with suppress(OSError):  # it may be cut already
-        # Not SSLSocket.shutdown: another thread may be reading from it.
+        # SSLSocket.shutdown would drop the TLS state, from which another thread may be reading.
         Sock.shutdown(sock, socket.SHUT_RDWR)
 
 
-def _pump(outward: Direction, inward: Direction, last_words: float) -> None:
-    """``outward`` is the client's direction: a client may be taken to be gone before all that it sent was delivered."""
+def _carry(outward: Direction, inward: Direction, half_closed_timeout: float) -> None:
+    """Carry bytes both ways; ``outward`` is the direction from the client."""
     while not (outward.done and inward.done):
-        # Both are tried before waiting: TLS may hold bytes that poll does not see.
+        # Both are tried before waiting, since TLS may hold bytes that poll does not see.
         if outward.move() | inward.move():
             continue
-        if not _wait(outward, inward, last_words if outward.ended or inward.ended else None):
+        if not _wait(outward, inward, half_closed_timeout if outward.ended or inward.ended else None):
             return
 
 
 def _wait(outward: Direction, inward: Direction, seconds: float | None) -> bool:
-    """Waits until a move may succeed; False when the time is over, or an end that we do not read from is gone."""
+    """Wait until a move may succeed; return False if the time is over or an end that is not being read has gone."""
     wanted: dict[Sock, int] = {outward.source: 0, inward.source: 0}
     for direction in (outward, inward):
         for sock, events in direction.wants.items():
@@ -159,12 +166,12 @@ def _wait(outward: Direction, inward: Direction, seconds: float | None) -> bool:
 
 
 def end_sending(sock: Sock) -> None:
-    """Half-closes: TLS's close_notify and then TCP's FIN; reading goes on."""
+    """Close the sending half: TLS's close_notify, then TCP's FIN. Receiving goes on."""
     with suppress(OSError, ValueError):
         if isinstance(sock, ssl.SSLSocket):
             with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 sock.unwrap()
-        # Not SSLSocket.shutdown, which would forget the TLS state that reading still needs.
+        # SSLSocket.shutdown would drop the TLS state, which receiving still needs.
         Sock.shutdown(sock, socket.SHUT_WR)
 
 

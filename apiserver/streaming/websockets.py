@@ -1,7 +1,7 @@
-"""Answers that the API server itself gives over a WebSocket: its end of the handshake, and watches.
+"""WebSockets that end in the API server: the handshake, and watches.
 
-A watch's events are text messages, one JSON object each (upstream: WatchServer.HandleWS). The client has nothing to
-say; its pings are answered, and its farewell ends the watch.
+Each event of a watch is a text message with one JSON object (upstream: WatchServer.HandleWS). The client's pings are
+answered, its close ends the watch, and other messages are ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from flask import Response
 
 from apiserver.model.exchange import Exchange
-from apiserver.streaming.relay import exchange_of
+from apiserver.streaming.upgrade import exchange_of
 from machinery import websocket
 from machinery.errors import BadRequest
 
@@ -29,13 +29,13 @@ class Acceptance(NamedTuple):
 
 
 def is_wanted(environ: Mapping[str, Any]) -> bool:
-    """Whether the request asks for a WebSocket."""
+    """Tell whether the request asks for a WebSocket."""
     upgrade, connection = environ.get("HTTP_UPGRADE", ""), environ.get("HTTP_CONNECTION", "")
     return websocket.is_websocket({"Upgrade": upgrade, "Connection": connection})
 
 
 def accept(environ: Mapping[str, Any], choose: Callable[[Mapping[str, str]], str]) -> Acceptance:
-    """Checks the request; nothing is sent yet. Raises BadRequest."""
+    """Check a request for a WebSocket and choose its protocol; nothing is sent yet. Raises BadRequest."""
     exchange = exchange_of(environ)
     names = ("Sec-WebSocket-Protocol", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
     fields = {name: environ.get("HTTP_" + name.upper().replace("-", "_"), "") for name in names}
@@ -49,18 +49,18 @@ def accept(environ: Mapping[str, Any], choose: Callable[[Mapping[str, str]], str
 
 
 def among(protocols: Sequence[str]) -> Callable[[Mapping[str, str]], str]:
-    """Takes the client's first protocol that is one of these."""
+    """Return a function that chooses the first of the client's protocols that is one of these."""
     return lambda fields: websocket.choose_protocol(fields, protocols)
 
 
 def only_one(fields: Mapping[str, str]) -> str:
-    """A watch speaks none of its own: a single one is granted, as Go's library does."""
+    """Choose a watch's protocol. It has none itself; a single one that is offered is granted, as by Go's library."""
     offered = [name.strip() for name in fields.get("Sec-WebSocket-Protocol", "").split(",") if name.strip()]
     return offered[0] if len(offered) == 1 else ""
 
 
 class WatchSocket:
-    """The client's side of a watch (see ``watching.Connection``), and the answer that carries it."""
+    """The client's side of a watch over a WebSocket (see ``watchstream.Connection``)."""
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self._accepted = accept(environ, only_one)
@@ -72,7 +72,7 @@ class WatchSocket:
         return number
 
     def has_left(self) -> bool:
-        """Reads what the client sent, and answers its pings."""
+        """Read what the client has sent, answer its pings, and tell whether it has closed."""
         assert self._framing is not None
         self._socket.setblocking(False)
         received = []
@@ -91,7 +91,7 @@ class WatchSocket:
         return self._framing.closed
 
     def carry(self, lines: Iterable[bytes]) -> Response:
-        """Accepts the WebSocket and sends each line as a message, until the lines end or the client leaves."""
+        """Accept the WebSocket and send each line as a message, until the lines end or the client leaves."""
         self._accepted.exchange.taken_over = True
         self._framing = framing = websocket.WebSocket(self._socket.sendall)
         with suppress(OSError):  # the client left

@@ -104,7 +104,7 @@ class ControlPlane:
         process.kill()
         process.wait()
         if name == "apiserver":
-            # gunicorn's workers notice that their parent is gone by themselves; the port must be free first.
+            # the workers notice by themselves that their master is gone; the port must be free first.
             wait_for(lambda: not listens(self.port), "the old API server's workers to end")
 
     def stop(self) -> None:

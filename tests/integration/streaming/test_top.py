@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from apiserver.streaming.usage import WINDOW
+from apiserver.streaming.resourcemetrics import WINDOW
 from kubelet.metrics import SYNCS
 
 pytestmark = pytest.mark.docker

@@ -10,7 +10,7 @@ import pytest
 
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.protocol import Unavailable
-from apiserver.streaming.computed import ComponentStatuses
+from apiserver.streaming.computed import ComponentStatusSource
 from machinery.errors import NotFound
 
 Answering = Callable[[int, bytes], str]
@@ -47,13 +47,13 @@ def answering() -> Iterator[Answering]:
 
 
 def test_all_is_well(answering: Answering) -> None:
-    found = ComponentStatuses(answering(200, b"ok"), MemoryStore()).list("")
+    found = ComponentStatusSource(answering(200, b"ok"), MemoryStore()).list("")
     assert [obj["metadata"]["name"] for obj in found] == ["controller-manager", "etcd-0", "scheduler"]
     assert all(obj["conditions"] == [{"type": "Healthy", "status": "True", "message": "ok"}] for obj in found)
 
 
 def test_what_is_wrong_is_told(answering: Answering) -> None:
-    statuses = ComponentStatuses(answering(500, b"waiting for pods"), Broken())
+    statuses = ComponentStatusSource(answering(500, b"waiting for pods"), Broken())
     [condition] = statuses.get("", "scheduler")["conditions"]
     assert condition == {
         "type": "Healthy",
@@ -66,11 +66,11 @@ def test_what_is_wrong_is_told(answering: Answering) -> None:
 def test_nobody_there() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         url = f"http://127.0.0.1:{server.server_port}/healthz"
-    [condition] = ComponentStatuses(url, MemoryStore()).get("", "controller-manager")["conditions"]
+    [condition] = ComponentStatusSource(url, MemoryStore()).get("", "controller-manager")["conditions"]
     assert condition["status"] == "False"
     assert condition["message"].startswith(f'Get "{url}": ')
 
 
 def test_an_unknown_component() -> None:
     with pytest.raises(NotFound, match='componentstatuses "kubelet" not found'):
-        ComponentStatuses("http://127.0.0.1:1", MemoryStore()).get("", "kubelet")
+        ComponentStatusSource("http://127.0.0.1:1", MemoryStore()).get("", "kubelet")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from apiserver.streaming.handlers import check_log_options, log_parameters
 from apiserver.streaming.html import Rewriter, is_page
 from apiserver.streaming.proxy import forwarded_headers, split_path
-from apiserver.streaming.relay import upgrade_headers
 from apiserver.streaming.targets import Target
+from apiserver.streaming.upgrade import upgrade_headers
 from machinery.errors import BadRequest, Invalid
 
 PREFIX = "/api/v1/namespaces/ns/pods/web:80/proxy"

@@ -26,7 +26,7 @@ def ends(request: pytest.FixtureRequest, pair: Any, tls_pair: Any) -> tuple[Any,
 
 def test_both_directions_at_once(ends: Any, run: Callable[..., Any]) -> None:
     client, inner_client, inner_backend, backend = ends
-    tunnel = run(Tunnels().relay, inner_client, inner_backend, b"read ahead by the parser;", b"and behind the 101;")
+    tunnel = run(Tunnels().carry, inner_client, inner_backend, b"read ahead by the parser;", b"and behind the 101;")
 
     def exchange(sock: Any, expected: bytes) -> bytes:
         # One thread an end: OpenSSL forbids two on one connection.
@@ -57,7 +57,7 @@ def test_the_end_of_one_direction_is_passed_on_and_the_other_goes_on(
 ) -> None:
     client, inner_client = pair()
     inner_backend, backend = pair()
-    tunnel = run(Tunnels().relay, inner_client, inner_backend)
+    tunnel = run(Tunnels().carry, inner_client, inner_backend)
     client.sendall(b"question")
     client.shutdown(socket.SHUT_WR)
     assert read_all(backend) == b"question"
@@ -69,7 +69,7 @@ def test_the_end_of_one_direction_is_passed_on_and_the_other_goes_on(
 
 def test_a_client_that_leaves_ends_the_tunnel(ends: Any, run: Callable[..., Any], read_all: Any) -> None:
     client, inner_client, inner_backend, backend = ends
-    tunnel = run(Tunnels().relay, inner_client, inner_backend)
+    tunnel = run(Tunnels().carry, inner_client, inner_backend)
     client.close()
     assert read_all(backend) == b""
     backend.close()
@@ -80,7 +80,7 @@ def test_a_backend_that_leaves_ends_the_tunnel_after_its_last_words(
     ends: Any, run: Callable[..., Any], read_all: Any
 ) -> None:
     client, inner_client, inner_backend, backend = ends
-    tunnel = run(Tunnels().relay, inner_client, inner_backend)
+    tunnel = run(Tunnels().carry, inner_client, inner_backend)
     backend.sendall(b"last words")
     backend.close()
     assert read_all(client) == b"last words"
@@ -91,7 +91,7 @@ def test_a_backend_that_leaves_ends_the_tunnel_after_its_last_words(
 def test_a_client_that_leaves_while_the_backend_does_not_read_is_noticed(pair: Any, run: Callable[..., Any]) -> None:
     client, inner_client = pair()
     inner_backend, backend = pair(small=True)
-    tunnel = run(Tunnels(last_words_seconds=0.1).relay, inner_client, inner_backend)
+    tunnel = run(Tunnels(half_closed_timeout=0.1).carry, inner_client, inner_backend)
     # More than the tunnel and the backend take, less than would keep the client's farewell from arriving.
     client.sendall(DATA[:280_000])
     assert tunnel.goes_on
@@ -108,7 +108,7 @@ def test_stop_ends_open_tunnels_and_new_ones(pair: Any, run: Callable[..., Any],
 
     def relay() -> None:
         begun.set()
-        tunnels.relay(inner_client, inner_backend)
+        tunnels.carry(inner_client, inner_backend)
 
     tunnel = run(relay)
     begun.wait(10)
@@ -119,4 +119,4 @@ def test_stop_ends_open_tunnels_and_new_ones(pair: Any, run: Callable[..., Any],
     assert read_all(client) == b""
     _, late_client = pair()
     late_backend, _ = pair()
-    run(tunnels.relay, late_client, late_backend).result()
+    run(tunnels.carry, late_client, late_backend).result()

@@ -1,4 +1,4 @@
-"""A backend's bytes to the client: as an ordinary answer, or as a stream on the client's taken-over socket."""
+"""Passes a backend's response on to the client: as an ordinary one, or as a tunnel over the client's socket."""
 
 from __future__ import annotations
 
@@ -14,16 +14,28 @@ from apiserver.streaming.backend import BackendError, Stream, open_stream
 from apiserver.streaming.tunnel import TUNNELS
 from machinery.errors import ApiError, InternalError
 
-# RFC 9110: they belong to one connection.
-HOP_BY_HOP = frozenset({
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
-})  # fmt: skip
+# Headers that belong to one connection and are not passed on (RFC 9110, section 7.6.1).
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 _CHUNK = 65536
 
 
 def upgrade(environ: dict[str, Any], sock: socket.socket, path: str, headers: Iterable[tuple[str, str]]) -> Response:
-    """Repeats the client's upgrade request to a backend, and joins the two connections when it agrees."""
+    """Repeat the client's upgrade request to a backend, and tunnel between both connections if it agrees (101).
+
+    A refusal of the backend is passed on. Raises ApiError (500) if there is no proper response. Closes ``sock``.
+    """
     fields = [*headers, ("Connection", "Upgrade"), *upgrade_headers(environ)]
     try:
         stream = open_stream(sock, environ["REQUEST_METHOD"], path, fields)
@@ -31,15 +43,15 @@ def upgrade(environ: dict[str, Any], sock: socket.socket, path: str, headers: It
         sock.close()
         raise unreachable(f"error dialing backend: {error}") from error
     if stream.code != http.HTTPStatus.SWITCHING_PROTOCOLS:
-        if stream.code < http.HTTPStatus.BAD_REQUEST:  # neither the protocol nor a refusal
+        if stream.code < http.HTTPStatus.BAD_REQUEST:  # it has neither switched protocols nor refused
             sock.close()
             raise unreachable(f"invalid upgrade response: status code {stream.code}")
-        return relayed(stream.response(environ["REQUEST_METHOD"]))
+        return proxied(stream.response(environ["REQUEST_METHOD"]))
     return take_over(environ, stream.head, stream)
 
 
 def upgrade_headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the client said about the protocol that it wants."""
+    """Return the client's headers about the protocol that it wants."""
     names = ("Upgrade", "X-Stream-Protocol-Version", "Origin")
     found = [(name, environ.get("HTTP_" + name.upper().replace("-", "_"))) for name in names]
     found += [
@@ -52,7 +64,7 @@ def upgrade_headers(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def take_over(environ: dict[str, Any], head: bytes, stream: Stream) -> Response:
-    """Writes the answer's head on the client's socket and carries bytes until both directions have ended."""
+    """Write a response's head on the client's socket, and carry bytes until both directions have ended."""
     try:
         exchange = exchange_of(environ)
     except InternalError:
@@ -64,7 +76,7 @@ def take_over(environ: dict[str, Any], head: bytes, stream: Stream) -> Response:
     except OSError:  # the client has left
         stream.sock.close()
     else:
-        TUNNELS.relay(exchange.socket, stream.sock, exchange.read_ahead(), stream.ahead)
+        TUNNELS.carry(exchange.socket, stream.sock, exchange.read_ahead(), stream.ahead)
     return Response()
 
 
@@ -80,13 +92,13 @@ def exchange_of(environ: Mapping[str, Any]) -> Exchange:
 
 
 def http_head(code: int, reason: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """An answer's head, for a socket that was taken over."""
+    """Return a response's head, to be written on a socket that was taken over."""
     lines = [f"HTTP/1.1 {code} {reason}", *(f"{name}: {value}" for name, value in headers), "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
-def relayed(response: http.client.HTTPResponse, body: bytes | None = None, *, ahead: bytes = b"") -> Response:
-    """A backend's answer as ours, streamed; ``body`` takes the place of its own, ``ahead`` has been read of it."""
+def proxied(response: http.client.HTTPResponse, body: bytes | None = None, *, ahead: bytes = b"") -> Response:
+    """Return a backend's response as ours. ``body`` replaces its own; ``ahead`` has been read of that already."""
     answer = Response(_body(response, ahead) if body is None else body, response.status)
     answer.headers.clear()
     hops = HOP_BY_HOP | {name.strip().lower() for name in response.headers.get("Connection", "").split(",")}
@@ -105,5 +117,5 @@ def _body(response: http.client.HTTPResponse, ahead: bytes) -> Iterator[bytes]:
 
 
 def unreachable(message: str) -> ApiError:
-    """Upstream's 500 for a backend that does not answer has no reason."""
+    """Return upstream's error for a backend that does not answer: a 500 without a reason."""
     return ApiError(message, code=500, reason="")

@@ -1,4 +1,4 @@
-"""A pod's log over a WebSocket: every piece of the log is one message (upstream: wsstream.Reader).
+"""A pod's log over a WebSocket, each piece that arrives as one message (upstream: wsstream.Reader).
 
 Protocols: binary.k8s.io (and none at all), base64.binary.k8s.io.
 """
@@ -25,7 +25,10 @@ _CHUNK = 32 * 1024
 
 
 def serve(environ: dict[str, Any], open_log: Callable[[], Stream]) -> Response:
-    """Opens the log, accepts the WebSocket and copies one into the other. ``open_log`` gives a body until its end."""
+    """Open the log, accept the WebSocket and copy one into the other.
+
+    ``open_log`` returns a response without chunks, whose end is that of the connection.
+    """
     exchange, protocol, head = websockets.accept(environ, websockets.among(PROTOCOLS))
     log = open_log()
     exchange.taken_over = True
@@ -49,7 +52,7 @@ def _copy(client: socket.socket, log: Stream, *, base64_text: bool) -> None:
     poll.register(client, select.POLLRDHUP)
     poll.register(log.sock, select.POLLIN)
     while True:
-        # TLS may hold bytes that poll does not see.
+        # Poll does not see bytes that TLS holds already.
         if not getattr(log.sock, "pending", int)():
             poll_events = dict(poll.poll())
             if client.fileno() in poll_events:

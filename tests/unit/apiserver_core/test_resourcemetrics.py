@@ -9,7 +9,17 @@ import pytest
 from apiserver.api import tables
 from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
 from apiserver.streaming.backend import BackendError
-from apiserver.streaming.usage import NODE, WINDOW, NodeMetrics, PodMetrics, Point, Usage, Used, parse, rates
+from apiserver.streaming.resourcemetrics import (
+    NODE,
+    WINDOW,
+    Kubelets,
+    NodeMetricsSource,
+    PodMetricsSource,
+    Sample,
+    Usage,
+    parse,
+    rates,
+)
 from machinery.errors import NotFound
 
 TEXT = """\
@@ -28,21 +38,21 @@ resource_scrape_error 0
 
 def test_parse() -> None:
     assert parse(TEXT) == {
-        ("a", "p", "main"): Point(1700000000.25, 4.5, 1048576, 1699999000),
-        NODE: Point(1700000000.5, 100, 2.5e9, 0),
+        ("a", "p", "main"): Sample(1700000000.25, 4.5, 1048576, 1699999000),
+        NODE: Sample(1700000000.5, 100, 2.5e9, 0),
     }
     assert parse("") == {}
 
 
 def test_rates() -> None:
-    before = {NODE: Point(10, 5, 1, 0), ("a", "p", "c"): Point(10, 2, 1, 7), ("a", "q", "c"): Point(10, 2, 1, 7)}
+    before = {NODE: Sample(10, 5, 1, 0), ("a", "p", "c"): Sample(10, 2, 1, 7), ("a", "q", "c"): Sample(10, 2, 1, 7)}
     after = {
-        NODE: Point(14, 7, 3, 0),
-        ("a", "p", "c"): Point(12, 1, 1, 11),  # started again
-        ("a", "q", "c"): Point(10, 2, 1, 7),  # no time has passed
-        ("a", "new", "c"): Point(14, 1, 1, 13),
+        NODE: Sample(14, 7, 3, 0),
+        ("a", "p", "c"): Sample(12, 1, 1, 11),  # started again
+        ("a", "q", "c"): Sample(10, 2, 1, 7),  # no time has passed
+        ("a", "new", "c"): Sample(14, 1, 1, 13),
     }
-    assert rates(before, after) == {NODE: Used(0.5, 3, 14, 4)}
+    assert rates(before, after) == {NODE: Usage(0.5, 3, 14, 4)}
 
 
 class Cluster:
@@ -56,7 +66,7 @@ class Cluster:
         self.extra = ""
         self.nodes = {name: {"metadata": {"name": name, "labels": {"zone": name}}} for name in ("n1", "n2")}
         self.pods = [self.pod("web", "n1"), self.pod("db", "n2"), self.pod("done", "n1", "Succeeded")]
-        self.usage = Usage(cast(Any, self), self.ask, sleep=self.sleep, clock=lambda: self.now)
+        self.usage = Kubelets(cast(Any, self), self.ask, sleep=self.sleep, clock=lambda: self.now)
 
     def pod(self, name: str, node: str, phase: str = "Running") -> dict[str, Any]:
         metadata = {"name": name, "namespace": "a", "labels": {"app": name}}
@@ -96,7 +106,7 @@ def cluster() -> Cluster:
 
 
 def test_nodes(cluster: Cluster) -> None:
-    found = NodeMetrics(cluster.usage).list("")
+    found = NodeMetricsSource(cluster.usage).list("")
     assert [node["metadata"]["name"] for node in found] == ["n1", "n2"]
     del found[0]["metadata"]["creationTimestamp"]
     assert found[0] == {
@@ -111,17 +121,17 @@ def test_nodes(cluster: Cluster) -> None:
 
 
 def test_pods(cluster: Cluster) -> None:
-    found = PodMetrics(cluster.usage).get("a", "web")
+    found = PodMetricsSource(cluster.usage).get("a", "web")
     assert cluster.asked == ["n1", "n1"], "no other kubelet is asked"
     assert found["metadata"] | {"creationTimestamp": ""} == {
         "name": "web", "namespace": "a", "labels": {"app": "web"}, "creationTimestamp": "",
     }  # fmt: skip
     assert found["containers"] == [{"name": "main", "usage": {"cpu": "250m", "memory": "5Mi"}}]
-    assert [pod["metadata"]["name"] for pod in PodMetrics(cluster.usage).list("a")] == ["web", "db"]
+    assert [pod["metadata"]["name"] for pod in PodMetricsSource(cluster.usage).list("a")] == ["web", "db"]
 
 
 def test_a_question_soon_after_another_need_not_wait(cluster: Cluster) -> None:
-    metrics = PodMetrics(cluster.usage)
+    metrics = PodMetricsSource(cluster.usage)
     metrics.get("a", "web")
     assert cluster.slept == WINDOW
     cluster.now += 7
@@ -135,7 +145,7 @@ def test_a_question_soon_after_another_need_not_wait(cluster: Cluster) -> None:
 
 
 def test_a_container_that_is_new_since_makes_for_a_new_measurement(cluster: Cluster) -> None:
-    metrics = PodMetrics(cluster.usage)
+    metrics = PodMetricsSource(cluster.usage)
     metrics.get("a", "web")
     cluster.now += 5
     side = '{container="side",namespace="a",pod="web"}'
@@ -150,25 +160,25 @@ def test_a_container_that_is_new_since_makes_for_a_new_measurement(cluster: Clus
 
 def test_what_cannot_be_told(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
     cluster.dead = {"n2"}
-    assert [node["metadata"]["name"] for node in NodeMetrics(cluster.usage).list("")] == ["n1"]
-    assert [pod["metadata"]["name"] for pod in PodMetrics(cluster.usage).list("")] == ["web"]
+    assert [node["metadata"]["name"] for node in NodeMetricsSource(cluster.usage).list("")] == ["n1"]
+    assert [pod["metadata"]["name"] for pod in PodMetricsSource(cluster.usage).list("")] == ["web"]
     assert "node n2 does not tell what it uses: dial tcp: connect: connection refused" in caplog.text
     for source, namespace, name, message in (
-        (NodeMetrics(cluster.usage), "", "n2", 'nodemetrics.metrics.k8s.io "n2" not found'),
-        (NodeMetrics(cluster.usage), "", "n3", 'nodes "n3" not found'),
-        (PodMetrics(cluster.usage), "a", "db", 'podmetrics.metrics.k8s.io "a/db" not found'),
-        (PodMetrics(cluster.usage), "a", "done", 'podmetrics.metrics.k8s.io "a/done" not found'),
-        (PodMetrics(cluster.usage), "a", "x", 'pods "x" not found'),
+        (NodeMetricsSource(cluster.usage), "", "n2", 'nodemetrics.metrics.k8s.io "n2" not found'),
+        (NodeMetricsSource(cluster.usage), "", "n3", 'nodes "n3" not found'),
+        (PodMetricsSource(cluster.usage), "a", "db", 'podmetrics.metrics.k8s.io "a/db" not found'),
+        (PodMetricsSource(cluster.usage), "a", "done", 'podmetrics.metrics.k8s.io "a/done" not found'),
+        (PodMetricsSource(cluster.usage), "a", "x", 'pods "x" not found'),
     ):
         with pytest.raises(NotFound, match=f"^{message}$"):
             source.get(namespace, name)
 
 
 def test_columns(cluster: Cluster) -> None:
-    pod = PodMetrics(cluster.usage).get("a", "web")
+    pod = PodMetricsSource(cluster.usage).get("a", "web")
     pod["containers"].append({"name": "side", "usage": {"cpu": "1500u", "memory": "512Ki"}})
     table = tables.render(POD_METRICS, [pod], {})
     assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "cpu", "memory", "Window"]
     assert table["rows"][0]["cells"] == ["web", "251500u", "5632Ki", "800ms"]
-    node = NodeMetrics(cluster.usage).get("", "n1")
+    node = NodeMetricsSource(cluster.usage).get("", "n1")
     assert tables.render(NODE_METRICS, [node], {})["rows"][0]["cells"][:3] == ["n1", "500m", "2Gi"]

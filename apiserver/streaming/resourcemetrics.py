@@ -1,9 +1,10 @@
-"""What nodes and pods use (metrics.k8s.io, for ``kubectl top``): asked of the kubelets when somebody asks for it.
+"""The resource metrics API (metrics.k8s.io, for ``kubectl top``): how much CPU and memory nodes and pods use.
 
-Processor use is a rate, so it takes two readings of a kubelet's /metrics/resource. The later one is made now. The
-earlier one is what a question before has left, when that is neither too young nor too old and knows every container;
-else it is made now too, and the answer takes most of a second. (Upstream's metrics-server reads every 15 s, asked or
-not.) A node whose kubelet does not answer is not in a list, nor are its pods: kubectl shows them as unknown.
+The kubelets are asked when a client asks; upstream's metrics-server scrapes them every 15 seconds, asked or not. CPU
+usage is a rate, so it takes two scrapes of a kubelet's /metrics/resource. The later one is made now. The earlier one
+is left from a former request, if it is between WINDOW and OLDEST seconds old and knows every container; else it is made
+now too, and the answer takes WINDOW seconds longer. A node whose kubelet does not answer is missing in a list, and so
+are its pods: kubectl shows them as unknown.
 """
 
 from __future__ import annotations
@@ -32,48 +33,48 @@ from machinery.quantity import format_quantity
 
 log = logging.getLogger(__name__)
 
-WINDOW = 0.8  # seconds that a measurement lasts at least
+WINDOW = 0.8  # seconds between two samples, at least
 OLDEST = 60.0  # and at most
-PATIENCE = 5.0  # seconds that a kubelet has for its answer
-AT_ONCE = 16  # kubelets that are asked side by side
+TIMEOUT = 5.0  # seconds that a kubelet has for its answer
+PARALLEL = 16  # kubelets that are asked at a time
 
 Key = tuple[str, str, str]  # namespace, pod, container; all empty for the node itself
 NODE: Key = ("", "", "")
 
 
-class Point(NamedTuple):
-    """What somebody has used up to a moment: seconds of processor time, and memory at that moment."""
+class Sample(NamedTuple):
+    """The counters of a container or node at one time."""
 
-    at: float
-    cpu: float
-    memory: float
-    started: float
-
-
-class Used(NamedTuple):
-    """What somebody uses: processors, bytes, and in which time that was measured."""
-
-    cpu: float
-    memory: float
-    at: float
-    window: float
+    at: float  # seconds since the epoch
+    cpu: float  # seconds of CPU time since the start
+    memory: float  # bytes of the working set
+    started: float  # seconds since the epoch; 0 for a node
 
 
-Reading = Mapping[Key, Point]
-# A node's /metrics/resource; raises ApiError, BackendError, OSError or HTTPException.
-Ask = Callable[[Object], str]
+class Usage(NamedTuple):
+    """What a container or node uses."""
+
+    cpu: float  # CPUs, as an average over the window
+    memory: float  # bytes
+    at: float  # the end of the window, in seconds since the epoch
+    window: float  # seconds
+
+
+Samples = Mapping[Key, Sample]
+# Returns a node's /metrics/resource; raises ApiError, BackendError, OSError or HTTPException.
+Fetch = Callable[[Object], str]
 
 _LINE = re.compile(
     r"^(node|container)_(cpu_usage_seconds_total|memory_working_set_bytes|start_time_seconds)"
     r"(?:\{(.*)\})? ([0-9.eE+-]+)(?: ([0-9]+))?$",
     re.MULTILINE,
 )
-_LABEL = re.compile(r'(\w+)="([^"]*)"')  # none of these names holds what would have to be escaped
+_LABEL = re.compile(r'(\w+)="([^"]*)"')  # the values are names, in which nothing has to be escaped
 _FIELDS = {"cpu_usage_seconds_total": "cpu", "memory_working_set_bytes": "memory", "start_time_seconds": "started"}
 
 
-def parse(text: str) -> Reading:
-    """A kubelet's /metrics/resource; who has no processor time or no memory there is left out."""
+def parse(text: str) -> Samples:
+    """Parse a kubelet's /metrics/resource; what has no CPU time or no memory there is left out."""
     found: dict[Key, dict[str, float]] = {}
     for _, name, labels, value, at in _LINE.findall(text):
         named = dict(_LABEL.findall(labels))
@@ -82,101 +83,101 @@ def parse(text: str) -> Reading:
         point[_FIELDS[name]] = float(value)
         if name.startswith("cpu"):
             point["at"] = int(at or 0) / 1000
-    return {key: Point(**point) for key, point in found.items() if len(point) == len(Point._fields)}
+    return {key: Sample(**point) for key, point in found.items() if len(point) == len(Sample._fields)}
 
 
-def rates(before: Reading, after: Reading) -> dict[Key, Used]:
-    """What was used between two readings; of who was not there all the time, nothing."""
+def rates(before: Samples, after: Samples) -> dict[Key, Usage]:
+    """Return what was used between two scrapes, without containers that started or ended meanwhile."""
     found = {}
     for key, last in after.items():
         first = before.get(key)
         if first is not None and first.started == last.started and first.at < last.at and first.cpu <= last.cpu:
             window = last.at - first.at
-            found[key] = Used((last.cpu - first.cpu) / window, last.memory, last.at, window)
+            found[key] = Usage((last.cpu - first.cpu) / window, last.memory, last.at, window)
     return found
 
 
-class _Kept(NamedTuple):
-    """A reading and when it was made."""
+class _Scrape(NamedTuple):
+    """The samples of a node, and when they were taken (by the clock of ``Kubelets``)."""
 
     at: float
-    reading: Reading
+    samples: Samples
 
 
-class Usage:
-    """Asks the kubelets; remembers for each its last two readings that were some time apart."""
+class Kubelets:
+    """Asks the kubelets, and keeps the last two scrapes of each that are some time apart."""
 
     def __init__(
         self,
         reader: Reader,
-        ask: Ask,
+        fetch: Fetch,
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reader = reader
-        self._ask = ask
+        self._fetch = fetch
         self._sleep = sleep
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: dict[str, list[_Kept]] = {}
+        self._kept: dict[str, list[_Scrape]] = {}
 
-    def of(self, nodes: Iterable[Object]) -> dict[str, dict[Key, Used]]:
-        """Node → what it and the containers on it use; without the nodes that do not answer."""
+    def usage_of(self, nodes: Iterable[Object]) -> dict[str, dict[Key, Usage]]:
+        """Return for each node's name what it and its containers use, without nodes whose kubelet does not answer."""
         asked, since = list(nodes), time.perf_counter()
-        with ThreadPoolExecutor(AT_ONCE, "usage") as pool:
+        with ThreadPoolExecutor(PARALLEL, "usage") as pool:
             found = pool.map(self._of_node, asked)
             used = {node["metadata"]["name"]: one for node, one in zip(asked, found, strict=True) if one is not None}
         spent("kubelets", since)
         return used
 
-    def _of_node(self, node: Object) -> dict[Key, Used] | None:
+    def _of_node(self, node: Object) -> dict[Key, Usage] | None:
         name = node["metadata"]["name"]
         try:
-            latest = self._read(node)
+            latest = self._scrape(node)
             before = self._before(name, latest)
             if before is None:
                 self._keep(name, latest)
                 before = latest
                 self._sleep(WINDOW)
-                latest = self._read(node)
+                latest = self._scrape(node)
             self._keep(name, latest)
         except (ApiError, BackendError, OSError, http.client.HTTPException) as error:
             log.warning("node %s does not tell what it uses: %s", name, error)
             with self._lock:
                 self._kept.pop(name, None)
             return None
-        return rates(before.reading, latest.reading)
+        return rates(before.samples, latest.samples)
 
-    def _before(self, node: str, latest: _Kept) -> _Kept | None:
-        """The youngest earlier reading that will do."""
+    def _before(self, node: str, latest: _Scrape) -> _Scrape | None:
+        """Return the youngest earlier scrape that is old enough and knows every container; None if there is none."""
         with self._lock:
             for kept in reversed(self._kept.get(node, ())):
-                if WINDOW <= latest.at - kept.at <= OLDEST and len(rates(kept.reading, latest.reading)) == len(
-                    latest.reading
+                if WINDOW <= latest.at - kept.at <= OLDEST and len(rates(kept.samples, latest.samples)) == len(
+                    latest.samples
                 ):
                     return kept
         return None
 
-    def _keep(self, node: str, latest: _Kept) -> None:
+    def _keep(self, node: str, latest: _Scrape) -> None:
         with self._lock:
             kept = self._kept.setdefault(node, [])
             if not kept or latest.at - kept[-1].at >= WINDOW / 2:
                 kept.append(latest)
                 del kept[:-2]
 
-    def _read(self, node: Object) -> _Kept:
-        text = self._ask(node)
-        return _Kept(self._clock(), parse(text))
+    def _scrape(self, node: Object) -> _Scrape:
+        text = self._fetch(node)
+        return _Scrape(self._clock(), parse(text))
 
 
-def asking(dialer: Dialer) -> Ask:
-    """Asks kubelets over HTTPS."""
+def fetch_over(dialer: Dialer) -> Fetch:
+    """Return what fetches a kubelet's metrics over HTTPS."""
 
-    def ask(node: Object) -> str:
-        connection = dialer.kubelet(kubelet_of(node), PATIENCE)
+    def fetch(node: Object) -> str:
+        connection = dialer.kubelet(kubelet_of(node), TIMEOUT)
         try:
-            connection.sock.settimeout(PATIENCE)
+            connection.sock.settimeout(TIMEOUT)
             connection.request("GET", "/metrics/resource", headers={"Connection": "close"})
             answer = connection.getresponse()
             text = answer.read().decode()
@@ -186,17 +187,17 @@ def asking(dialer: Dialer) -> Ask:
             raise BackendError(f"{answer.status}: {text.strip()[:500]}")
         return text
 
-    return ask
+    return fetch
 
 
-class NodeMetrics:
-    """See ``Computed``."""
+class NodeMetricsSource:
+    """The source of NodeMetrics (see ``Computed``)."""
 
-    def __init__(self, usage: Usage) -> None:
-        self._usage = usage
+    def __init__(self, kubelets: Kubelets) -> None:
+        self._kubelets = kubelets
 
     def get(self, namespace: str, name: str) -> Object:
-        node = self._usage.reader.get(NODES, "", name, fresh=True)
+        node = self._kubelets.reader.get(NODES, "", name, fresh=True)
         if node is None:
             raise not_found("nodes", name)
         found = self._of([node])
@@ -205,10 +206,10 @@ class NodeMetrics:
         return found[0]
 
     def list(self, namespace: str) -> Sequence[Object]:
-        return self._of(self._usage.reader.list(NODES, fresh=True))
+        return self._of(self._kubelets.reader.list(NODES, fresh=True))
 
     def _of(self, nodes: Sequence[Object]) -> Sequence[Object]:
-        used = self._usage.of(nodes)
+        used = self._kubelets.usage_of(nodes)
         return [
             {**_measured(NODE_METRICS.kind, node, [total]), "usage": _quantities(total)}
             for node in nodes
@@ -216,14 +217,14 @@ class NodeMetrics:
         ]
 
 
-class PodMetrics:
-    """See ``Computed``. Only running pods use anything."""
+class PodMetricsSource:
+    """The source of PodMetrics (see ``Computed``). Only running pods use anything."""
 
-    def __init__(self, usage: Usage) -> None:
-        self._usage = usage
+    def __init__(self, kubelets: Kubelets) -> None:
+        self._kubelets = kubelets
 
     def get(self, namespace: str, name: str) -> Object:
-        pod = self._usage.reader.get(PODS, namespace, name, fresh=True)
+        pod = self._kubelets.reader.get(PODS, namespace, name, fresh=True)
         if pod is None:
             raise not_found("pods", name)
         found = self._of([pod])
@@ -232,14 +233,14 @@ class PodMetrics:
         return found[0]
 
     def list(self, namespace: str) -> Sequence[Object]:
-        return self._of(self._usage.reader.list(PODS, namespace, fresh=True))
+        return self._of(self._kubelets.reader.list(PODS, namespace, fresh=True))
 
     def _of(self, pods: Sequence[Object]) -> Sequence[Object]:
         running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
         names = sorted({pod["spec"].get("nodeName", "") for pod in running})
-        nodes = [node for name in names if (node := self._usage.reader.get(NODES, "", name)) is not None]
-        by_pod: dict[tuple[str, str], dict[str, Used]] = {}
-        for used in self._usage.of(nodes).values():
+        nodes = [node for name in names if (node := self._kubelets.reader.get(NODES, "", name)) is not None]
+        by_pod: dict[tuple[str, str], dict[str, Usage]] = {}
+        for used in self._kubelets.usage_of(nodes).values():
             for (namespace, pod, container), amounts in used.items():
                 by_pod.setdefault((namespace, pod), {})[container] = amounts
         return [
@@ -252,8 +253,8 @@ class PodMetrics:
         ]
 
 
-def _measured(kind: str, subject: Object, used: Iterable[Used]) -> Object:
-    """What both kinds say of the subject and of the time in which it was measured."""
+def _measured(kind: str, subject: Object, used: Iterable[Usage]) -> Object:
+    """Return what both kinds have in common: the node's or pod's name and labels, and the window."""
     last = min(used, key=lambda one: one.at)
     labels = subject["metadata"].get("labels")
     names = {name: subject["metadata"][name] for name in ("name", "namespace") if name in subject["metadata"]}
@@ -267,11 +268,11 @@ def _measured(kind: str, subject: Object, used: Iterable[Used]) -> Object:
 
 
 def _duration(seconds: float) -> str:
-    """As Go writes it: ``800ms``, ``7.5s``."""
+    """Format seconds as Go formats a duration: ``800ms``, ``7.5s``."""
     milliseconds = round(seconds * 1000)
     return f"{milliseconds}ms" if milliseconds < 1000 else f"{milliseconds / 1000:g}s"
 
 
-def _quantities(used: Used) -> Object:
+def _quantities(used: Usage) -> Object:
     nanos = Decimal(round(used.cpu * 10**9)).scaleb(-9)
     return {"cpu": format_quantity(nanos), "memory": format_quantity(Decimal(int(used.memory)), "BinarySI")}
