@@ -1,4 +1,4 @@
-"""What this API server serves, in upstream's two forms: a document a group version, or one document for all.
+"""Discovery documents in upstream's two forms: one for each group version, or one for all.
 
 Old clients read ``/api``, ``/apis`` and each group version's resource list; kubectl since 1.27 asks ``/api`` and
 ``/apis`` for an APIGroupDiscoveryList and is done in two requests. Both are made from the rows of the registry.
@@ -18,7 +18,7 @@ VERSION: Object = {
     "major": "1",
     "minor": "32",
     "gitVersion": "v1.32.0",
-    "gitCommit": "70d3cc986aa8221cd1dfb1121852688902d3bf53",  # that of the tag v1.32.0: clients expect one
+    "gitCommit": "70d3cc986aa8221cd1dfb1121852688902d3bf53",  # of the tag v1.32.0, because clients expect one
     "gitTreeState": "clean",
     "buildDate": "2024-12-11T17:59:15Z",
     "goVersion": "",
@@ -28,7 +28,7 @@ VERSION: Object = {
 
 
 def groups(kinds: Iterable[Kind]) -> dict[str, list[str]]:
-    """Group → its versions, the preferred one first; the core group is empty."""
+    """Return group → versions, the preferred one first; the core group is ""."""
     found: dict[str, list[str]] = {}
     for kind in kinds:
         versions = found.setdefault(kind.group, [])
@@ -37,7 +37,7 @@ def groups(kinds: Iterable[Kind]) -> dict[str, list[str]]:
 
 
 def core_versions(server_address: str) -> Object:
-    """``/api``."""
+    """Return the document of ``/api``."""
     return {
         "kind": "APIVersions",
         "versions": ["v1"],
@@ -46,13 +46,13 @@ def core_versions(server_address: str) -> Object:
 
 
 def group_list(kinds: Iterable[Kind]) -> Object:
-    """``/apis``."""
+    """Return the document of ``/apis``."""
     named = [_group(name, versions) for name, versions in groups(kinds).items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": named}
 
 
 def group(kinds: Iterable[Kind], name: str) -> Object | None:
-    """``/apis/<group>``; None when nothing of it is served."""
+    """Return the document of ``/apis/<group>``, None if nothing of the group is served."""
     versions = groups(kinds).get(name)
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)} if versions else None
 
@@ -63,7 +63,7 @@ def _group(name: str, versions: list[str]) -> Object:
 
 
 def resource_list(kinds: Iterable[Kind], group: str, version: str) -> Object | None:
-    """``/api/v1`` or ``/apis/<group>/<version>``; None when nothing of it is served."""
+    """Return the document of ``/api/v1`` or ``/apis/<group>/<version>``, None if nothing of it is served."""
     served = [kind for kind in kinds if kind.group == group and version in kind.versions]
     if not served:
         return None
@@ -102,12 +102,12 @@ def _resource(kind: Kind) -> Object:
 
 
 def _verbs(kind: Kind) -> list[str]:
-    """What may be done; of a definition that is being deleted no new objects, though the old ones may be changed."""
+    # A definition that is being deleted still serves these verbs for the objects that exist, but does not list them.
     return sorted(verb for verb in kind.verbs if not kind.terminating or verb not in ("create", "patch", "update"))
 
 
 def _storage_version_hash(kind: Kind) -> str:
-    """Upstream's hash of ``group/version/kind`` as it is stored: clients tell by it when a kind's storage changes."""
+    """Return upstream's hash of the stored ``group/version/kind``, by which clients notice that it changes."""
     stored = f"{kind.group}/{kind.codec.storage_version(kind)}/{kind.kind}"
     digest = hashlib.sha256(stored.encode()).digest()
     return base64.b64encode(digest[:8]).decode()
@@ -127,7 +127,7 @@ def _subresource(kind: Kind, subresource: Subresource, version: str) -> Object:
 
 
 def aggregated(kinds: Iterable[Kind], *, core: bool, version: str = "v2") -> Object:
-    """``/api`` (the core group) or ``/apis`` (all others) as an APIGroupDiscoveryList, v2 or v2beta1."""
+    """Return ``/api`` (the core group) or ``/apis`` (all others) as an APIGroupDiscoveryList, v2 or v2beta1."""
     rows = [kind for kind in kinds if bool(kind.group) != core]
     return {
         "kind": "APIGroupDiscoveryList",

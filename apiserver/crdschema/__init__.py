@@ -1,4 +1,7 @@
-"""What a CustomResourceDefinition may say: its schemas, defaults, and rules in CEL. Pure functions.
+"""The schemas of CustomResourceDefinitions: what a definition may say, and what it says about objects. Pure functions.
+
+A version's ``openAPIV3Schema`` must be *structural*: it specifies the type of each field in one place, so that objects
+can be pruned (unknown fields are dropped) and defaulted, and their values checked.
 
 definition.py    checks a whole definition; openapischema.py and structural.py check its schemas
 defaults.py      checks default values; values.py, formats.py, uniqueness.py, embedded.py check objects

@@ -1,7 +1,7 @@
-"""What the rules in a definition's schemas (``x-kubernetes-validations``) may be.
+"""Check the rules (``x-kubernetes-validations``) in a definition's schemas: that they compile, and to a boolean.
 
-Upstream: ValidateCustomResourceDefinitionOpenAPISchema, apiextensions-apiserver validation.go. What upstream estimates
-a rule to cost at most is not worked out here; a rule that takes too long is ended when it is run.
+Upstream: ValidateCustomResourceDefinitionOpenAPISchema, apiextensions-apiserver validation.go. Upstream also estimates
+what a rule costs at most. This does not: a rule that takes too long is stopped when it runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "F
 
 
 def check_rules(path: str, schema: Schema) -> Errors:
-    """Everything wrong with the rules in a schema that is in order otherwise."""
+    """Yield everything that is wrong with the rules in a schema that is valid otherwise."""
     yield from _check(path, schema, root=True, no_old="")
 
 

@@ -1,7 +1,7 @@
 """The functions that Kubernetes adds to CEL (upstream: apiserver pkg/cel/library): lists, regex, quantities, URLs, IPs.
 
-Values of types of their own (a quantity, a URL, an address) travel as maps with one entry. The type checker knows them
-as what they are, the interpreter as maps: each function has signatures for the one and for the other.
+Quantities, URLs and addresses have types of their own in CEL, but are passed as maps with one entry. The type checker
+knows the types and the interpreter the maps, so each function is declared with signatures for both.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _COMPARABLE = (T.INT, T.UINT, T.DOUBLE, T.BOOL, T.DURATION, T.TIMESTAMP, T.STRIN
 
 
 class Function(NamedTuple):
-    """``signatures`` are (parameters, result) for the type checker; the interpreter's are made from them."""
+    """A function of CEL; a ``member`` is called as ``value.name(…)``, the others as ``name(…)``.
+
+    ``signatures`` are (parameters, result) for the type checker; those for the interpreter follow from them.
+    """
 
     name: str
     call: Callable[..., Any]
@@ -37,7 +40,7 @@ class Function(NamedTuple):
 
 
 def declarations(*, checking: bool) -> list[Any]:
-    """All functions, for the type checker or for the interpreter."""
+    """Return the declarations of all functions, for the type checker or for the interpreter."""
     names = dict.fromkeys(function.name for function in _FUNCTIONS)
     return [cel.FunctionDecl(name, list(_overloads(name, checking))) for name in names]
 
@@ -64,7 +67,7 @@ def _overloads(name: str, checking: bool) -> Iterable[Any]:
 
 
 def _plain(kind: Any) -> Any:
-    """A type as the interpreter knows it."""
+    """Return the interpreter's type for a type of the checker."""
     if any(kind == own for own in (_QUANTITY, _URL, _IP, _CIDR, _FORMAT)):
         return _VALUE
     return _ANY if kind.name().lower().startswith("list") else kind
@@ -100,7 +103,7 @@ def _amount(value: Any) -> Decimal:
 
 
 def _as_quantity(amount: Decimal) -> Any:
-    """In one form, so that equal amounts are equal."""
+    # The amount is written in canonical form, so that equal quantities are equal maps.
     return {"quantity": quantity.format_quantity(amount)}
 
 

@@ -1,4 +1,4 @@
-"""One CEL expression: type-checked against a schema, compiled, run; its errors in cel-go's words."""
+"""A CEL expression: type-check it against a schema, compile it, run it. Errors have the texts of cel-go."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from cel_expr_python.ext import ext_optional, ext_strings
 from apiserver.crdschema.cellibrary import declarations
 from apiserver.crdschema.celtypes import Types
 
-# Where rules may say what there was before, ``oldSelf`` is an optional, made by binding it around the rule.
+# In rules with ``optionalOldSelf``, oldSelf is an optional value. A macro over a list with this one item is put around
+# the rule to bind the name.
 _OPTIONAL = "[{present} ? optional.of(oldSelf_) : optional.none()].{macro}(oldSelf, {expression}\n)"
 _PRESENT = "hasOldSelf_"
 
 
 class CompileError(ValueError):
-    """An expression that is none, or of the wrong type."""
+    """An expression that does not compile."""
 
 
 class EvaluationError(Exception):
-    """A run that failed."""
+    """An evaluation that failed."""
 
 
 class BudgetError(EvaluationError):
-    """A run that takes too long."""
+    """An evaluation that took too long."""
 
 
 class WrongTypeError(CompileError):
-    """An expression that does not give what it is for."""
+    """An expression whose result has the wrong type."""
 
 
 class Checker:
@@ -51,7 +52,7 @@ class Checker:
         )
 
     def check(self, expression: str, wanted: str, *, optional: bool = False) -> None:
-        """Raises CompileError unless the expression is a ``wanted`` one (BOOL or STRING)."""
+        """Raise CompileError unless the expression's result is of the type ``wanted`` (BOOL or STRING)."""
         if optional:
             found = _compiled(self._optional, _bound(expression, "map"))
         else:
@@ -68,7 +69,7 @@ class Program:
         self.uses_old = not _compiles(expression)
 
     def run(self, data: Mapping[str, Any]) -> Any:
-        """The result; raises EvaluationError."""
+        """Return the result for these variables; raises EvaluationError."""
         try:
             result = self._compiled.eval(data=dict(data))
         except RuntimeError as error:
@@ -81,7 +82,7 @@ class Program:
 
 
 def old_values(old: Any, *, present: bool) -> dict[str, Any]:
-    """What an expression with an optional ``oldSelf`` needs."""
+    """Return the variables that an expression with an optional ``oldSelf`` needs beside ``self``."""
     return {"oldSelf_": old, _PRESENT: present}
 
 
@@ -107,7 +108,7 @@ def _without_old() -> Any:
 
 
 def _compiles(expression: str) -> bool:
-    """Whether a sound expression does without ``oldSelf``."""
+    """Return True if an expression, which is known to compile, compiles without ``oldSelf`` too."""
     try:
         _compiled(_without_old(), expression)
     except CompileError:

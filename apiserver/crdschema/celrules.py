@@ -1,4 +1,4 @@
-"""``x-kubernetes-validations`` at work: rules that objects of a schema keep, written in CEL.
+"""Check objects by the rules of their schema (``x-kubernetes-validations``), which are written in CEL.
 
 Upstream: apiextensions-apiserver pkg/apiserver/schema/cel/validation.go.
 """
@@ -21,7 +21,7 @@ _OUT_OF_BUDGET = "validation failed due to running out of cost budget, no furthe
 
 
 def rules_of(schema: Schema) -> Rules | None:
-    """The compiled rules of a schema and of what is inside it; None where there are none."""
+    """Return the compiled rules of a schema and of the schemas inside it, None if there are none."""
     return _rules_of(schema, root=True)
 
 
@@ -44,7 +44,6 @@ class _Rule:
     """One rule, compiled."""
 
     def __init__(self, rule: Object, schema: Schema) -> None:
-
         self.text: str = rule["rule"].strip()
         self.message: str = (rule.get("message") or "").strip()
         self.optional = bool(rule.get("optionalOldSelf"))
@@ -58,12 +57,12 @@ class _Rule:
 
     @property
     def named(self) -> str:
-        """The rule in an error's text."""
+        """Return what error texts call the rule."""
         return self.message or self.text
 
 
 class Rules:
-    """The rules of one place in a schema, and of the places inside it."""
+    """The rules of a schema and of the schemas inside it."""
 
     def __init__(
         self,
@@ -81,7 +80,7 @@ class Rules:
         self._items = items
 
     def check(self, obj: Object, old: Object | None) -> list[FieldError]:
-        """What an object, and the change that it is, break."""
+        """Return an error for each rule that an object breaks, or that the change from ``old`` to it breaks."""
         found: list[FieldError] = []
         try:
             for error in self._check(obj, MISSING if old is None else old, ""):
@@ -120,7 +119,7 @@ class Rules:
                 if rule.program.run(its) is True:
                     continue
             except BudgetError:
-                raise  # which ends them all
+                raise  # no further rule is run
             except EvaluationError as error:
                 words = f"{error} evaluating rule: {rule.named}"
                 if str(error) == "no such overload":
@@ -131,7 +130,7 @@ class Rules:
                 yield FieldError.invalid(path or "<nil>", kind, words)
                 continue
             if unchanged and not rule.uses_old:
-                continue  # it was so before the rule came
+                continue  # the value has not changed, and need not satisfy a rule that was added since (ratcheting)
             yield self._broken(rule, its, kind, path)
 
     def _broken(self, rule: _Rule, data: dict[str, Any], kind: str, path: str) -> FieldError:
@@ -145,7 +144,7 @@ class Rules:
 
 
 def _told(rule: _Rule, data: dict[str, Any]) -> str:
-    """What the rule's messageExpression says; empty when it says nothing that can be shown."""
+    """Return the result of the rule's messageExpression, "" if it is no text of one line and moderate length."""
     if rule.message_program is None:
         return ""
     try:

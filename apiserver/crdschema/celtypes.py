@@ -1,7 +1,7 @@
-"""Schemas and values as CEL knows them (upstream: apiextensions-apiserver pkg/apiserver/schema/cel, model/schemas.go).
+"""Convert schemas to CEL types and values to CEL values (upstream: schema/cel, model/schemas.go).
 
-A rule is type-checked against protobuf messages made from the schema, which is how CEL knows structs; it is then run on
-plain values, of which those with a meaning (times, durations, bytes) are converted.
+CEL knows structs as protobuf messages, so rules are type-checked against messages that are made from the schema. They
+run on plain values, of which times, durations and bytes are converted to CEL's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LITERALS = ("true", "false", "null", "in")
 _RESERVED = ("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package")
 _KEYWORDS = frozenset((*_LITERALS, *_RESERVED, "namespace", "return", "var", "void", "while"))
-# What is known of every resource's metadata.
+# The part of a resource's metadata that rules may use.
 _METADATA: Schema = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}},
@@ -34,7 +34,7 @@ _TEXT: Schema = {"type": "string"}
 
 
 def escape(name: str) -> str:
-    """A field's name as rules write it; empty for one that they cannot name."""
+    """Return a field's name as rules write it, "" if they cannot name it."""
     if name in _KEYWORDS:
         return f"__{name}__"
     escaped = name.replace("__", "__underscores__")
@@ -44,7 +44,7 @@ def escape(name: str) -> str:
 
 
 def fields_of(schema: Schema, *, root: bool) -> dict[str, Schema]:
-    """The fields that rules may look at: of a resource its identity too, of its metadata the name."""
+    """Return the fields that rules may use; of a resource these include apiVersion, kind and metadata's names."""
     fields: dict[str, Schema] = dict(schema.get("properties") or {})
     if root or schema.get(EMBEDDED):
         fields |= {"apiVersion": _TEXT, "kind": _TEXT, "metadata": _METADATA}
@@ -68,7 +68,7 @@ class Types:
         self.pool.AddSerializedFile(self._file.SerializeToString())
 
     def _type(self, schema: Schema, *, root: bool = False) -> Any:
-        """A variable's type."""
+        """Return the CEL type of a schema."""
         items, additional = below(schema, "items"), below(schema, "additionalProperties")
         match _kind(schema, root=root):
             case "list":
@@ -82,7 +82,7 @@ class Types:
                 return getattr(cel.Type, kind.upper())
 
     def _message(self, schema: Schema, *, root: bool) -> str:
-        """The name of a new message with the schema's fields."""
+        """Add a message with the schema's fields, and return its full name."""
         name = f"Object{len(self._file.message_type)}"
         message = self._file.message_type.add(name=name)
         for number, (key, child) in enumerate(fields_of(schema, root=root).items(), 1):
@@ -92,14 +92,14 @@ class Types:
 
     def _field(self, message: Any, name: str, number: int, schema: Schema, owner: str) -> None:
         items, additional = below(schema, "items"), below(schema, "additionalProperties")
-        # Names that only differ in their underscores would be one in protobuf's JSON, which nobody uses here.
+        # The unused JSON names are set, because names that differ only in underscores would get the same one.
         field = message.field.add(name=name, number=number, json_name=f"f{number}", label=_Field.LABEL_OPTIONAL)
         match _kind(schema):
             case "list" if items is not None:
                 field.label = _Field.LABEL_REPEATED
                 self._element(field, items)
             case "map" if additional is not None and name.lstrip("_") == name:
-                # protobuf wants it to be called after the field.
+                # protobuf requires that the entry is named after the field.
                 words = (word[:1].upper() + word[1:] for word in name.split("_"))
                 entry = message.nested_type.add(name="".join([*words, "Entry"]))
                 entry.options.map_entry = True
@@ -112,7 +112,7 @@ class Types:
                 self._element(field, schema)
 
     def _element(self, field: Any, schema: Schema) -> None:
-        """The type of a single value; what protobuf cannot nest is of dynamic type inside."""
+        """Set the type of a single value. Lists and maps that protobuf cannot nest are dynamic inside."""
         kind = _kind(schema)
         if kind in _SCALARS:
             field.type = _SCALARS[kind]
@@ -138,7 +138,7 @@ _SCALARS = {
 
 
 def _kind(schema: Schema, *, root: bool = False) -> str:
-    """What a schema's values are in CEL."""
+    """Return the name of the CEL type of a schema's values."""
     if schema.get(INT_OR_STRING) or (schema.get("nullable") and schema.get("type") not in ("object", "array")):
         return "dyn"
     match schema.get("type"):
@@ -156,7 +156,7 @@ def _kind(schema: Schema, *, root: bool = False) -> str:
 
 
 def value_of(schema: Schema, value: Any, *, root: bool = False) -> Any:
-    """A value as rules see it."""
+    """Return a value as rules see it."""
     if isinstance(value, dict):
         additional = below(schema, "additionalProperties")
         if additional is not None:
@@ -180,7 +180,7 @@ def value_of(schema: Schema, value: Any, *, root: bool = False) -> Any:
     try:
         return read(value)
     except (ValueError, binascii.Error):
-        return value  # the format's own check says so
+        return value  # that it does not have its format is reported by values.py
 
 
 def _timestamp(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Defaults must be valid values themselves (upstream: pkg/apiserver/schema/defaulting/validation.go)."""
+"""Check that defaults are valid values themselves (upstream: pkg/apiserver/schema/defaulting/validation.go)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from machinery.errors import FieldError
 
 
 def check_defaults(path: str, schema: Schema) -> Errors:
-    """What is wrong with the defaults in a schema."""
+    """Yield what is wrong with the defaults in a schema."""
     if schema.get("default") is not None:
         yield from _check(f"{path}.default", schema)
     items = below(schema, "items")

@@ -1,7 +1,8 @@
-"""What a CustomResourceDefinition may say, with upstream's messages (apiextensions-apiserver validation.go).
+"""Check CustomResourceDefinitions, with upstream's messages (apiextensions-apiserver validation.go).
 
-Upstream moves what is the same in all versions to the top of the spec before it looks, so that is where its paths
-point: ``spec.validation.openAPIV3Schema`` for a definition with one version.
+Upstream converts a definition to its internal version, in which what is the same in all versions is at the top of the
+spec, before it checks it. Its error paths are therefore ``spec.validation.openAPIV3Schema`` and the like for a
+definition with one version, and so are these.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MOST_SELECTABLE_FIELDS = 8
 
 
 def default(obj: Object) -> None:
-    """Upstream's SetDefaults_CustomResourceDefinition."""
+    """Fill in upstream's defaults, in place (SetDefaults_CustomResourceDefinition)."""
     spec = obj.setdefault("spec", {})
     names = spec.setdefault("names", {})
     kind = names.get("kind", "")
@@ -39,13 +40,13 @@ def default(obj: Object) -> None:
 
 
 def check(obj: Object) -> list[FieldError]:
-    """Everything wrong with a new definition."""
+    """Return everything that is wrong with a new definition."""
     spec, metadata = obj["spec"], obj["metadata"]
     return [*_name(metadata, spec), *_spec(spec), *_stored_versions(obj), *_approval(obj, None)]
 
 
 def check_update(new: Object, old: Object) -> list[FieldError]:
-    """Everything wrong with a changed definition."""
+    """Return everything that is wrong with a changed definition."""
     spec, before = new["spec"], old["spec"]
     found = list(_spec(spec))
     fixed = [("group",), ("names", "plural")]
@@ -59,7 +60,7 @@ def check_update(new: Object, old: Object) -> list[FieldError]:
 
 
 def check_names(path: str, names: Object) -> Errors:
-    """The form of names, also of those in the status."""
+    """Yield what is wrong with the form of names: ``spec.names`` or ``status.acceptedNames``."""
     for field in ("plural", "singular", "kind", "listKind"):
         name, why = names.get(field) or "", ""
         if field in ("kind", "listKind"):
@@ -73,23 +74,23 @@ def check_names(path: str, names: Object) -> Errors:
 
 
 def is_true(obj: Object, condition: str) -> bool:
-    """Whether the definition has a condition."""
+    """Return True if the definition's status has a condition with status True."""
     found = (obj.get("status") or {}).get("conditions") or ()
     return any(each.get("type") == condition and each.get("status") == "True" for each in found)
 
 
 def storage_version(spec: Object) -> str:
-    """The version that objects are stored in."""
+    """Return the name of the version that objects are stored in, "" if none is marked."""
     return next((str(version["name"]) for version in spec.get("versions") or () if version.get("storage")), "")
 
 
 def is_protected(group: str) -> bool:
-    """The groups that belong to Kubernetes itself."""
+    """Return True for the groups that belong to Kubernetes itself, in which definitions need an approval."""
     return any(group == owned or group.endswith(f".{owned}") for owned in ("k8s.io", "kubernetes.io"))
 
 
 def approval(obj: Object) -> tuple[str, str]:
-    """Approved, Unapproved, Missing or Invalid, and why (upstream: GetAPIApprovalState)."""
+    """Return Approved, Unapproved, Missing or Invalid, and why (upstream: GetAPIApprovalState)."""
     text = (obj["metadata"].get("annotations") or {}).get(APPROVED, "")
     if not text:
         return "Missing", f"{_APPROVAL_RULE}, {_APPROVAL_PLACE}"
@@ -181,7 +182,7 @@ def _deprecation(path: str, version: Object) -> Errors:
 
 
 def _versions(versions: list[Object]) -> Errors:
-    """What a version brings along; where all bring the same, it is looked at once."""
+    """Check the schema, subresources, columns and selectable fields of all versions."""
     for path, version, schema in _parts(versions, "schema", "validation", {"openAPIV3Schema": {}}):
         status = "status" in (version.get("subresources") or {})
         yield from _schema(f"{path}.openAPIV3Schema", schema.get("openAPIV3Schema") or {}, status=status)
@@ -197,7 +198,7 @@ def _versions(versions: list[Object]) -> Errors:
 
 
 def _parts(versions: list[Object], field: str, top: str, empty: Any) -> Iterator[tuple[str, Object, Any]]:
-    """Path, version and value of a part that each version has; one when it is the same in all."""
+    """Yield path, version and value of a part of each version; once, at the top, if it is the same in all of them."""
     if versions and all(version.get(field) == versions[0].get(field) for version in versions):
         status = next((version for version in versions if "status" in (version.get("subresources") or {})), versions[0])
         yield f"spec.{top}", status, versions[0].get(field) or empty
@@ -208,10 +209,10 @@ def _parts(versions: list[Object], field: str, top: str, empty: Any) -> Iterator
 
 def _schema(path: str, schema: Schema, *, status: bool) -> Errors:
     if not schema:
-        return  # which has been said already
+        return  # a missing schema has already been reported
     found = list(check_schema(path, schema, status=status))
     structure = check_structural(path, schema)
-    # Whether defaults are valid, and rules can be compiled, is only known of a schema that is in order itself.
+    # Defaults and rules can only be checked by a schema that is itself valid.
     more = structure or defaults.check_defaults(path, schema)
     yield from (*found, *more)
     if not found and not structure and says(schema, RULES):
@@ -290,7 +291,7 @@ def _conversion(conversion: Object) -> Errors:
     if not strategy:
         yield FieldError.required("spec.conversion.strategy")
     elif strategy != "None":
-        # Upstream also knows Webhook; nothing here would call it.
+        # Upstream also has Webhook, but this server calls no webhooks.
         yield FieldError.not_supported("spec.conversion.strategy", strategy, ("None",))
     elif conversion.get("webhook"):
         why = "should not be set when strategy is not set to Webhook"

@@ -1,4 +1,4 @@
-"""Objects inside of custom resources, marked with ``x-kubernetes-embedded-resource``.
+"""Check the objects inside of custom resources that are marked with ``x-kubernetes-embedded-resource``.
 
 Upstream: apiextensions-apiserver pkg/apiserver/schema/objectmeta/validation.go.
 """
@@ -16,7 +16,7 @@ from machinery.validation import is_dns1035_label
 
 
 def check_embedded(schema: Schema, value: Any, path: str = "") -> Errors:
-    """What is wrong with the embedded objects in a value."""
+    """Yield what is wrong with the apiVersion, kind and metadata of the embedded objects in a value."""
     if isinstance(value, list):
         items = below(schema, "items")
         for index, element in enumerate(value):
@@ -51,7 +51,7 @@ def _check(value: dict[str, Any], path: str) -> Errors:
             yield FieldError.invalid(at, text, why)
     found = value.get("metadata")
     if isinstance(found, dict):
-        # Its name is nobody's business yet: such an object may be a template.
+        # The object may be a template, which needs no name yet.
         kind = Kind("", "", "", "", UpstreamCodec(""), namespaced=bool(found.get("namespace")))
         whole = {"metadata": {**found, "name": found.get("name") or "fakename"}}
         for error in metadata.validate(kind, whole):

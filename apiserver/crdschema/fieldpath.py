@@ -1,4 +1,4 @@
-"""``.spec.color`` and ``.spec['a-b']``: a place in a schema, as selectable fields and rules name it.
+"""Field paths such as ``.spec.color`` and ``.spec['a-b']``, by which selectable fields and rules name a field.
 
 Upstream: ValidFieldPath, apiextensions-apiserver pkg/apiserver/schema/cel/validation.go.
 """
@@ -14,7 +14,7 @@ _TOKEN = re.compile(r"'(?:\\.|[^'\\])*'|[.\[\]]|[^.\[\]']+|'")
 
 
 class Place(NamedTuple):
-    """The schema there, the keys that lead to it, and the path as messages show it."""
+    """A field: its schema, the keys that lead to it, and its path as messages show it."""
 
     schema: Schema
     keys: tuple[str, ...]
@@ -22,7 +22,7 @@ class Place(NamedTuple):
 
 
 def find(path: str, schema: Schema, *, brackets: bool = True) -> Place:
-    """The place that a path means; raises ValueError with upstream's words."""
+    """Return the field that a path names; raises ValueError with upstream's text."""
     tokens, keys, text = _TOKEN.findall(path), [], ""
     position = 0
 
@@ -60,7 +60,7 @@ def find(path: str, schema: Schema, *, brackets: bool = True) -> Place:
 
 
 def value_at(obj: Any, keys: tuple[str, ...]) -> Any:
-    """The value that an object has there; None when it has none."""
+    """Return the value of an object at these keys, None if it has none."""
     for key in keys:
         if not isinstance(obj, dict) or key not in obj:
             return None
@@ -69,5 +69,5 @@ def value_at(obj: Any, keys: tuple[str, ...]) -> Any:
 
 
 def keys_of(path: str) -> tuple[str, ...]:
-    """The keys of a path in plain dot notation."""
+    """Return the keys of a path in plain dot notation."""
     return tuple(path.removeprefix(".").split("."))

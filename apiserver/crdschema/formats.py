@@ -30,7 +30,7 @@ _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 def _by(read: Callable[[str], object]) -> Callable[[str], bool]:
-    """Whether a reader takes the text."""
+    """Return a check that is passed by texts for which ``read`` does not raise ValueError."""
 
     def check(text: str) -> bool:
         try:

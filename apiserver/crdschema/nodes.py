@@ -1,7 +1,8 @@
-"""A structural schema compiled to the tree that bodies are decoded with.
+"""Compile a structural schema to the tree of nodes that decodes objects.
 
-Where a built-in kind's nodes check Go types, these prune what the schema does not specify, drop nulls that may not be,
-and fill in defaults; whether the values are right is asked later (``values.py``), as upstream does.
+In their one walk, these nodes prune the fields that the schema does not specify, drop nulls where the schema is not
+``nullable``, and fill in defaults (also inside of defaults). Unlike the nodes of built-in kinds they keep values of the
+wrong type: as upstream, these are found by the validation (``values.py``).
 
 Upstream: apiextensions-apiserver pkg/apiserver/schema, pruning and defaulting.
 """
@@ -21,7 +22,7 @@ _NO_DEFAULT = b""
 
 
 def compile_schema(schema: Schema, *, root: bool = False) -> Node:
-    """The node of a schema; the root is a resource, and so has kind, apiVersion and metadata."""
+    """Return the node of a schema. The root is a resource, so it also has kind, apiVersion and metadata."""
     additional = schema.get("additionalProperties")
     embedded = root or bool(schema.get(EMBEDDED))
     if schema.get("type") == "array" and not embedded:
@@ -34,7 +35,7 @@ def compile_schema(schema: Schema, *, root: bool = False) -> Node:
 
 
 class Leaf(Node):
-    """A scalar, or anything at all: kept as it comes."""
+    """A scalar, or a value of any form, which is kept as it is."""
 
     __slots__ = ("default", "nullable")
 
@@ -47,7 +48,7 @@ class Leaf(Node):
 
 
 class Emptied(Node):
-    """What stands behind ``additionalProperties: true``: objects lose their fields, as they do upstream."""
+    """The values of ``additionalProperties: true``: as upstream, objects among them lose all their fields."""
 
     __slots__ = ()
     wanted = dict
@@ -174,7 +175,7 @@ class CustomArray(Array):
 
 
 def prune(node: Node, value: Any) -> None:
-    """Drops what a schema does not specify, and fills in nothing."""
+    """Drop, in place, the fields that a schema does not specify, without filling in defaults."""
     match node:
         case CustomStruct() if type(value) is dict:
             for key in [key for key in value if key not in node.specs and not node.preserves]:
@@ -200,12 +201,12 @@ def _remember(node: Any, schema: Schema) -> None:
 
 
 def nullable_of(node: Node) -> bool:
-    """Whether null is a value here. Of metadata's own nodes it is not."""
+    """Return True if null is a valid value. (It is not for the nodes of upstream's ObjectMeta.)"""
     return bool(getattr(node, "nullable", False))
 
 
 def default_of(node: Node) -> bytes:
-    """The default as JSON, with what is filled in inside it; empty for none."""
+    """Return the default as JSON, with the defaults inside it filled in; b"" for none."""
     default: bytes = getattr(node, "default", _NO_DEFAULT)
     if not default:
         return default

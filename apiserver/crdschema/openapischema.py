@@ -1,4 +1,4 @@
-"""The rules for ``openAPIV3Schema`` beyond being structural.
+"""Check ``openAPIV3Schema`` for everything else than being structural.
 
 Upstream: ValidateCustomResourceDefinitionOpenAPISchema and validateMapListKeysMapSet, apiextensions validation.go.
 """
@@ -27,7 +27,7 @@ from machinery.errors import FieldError
 TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _UNSUPPORTED = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 _META_FIELDS = ("metadata", "kind", "apiVersion")
-# What a schema may say at its root when the status has a path of its own.
+# What a schema may have at its root if the version has the subresource status.
 _AT_ROOT = (
     *("description", "type", "format", "title"),
     *BOUNDS,
@@ -39,7 +39,7 @@ _AT_ROOT = (
 
 @dataclass(frozen=True)
 class _Place:
-    """What a schema's surroundings forbid."""
+    """What the schemas around a schema forbid in it."""
 
     root: bool = False
     inside_metadata: bool = False
@@ -47,7 +47,7 @@ class _Place:
 
 
 def check_schema(path: str, schema: Schema, *, status: bool) -> Errors:
-    """Everything wrong with a version's schema; ``status``: the version has the subresource."""
+    """Yield everything that is wrong with a version's schema. ``status``: the version has that subresource."""
     if status:
         yield from _root_with_status(path, schema)
     if schema.get("nullable"):
@@ -94,7 +94,7 @@ def _check(path: str, schema: Schema, place: _Place) -> Errors:
 
 
 def _children(schema: Schema, place: _Place) -> Iterator[tuple[str, Schema, _Place]]:
-    """Every schema directly inside, with its path and place."""
+    """Yield every schema directly inside a schema, with its relative path and place."""
     inner = replace(place, root=False)
     additional = below(schema, "additionalProperties")
     if additional is not None:
@@ -200,7 +200,7 @@ def _list_keys(path: str, keys: list[str], items: Schema) -> Errors:
 
 
 def _keys(path: str, schema: Schema) -> Errors:
-    """Elements of sets and maps have to have what tells them apart."""
+    """Check that items of sets and maps always have what identifies them: a value, or all keys."""
     items, found = below(schema, "items"), schema.get(LIST_TYPE)
     if items is None or found not in ("set", "map"):
         return

@@ -1,7 +1,15 @@
-"""Whether a schema is structural: it says what each field is in one place, and what values it may have elsewhere.
+"""Check that a schema is structural, which every schema of a definition must be.
 
-Upstream: apiextensions-apiserver pkg/apiserver/schema, validation.go and complete.go. Below ``allOf``, ``anyOf``,
-``oneOf`` and ``not`` only values are restricted; whatever is named there must be named outside as well.
+JSON Schema can say "either this or that" about anything, so in general nobody can tell from a schema which fields an
+object has. A structural schema is restricted so that its skeleton tells. In the skeleton, that is outside the junctors
+(``allOf``, ``anyOf``, ``oneOf`` and ``not``), every field, item and additional property has one non-empty ``type``.
+Below junctors a schema may only restrict values: it must not have types, defaults, descriptions or extensions
+(``_FORBIDDEN``), and every field that it names must be in the skeleton as well (``_complete``). Exceptions are made for
+x-kubernetes-int-or-string, whose idiom ``anyOf: [type: integer, type: string]`` is allowed, and for
+x-kubernetes-preserve-unknown-fields, which needs no type.
+
+Pruning, defaulting (``nodes.py``), CEL types and OpenAPI publishing all rely on the skeleton. Upstream:
+apiextensions-apiserver pkg/apiserver/schema, validation.go and complete.go.
 """
 
 from __future__ import annotations
@@ -27,7 +35,7 @@ SIZES = ("maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueIte
 
 _ROOT, _ITEM, _FIELD = "at the root", "for specified array items", "for specified object fields"
 _EITHER = [{"type": "integer"}, {"type": "string"}]
-# What may not stand below a junctor, with the value that it must have there.
+# What a schema below a junctor must not have, with the word for what it must be instead.
 _FORBIDDEN = {
     **dict.fromkeys(("type", "title", "description", LIST_KEYS, RULES), "empty"),
     **dict.fromkeys(("additionalProperties", "default", LIST_TYPE, MAP_TYPE), "undefined"),
@@ -36,25 +44,25 @@ _FORBIDDEN = {
 
 
 def check_structural(path: str, schema: Schema) -> list[FieldError]:
-    """Everything that keeps the schema at ``path`` from being structural, sorted as upstream sorts it."""
+    """Return everything that keeps the schema at ``path`` from being structural, sorted as upstream sorts it."""
     return sorted([*_invariants(schema, _ROOT, path), *_complete(schema, schema, path, path)], key=str)
 
 
 def below(schema: Schema, part: str) -> Schema | None:
-    """The schema of ``items`` or ``additionalProperties``, which may also be a list or a boolean."""
+    """Return the schema of ``items`` or ``additionalProperties``; None if there is a list or boolean, or nothing."""
     found = schema.get(part)
     return found if isinstance(found, dict) else None
 
 
 def says(schema: Schema, extension: str) -> bool:
-    """Whether a schema, or one inside it, has an extension."""
+    """Return True if a schema, or one inside its skeleton, has an extension."""
     inner = [below(schema, part) for part in ("items", "additionalProperties")]
     inner += (schema.get("properties") or {}).values()
     return bool(schema.get(extension)) or any(says(child, extension) for child in inner if child is not None)
 
 
 def is_either(schema: Schema) -> bool:
-    """``anyOf: [type: integer, type: string]``, which may accompany int-or-string."""
+    """Return True for ``anyOf: [type: integer, type: string]``, the idiom that may accompany int-or-string."""
     return schema.get("anyOf") == _EITHER
 
 
@@ -112,7 +120,7 @@ def _metadata(schema: Schema, level: str, path: str) -> Errors:
 
 
 def _values(schema: Schema, path: str, *, skip_any: bool, skip_first: bool) -> Errors:
-    """What junctors say, and the pattern."""
+    """Check what is below the junctors of a schema, and its pattern."""
     for junctor in JUNCTORS:
         if junctor == "anyOf" and skip_any:
             continue
@@ -127,7 +135,7 @@ def _values(schema: Schema, path: str, *, skip_any: bool, skip_first: bool) -> E
 
 
 def _nested(schema: Schema, path: str, *, skip_any: bool = False) -> Errors:
-    """Below a junctor: nothing but values."""
+    """Check that a schema below a junctor only restricts values."""
     yield from _values(schema, path, skip_any=skip_any, skip_first=False)
     items = below(schema, "items")
     if items is not None:
@@ -143,7 +151,7 @@ def _nested(schema: Schema, path: str, *, skip_any: bool = False) -> Errors:
 
 
 def _complete(values: Schema, schema: Schema | None, path: str, values_path: str) -> Errors:
-    """What ``values`` names below its junctors must be known to ``schema``."""
+    """Check that ``schema``, the skeleton, has every field that ``values`` names below its junctors."""
     for junctor in JUNCTORS:
         for index, child in enumerate(values.get(junctor) or ()):
             yield from _complete_nested(child, schema, path, f"{values_path}.{junctor}[{index}]")

@@ -1,4 +1,4 @@
-"""Lists that are sets or maps hold no element twice (upstream: pkg/apiserver/schema/listtype/validation.go)."""
+"""Check that lists of type ``set`` and ``map`` have no item twice (upstream: schema/listtype/validation.go)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from machinery.errors import FieldError
 
 
 def check_uniqueness(schema: Schema, value: Any, path: str = "") -> Errors:
-    """The elements that occur again."""
+    """Yield an error for each item that occurs a second time."""
     if isinstance(value, list):
         yield from _check(schema, value, path)
         items = below(schema, "items")
@@ -47,7 +47,7 @@ def _check(schema: Schema, value: list[Any], path: str) -> Errors:
 
 
 def _repeated(elements: Iterable[Any]) -> Iterator[int]:
-    """The index at which each repeated element occurs the second time."""
+    """Yield the index at which each repeated item occurs the second time."""
     seen: Counter[bytes] = Counter()
     for index, element in enumerate(elements):
         identity = orjson.dumps(element, option=orjson.OPT_SORT_KEYS)

@@ -1,8 +1,8 @@
-"""Whether a custom resource's values are what its schema allows, in the words of upstream's validator.
+"""Check the values of a custom resource against its schema, with the texts of upstream's validator.
 
-Upstream: kube-openapi pkg/validation/validate (an order of checks, of which a failing one does not end the others) and
-apiextensions-apiserver pkg/apiserver/validation, which makes field errors of the results. On an update, what has not
-changed is not complained about, so that a schema may become stricter than the objects that exist (ratcheting).
+All errors are reported, in upstream's order. On an update, a value that has not changed is not checked, so that a
+definition may become stricter than the objects that exist (upstream: CRDValidationRatcheting). Upstream: kube-openapi
+pkg/validation/validate, and apiextensions-apiserver pkg/apiserver/validation, which turns results into field errors.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from apiserver.crdschema.structural import INT_OR_STRING, JUNCTORS, LIST_KEYS, L
 from machinery.errors import FieldError, quote
 
 MISSING = object()
-# Upstream's errors about junctors stand at no field.
+# The field of errors about junctors, which upstream reports without one.
 _NOWHERE = "<nil>"
 
 
 def check_values(schema: Schema, value: Any, old: Any = MISSING, path: str = "") -> list[FieldError]:
-    """Everything wrong with a value; ``old`` is what stood there before, for an update."""
+    """Return everything that is wrong with a value; on an update, ``old`` is the value that was there before."""
     return Values(schema).check(value, old, path)
 
 
 def same(value: Any, old: Any) -> bool:
-    """Whether a value has not changed, with 1, 1.0 and true told apart."""
+    """Return True if a value has not changed; unlike for Python, 1, 1.0 and true are different values."""
     if old is MISSING or value != old:
         return False
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == orjson.dumps(old, option=orjson.OPT_SORT_KEYS)
 
 
 def child_of(schema: Schema, old: Any, key: str) -> Any:
-    """What a field was before; an atomic map's fields cannot be compared one by one."""
+    """Return the old value of a field, MISSING for fields of atomic maps, which are only compared as a whole."""
     if type(old) is not dict or schema.get(MAP_TYPE) == "atomic":
         return MISSING
     return old.get(key, MISSING)
 
 
 def element_finder(schema: Schema, old: Any) -> Callable[[Any], Any]:
-    """Finds what an element of a list was before, which only those of list maps tell."""
+    """Return a function from an item to its old value. Only items of lists of type ``map`` can be recognized."""
     keys = schema.get(LIST_KEYS) or ()
     if type(old) is not list or schema.get(LIST_TYPE) != "map":
         return lambda element: MISSING
@@ -54,9 +54,10 @@ def element_finder(schema: Schema, old: Any) -> Callable[[Any], Any]:
 
 
 class Values:
-    """A schema, compiled to check values by.
+    """A schema, compiled to check values.
 
-    Checking gives the errors with the number of checks passed, by which ``anyOf`` chooses whose errors to tell.
+    Each check returns the errors and the number of checks that passed, because an ``anyOf`` reports the errors of that
+    schema which matched best.
     """
 
     def __init__(self, schema: Schema) -> None:
@@ -69,16 +70,15 @@ class Values:
         self._not = Values(schema["not"]) if schema.get("not") is not None else None
         self._junctors = any(self._choices.values()) or self._not is not None
         self._required: tuple[str, ...] = tuple(schema.get("required") or ())
-        # Values of these types are of the right type; of those every value is right.
+        # Values of the types in _right need no check of their type; those of the types in _plain need no check at all.
         self._right = frozenset(_right_types(schema))
         self._plain = () if self._junctors or schema.get("enum") else tuple(_unlimited(schema))
 
     def check(self, value: Any, old: Any = MISSING, path: str = "") -> list[FieldError]:
-        """Everything wrong with a value."""
+        """Return everything that is wrong with a value."""
         return self._errors(value, old, path)[0]
 
     def _errors(self, value: Any, old: Any, path: str) -> tuple[list[FieldError], int]:
-        """All errors about one value."""
         if old is not MISSING and same(value, old):
             return [], 1
         schema = self._schema
@@ -183,13 +183,13 @@ class Values:
 
 
 def _right_types(schema: Schema) -> Iterator[type]:
-    """The Python types that are a schema's own."""
+    """Return the Python types of a schema's type."""
     names = {"string": str, "integer": int, "number": float, "boolean": bool, "array": list, "object": dict}
     return (names[name] for name in _types(schema) if name in names)
 
 
 def _unlimited(schema: Schema) -> Iterator[type]:
-    """The Python types of which a schema takes every value."""
+    """Yield the Python types of which every value is valid."""
     for name in _types(schema):
         if name == "boolean":
             yield bool
@@ -214,7 +214,7 @@ def _types(schema: Schema) -> tuple[str, ...]:
 
 
 def _kind(value: Any) -> tuple[str, str]:
-    """What a value is called in OpenAPI, and the format that goes with it in Go."""
+    """Return the OpenAPI type of a value, and the format that upstream's validator gives it."""
     match value:
         case bool():
             return "boolean", ""
@@ -270,7 +270,7 @@ def _string(schema: Schema, value: str, path: str) -> Iterator[FieldError]:
 
 
 def _length(schema: Schema, value: str, path: str) -> Iterator[FieldError]:
-    """Only the first of these is told of."""
+    # As upstream, only the first error about a length or pattern is reported.
     least, most, pattern = schema.get("minLength"), schema.get("maxLength"), schema.get("pattern")
     if most is not None and len(value) > most:
         yield FieldError.too_long(path, most)
@@ -301,7 +301,7 @@ def _is_multiple(value: float, factor: float) -> bool:
 
 
 def shown(number: float) -> str:
-    """A number as Go's ``%v`` prints a float64."""
+    """Return a number as Go's ``%v`` prints a float64."""
     if number == int(number) and abs(number) < 1e21:
         return str(int(number))
     return repr(number)

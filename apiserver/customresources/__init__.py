@@ -1,15 +1,16 @@
-"""Custom resources: kinds that a CustomResourceDefinition brings, while the server runs.
+"""Custom resources: the kinds that CustomResourceDefinitions add while the server runs.
 
-A definition's served versions become ordinary rows (``kind.Kind``), so that the verbs, watches, tables, discovery and
-OpenAPI need not know of them. What such a row has beyond built-in ones is a ``CustomVersion``.
+Each served version of a definition becomes an ordinary row (``model.kind.Kind``), so the verbs, watches, tables,
+discovery and OpenAPI treat it as any other. What differs is behind the row's codec and strategy.
 
-    definition.py     what a definition may say; schemas: openapischema.py, structural.py, defaults.py, celrules.py
-    conditions.py     names and conditions of a definition, decided
-    controller.py     … and written; the removal of a deleted definition's objects
-    rows.py           a definition → rows
-    served.py         the registry with these rows, kept current
-    version.py        decoding and views of stored objects; with nodes.py, the compiled schema
-    strategy.py       what create, update and status change and check; with values.py, uniqueness.py, embedded.py
-    columns.py        printer columns; with jsonpath.py
-    scale.py          the subresource
+    conditions.py    decide the accepted names and conditions of a definition
+    rows.py          a definition → its rows
+    codec.py         decode, store, show and describe objects; decoding.py: bodies → objects
+    strategy.py      what create, update and status updates change and check
+    columns.py       additionalPrinterColumns; jsonpath.py: the paths in them
+    scale.py         the subresource scale, with paths that the definition names
+    publishing.py    a version's schema as OpenAPI publishes it
+
+In other rooms, ``crdschema/`` checks definitions, and objects by their schema; ``registry/served.py`` keeps the rows
+current; ``control/definitions.py`` writes the conditions, and removes the objects of a deleted definition.
 """

@@ -62,12 +62,12 @@ class CustomCodec:
 
     @cached_property
     def values(self) -> Values:
-        """The schema, compiled to check values."""
+        """Return the schema compiled to check values."""
         return Values(self.schema)
 
     @cached_property
     def rules(self) -> Rules | None:
-        """The compiled x-kubernetes-validations; None without any."""
+        """Return the compiled x-kubernetes-validations, None if there are none."""
         if not says(self.schema, RULES):
             return None
         from apiserver.crdschema.celrules import rules_of

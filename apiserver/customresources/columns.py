@@ -1,12 +1,12 @@
-"""``additionalPrinterColumns`` as columns of the Table (upstream: registry/customresource/tableconvertor)."""
+"""Make columns of a Table from ``additionalPrinterColumns`` (upstream: registry/customresource/tableconvertor)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from apiserver.api.tables import NAME
 from apiserver.customresources import jsonpath
+from apiserver.kinds.cells import NAME
 from apiserver.model.kind import Column
 from apiserver.model.printing import age
 from apiserver.schema import formats
@@ -14,7 +14,7 @@ from machinery.objects import Object
 
 
 def columns_of(definitions: Iterable[Object]) -> tuple[Column, ...]:
-    """The name, and what the version defines; without definitions, the age."""
+    """Return the column Name and those that a version defines, or Age if it defines none."""
     return (NAME, *(map(_column, definitions or [_AGE])))
 
 
@@ -22,7 +22,7 @@ _AGE: Object = {
     "name": "Age",
     "type": "date",
     "jsonPath": ".metadata.creationTimestamp",
-    # Upstream shows the field's own documentation here.
+    # As upstream, this is the field's own documentation.
     "description": "CreationTimestamp is a timestamp representing the server time when this object was created. It is "
     "not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It "
     "is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: "
@@ -54,7 +54,7 @@ def _reader(path: str, kind: str) -> Callable[[Object], Any]:
 
 
 def cell(kind: str, value: Any) -> Any:
-    """A value in a column of a type; None when it does not fit there."""
+    """Return a value as a cell of a column of this type, None if it does not fit."""
     match kind, value:
         case "string", _:
             return jsonpath.text(value)

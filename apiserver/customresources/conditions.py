@@ -1,4 +1,4 @@
-"""Which names a definition gets, and so whether it is served: decided from it and its neighbours alone.
+"""Decide which names a definition gets, and with them its conditions and whether it is served. Pure functions.
 
 Upstream: apiextensions-apiserver pkg/controller, status/naming_controller.go, establish and apiapproval.
 """
@@ -22,7 +22,10 @@ _APPROVAL = {
 
 
 def decide(crd: Object, others: Iterable[Object]) -> Object:
-    """The definition with the names and conditions that it should have; ``others`` are those of all groups."""
+    """Return the definition with the acceptedNames and conditions that it should have.
+
+    ``others`` are all other definitions, of any group. A name that one of the same group has got is a conflict.
+    """
     decided = copy.deepcopy(crd)
     group = crd["spec"]["group"]
     taken = [_accepted(each) for each in others if each["spec"]["group"] == group]
@@ -43,7 +46,7 @@ def decide(crd: Object, others: Iterable[Object]) -> Object:
 
 
 def is_served(crd: Object) -> bool:
-    """Whether requests for its resource are answered."""
+    """Return True if requests for the definition's resource are served."""
     return is_true(crd, "Established") or is_true(crd, "NamesAccepted")
 
 
@@ -57,7 +60,7 @@ def _resource_names(names: Object) -> list[str]:
 
 
 def _names(wanted: Object, accepted: Object, resources: set[str], kinds: set[str | None]) -> tuple[Object, str, str]:
-    """As many of the wanted names as can be had, and the last conflict, if there is any."""
+    """Return the wanted names without conflicts, and the reason and message about the last conflict, if any."""
     names: Object = {"plural": "", "kind": "", **accepted}
     reason, message = "NoConflicts", "no conflicts found"
     for field, title, others in (

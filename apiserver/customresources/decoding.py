@@ -1,6 +1,7 @@
-"""From a body to a custom resource, in upstream's steps: decode, prune, coerce metadata, fill in defaults.
+"""Decode a body to a custom resource in upstream's steps: decode, prune, coerce metadata, fill in defaults.
 
-Kind and apiVersion are kept as they were sent, and looked at with the rest of the object.
+Unlike for built-in kinds, the body must have a kind and apiVersion. The kind is kept as it was sent, and checked with
+the rest of the object.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from machinery.objects import Object
 def decode_custom(
     kind: Kind, node: Node, body: bytes, content_type: str, field_validation: str
 ) -> tuple[Object, list[str]]:
-    """As ``schema.decode``, by a version's own schema."""
+    """Return the object in a body and warnings about what was dropped: see ``Codec.decode``."""
     obj, written = read(kind, body, content_type)
     if not obj.get("kind"):
         raise unrecognized(kind, f"Object 'Kind' is missing in '{body.decode(errors='replace')}'", body)
@@ -38,7 +39,7 @@ def decode_custom(
 
 
 def check_custom(node: Node, obj: Object, field_validation: str) -> tuple[Object, list[str]]:
-    """As ``schema.check``."""
+    """Prune and default an object that a patch produced: see ``Codec.check``."""
     try:
         problems = node.walk(obj) if node.walk else None
     except MismatchError as mismatch:

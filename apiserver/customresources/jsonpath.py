@@ -1,6 +1,7 @@
-"""JSONPath as kubectl and printer columns know it (upstream: client-go util/jsonpath), as far as columns need it.
+"""The part of kubectl's JSONPath that printer columns use (upstream: client-go util/jsonpath).
 
-Fields, with quotes or with escaped dots, indexes and slices, wildcards, ``..``, unions, and filters that compare.
+It has fields (also quoted, or with escaped dots), indexes and slices, wildcards, ``..``, unions, and filters that
+compare.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import orjson
 
-# Takes one value, gives those that a step leads to.
+# A step of a path: takes one value and yields those that it leads to.
 Step = Callable[[Any], Iterator[Any]]
 
 _FIELD = re.compile(r"\.((?:[^.\[\\]|\\.)+)")
@@ -30,12 +31,12 @@ _COMPARE = {
 
 
 class JSONPathError(ValueError):
-    """A path that cannot be read, or that a value does not fit."""
+    """A path that cannot be parsed, or that does not fit a value."""
 
 
 @lru_cache(maxsize=1024)
 def parse(path: str) -> tuple[Step, ...]:
-    """The steps of a path; raises JSONPathError."""
+    """Return the steps of a path; raises JSONPathError."""
     steps: list[Step] = []
     at = 0
     while at < len(path):
@@ -58,7 +59,7 @@ def parse(path: str) -> tuple[Step, ...]:
 
 
 def find(path: str, value: Any) -> list[Any]:
-    """All that a path leads to; raises JSONPathError. What is missing is left out."""
+    """Return all values that a path leads to, without those that are missing; raises JSONPathError."""
     values = [value]
     for step in parse(path):
         values = [found for each in values for found in step(each)]
@@ -66,7 +67,7 @@ def find(path: str, value: Any) -> list[Any]:
 
 
 def text(value: Any) -> str:
-    """A value as a cell shows it: strings as they are, everything else as Go prints it or as JSON."""
+    """Return a value as a cell shows it: a string as it is, null as Go prints it, everything else as JSON."""
     if isinstance(value, str):
         return value
     if value is None:

@@ -1,7 +1,8 @@
-"""A custom resource's schema as OpenAPI publishes it, for kubectl's explain, validation and completion.
+"""Convert a custom resource's schema to the form in which OpenAPI publishes it, for kubectl explain and validation.
 
-Upstream: apiextensions-apiserver pkg/controller/openapi, builder and v2. Version 2 knows no junctors and no null, and
-kubectl takes a schema with properties to forbid all others: where unknown fields are kept it is told of none.
+OpenAPI v2 has no junctors and no null. And since kubectl takes a v2 schema with properties to forbid all other fields,
+schemas that preserve unknown fields are published without any. Upstream: apiextensions-apiserver
+pkg/controller/openapi, builder and v2.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _EMBEDDED_DESCRIPTIONS = {
     "kind": f"kind is a string value representing the type of this object. In CamelCase. {_CONVENTIONS}#types-kinds",
     "metadata": _DESCRIPTIONS["metadata"],
 }
-# What of a schema is published as it is.
+# The members of a schema that are published as they are.
 _KEPT = (
     *("description", "title", "type", "format", "default", "nullable"),
     *BOUNDS,
@@ -57,7 +58,7 @@ def definitions(kind: Kind, schema: Schema, *, v2: bool) -> dict[str, Schema]:
     """Return the definitions of a version, whose schema this is, and of its lists, by name."""
     references = _V2 if v2 else _V3
     if v2 and schema.get(PRESERVE):
-        # Not even kind and metadata may be mentioned, or kubectl would forbid the rest.
+        # If even kind or metadata were mentioned, kubectl would forbid all other fields.
         published: Schema = {"type": "object"}
     else:
         published = _v2(schema) if v2 else _v3(schema)
@@ -70,14 +71,14 @@ def definitions(kind: Kind, schema: Schema, *, v2: bool) -> dict[str, Schema]:
 
 
 class _References:
-    """How one version of OpenAPI refers to another definition."""
+    """References to other definitions, in the form of one version of OpenAPI."""
 
     def __init__(self, place: str, *, wrapped: bool) -> None:
         self._place = place
         self._wrapped = wrapped
 
     def to(self, name: str, description: str = "") -> Schema:
-        """A reference with a description, which version 3 wants to stand apart from it."""
+        """Return a reference with a description, which in v3 must not stand directly beside it."""
         reference = {"$ref": f"#/{self._place}/{name}"}
         if not description:
             return reference

@@ -1,4 +1,4 @@
-"""From a CustomResourceDefinition to the rows of the registry that serve its versions."""
+"""Make the rows of the registry that serve the versions of a CustomResourceDefinition."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from apiserver.model.kind import Kind
 from machinery.objects import Object
 
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
-# Stable before beta before alpha; what is no such version at all comes last.
+# Stable versions come before beta before alpha; names that are no such versions come last.
 _STABILITY = {None: 2, "beta": 1, "alpha": 0}
 
 
 def rows_of(crd: Object) -> tuple[Kind, ...]:
-    """The rows of the served versions, in the order of discovery; none before the names are accepted."""
+    """Return the rows of the served versions, in the order of discovery; () until the names are accepted."""
     if not is_served(crd):
         return ()
     served = (version for version in crd["spec"]["versions"] if version.get("served"))
@@ -30,14 +30,14 @@ def rows_of(crd: Object) -> tuple[Kind, ...]:
 
 
 def storage_row(crd: Object) -> Kind:
-    """A row of the storage version, whether it is served or not: for removing what is stored."""
+    """Return a row of the storage version, even if it is not served, so that stored objects can be deleted."""
     spec, name = crd["spec"], storage_version(crd["spec"])
     version = next(each for each in spec["versions"] if each["name"] == name)
     return _row(crd, version, shapes_of(crd), ())
 
 
 def shapes_of(crd: Object) -> dict[str, Shape]:
-    """Every version's schema, compiled, by apiVersion."""
+    """Return apiVersion → compiled schema for all versions."""
     found = {}
     for version in crd["spec"]["versions"]:
         api_version = f"{crd['spec']['group']}/{version['name']}"
@@ -46,7 +46,7 @@ def shapes_of(crd: Object) -> dict[str, Shape]:
 
 
 def priority(version: str) -> tuple[int, int, int, str]:
-    """Sorts versions, the best first (upstream: CompareKubeAwareVersionStrings)."""
+    """Return a key that sorts versions, the preferred one first (upstream: CompareKubeAwareVersionStrings)."""
     match = _VERSION.fullmatch(version)
     if match is None:
         return (1, 0, 0, version)
@@ -95,12 +95,12 @@ def _row(crd: Object, version: Object, shapes: dict[str, Shape], served: Iterabl
 
 
 def definition_name(group: str, version: str, kind: str) -> str:
-    """The name in OpenAPI: ``com.example.stable.v1.CronTab``."""
+    """Return the schema's name in OpenAPI, e.g. ``com.example.stable.v1.CronTab``."""
     return ".".join([*reversed(group.split(".")), version, kind])
 
 
 def _deprecation(group: str, kind: str, version: Object, served: Iterable[Object]) -> str:
-    """The warning that a deprecated version's answers carry, which names a better one if there is any."""
+    """Return the warning about a deprecated version, which names a preferred one if there is any; "" if it is not."""
     if not version.get("deprecated"):
         return ""
     if version.get("deprecationWarning") is not None:

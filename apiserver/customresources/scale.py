@@ -1,4 +1,7 @@
-"""``scale`` of a custom resource: replicas at paths that its definition names (upstream: customresource/etcd.go)."""
+"""The subresource scale of custom resources, with the paths that a definition names (upstream: customresource/etcd.go).
+
+A path has plain dot notation: ``.spec.replicas``.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from machinery.objects import Object
 
 @dataclass(frozen=True)
 class Paths:
-    """Where replicas and selector are."""
+    """The paths of an object's wanted and current replicas and, if not "", of its label selector."""
 
     spec: str
     status: str
@@ -24,11 +27,11 @@ class Paths:
 
     @classmethod
     def of(cls, scale: Object) -> Paths:
-        """From a definition."""
+        """Return the paths in a definition's ``subresources.scale``."""
         return cls(scale["specReplicasPath"], scale["statusReplicasPath"], scale.get("labelSelectorPath") or "")
 
     def show(self, obj: Object) -> Object:
-        """An object's Scale."""
+        """Return an object's Scale; raises InternalError if the values at the paths have the wrong types."""
         try:
             replicas, ready = _number(obj, self.spec), _number(obj, self.status)
             selector = _text(obj, self.selector) if self.selector else ""
@@ -37,7 +40,7 @@ class Paths:
         return shown(obj, replicas or 0, ready or 0, selector)
 
     def resize(self, obj: Object, scale: Object) -> None:
-        """Takes over the replicas of a Scale."""
+        """Set an object's replicas, in place, to those of a Scale; raises BadRequest if neither has any."""
         if "replicas" not in (scale.get("spec") or {}) and _number(obj, self.spec) is None:
             raise BadRequest(f'the spec replicas field "{self.spec}" cannot be empty')
         *keys, last = keys_of(self.spec)
@@ -47,7 +50,7 @@ class Paths:
         inner[last] = (scale.get("spec") or {}).get("replicas", 0)
 
     def check(self, obj: Object, *, spec: bool) -> Iterator[FieldError]:
-        """What is wrong with the values at the paths; of the spec only when it may have changed."""
+        """Yield what is wrong with the values at the paths; ``spec`` says whether to check the wanted replicas too."""
         for path in (self.spec, self.status)[0 if spec else 1 :]:
             try:
                 replicas = _number(obj, path) or 0
@@ -65,7 +68,7 @@ class Paths:
                 yield FieldError.invalid(self.selector, "", str(error))
 
     def row(self) -> Subresource:
-        """The subresource with these paths."""
+        """Return the row of the subresource with these paths."""
         owned = tuple(f"f:{key}" for key in keys_of(self.spec))
         return replace(SUBRESOURCES["scale"], show=self.show, apply=self.resize, replicas=owned)
 

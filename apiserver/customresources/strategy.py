@@ -1,4 +1,4 @@
-"""The life of a custom resource (upstream: apiextensions-apiserver pkg/registry/customresource)."""
+"""The strategy of custom resources (upstream: apiextensions-apiserver pkg/registry/customresource)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from machinery.errors import FieldError, MethodNotAllowed, quote
 from machinery.objects import Object
 from machinery.validation import finalizer_has_owner
 
-# After these errors rules are not run: they rely on what is wrong.
+# After errors of these types rules are not run, because they rely on valid values.
 _BLOCKING = frozenset(
     {"FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"}
 )
@@ -26,7 +26,7 @@ _NOT_CHECKED = (
 
 
 class CustomResourceStrategy(Strategy):
-    """What a version's schema and subresources say."""
+    """Validate objects by the schema of a version, and keep what the subresources status and scale imply."""
 
     unconditional_update = False
     qualified_finalizers = False
@@ -65,7 +65,7 @@ class CustomResourceStrategy(Strategy):
         new["metadata"]["generation"] = generation + 1 if changed else generation
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
-        """Status, and who manages which field of it; everything else is as it was."""
+        """Restore everything but status and managedFields."""
         status, managed = new.get("status", values.MISSING), new["metadata"].get("managedFields")
         new.clear()
         new |= orjson.loads(orjson.dumps(old))
@@ -126,7 +126,7 @@ class CustomResourceStrategy(Strategy):
             yield from uniqueness.check_uniqueness(self._codec.schema, obj)
 
     def _with_rules(self, found: list[FieldError], obj: Object, old: Object | None) -> list[FieldError]:
-        """What is wrong so far, and the rules' verdict, if it can be asked for."""
+        """Return the errors found so far and those of the schema's rules; rules are not run on invalid values."""
         rules = self._codec.rules
         if rules is None:
             return found
@@ -135,7 +135,7 @@ class CustomResourceStrategy(Strategy):
         return [*found, *rules.check(obj, old)]
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
-        """Of finalizers that are new, whose names another writer might choose as well."""
+        """Return warnings about new finalizers without a domain, whose names another writer may use too."""
         known = (before or {"metadata": {}})["metadata"].get("finalizers") or ()
         return [
             f"metadata.finalizers: {quote(name)}: prefer a domain-qualified finalizer name including a path (/) "
@@ -153,7 +153,7 @@ def _without_metadata(obj: Object) -> Object:
 
 
 def _label(value: Any) -> str:
-    """A value as field selectors compare it."""
+    """Return a value as field selectors compare it."""
     if value is None:
         return ""
     return value if isinstance(value, str) else orjson.dumps(value).decode()

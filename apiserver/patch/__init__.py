@@ -1,7 +1,10 @@
-"""PATCH: the three ways to say what is to change, told apart by Content-Type.
+"""The three patch types that say what to change: JSON patch, JSON merge patch, strategic merge patch.
 
-``apply`` gives the changed object; ``schema.check`` then prunes it and finds what does not fit, as for any body. The
-fourth way, server-side apply, says what there is to be: see ``managedfields``.
+``apply`` returns the changed object, which the kind's codec then checks against the schema like any body. The fourth
+patch type, server-side apply, says what the result shall be: see ``managedfields``.
+
+    json.py         JSON patch (RFC 6902) and JSON merge patch (RFC 7396)
+    strategic.py    strategic merge patch, which merges lists by their keys
 """
 
 from __future__ import annotations
@@ -13,8 +16,7 @@ import orjson
 from apiserver.model import patchtypes
 from apiserver.model.kind import Kind
 from apiserver.model.patchtypes import STRATEGIC_MERGE_PATCH
-from apiserver.patch.json import apply_json_patch
-from apiserver.patch.merge import merge
+from apiserver.patch.json import apply_json_patch, merge
 from apiserver.patch.strategic import strategic_merge
 from apiserver.schema.body import MalformedError, parse_json, unsupported_media_type, written
 from apiserver.schema.decode import unfitting
@@ -23,9 +25,9 @@ from machinery.objects import Object
 
 
 def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Object:
-    """A changed copy of ``current``; raises BadRequest, Invalid or UnsupportedMediaType as upstream does."""
+    """Return a changed copy of ``current``; raises BadRequest, Invalid or UnsupportedMediaType as upstream does."""
     media_type = accepted_type(content_type, kind)
-    # The quickest deep copy there is, and ``current`` may be the watch cache's own.
+    # This is the fastest deep copy. ``current`` may belong to the watch cache.
     original: Object = orjson.loads(orjson.dumps(current))
     try:
         changed = _apply(kind, original, patch, media_type)
@@ -39,12 +41,15 @@ def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Objec
 
 
 def _keep_identity(kind: Kind, changed: Object, before: Object, media_type: str) -> None:
-    """What kind of object it is, no patch can change: a strategic one is not heard about it, others are refused."""
+    """Keep a patch from changing apiVersion and kind, as upstream does.
+
+    Upstream ignores what a strategic merge patch says about them, and refuses the other patches (Invalid).
+    """
     identity: Object = {field: before[field] for field in ("apiVersion", "kind") if field in before}
     kept = {field: changed.get(field) or value for field, value in identity.items()}
     changed |= identity if media_type == STRATEGIC_MERGE_PATCH else kept
     if kept == identity or media_type == STRATEGIC_MERGE_PATCH or not all(isinstance(v, str) for v in kept.values()):
-        return  # for a value of another type the schema has the words
+        return  # a value of another type is refused when the object is checked against the schema
     why = unfitting(kind, kept["apiVersion"], kept["kind"])
     raise invalid("", "", [FieldError.invalid("patch", orjson.dumps(changed).decode(), why)])
 

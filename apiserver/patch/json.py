@@ -1,4 +1,4 @@
-"""JSON patch (RFC 6902), by the jsonpatch library, with upstream's limits and answers."""
+"""JSON patch (RFC 6902), with the jsonpatch library and upstream's limits and errors; JSON merge patch (RFC 7396)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import orjson
 from machinery.errors import BadRequest, Invalid, RequestEntityTooLarge
 
 MOST_OPERATIONS = 10_000
-# "copy" may double a document again and again; upstream allows as much growth as a body may be large.
+# Repeated "copy" operations can double a document again and again, so upstream limits what they add.
 MOST_COPIED_BYTES = 3 * 1024 * 1024
 
 
 def apply_json_patch(document: Any, operations: list[Any]) -> Any:
-    """The patched document; ``document`` itself may be modified."""
+    """Return the patched document; ``document`` itself may be modified.
+
+    Raises BadRequest for malformed operations, Invalid for those that cannot be applied, RequestEntityTooLarge.
+    """
     if len(operations) > MOST_OPERATIONS:
         raise RequestEntityTooLarge(
             f"The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {len(operations)}"
@@ -54,11 +57,30 @@ def _size(document: Any, pointer: Any) -> int:
     try:
         return len(orjson.dumps(jsonpointer.resolve_pointer(document, pointer)))
     except (jsonpointer.JsonPointerException, TypeError, AttributeError):
-        return 0  # The operation itself will say what is wrong with it.
+        return 0  # the operation fails when it is applied
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Return the target changed by a merge patch: objects merge, null removes, everything else replaces.
+
+    ``target`` may be modified, and parts of the patch may become parts of the result.
+    """
+    if not isinstance(patch, dict):
+        return patch
+    if not isinstance(target, dict):
+        target = {}
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict):
+            target[key] = merge(target.get(key), value)
+        else:
+            target[key] = value
+    return target
 
 
 def unprocessable(why: str) -> Invalid:
-    """Upstream's 422 for a well-formed patch that cannot be applied, with the reason that upstream keeps to itself."""
+    """Return upstream's 422 for a well-formed patch that cannot be applied. Upstream does not say why; this does."""
     return Invalid(
         f"the server rejected our request due to an error in our request: {why}",
         details={"causes": [{"reason": "UnexpectedServerResponse", "message": why, "field": "patch"}]},

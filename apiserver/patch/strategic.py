@@ -1,15 +1,22 @@
-"""Strategic merge patch: a merge patch in which lists that have a merge key are merged too.
+"""Strategic merge patch: a merge patch that also merges lists, item by item.
 
-Which lists these are comes from the schema (``Array.merge`` and ``merge_key``). In the patch, names with a dollar are
-directives (upstream: apimachinery util/strategicpatch, and the design proposals linked from the API conventions):
+JSON merge patch replaces lists as a whole, so that a patch of one container would have to name all of them. Here the
+schema says which lists are merged (x-kubernetes-patch-strategy: ``Array.merge``) and which field of an item is its
+identity (x-kubernetes-patch-merge-key: ``Array.merge_key``; scalars are their own identity). Other lists are replaced.
 
-    $patch: replace | delete          of an object, or as an element of a list: of that element, or of all the others
-    $retainKeys: [a, b]               all other members of the object go
-    $setElementOrder/<list>: […]      the order of the elements that the patch knows of
-    $deleteFromPrimitiveList/<list>   elements to take out of a list of scalars
+Members of the patch whose names begin with a dollar are directives:
 
-Order: what the patch (or $setElementOrder) names stands in that order; the server's other elements keep theirs,
-and go before the first of the patch's elements that they preceded on the server.
+    $patch: replace                 in an object: the patch replaces it, instead of being merged into it;
+                                    in an item of a list: the patch's items replace the whole list
+    $patch: delete                  in an object: empties it; in an item: deletes the item with the same merge key
+    $retainKeys: [a, b]             deletes all other members of the object
+    $setElementOrder/<list>: […]    the order of the items, as merge keys or scalars
+    $deleteFromPrimitiveList/<list>: […]    items to delete from a list of scalars
+
+The items of a merged list that the patch (or $setElementOrder) names are in its order. The server's other items keep
+theirs: each stands before the first item of the patch that it preceded on the server.
+
+Upstream: apimachinery/pkg/util/strategicpatch, and sig-api-machinery/strategic-merge-patch.md in kubernetes/community.
 """
 
 from __future__ import annotations
@@ -26,12 +33,11 @@ _RETAIN_KEYS = "$retainKeys"
 _SET_ORDER = "$setElementOrder/"
 _DELETE_FROM = "$deleteFromPrimitiveList/"
 
-# What a list's elements are told apart by: the value of the merge key, or the scalar itself.
 _List = list[Any]
 
 
 def strategic_merge(original: Object, patch: Object, node: Node | None) -> Object:
-    """The patched original; both arguments are used up."""
+    """Return the original changed by a patch; both arguments may be modified. Raises BadRequest or Invalid."""
     if _PATCH in patch:
         return _directed(patch)
     _retain_keys(original, patch)
@@ -69,7 +75,7 @@ def _directed(patch: Object) -> Object:
 
 
 def _added(value: Any) -> Any:
-    """What a patch adds where nothing was: without nulls and directives, which have nothing to act on."""
+    """Return the value that a patch adds where there was none, without nulls and directives: these do nothing there."""
     if isinstance(value, dict):
         if value.get(_PATCH) == "delete":
             return {}
@@ -107,7 +113,7 @@ def _delete_from(original: Object, directive: str, values: Any) -> None:
 
 
 def _order_lists(original: Object, patch: Object, node: Node | None) -> None:
-    """Merges the lists for which the patch has a ``$setElementOrder``, and takes both out of the patch."""
+    """Merge and order the lists for which the patch has a ``$setElementOrder``, and remove both from the patch."""
     for directive in [key for key in patch if key.startswith("$setElementOrder")]:
         order = patch.pop(directive)
         key = directive.removeprefix(_SET_ORDER)
@@ -134,7 +140,7 @@ def _order_lists(original: Object, patch: Object, node: Node | None) -> None:
 
 
 def _check_order(items: _List, order: _List, merge_key: str) -> None:
-    """The patch's elements must be in the order list, in that order; deletions do not count."""
+    """Raise BadRequest unless the patch's items, but for deletions, are in the order list, in the same order."""
     if not items or not order:
         return
     wanted = iter(_identity(item, merge_key) for item in order)
@@ -166,7 +172,7 @@ def _merge_lists(old: _List, new: _List, array: Array) -> _List:
 
 
 def _special_elements(old: _List, new: _List, merge_key: str) -> tuple[_List, _List]:
-    """Carries out the elements that are directives; returns the list as it then stands, and what to merge into it."""
+    """Carry out the items that are directives; return the list as it then is, and the items to merge into it."""
     plain: _List = []
     replace = False
     for item in new:
@@ -202,7 +208,7 @@ def _merge_elements(old: _List, new: _List, array: Array) -> _List:
 
 
 def _in_order(merged: _List, order: _List, server_order: _List, merge_key: str) -> _List:
-    """Interleaves the elements that ``order`` names with the server's others."""
+    """Return the items in the order of ``order``, with the others between them as the module says."""
     rank = _ranks(order, merge_key)
     server_rank = _ranks(server_order, merge_key)
 
@@ -223,7 +229,7 @@ def _in_order(merged: _List, order: _List, server_order: _List, merge_key: str) 
 
 
 def _ranks(items: _List, merge_key: str) -> dict[Any, int]:
-    """Identity → the first index at which it stands."""
+    """Return identity → the first index at which an item has it."""
     ranks: dict[Any, int] = {}
     for index, item in enumerate(items):
         ranks.setdefault(_hashable(_identity(item, merge_key)), index)
@@ -241,5 +247,5 @@ def _identity(item: Any, merge_key: str) -> Any:
 
 
 def _hashable(value: Any) -> Any:
-    # 1, 1.0 and True are one key to Python, and a list is none.
+    # In a dict, Python takes 1, 1.0 and True for one key, and does not take a list at all.
     return (type(value), value) if isinstance(value, str | int | float) else repr(value)

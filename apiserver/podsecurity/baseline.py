@@ -1,4 +1,4 @@
-"""The level baseline: nothing by which a pod is known to escape into its node (upstream: policy/check_*.go)."""
+"""The checks of the level baseline, which forbids known privilege escalations (upstream: policy/check_*.go)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CAPABILITIES = frozenset(
         "SYS_CHROOT",
     }
 )
-# The minor since when → what may be set from then on, too.
+# Minor version → the sysctls that are allowed from it on, beside those of earlier ones.
 SYSCTLS = {
     0: (
         "kernel.shm_rmid_forced",
@@ -94,7 +94,7 @@ def _capabilities(metadata: Object, spec: Object) -> Violation | None:
 
 
 def added_capabilities(spec: Object, allowed: frozenset[str]) -> tuple[list[str], list[str]]:
-    """The containers that add others than these, and which."""
+    """Return the containers that add capabilities other than these, and the capabilities."""
     bad: list[str] = []
     found: set[str] = set()
     for container in containers(spec):
@@ -175,7 +175,7 @@ def _selinux(minor: int) -> CheckPod:
 
 
 def _seccomp_annotations(metadata: Object, spec: Object) -> Violation | None:
-    """Before there was a field."""
+    """Check the annotations, which were used before there was a field."""
     names = [SECCOMP_POD, *(SECCOMP_PREFIX + container["name"] for container in containers(spec))]
     annotations = metadata.get("annotations") or {}
     bad = sorted(
@@ -191,7 +191,7 @@ def _seccomp_annotations(metadata: Object, spec: Object) -> Violation | None:
 
 
 def seccomp(metadata: Object, spec: Object) -> Violation | None:
-    """A profile that is set must be one of the two that confine."""
+    """Check that a seccomp profile, where one is set, is RuntimeDefault or Localhost."""
     values: set[str] = set()
 
     def is_bad(context: Object) -> bool:
@@ -227,7 +227,7 @@ def _windows_host_process(metadata: Object, spec: Object) -> Violation | None:
     )
 
 
-# In upstream's order, which is that of the ids' bytes.
+# The order is upstream's: that of the ids' bytes.
 CHECKS: tuple[Check, ...] = (
     Check("appArmorProfile", ((0, _apparmor),)),
     Check("capabilities_baseline", ((0, _capabilities),)),

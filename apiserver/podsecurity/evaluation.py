@@ -1,4 +1,4 @@
-"""Which checks a level consists of, and what they find (upstream: pod-security-admission/policy/registry.go)."""
+"""Evaluate the checks of a level (upstream: pod-security-admission/policy/registry.go)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from machinery.objects import Object
 
 @lru_cache(maxsize=64)
 def checks_of(level: LevelVersion) -> tuple[CheckPod, ...]:
-    """The checks of a level at a version: those of baseline, and then those that restricted adds."""
+    """Return the checks of a level at a minor version; those of restricted include those of baseline."""
     if level.level == PRIVILEGED:
         return ()
     strict = [check for check in restricted.CHECKS if check.at(level.minor)] if level.level == RESTRICTED else []
@@ -23,12 +23,12 @@ def checks_of(level: LevelVersion) -> tuple[CheckPod, ...]:
 
 
 def violations(level: LevelVersion, metadata: Object, spec: Object) -> list[Violation]:
-    """Everything that a level forbids about a pod, or a template."""
+    """Return everything that a level forbids about a pod or pod template."""
     return [found for check in checks_of(level) if (found := check(metadata, spec))]
 
 
 def evaluate_pods(level: LevelVersion, pods: Iterable[Object]) -> list[str]:
-    """What is wrong with pods that are there, a line for each sort with the first one's name and the count."""
+    """Return a line for each kind of violation by existing pods, with the first pod's name and the number of others."""
     culprits: dict[str, list[str]] = {}
     for pod in pods:
         if found := violations(level, pod["metadata"], pod["spec"]):

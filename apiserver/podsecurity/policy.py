@@ -1,4 +1,4 @@
-"""What the labels of a namespace ask for (upstream: pod-security-admission/api/helpers.go)."""
+"""Read the policy from the labels of a namespace (upstream: pod-security-admission/api/helpers.go)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from machinery.errors import FieldError
 
 PREFIX = "pod-security.kubernetes.io/"
-# From the least strict on.
+# In rising order of strictness.
 LEVELS = ("privileged", "baseline", "restricted")
 PRIVILEGED, BASELINE, RESTRICTED = LEVELS
 MODES = ("enforce", "audit", "warn")
@@ -17,7 +17,7 @@ _VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)")
 
 
 class LevelVersion(NamedTuple):
-    """A level as a minor version of Kubernetes 1 defines it; without a version as the newest does."""
+    """A level as a minor version of Kubernetes defines it, None: as the newest does."""
 
     level: str = PRIVILEGED
     minor: int | None = None
@@ -26,12 +26,12 @@ class LevelVersion(NamedTuple):
         return f"{self.level}:{'latest' if self.minor is None else f'v1.{self.minor}'}"
 
     def stricter_than(self, other: LevelVersion) -> bool:
-        """By the level alone."""
+        """Return True if this level is the stricter one; versions do not count."""
         return LEVELS.index(self.level) > LEVELS.index(other.level)
 
 
 class Policy(NamedTuple):
-    """One level for each mode; nobody reads an audit log here, so ``audit`` is only checked."""
+    """The level of each mode. There is no audit log here, so ``audit`` is only validated."""
 
     enforce: LevelVersion = LevelVersion()
     audit: LevelVersion = LevelVersion()
@@ -39,9 +39,9 @@ class Policy(NamedTuple):
 
 
 def policy_of(labels: Mapping[str, str]) -> tuple[Policy, list[FieldError]]:
-    """The policy, and what is wrong with its labels: then the strictest is enforced, and nothing warned of."""
+    """Return the policy and what is wrong with its labels; if something is, the strictest level is enforced."""
     if not any(name.startswith(PREFIX) for name in labels):
-        return Policy(), []  # as good as always, and asked with every pod
+        return Policy(), []  # the common case, which is decided for every pod
     errors: list[FieldError] = []
 
     def mode(name: str) -> LevelVersion:

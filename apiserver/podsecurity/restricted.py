@@ -1,4 +1,4 @@
-"""What the level restricted asks for beyond baseline: current practice of hardening (upstream: policy/check_*.go)."""
+"""The checks that the level restricted adds to baseline: current hardening practice (upstream: policy/check_*.go)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VOLUME_TYPES = frozenset(
 
 
 def _linux_only(check: CheckPod) -> CheckPod:
-    """From v1.25 on, pods for Windows are spared what Windows does not have."""
+    """Return a check that skips pods for Windows, as of v1.25, because it is about what only Linux has."""
     return lambda metadata, spec: None if (spec.get("os") or {}).get("name") == "windows" else check(metadata, spec)
 
 
@@ -96,7 +96,7 @@ def _run_as_user(metadata: Object, spec: Object) -> Violation | None:
 
 
 def _seccomp(metadata: Object, spec: Object) -> Violation | None:
-    """As in baseline, and it must be set."""
+    """Check that a seccomp profile is set, and allowed by baseline."""
     violation = seccomp(metadata, spec)
     if violation or security(spec).get("seccompProfile") is not None:
         return violation
@@ -107,7 +107,7 @@ def _seccomp(metadata: Object, spec: Object) -> Violation | None:
     return Violation("seccompProfile", f"pod or {named(silent)} {why}")
 
 
-# In upstream's order.
+# The order is upstream's.
 CHECKS: tuple[Check, ...] = (
     Check("allowPrivilegeEscalation", ((8, _privilege_escalation), (25, _linux_only(_privilege_escalation)))),
     Check(

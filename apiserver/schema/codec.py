@@ -31,7 +31,7 @@ class UpstreamCodec:
 
     @cached_property
     def node(self) -> Node:
-        """The schema, compiled; raises KeyError when upstream has none of this name."""
+        """Return the compiled schema; raises KeyError if upstream has none of this name."""
         from apiserver.schema.compiled import node_of
 
         return node_of(self.definition)

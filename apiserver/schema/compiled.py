@@ -1,4 +1,4 @@
-"""Definitions compiled to trees of nodes, each when it is first needed or ahead of it, and then kept."""
+"""Compile upstream's definitions to trees of nodes, each once: when it is first needed, or ahead by ``preload``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ from apiserver.schema.nodes import (
 )
 
 _nodes: dict[str, Node] = {}
-# (apiVersion, kind) of everything that upstream knows.
+# (apiVersion, kind) of all kinds that upstream's definitions know, served here or not.
 _registered: set[tuple[str, str]] = set()
 
 
 def preload(names: Iterable[str]) -> None:
-    """Compiles these definitions and what they refer to; done once before the workers fork, so that they share it."""
+    """Compile these definitions and all that they refer to; unknown names are skipped.
+
+    The server calls this once before it forks its workers, so that they share the memory.
+    """
     known = definitions.load()
-    # On the side: another thread must not find a struct whose fields are still to come.
+    # This compiles into a copy, because another thread must not find a struct before its fields are there.
     nodes = dict(_nodes)
     compiler = _Compiler(known, nodes)
     for name in names:
@@ -44,28 +47,28 @@ def preload(names: Iterable[str]) -> None:
 
 
 def node_of(definition: str) -> Node:
-    """The compiled form of a definition; raises KeyError for an unknown name."""
+    """Return the node of a definition; raises KeyError for an unknown name."""
     if definition not in _nodes:
         preload([definition])
     return _nodes[definition]
 
 
 def is_registered(api_version: str, kind: str) -> bool:
-    """Whether upstream knows such a kind: a body of it is of the wrong kind, any other is of none."""
+    """Return True if upstream knows such a kind: messages about a body of the wrong kind depend on it."""
     if not _registered:
         preload(())
     return (api_version, kind) in _registered
 
 
 class _Compiler:
-    """Compiles definitions, each once; those that refer to themselves too."""
+    """Compiles definitions; ``known`` has those that are compiled, and gets the others."""
 
     def __init__(self, definitions: Definitions, known: dict[str, Node]) -> None:
         self._definitions = definitions
         self._known = known
 
     def definition(self, name: str) -> Node:
-        """The node of a named definition."""
+        """Return the node of a named definition."""
         node = self._known.get(name)
         if node is None:
             schema = self._definitions[name]
@@ -73,7 +76,7 @@ class _Compiler:
             if special is not None or "properties" not in schema:
                 node = self._known[name] = special() if special else self._plain(name, schema)
             else:
-                # Known before its fields are compiled, for definitions that contain themselves.
+                # Some definitions contain themselves, so this one must be known before its fields are compiled.
                 struct = node = self._known[name] = Struct(name, atomic=_is_atomic(schema))
                 self._fill(struct, schema)
         return node
@@ -108,7 +111,7 @@ class _Compiler:
                 struct.empties[key] = [] if isinstance(node, Array) else {}
 
     def _schema(self, schema: Definition, field: str = "") -> Node:
-        """The node of a schema; ``field`` says what it is the schema of, as ``Struct.field``."""
+        """Return the node of a schema; ``field`` is ``Struct.field`` if it is the schema of one."""
         if name := target(schema):
             return _with_map_type(self.definition(name), schema)
         match _type_of(schema):
@@ -137,7 +140,7 @@ class _Compiler:
         return Node("interface {}")
 
     def _key_defaults(self, array: Definition) -> dict[str, Any]:
-        """What identifies an element that lacks a key: Go's zero value if it is required, or its default."""
+        """Return the values of keys that an item may lack: Go's zero value of a required one, or the key's default."""
         name = target(array["items"])
         keys = array.get("x-kubernetes-list-map-keys", ())
         if not name or not keys:
@@ -158,7 +161,10 @@ def _is_atomic(schema: Definition) -> bool:
 
 
 def _with_map_type(node: Node, reference: Definition) -> Node:
-    """A reference may say otherwise than what it refers to, as that to a PersistentVolume's claim does."""
+    """Return the node with the map type of a reference, which overrides that of its target if both have one.
+
+    An example is the claimRef of a PersistentVolume.
+    """
     if "x-kubernetes-map-type" in reference and isinstance(node, Struct) and node.atomic != _is_atomic(reference):
         node = copy.copy(node)
         node.atomic = _is_atomic(reference)
@@ -180,7 +186,7 @@ _FLOAT = Number("float64")
 
 
 class _OrSchema(Node):
-    """A schema, or something simpler in its place: ``items: [{…}]``, ``additionalProperties: true``."""
+    """A JSONSchemaProps, or what may stand in its place: a list of them (items), a boolean (additionalProperties)."""
 
     __slots__ = ("_go_words", "_simple")
 
@@ -213,5 +219,5 @@ _SPECIAL: dict[str, Callable[[], Node]] = {
     f"{_EXTENSIONS}.JSONSchemaPropsOrBool": lambda: _OrSchema(bool, "boolean or JSON schema expected"),
     f"{_EXTENSIONS}.JSONSchemaPropsOrArray": lambda: _OrSchema(list, "schema or schema array expected"),
 }
-# Objects whose members are not described, and are kept as they come.
+# Objects whose members no schema describes; they are kept as they are.
 _OPEN = frozenset({f"{_META}.FieldsV1", f"{_META}.Patch", "io.k8s.apimachinery.pkg.runtime.RawExtension"})

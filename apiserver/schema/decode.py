@@ -1,7 +1,8 @@
-"""From a body to an object of the kind that was asked for, or upstream's 400 that says why not.
+"""Decode a body to an object of the kind that the path names, or raise upstream's 400 that says why not.
 
-The rules are those of upstream's create handler and JSON serializer: the kind and version of the body may be absent,
-else they must be the ones of the path; field validation is Strict (refuse), Warn (tell) or Ignore.
+The rules are those of upstream's create handler and JSON serializer. The kind and apiVersion of the body may be absent,
+else they must be those of the path. Unknown and duplicate fields are dropped, and what else happens is for
+fieldValidation to say: Strict refuses the body, Warn adds a warning for each, Ignore does nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from apiserver.schema.nodes import MismatchError, Node, Struct
 from machinery.errors import BadRequest, FieldError, Invalid, invalid, quote
 from machinery.objects import Object
 
-# Upstream stops counting here.
+# Upstream reports at most this many unknown and duplicate fields.
 _MOST_PROBLEMS = 100
-# How Go prints the struct that upstream first reads a body into.
+# The Go struct that upstream first decodes a body into, as messages show it.
 _IDENTITY = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
@@ -46,7 +47,7 @@ def decode(
 
 
 def read(kind: Kind, body: bytes, content_type: str) -> tuple[Object, bytes]:
-    """The object in a body, and what it looks like written again; raises BadRequest for what is none."""
+    """Return the object in a body and its JSON, written again; raises BadRequest if the body is not an object."""
     try:
         obj = bodies.parse(body, content_type)
         obj = {} if obj is None else obj
@@ -70,7 +71,11 @@ def read(kind: Kind, body: bytes, content_type: str) -> tuple[Object, bytes]:
 def strict(
     node: Node, body: bytes, written: bytes, content_type: str, texts: list[str], field_validation: str
 ) -> tuple[list[str], str]:
-    """What to warn of, or why the body is refused: unknown fields, which are known, and those that occur twice."""
+    """Return the warnings about a body, or why it is refused ("" if it is not).
+
+    ``texts`` are the problems found by the walk. Duplicate fields are found here: in the bytes, because the value no
+    longer has them. ``written`` is the value's JSON.
+    """
     if field_validation == "Ignore":
         return [], ""
     if bodies.is_json(content_type):
@@ -101,21 +106,21 @@ def check(node: Node, obj: Object, *, field_validation: str) -> tuple[Object, li
 
 
 def _check_identity(kind: Kind, api_version: str, obj: Object) -> tuple[str, str]:
-    """The apiVersion and kind of the body; raises BadRequest unless they are what the path serves."""
+    """Return the apiVersion and kind of the body; raises BadRequest unless they are those of the path."""
     found_version, found_kind = obj.get("apiVersion") or api_version, obj.get("kind") or kind.kind
     if (found_version, found_kind) == (api_version, kind.kind):
         return found_version, found_kind
     if not is_registered(found_version, found_kind) or found_kind != kind.kind:
         raise cannot_be_handled(kind, found_version, found_kind, unfitting(kind, found_version, found_kind))
     if kind.definition.startswith("io.k8s.apimachinery."):
-        return found_version, found_kind  # DeleteOptions and its like belong to every group.
+        return found_version, found_kind  # DeleteOptions and its like belong to every group
     raise BadRequest(
         f"the API version in the data ({found_version}) does not match the expected API version ({api_version})"
     )
 
 
 def unfitting(kind: Kind, found_version: str, found_kind: str) -> str:
-    """Why an object of that kind is none of this one, in the words of upstream's scheme."""
+    """Return the text of upstream's scheme about an object of another kind."""
     if not is_registered(found_version, found_kind):
         return (
             f"no kind {quote(found_kind)} is registered for version {quote(found_version)} in scheme {quote(_SCHEME)}"
@@ -125,18 +130,18 @@ def unfitting(kind: Kind, found_version: str, found_kind: str) -> str:
 
 
 def cannot_be_handled(kind: Kind, version: str, found: str, why: str) -> BadRequest:
-    """Upstream's 400 for a body whose kind is known."""
+    """Return upstream's 400 for a body whose kind is known."""
     version = version.rpartition("/")[2]
     return BadRequest(f"{found} in version {quote(version)} cannot be handled as a {kind.kind}: {why}")
 
 
 def unrecognized(kind: Kind, why: str, body: bytes) -> BadRequest:
-    """Upstream's 400 for a body whose kind is not known."""
+    """Return upstream's 400 for a body whose kind is not known."""
     return BadRequest(f"the object provided is unrecognized (must be of type {kind.kind}): {why} ({_summary(body)})")
 
 
 def _summary(body: bytes) -> str:
-    """The first bytes of a body for an error: as text when it looks like JSON, in hexadecimal otherwise."""
+    """Return the first 30 bytes of a body: as text if it looks like JSON, in hexadecimal otherwise."""
     if not body:
         return "<empty>"
     head = body[:30]
@@ -145,5 +150,5 @@ def _summary(body: bytes) -> str:
 
 
 def invalid_patch(obj: Object, why: str) -> Invalid:
-    """Upstream's 422 for a patch whose outcome does not fit."""
+    """Return upstream's 422 for a patch whose result does not fit the schema."""
     return invalid("", "", [FieldError.invalid("patch", orjson.dumps(obj).decode(), why)])

@@ -1,7 +1,7 @@
-"""Upstream's definitions of v1.32, as the package kubernetes-validate carries them.
+"""Upstream's definitions of v1.32, from the package kubernetes-validate.
 
-The file is parsed whenever it is needed (a few milliseconds) and not kept: what is compiled or rendered from it is
-kept instead, which is a tenth of the size.
+The file is parsed whenever it is needed, which takes a few milliseconds. Only what is compiled or rendered from it is
+kept in memory, at a tenth of the size.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _FILE = "kubernetes-json-schema/v1.32.0-local/_definitions.json"
 
 
 def load() -> Definitions:
-    """Every definition by its full name, e.g. ``io.k8s.api.core.v1.Pod``."""
-    # Found without importing the package, which would load a JSON schema validator that we do not use.
+    """Return every definition by its full name, e.g. ``io.k8s.api.core.v1.Pod``."""
+    # The package is not imported: that would load a JSON schema validator that nobody uses.
     spec = find_spec("kubernetes_validate")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("the package kubernetes-validate is missing: install the dependencies in pyproject.toml")
@@ -34,13 +34,13 @@ def load() -> Definitions:
 
 
 def target(schema: Definition) -> str:
-    """The definition that a schema refers to, or an empty string."""
+    """Return the name of the definition that a schema refers to, "" for none."""
     reference: str = schema.get("$ref", "")
     return reference.removeprefix(REFERENCE_PREFIX)
 
 
 def reachable(definitions: Definitions, roots: Iterable[str]) -> list[str]:
-    """The names of the roots and of all that they refer to, sorted; roots that do not exist are left out."""
+    """Return the names of the roots and of all that they refer to, sorted; roots that do not exist are left out."""
     found: set[str] = set()
     waiting = [root for root in roots if root in definitions]
     while waiting:

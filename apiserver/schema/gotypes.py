@@ -1,7 +1,8 @@
-"""What Go's types say and OpenAPI does not.
+"""What upstream's Go types say and its OpenAPI definitions do not.
 
-Names of string types: an error about a value's type names them. Only fields that people write are here; every other
-string is called ``string``. And which fields cannot be absent, and which not be empty.
+These tables have the names of string types, which messages about values of the wrong type show (only of fields that
+people write: all others are called ``string``); the fields that are no pointers, and so are never absent; and the lists
+that are stored even when they are empty.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ _TYPES = {
 # ``Struct.field`` → its type; ``Struct.field[]`` → the type of its elements.
 NAMED = {field: name for name, fields in _TYPES.items() for field in fields.split()}
 
-# Structs that are no pointers: Go has and writes them even when nothing is in them. (``metadata`` is one everywhere.)
+# Fields that are structs, not pointers: Go always has them, and writes them even when they are empty. (``metadata`` is
+# such a field everywhere.)
 _VALUES = {
     "spec": "CertificateSigningRequest CustomResourceDefinition DaemonSet Deployment Ingress Job Lease LimitRange "
     "Namespace NetworkPolicy Node PersistentVolume PersistentVolumeClaim Pod PodDisruptionBudget PodTemplateSpec "
@@ -67,7 +69,7 @@ _VALUES = {
     "acceptedNames": "CustomResourceDefinitionStatus",
     "podSelector": "NetworkPolicySpec",
 }
-# Times that are no pointers: ``null`` when they are not set.
+# Times that are no pointers: Go writes null when they are not set.
 _TIMES = {
     "creationTimestamp": "ObjectMeta",
     "lastProbeTime": "JobCondition PersistentVolumeClaimCondition PodCondition",
@@ -82,7 +84,7 @@ _TIMES = {
     "eventTime": "Event",
     "lastObservedTime": "EventSeries",
 }
-# Optional lists that are written even when they are empty; and an empty one of managed fields asks to forget them all.
+# Optional lists that are stored even when they are empty. (An empty managedFields asks to forget all managers.)
 _KEPT = {
     "rules": "ClusterRole Role",
     "names": "ContainerImage",
@@ -99,5 +101,5 @@ VALUES, TIMES, KEPT = (
     for table in (_VALUES, _TIMES, _KEPT)
 )
 
-# Defaults of fields by which elements of lists are told apart (other than Go's zero value of a required one).
+# Defaults of fields that identify the items of lists (if they are not Go's zero value of a required field).
 KEY_DEFAULTS = {"ContainerPort.protocol": "TCP", "ServicePort.protocol": "TCP", "LocalObjectReference.name": ""}

@@ -1,6 +1,6 @@
-"""The definitions of metrics.k8s.io/v1beta1, which upstream keeps in k8s.io/metrics: kubernetes-validate has none.
+"""The definitions of metrics.k8s.io/v1beta1, in the form of those in kubernetes-validate, which lacks them.
 
-In the form of that package's: see definitions.py.
+Upstream: k8s.io/metrics.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MEASURED = {
 
 
 def _kind(kind: str, description: str, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
-    """An object and its list."""
+    """Return the definitions of a kind and of its list."""
     version = {
         "description": "The version of this schema.",
         "type": _NULLABLE_STRING,

@@ -1,11 +1,22 @@
-"""The nodes that a definition is compiled to: a tree that checks a decoded JSON value in place, in one walk.
+"""The nodes of a compiled schema: a tree that brings a decoded JSON value into its stored form, in place, in one walk.
 
-This is the hot path of every write, so a parent does its children's commonest check itself: each field's spec says
-which exact Python type needs no conversion (``wanted``) and what more is to be looked at (``walk``); only what is
-different goes through ``convert``. Nothing is allocated for an object that is in order.
+In one walk, a node
 
-The same tree tells a strategic merge patch how lists merge (``Array.merge``, ``Array.merge_key``), and server-side
-apply what may have an owner of its own (``Array.list_type``, ``Array.list_keys``, ``atomic`` of structs and maps).
+- drops the fields that its struct does not have (pruning), and reports each as a Problem,
+- drops null fields, and empty lists and maps that upstream's encoder would leave out (``omitempty``),
+- raises MismatchError for a value of the wrong type, with the text of Go's decoder,
+- rewrites strings with a format, such as times and quantities, in their canonical form,
+- and gives required scalars that are absent Go's zero value.
+
+Defaults that a schema spells out exist only in custom resources: ``crdschema.nodes`` has nodes that fill them in. Those
+of built-in kinds are filled in by their strategies.
+
+Every write walks its object, so speed decides the form. A parent does the commonest check of its children itself: the
+spec of a field says which exact Python type needs no conversion (``wanted``) and what looks inside such a value
+(``walk``, None if nothing need). Only other values go through ``convert``. A valid object costs no allocation.
+
+The same tree tells a strategic merge patch which lists to merge (``Array.merge``, ``Array.merge_key``), and server-side
+apply what has an owner of its own (``Array.list_type``, ``Array.list_keys``, ``atomic`` of structs and maps).
 """
 
 from __future__ import annotations
@@ -17,7 +28,7 @@ from apiserver.schema import formats
 
 
 class Problem(NamedTuple):
-    """What strict decoding refuses: ``unknown field`` or ``duplicate field``, and where, e.g. ``.spec.ports[0].x``."""
+    """What strict decoding refuses: an ``unknown field`` or ``duplicate field``, at e.g. ``.spec.ports[0].x``."""
 
     what: str
     path: str
@@ -27,7 +38,10 @@ class Problem(NamedTuple):
 
 
 class MismatchError(Exception):
-    """A value that does not fit its Go type. Parents add where it is while it passes them."""
+    """A value that does not fit its Go type; ``str()`` is the text of Go's decoder.
+
+    Each struct that the error passes on its way up adds itself with ``inside``.
+    """
 
     def __init__(self, value: object = None, go_type: str = "", *, text: str = "") -> None:
         self.word = _word(value)
@@ -37,7 +51,10 @@ class MismatchError(Exception):
         self.path: list[str] = []
 
     def inside(self, struct: str, field: str) -> None:
-        """Go names the innermost struct and the fields from the outermost; list indexes and map keys do not count."""
+        """Add a struct and one of its fields, in which the value is.
+
+        Go's text names the innermost struct and all fields from the outermost on, without list indexes and map keys.
+        """
         self.struct = self.struct or struct
         self.path.insert(0, field)
 
@@ -51,7 +68,7 @@ class MismatchError(Exception):
 
 
 class Never:
-    """The type of no value: what wants it always goes through ``convert``."""
+    """A type that no value has: every value of a node that wants it goes through ``convert``."""
 
 
 _Walk = Callable[[Any], "list[Problem] | None"]
@@ -59,35 +76,38 @@ _Spec = tuple[type, "_Walk | None", Callable[[Any], Any], "Node"]
 
 
 class Node:
-    """Anything: a value whose form the API server does not know (RawExtension, FieldsV1)."""
+    """A value of any form, which is kept as it is (RawExtension, FieldsV1); the base of all other nodes.
+
+    ``go`` is the name of the Go type, for messages.
+    """
 
     __slots__ = ("go",)
     wanted: type = Never
     walk: _Walk | None = None
-    zero: Any = None  # what Go makes of null where a value must stand, and of a required scalar that is absent
+    zero: Any = None  # what Go makes of a null in a list or map, and of a required scalar that is absent
 
     def __init__(self, go: str) -> None:
         self.go = go
 
     def convert(self, value: Any) -> Any:
-        """Makes the value what it should be, or raises MismatchError."""
+        """Return the value in its stored form; raises MismatchError if it has none."""
         return value
 
     def spec(self) -> _Spec:
-        """What a parent needs to check a child of this kind."""
+        """Return what a parent needs to check a value of this node."""
         return self.wanted, self.walk, self.convert, self
 
     def child(self, key: str) -> Node | None:
-        """The node of a member; None for an unknown field."""
+        """Return the node of a member (for lists, of every item), None for an unknown field."""
         return self
 
     def make_zero(self) -> Any:
-        """A fresh zero value."""
+        """Return a new zero value."""
         return self.zero
 
 
 class Scalar(Node):
-    """A string or a boolean: the right type is enough."""
+    """A string without a format, or a boolean: every value of the type is valid."""
 
     __slots__ = ("wanted", "zero")
 
@@ -124,7 +144,7 @@ class Integer(Node):
 
 
 class Number(Node):
-    """A float64; whole numbers are numbers too."""
+    """A float64; integers are accepted too."""
 
     __slots__ = ()
     wanted = float
@@ -137,7 +157,7 @@ class Number(Node):
 
 
 class Text(Node):
-    """A string with a format: ``canonical`` returns it as it is stored, or raises ValueError."""
+    """A string with a format: ``canonical`` returns its stored form, or raises ValueError."""
 
     __slots__ = ("canonical", "zero")
 
@@ -156,7 +176,7 @@ class Text(Node):
 
 
 class Quantity(Text):
-    """A quantity: numbers are taken by their digits."""
+    """A resource.Quantity, which may also be given as a JSON number."""
 
     __slots__ = ()
 
@@ -168,7 +188,7 @@ class Quantity(Text):
 
 
 class IntOrString(Integer):
-    """A port's number or name, a count or percentage."""
+    """An intstr.IntOrString: a port's number or name, a count or a percentage."""
 
     __slots__ = ()
     wanted: type = Never
@@ -183,10 +203,14 @@ class IntOrString(Integer):
 
 
 class Array(Node):
-    """A list; with ``merge``, a strategic merge patch merges it by ``merge_key`` (scalars have none).
+    """A list.
 
-    ``list_type`` is x-kubernetes-list-type: ``atomic`` lists have one owner, the scalars of a ``set`` and the elements
-    of a ``map``, told apart by ``list_keys``, have each their own. ``key_defaults`` stand in for absent keys.
+    ``merge``: strategic merge patches merge it item by item. Items are identified by the field ``merge_key``; it is ""
+    for lists of scalars, which are identified by themselves.
+
+    ``list_type`` (x-kubernetes-list-type) is for server-side apply. An ``atomic`` list has one owner. In a ``set`` of
+    scalars and in a ``map``, whose items are identified by the fields ``list_keys``, each item has its own owners.
+    ``key_defaults`` are the values of keys that are absent.
     """
 
     __slots__ = ("item", "item_spec", "key_defaults", "list_keys", "list_type", "merge", "merge_key")
@@ -232,7 +256,7 @@ class Array(Node):
 
 
 class Map(Node):
-    """A map with free keys, such as labels; ``atomic`` (x-kubernetes-map-type) when only the whole has an owner."""
+    """A map with free keys, such as labels. If ``atomic`` (x-kubernetes-map-type), it has one owner as a whole."""
 
     __slots__ = ("atomic", "item", "item_spec")
     wanted = dict
@@ -267,7 +291,7 @@ class Map(Node):
 
 
 class Struct(Node):
-    """An object with known fields; ``atomic`` (x-kubernetes-map-type) when only the whole has an owner."""
+    """An object with known fields. If ``atomic`` (x-kubernetes-map-type), it has one owner as a whole."""
 
     __slots__ = ("atomic", "empties", "name", "omitted", "replaced", "specs", "zeros")
     wanted = dict
@@ -276,13 +300,15 @@ class Struct(Node):
         package, _, self.name = definition.rpartition(".")
         super().__init__(f"{package.rpartition('.')[2]}.{self.name}")
         self.specs: dict[str, _Spec] = {}
+        # Required scalars, with the zero value that they get when they are absent.
         self.zeros: tuple[tuple[str, Any], ...] = ()
         # Fields that a strategic merge patch replaces as a whole.
         self.replaced: frozenset[str] = frozenset()
         self.atomic = atomic
-        # What upstream's Go struct has in fields that are not set and are no pointers: nobody owns that they exist.
+        # Fields that are no pointers in Go, and so are there with these values even if nobody set them. Managed fields
+        # do not count a field that has only this value as set.
         self.empties: dict[str, Any] = {}
-        # Lists and maps that upstream's encoder leaves out when there is nothing in them (omitempty).
+        # Lists and maps that upstream's encoder leaves out when they are empty (omitempty).
         self.omitted: frozenset[str] = frozenset()
 
     def walk(self, value: dict[str, Any]) -> list[Problem] | None:
@@ -329,7 +355,7 @@ class Struct(Node):
 
 
 def _word(value: object) -> str:
-    """What Go's decoder calls a JSON value."""
+    """Return what Go's decoder calls a JSON value."""
     if isinstance(value, bool):
         return "bool"
     words = {str: "string", int: "number", float: "number", list: "array", dict: "object"}

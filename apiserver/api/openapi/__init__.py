@@ -1,14 +1,14 @@
-"""The API described in OpenAPI, from the registry's rows and upstream's definitions.
+"""OpenAPI documents, made from the registry's rows and upstream's definitions.
 
-``/openapi/v2`` is one document, as JSON and as protobuf; ``/openapi/v3`` an index of one document a group version.
+``/openapi/v2`` is one document, as JSON or protobuf. ``/openapi/v3`` is an index of documents, one a group version.
 
-A document is made at its first request and then kept as bytes; nothing that it was made from is.
+A document is made when it is first requested, and then kept as bytes. What it was made from is not kept.
 
     operations.py     rows → paths, operations and parameters
-    definitions.py    which definitions a set of rows needs, and their v2 and v3 forms
-    document_v2.py    the one for kubectl before 1.27
-    document_v3.py    those for kubectl since
-    protobuf.py       v2 in gnostic's messages, which kubectl before 1.24 asks for
+    definitions.py    the definitions that a set of rows needs, in the forms of v2 and v3
+    document_v2.py    the document for kubectl before 1.27
+    document_v3.py    the documents for kubectl since 1.27
+    protobuf.py       v2 as gnostic's messages, for kubectl before 1.24
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from apiserver.api.openapi.document_v2 import Section
 
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
-# How clients have asked for it, the first since long ago.
+# The names under which clients ask for it, older one first.
 V2_PROTOBUF_TYPES = ("application/com.github.proto-openapi.spec.v2@v1.0+protobuf", V2_PROTOBUF)
 
 
 class Document(NamedTuple):
-    """A document's bytes, with the hash that names them."""
+    """A document's bytes and their hash, in upper-case hexadecimal."""
 
     body: bytes
     etag: str
@@ -44,17 +44,17 @@ def _document(content: bytes) -> Document:
 
 
 class Rows(Protocol):
-    """What is needed of the registry."""
+    """The part of the registry that this package uses."""
 
     def kinds(self) -> tuple[Kind, ...]:
-        """Every row."""
+        """Return every row."""
 
 
 def answer(registry: Rows, path: str, accept: str) -> tuple[str, Document]:
-    """Content type and content for a path under ``/openapi``; raises NotFound or NotAcceptable."""
+    """Return content type and document for a path under ``/openapi``; raises NotFound or NotAcceptable."""
     if path == "/openapi/v2":
         media_type = negotiate(accept, accepted=(JSON, *V2_PROTOBUF_TYPES)).media_type
-        # The older name is no media type that a parser would take, so the answer always has the newer.
+        # The answer always has the newer name, because the older one is not a valid media type.
         return (JSON, v2(registry)) if media_type == JSON else (V2_PROTOBUF, v2_protobuf(registry))
     if not path.startswith("/openapi/v3"):
         raise no_such_resource()
@@ -69,26 +69,26 @@ def _takes_json(accept: str) -> bool:
 
 
 def v2(registry: Rows) -> Document:
-    """``/openapi/v2`` as JSON."""
+    """Return ``/openapi/v2`` as JSON."""
     return _v2(registry.kinds())
 
 
 def v2_protobuf(registry: Rows) -> Document:
-    """``/openapi/v2`` as a gnostic message."""
+    """Return ``/openapi/v2`` as a gnostic message."""
     return _v2_protobuf(registry.kinds())
 
 
 def v3_index(registry: Rows) -> Document:
-    """``/openapi/v3``: each document with its hash, so that a client reads it again only when it has changed."""
+    """Return ``/openapi/v3``: each document's URL with its hash, so that clients only read those that have changed."""
     return _v3_index(registry.kinds())
 
 
 def v3(registry: Rows, name: str) -> Document:
-    """One document, e.g. ``api/v1`` or ``apis/apps/v1``; raises NotFound."""
+    """Return one document, e.g. ``api/v1`` or ``apis/apps/v1``; raises NotFound."""
     return _v3(registry.kinds(), name)
 
 
-# The rows are the caches' key, so a registry that changes gets new documents.
+# The caches' keys are the rows, so a registry that changes gets new documents.
 @lru_cache(maxsize=2)
 def _v2(kinds: tuple[Kind, ...]) -> Document:
     from apiserver.api.openapi.document_v2 import document, section
@@ -110,7 +110,7 @@ def _v2_protobuf(kinds: tuple[Kind, ...]) -> Document:
     from apiserver.api.openapi.protobuf import serialize
 
     built_in, custom = _divided(kinds)
-    # Messages that follow each other are one: the fields of the second are added to the first's.
+    # In protobuf, two messages one after the other are one message with the fields of both.
     return _document(_built_in_message(built_in) + (serialize(contents(custom)) if custom else b""))
 
 
@@ -139,7 +139,7 @@ def _v3(kinds: tuple[Kind, ...], name: str) -> Document:
     group_version = group_versions(kinds).get(name)
     if group_version is None:
         raise no_such_resource()
-    # Only this group's rows count, so that others may come and go.
+    # The key has only this group's rows, so changes of other groups leave the document as it is.
     return _v3_of(tuple(kind for kind in kinds if kind.group == group_version[0]), *group_version)
 
 

@@ -1,8 +1,7 @@
-"""Upstream's definitions in the forms of OpenAPI v2 and v3.
+"""Convert upstream's definitions to the forms of OpenAPI v2 and v3.
 
-The package kubernetes-validate writes them for a JSON schema validator: optional types as ``[type, "null"]``,
-quantities and int-or-string as alternatives, the kind's own name as an enum. Here they become again what upstream
-serves.
+The package kubernetes-validate has rewritten them for a JSON schema validator: optional types are ``[type, "null"]``,
+quantities and int-or-string are alternatives, the kind's own name is an enum. This restores what upstream serves.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
 
 
 def group_versions(kinds: Iterable[Kind]) -> dict[str, tuple[str, str]]:
-    """``api/v1`` or ``apis/<group>/<version>`` → group and version, for each that is served."""
+    """Return ``api/v1`` or ``apis/<group>/<version>`` → (group, version) for each that is served."""
     return {
         f"apis/{kind.group}/{version}" if kind.group else f"api/{version}": (kind.group, version)
         for kind in kinds
@@ -39,7 +38,7 @@ def group_versions(kinds: Iterable[Kind]) -> dict[str, tuple[str, str]]:
 
 
 def versioned(kind: Kind, version: str) -> str:
-    """The definition of a kind in one of its versions: an older version's is named after the stored one's."""
+    """Return the name of a kind's definition in one of its versions, which differs from the kind's only in that."""
     if version == kind.version:
         return kind.definition
     package, _, name = kind.definition.rpartition(".")
@@ -47,7 +46,7 @@ def versioned(kind: Kind, version: str) -> str:
 
 
 def list_definition(kind: Kind, version: str) -> str:
-    """The definition of a list of them."""
+    """Return the name of the definition of a kind's list."""
     return f"{versioned(kind, version).rpartition('.')[0]}.{kind.list_kind}"
 
 
@@ -57,7 +56,7 @@ def published(kinds: Iterable[Kind], *, v2: bool) -> dict[str, Any]:
 
 
 def collect(kinds: Iterable[Kind], only: tuple[str, str] | None = None) -> Definitions:
-    """The definitions that these rows (or one group version of them) and their subresources need, by name."""
+    """Return upstream's definitions that these rows, or one group version of them, and their subresources need."""
     known = dict(source.load())
     roots = list(_COMMON)
     for kind in kinds:
@@ -73,7 +72,7 @@ def collect(kinds: Iterable[Kind], only: tuple[str, str] | None = None) -> Defin
 
 
 def _add_version(known: dict[str, Definition], kind: Kind, version: str, suffix: str) -> None:
-    """An older version that upstream no longer has is described by the stored version's schema."""
+    # Upstream has dropped the definitions of older versions, which are described by that of the stored version.
     name = versioned(kind, version) + suffix
     stored = known.get(kind.definition + suffix)
     if name in known or stored is None:
@@ -87,7 +86,7 @@ def _add_version(known: dict[str, Definition], kind: Kind, version: str, suffix:
 
 
 def v2_form(name: str, definition: Definition) -> dict[str, Any]:
-    """One definition for ``definitions`` of a v2 document."""
+    """Return one definition for ``definitions`` of a v2 document."""
     if name == _QUANTITY:
         return {**_described(definition), "type": "string"}
     if name == _INT_OR_STRING:
@@ -103,7 +102,7 @@ def _v2_schema(schema: Definition) -> dict[str, Any]:
 
 
 def v3_form(name: str, definition: Definition) -> dict[str, Any]:
-    """One definition for ``components.schemas`` of a v3 document."""
+    """Return one definition for ``components.schemas`` of a v3 document."""
     if name == _QUANTITY:
         return {**_described(definition), "oneOf": [{"type": "string"}, {"type": "number"}]}
     if name == _INT_OR_STRING:
@@ -118,7 +117,7 @@ def _v3_schema(schema: Definition) -> dict[str, Any]:
         reference = {"$ref": f"#/components/schemas/{name}"}
         if not converted:
             return reference
-        # A reference has no siblings in v3.
+        # In v3, a reference must not have siblings.
         converted["allOf"] = [reference]
     return converted
 
@@ -128,7 +127,7 @@ def _described(definition: Definition) -> dict[str, Any]:
 
 
 def _plain(schema: Definition, convert: Any) -> dict[str, Any]:
-    """A schema without what is only for validators; parts of it through ``convert``."""
+    """Return a schema without what is only for validators, its parts converted with ``convert``."""
     converted: dict[str, Any] = {}
     for key, value in schema.items():
         match key:

@@ -1,6 +1,6 @@
-"""The Swagger 2.0 document: what kubectl before 1.27 validates, applies and explains with.
+"""The Swagger 2.0 document, which kubectl before 1.27 uses for validation, apply and explain.
 
-It is put together from sections, because custom resources come and go: that of the built-in kinds is made once.
+It is put together from two sections, because custom resources come and go: that of the built-in kinds is made once.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ INFO = {"title": "Kubernetes", "version": "v1.32.0"}
 
 
 class Section(NamedTuple):
-    """What some kinds bring into the document: members of ``paths`` and ``definitions``, as JSON without braces."""
+    """The members of ``paths`` and ``definitions`` of some kinds, as JSON without the braces around them."""
 
     paths: bytes
     definitions: bytes
 
 
 def section(kinds: Iterable[Kind]) -> Section:
-    """The section of these kinds, which are all built-in ones or all custom ones."""
+    """Return the section of these kinds, which are all built-in ones or all custom ones."""
     source = contents(kinds)
     return Section(*(orjson.dumps(source[part])[1:-1] for part in Section._fields))
 
 
 def contents(kinds: Iterable[Kind]) -> dict[str, Any]:
-    """A document of nothing but these kinds' paths and definitions."""
+    """Return a document with only the paths and definitions of these kinds."""
     kinds = tuple(kinds)
     described = published(kinds, v2=True)
     if not described:
@@ -45,7 +45,7 @@ def contents(kinds: Iterable[Kind]) -> dict[str, Any]:
 
 
 def document(sections: Iterable[Section]) -> bytes:
-    """The whole document."""
+    """Return the whole document as JSON."""
     paths, definitions = (b",".join(filter(None, parts)) for parts in zip(*sections, strict=True))
     return orjson.dumps(
         {

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.0 document of one group version: what kubectl since 1.27 explains, applies and validates with."""
+"""The OpenAPI 3.0 document of a group version, which kubectl since 1.27 uses for validation, apply and explain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apiserver.model.kind import Kind
 
 
 def document(kinds: Iterable[Kind], group: str, version: str) -> dict[str, Any]:
-    """The document of one group version, with every definition that it needs."""
+    """Return the document of one group version, with every definition that it needs."""
     kinds = tuple(kinds)
     only = (group, version)
     schemas = {name: v3_form(name, definition) for name, definition in collect(kinds, only).items()}

@@ -1,7 +1,7 @@
-"""Every request that the rows of the registry answer, in a form from which both versions of OpenAPI are written.
+"""List the operations that the rows of the registry serve, in a form that both versions of OpenAPI are written from.
 
-Paths, operation ids and the ``x-kubernetes-action`` of each are upstream's; clients generate code from them, and
-kubectl looks here for what a kind's PATCH takes (``dryRun``, ``fieldValidation``).
+Paths, operation ids and the ``x-kubernetes-action`` are upstream's: clients generate code from them, and kubectl looks
+here for the parameters of a kind's PATCH (``dryRun``, ``fieldValidation``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Parameter(NamedTuple):
 
 
 class GroupVersionKind(NamedTuple):
-    """What an operation is about."""
+    """The group, version and kind of an operation's objects."""
 
     group: str
     version: str
@@ -37,7 +37,7 @@ class GroupVersionKind(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """One method of one path; ``body`` and the responses name definitions, an empty response is a plain string."""
+    """One method of one path; ``body`` and the responses name definitions, "" is a plain string."""
 
     method: str
     id: str
@@ -98,7 +98,7 @@ _ID_OF_METHOD = {"get": "read", "put": "replace", "patch": "patch", "delete": "d
 
 
 def paths(kinds: Iterable[Kind], only: tuple[str, str] | None = None) -> Iterator[Path]:
-    """The paths of all versions of the rows, or of one group version, in the order of discovery."""
+    """Yield the paths of all versions of the rows, or of one group version, in the order of discovery."""
     for kind in kinds:
         for version in kind.versions:
             if only is None or only == (kind.group, version):
@@ -106,7 +106,7 @@ def paths(kinds: Iterable[Kind], only: tuple[str, str] | None = None) -> Iterato
 
 
 def root(group: str, version: str) -> str:
-    """``/api/v1`` or ``/apis/<group>/<version>``."""
+    """Return ``/api/v1`` or ``/apis/<group>/<version>``."""
     return f"/apis/{group}/{version}" if group else f"/api/{version}"
 
 

@@ -1,7 +1,7 @@
-"""The v2 document as google/gnostic's protobuf message, which kubectl before 1.24 asks for.
+"""Serialize the v2 document as google/gnostic's protobuf message, for kubectl before 1.24.
 
-Only the messages that our documents need are declared. Numbers and types are those of gnostic's OpenAPIv2.proto; maps
-are lists of (name, value), extensions carry their value as YAML text.
+Only the messages that our documents need are declared. Numbers and types are those of gnostic's OpenAPIv2.proto. There,
+maps are lists of (name, value), and extensions have their values as YAML.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _SCALARS = {
 
 
 def serialize(document: dict[str, Any]) -> bytes:
-    """The message of a v2 document, as bytes."""
+    """Return the message of a v2 document."""
     message = _document_class()(
         swagger=document["swagger"],
         info=document["info"],
@@ -91,7 +91,7 @@ def _named(values: dict[str, Any], convert: Any) -> list[dict[str, Any]]:
 
 
 def _extensions(source: dict[str, Any]) -> list[dict[str, Any]]:
-    # JSON is YAML.
+    # The values are written as JSON, which is also YAML.
     return [
         {"name": name, "value": {"yaml": orjson.dumps(value).decode()}}
         for name, value in source.items()

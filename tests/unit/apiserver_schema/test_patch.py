@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from apiserver import patch
 from apiserver.model import patchtypes
 from apiserver.model.kind import Kind
-from apiserver.patch.merge import merge
+from apiserver.patch.json import merge
 from apiserver.patch.strategic import strategic_merge
 from apiserver.schema.codec import UpstreamCodec
 from apiserver.schema.compiled import node_of
