@@ -14,17 +14,17 @@ from typing import Any, Protocol
 
 from flask import Flask
 
-from apiserver import features
-from apiserver.admission.chain import chain
-from apiserver.admission.plugin import Plugin
+from apiserver import features, managedfields
+from apiserver.admission.chain import Chain, chain
 from apiserver.admission.standard import standard_plugins
 from apiserver.api import issuer, scrape
+from apiserver.api.accessreviews import access_reviews
 from apiserver.api.app import Front, create_app
 from apiserver.api.health import Health
 from apiserver.api.issuer import IssuerDocuments
 from apiserver.api.nonresource import Documents
 from apiserver.api.requestlog import set_verbosity
-from apiserver.api.resources import Endpoints
+from apiserver.api.resources import Resources
 from apiserver.api.reviews import reviews
 from apiserver.api.tokenrequest import TokenRequests
 from apiserver.authorization.authn import Authenticator, TokenAuthenticator, TokenFile
@@ -34,16 +34,16 @@ from apiserver.authorization.objects import CachedObjects, CachedPods
 from apiserver.authorization.ownership import Visible, visible
 from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
-from apiserver.authorization.reviews import access_reviews
 from apiserver.authorization.tokens import PublicKey, Signer, Verifier, read_public_keys
 from apiserver.config import Config
-from apiserver.control import bootstrap
+from apiserver.control import bootstrap, projects
 from apiserver.control import definitions as controller
 from apiserver.control.bootstrap import Bootstrap
 from apiserver.control.definitions import Definitions
 from apiserver.control.loop import Reconciler
 from apiserver.control.policykeeper import PolicyKeeper
 from apiserver.kinds.allocation import RANGES
+from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.registry import Registry
@@ -53,7 +53,7 @@ from apiserver.kinds.subresources import SUBRESOURCES
 from apiserver.model.attributes import Attributes
 from apiserver.model.kind import Kind
 from apiserver.model.reader import Reader
-from apiserver.registry.reading import Reading
+from apiserver.registry.read import Reading
 from apiserver.registry.rest import Rest
 from apiserver.registry.served import Served
 from apiserver.schema import compiled
@@ -88,7 +88,7 @@ class Server:
     builtin: Registry  # the rows of the core and of the selected features
     rest: Rest
     reading: Reading
-    endpoints: Endpoints
+    resources: Resources
     authenticator: Authenticator
     authorizer: UnionAuthorizer
     served: Served
@@ -109,8 +109,7 @@ class Server:
             self.authorizer,
             self.builtin,
             self.served,
-            self.rest,
-            self.endpoints,
+            self.resources,
             documents,
             self.visible,
         )
@@ -171,12 +170,17 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     cache = WatchCache(store, [kind.prefix for kind in builtin.stored()], AcknowledgedRevisions(config.blocks))
     policy, roles_exist = Policy(CachedObjects(cache)), threading.Event()
     authorizer = UnionAuthorizer(NodeAuthorizer(CachedPods(cache)), Rbac(policy), roles_exist)
-    rest = Rest(store, cache, _admission(config, authorizer), authorizer)
+    rest = Rest(store, cache, _admission(config, authorizer), authorizer, managedfields)
     read = Reading(store, cache, computed(config, store, rest.reader))
     keys = _account_keys(config)
     tokens = tuple(_token_authenticators(config, keys, rest.reader))
-    handlers = {("serviceaccounts", "token"): _token_requests(config, rest, read).serve, **connect.handlers(config)}
-    endpoints = Endpoints(rest, read, cache, handlers, {**reviews(tokens), **access_reviews(authorizer, policy)})
+    handlers = {
+        ("serviceaccounts", "token"): _token_requests(config, rest, read).serve,
+        **connect.handlers(config, rest),
+    }
+    answers = {**reviews(tokens, rest), **access_reviews(authorizer, policy)}
+    after_create = {NAMESPACES.resource: partial(projects.completed, rest)}
+    resources = Resources(rest, read, cache, handlers, answers, after_create)
     served, documents = Served(cache, builtin), _issuer(config, keys)
     server = Server(
         config,
@@ -185,7 +189,7 @@ def assemble(config: Config, store: Store | None = None) -> Server:
         builtin,
         rest,
         read,
-        endpoints,
+        resources,
         Authenticator(tokens),
         authorizer,
         served,
@@ -202,7 +206,7 @@ def assemble(config: Config, store: Store | None = None) -> Server:
     return server
 
 
-def _admission(config: Config, authorizer: UnionAuthorizer) -> Sequence[Plugin]:
+def _admission(config: Config, authorizer: UnionAuthorizer) -> Chain:
     """Return the chain of plugins; exits for a name in --disable-admission-plugins that is none of theirs."""
     try:
         return chain(standard_plugins(authorizer), config.disable_admission_plugins)

@@ -10,7 +10,7 @@ import base64
 from apiserver.admission.plugin import Plugin, refuse
 from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS
 from apiserver.model.attributes import Attributes, Authorizer
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.objects import Object
 from machinery.pemcertificates import organizations, parse_request
 

@@ -1,10 +1,12 @@
-"""The order in which admission plugins see a request."""
+"""The chain of admission plugins, and the order in which they see a request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from apiserver.admission.plugin import Plugin
+from apiserver.registry.admissionrequest import AdmissionRequest, Swap
 
 # Upstream's order (pkg/kubeapiserver/options/plugins.go: AllOrderedPlugins). It matters: limits are filled in before
 # anybody looks at them, and quotas are charged when no plugin is left that could refuse. Escalation and ProjectRequest
@@ -27,7 +29,34 @@ ORDER = (
 )
 
 
-def chain(plugins: Iterable[Plugin], disabled: Iterable[str] = ()) -> tuple[Plugin, ...]:
+class Chain:
+    """The plugins of a server, in their order. The verbs know it as ``registry.admissionrequest.Admission``."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self.plugins = tuple(plugins)
+
+    def admit(self, request: AdmissionRequest) -> None:
+        for plugin in self.plugins:
+            if plugin.handles(request):
+                plugin.admit(request)
+
+    @contextmanager
+    def guard(self, request: AdmissionRequest) -> Iterator[None]:
+        with ExitStack() as held:
+            for plugin in self.plugins:
+                if plugin.handles(request):
+                    held.enter_context(plugin.guard(request))
+            yield
+
+    def validate(self, request: AdmissionRequest) -> Sequence[Swap]:
+        swaps: list[Swap] = []
+        for plugin in self.plugins:
+            if plugin.handles(request):
+                swaps += plugin.validate(request) or ()
+        return swaps
+
+
+def chain(plugins: Iterable[Plugin], disabled: Iterable[str] = ()) -> Chain:
     """Return the plugins in upstream's order, without the ``disabled`` ones (--disable-admission-plugins).
 
     Raises ValueError for a disabled name that is none of the plugins' or cannot be switched off, and for a plugin
@@ -38,4 +67,4 @@ def chain(plugins: Iterable[Plugin], disabled: Iterable[str] = ()) -> tuple[Plug
     if unknown := set(disabled) - set(names):
         known = ", ".join(names)
         raise ValueError(f"--disable-admission-plugins: unknown: {', '.join(sorted(unknown))}; there are {known}")
-    return tuple(plugin for plugin in ordered if plugin.name not in disabled)
+    return Chain(plugin for plugin in ordered if plugin.name not in disabled)

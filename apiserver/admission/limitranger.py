@@ -10,7 +10,7 @@ from decimal import ROUND_CEILING
 
 from apiserver.admission.plugin import Plugin, refuse
 from apiserver.kinds.limitranges import CLAIM, CONTAINER, LIMIT_RANGES, POD
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.objects import Object, PodSpec
 from machinery.pods import pod_total
 from machinery.quantity import Quantity

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiserver.admission.plugin import Plugin, refuse
 from apiserver.kinds.namespaces import NAMESPACES, TERMINATING
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.errors import not_found
 
 IMMORTAL = ("default", "kube-system", "kube-public")

@@ -16,7 +16,7 @@ from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.pods.update import MIRROR
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.errors import not_found
 from machinery.objects import Object
 from machinery.pods import references

@@ -13,7 +13,7 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.podsecurity.baseline import SECCOMP_POD, SECCOMP_PREFIX
 from apiserver.podsecurity.evaluation import evaluate_pods, violations
 from apiserver.podsecurity.policy import PRIVILEGED, LevelVersion, Policy, policy_of
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.errors import invalid, quote
 from machinery.objects import Object, controller_of
 
@@ -102,7 +102,7 @@ def _validate_namespace(request: AdmissionRequest, namespace: Object) -> None:
         return
     if new.enforce.minor == old.enforce.minor and not new.enforce.stricter_than(old.enforce):
         return
-    request.warnings += _about_pods(request, new.enforce)
+    request.warnings.extend(_about_pods(request, new.enforce))
 
 
 def _about_pods(request: AdmissionRequest, level: LevelVersion) -> list[str]:

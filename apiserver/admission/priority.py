@@ -5,7 +5,7 @@ from __future__ import annotations
 from apiserver.admission.plugin import Plugin, is_pod, refuse
 from apiserver.kinds.priorityclasses import PREEMPT_LOWER_PRIORITY, PRIORITY_CLASSES, SYSTEM_CLASSES
 from apiserver.model.reader import Reader
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.objects import Object
 
 

@@ -7,7 +7,7 @@ from apiserver.authorization.authorizer import MASTERS
 from apiserver.authorization.ownership import REQUESTER, owns_what_she_makes
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.model.attributes import Authorizer
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.objects import Object
 
 # Until the owner has her rights: a namespace and its bindings are several writes.

@@ -7,13 +7,15 @@ plugin only says which quotas are to be replaced at which revision, and is asked
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 from apiserver.admission.plugin import Plugin, refuse
+from apiserver.admission.quotalock import NamespaceLocks
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.model.item import encode
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest, Swap
 from apiserver.storage.protocol import Entry
 from machinery.objects import Object
 from machinery.quota import IGNORED, Evaluator, evaluator_of, utc_now
@@ -26,19 +28,27 @@ class ResourceQuota(Plugin):
     def handles(self, request: AdmissionRequest) -> bool:
         return request.operation in ("CREATE", "UPDATE") and not request.subresource and request.kind.namespaced
 
-    def validate(self, request: AdmissionRequest) -> None:
-        request.swaps = ()
+    def __init__(self) -> None:
+        self._locks = NamespaceLocks()
+
+    def guard(self, request: AdmissionRequest) -> AbstractContextManager[None]:
+        """Let creates in a namespace with quotas wait for each other (see ``quotalock.py``)."""
+        if not request.reader.list(RESOURCE_QUOTAS, request.namespace):
+            return nullcontext()
+        return self._locks.hold(request.namespace)
+
+    def validate(self, request: AdmissionRequest) -> Sequence[Swap]:
         quotas = request.reader.list(RESOURCE_QUOTAS, request.namespace, fresh=True)
         if not quotas or request.object is None or request.kind.resource in IGNORED:
-            return
+            return ()
         evaluator = evaluator_of(request.kind.resource)
         if request.old is not None and not evaluator.charges_updates:
-            return
+            return ()
         try:
             charges = list(charge(evaluator, quotas, request.object, request.old, utc_now()))
         except Exceeded as why:
             raise refuse(request, str(why)) from None
-        request.swaps = [_entry(quota, used) for quota, used in charges]
+        return [Swap(RESOURCE_QUOTAS, _entry(quota, used)) for quota, used in charges]
 
 
 class Exceeded(Exception):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from apiserver.admission.plugin import Plugin, is_pod, refuse
 from apiserver.kinds.runtimeclasses import RUNTIME_CLASSES
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.errors import quote
 from machinery.objects import Object
 

@@ -10,7 +10,7 @@ from apiserver.admission.plugin import Plugin, is_pod, refuse
 from apiserver.kinds.pods.defaults import DEFAULT_MODE, set_service_account
 from apiserver.kinds.pods.update import MIRROR
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.objects import Object, random_suffix
 from machinery.pods import references
 

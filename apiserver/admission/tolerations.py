@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apiserver.admission.plugin import Plugin, is_pod
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.objects import Object
 
 SECONDS = 300

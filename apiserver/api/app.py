@@ -17,7 +17,7 @@ from apiserver.api.body import read_body
 from apiserver.api.negotiation import Form, encode, form_of
 from apiserver.api.nonresource import Documents
 from apiserver.api.requestlog import RequestLog
-from apiserver.api.resources import Endpoints
+from apiserver.api.resources import Resources
 from apiserver.authorization.authn import Authenticator
 from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.impersonation import impersonated
@@ -25,10 +25,9 @@ from apiserver.authorization.ownership import Visible
 from apiserver.kinds.registry import Registry
 from apiserver.model import query as parameters
 from apiserver.model.attributes import Attributes, attributes_of
+from apiserver.model.kind import Kind
 from apiserver.model.requestinfo import RequestInfo, parse_request
-from apiserver.model.user import User
-from apiserver.registry.request import Call
-from apiserver.registry.rest import Rest
+from apiserver.registry.call import Call
 from apiserver.registry.served import Served
 from apiserver.storage.protocol import StoreError, TooLarge, Unavailable
 from machinery.errors import (
@@ -87,8 +86,7 @@ class Front:
     authorizer: UnionAuthorizer
     builtin: Registry
     served: Served
-    rest: Rest
-    endpoints: Endpoints
+    resources: Resources
     documents: Documents
     # Which objects of a list to show to a user who may not see all of them; None leaves it to the authorizer.
     visible: Callable[[Attributes], Visible | None]
@@ -118,28 +116,38 @@ class Front:
         info = request_log.info = parse_request(environ["REQUEST_METHOD"], path, watch=watch, field_selector=fields)
         user = request_log.user = impersonated(self.authenticator.authenticate(environ), environ, self.authorizer)
         attributes = attributes_of(user, info)
-        visible = self.visible(attributes)
+        visible = self.visible(attributes)  # A feature may show a part of a list to a user who may not see it all.
         if visible is None:
             self.authorizer.require(attributes)
         if not info.is_resource:
             request_log.authorized()
             return self.documents.answer(info, environ, query)
-        call = self._call(info, user, query, environ, warnings)
-        request_log.kind, call.visible = call.kind, visible
+        kind = request_log.kind = self._find(info)
         request_log.authorized()
-        return self.endpoints.serve(call)
+        call = Call(
+            verb=info.verb,
+            kind=kind,
+            version=info.version,
+            namespace=info.namespace if kind.namespaced else "",
+            name=info.name,
+            subresource=info.subresource,
+            user=user,
+            query=query,
+            environ=environ,
+            subpath=info.subpath,
+            warnings=warnings,
+            read_body=lambda: read_body(environ),
+            visible=visible,
+        )
+        return self.resources.serve(call)
 
-    def _call(
-        self, info: RequestInfo, user: User, query: Mapping[str, str], environ: dict[str, Any], warnings: list[str]
-    ) -> Call:
+    def _find(self, info: RequestInfo) -> Kind:
+        """Return the kind that a path is about; raises NotFound."""
         kind = self.served.find(info.group, info.version, info.resource)
-        # No way around: rights in a namespace must not open what belongs to the cluster.
+        # Rights in a namespace must not open what belongs to the cluster, by a path that names both.
         if not kind.namespaced and info.namespace and (kind.plural, info.name) != ("namespaces", info.namespace):
             raise no_such_resource()
-        return Call(
-            info.verb, kind, info.version, info.namespace if kind.namespaced else "", info.name, info.subresource,
-            user, query, environ, self.rest, info.subpath, warnings, lambda: read_body(environ),
-        )  # fmt: skip
+        return kind
 
 
 def _error_form(environ: Mapping[str, Any]) -> Form:

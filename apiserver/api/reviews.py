@@ -9,17 +9,19 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.subresources import binding
 from apiserver.model.subresource import success
 from apiserver.model.user import User
-from apiserver.registry.request import Call
+from apiserver.registry.call import Call
+from apiserver.registry.rest import Rest
+from apiserver.registry.writerequest import WriteRequest
 from machinery.errors import BadRequest
 from machinery.objects import Object
 
 Review = Callable[[Call, Object], Object]
 
 
-def reviews(authenticators: Sequence[TokenAuthenticator]) -> Mapping[str, Review]:
-    """Resource → what answers it."""
+def reviews(authenticators: Sequence[TokenAuthenticator], rest: Rest) -> Mapping[str, Review]:
+    """Return what answers a POST to each of these resources, by its name."""
     return {
-        "bindings": _bind,
+        "bindings": lambda call, obj: _bind(rest, call, obj),
         "selfsubjectreviews.authentication.k8s.io": _self_subject_review,
         "tokenreviews.authentication.k8s.io": lambda call, obj: _token_review(authenticators, obj),
     }
@@ -35,7 +37,7 @@ def user_info(user: User) -> Object:
     return info
 
 
-def _bind(call: Call, obj: Object) -> Object:
+def _bind(rest: Rest, call: Call, obj: Object) -> Object:
     """Answer a POST to the older, top-level ``bindings``, where the Binding's own name says which pod is meant."""
     name = (obj.get("metadata") or {}).get("name", "")
     binding.check(name, obj)
@@ -44,7 +46,7 @@ def _bind(call: Call, obj: Object) -> Object:
         binding.assign(pod, obj)
         return pod
 
-    call.rest.modify(PODS, call.namespace, name, change, call.user, dry_run=call.dry_run, hooks=False)
+    rest.modify(WriteRequest(PODS, call.namespace, name, call.user, dry_run=call.dry_run, hooks=False), change)
     return success()
 
 

@@ -11,8 +11,8 @@ from apiserver.authorization.tokens import Bound, Signer
 from apiserver.config import Config
 from apiserver.kinds.subresources import find_subresource
 from apiserver.model.kind import Kind
-from apiserver.registry.reading import Reading
-from apiserver.registry.request import AdmissionRequest, Call
+from apiserver.registry.call import Call
+from apiserver.registry.read import Reading
 from apiserver.registry.rest import Rest
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import BadRequest, FieldError, InternalError, NotFound, conflict, invalid
@@ -47,7 +47,7 @@ class TokenRequests:
         assert row is not None
         kind = Kind(row.group, row.version, row.kind, row.name, UpstreamCodec(row.definition))
         body, warnings = kind.codec.decode(kind, call.body, call.content_type, field_validation=call.field_validation)
-        call.warnings += warnings
+        call.warnings.extend(warnings)
         _place(call, body)
         spec = body.setdefault("spec", {})
         spec.setdefault("expirationSeconds", DEFAULT_SECONDS)
@@ -55,12 +55,7 @@ class TokenRequests:
         if errors:
             raise invalid(KIND, "", errors)
         account = self._reading.get(call.kind, call.namespace, call.name).object
-        self._rest.admit(
-            AdmissionRequest(
-                "CREATE", call.kind, call.namespace, call.name, "token", call.user, body, None, self._rest.reader,
-                call.dry_run,
-            )
-        )  # fmt: skip
+        self._rest.admit("CREATE", call.write, body)
         bound = self._bound(call, spec.get("boundObjectRef"))
         spec["audiences"] = spec.get("audiences") or list(self._config.audiences)
         self._shorten(call, spec)

@@ -16,7 +16,7 @@ import orjson
 from apiserver.model import metrics
 from apiserver.model.item import Change, Item, wire
 from apiserver.model.kind import Kind
-from apiserver.registry.reading import ListOptions
+from apiserver.registry.listoptions import ListOptions
 from apiserver.storage.cache import WatchCache
 from apiserver.storage.watcher import Watcher
 from machinery.errors import ApiError, Gone, TooManyRequests

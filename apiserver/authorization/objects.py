@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
-from apiserver.registry.rest import CacheReader
+from apiserver.registry.reader import CacheReader
 from apiserver.storage.cache import WatchCache
 from machinery.objects import Object
 

@@ -20,11 +20,10 @@ from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.priorityclasses import PRIORITY_CLASSES, SYSTEM_CLASSES
 from apiserver.kinds.services.row import SERVICES
-from apiserver.managedfields import SELF
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
-from apiserver.model.user import LOOPBACK
-from apiserver.registry.rest import Rest, object_key
+from apiserver.registry.rest import Rest
+from apiserver.registry.writerequest import own_write
 from machinery.errors import AlreadyExists, Conflict, Invalid
 from machinery.objects import Object
 
@@ -45,8 +44,7 @@ class Bootstrap:
         self._initial = list(initial_objects())
         self._done = done
         self._keys = frozenset(
-            object_key(kind, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-            for kind, obj in self._wanted
+            kind.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"]) for kind, obj in self._wanted
         )
 
     def concerns(self, key: str) -> bool:
@@ -69,7 +67,7 @@ class Bootstrap:
             meta = wanted["metadata"]
             namespace, name = meta.get("namespace", ""), meta["name"]
             try:
-                self._rest.modify(kind, namespace, name, lambda old: {**old, **_parts(wanted)}, LOOPBACK, writer=SELF)
+                self._rest.modify(own_write(kind, namespace, name), lambda old: {**old, **_parts(wanted)})
                 log.info("put %s %s right again", kind.kind, name)
             except Conflict:
                 return  # by another worker
@@ -78,11 +76,11 @@ class Bootstrap:
         """What is there already, None when it was created now."""
         meta = wanted["metadata"]
         namespace, name = meta.get("namespace", ""), meta["name"]
-        key = object_key(kind, namespace, name)
+        key = kind.key(namespace, name)
         found = self._rest.cache.get(kind.prefix, key)
         if found is None:
             try:
-                self._rest.create(kind, namespace, _copy(wanted), LOOPBACK)
+                self._rest.create(own_write(kind, namespace, name), _copy(wanted))
                 log.info("created %s %s", kind.kind, name)
             except (AlreadyExists, Invalid):
                 # Another worker was faster. Which of the two it is depends on how far it has come: a Service's

@@ -16,8 +16,10 @@ from apiserver.kinds.customresourcedefinitions import FINALIZER
 from apiserver.model.kind import Kind
 from apiserver.model.user import LOOPBACK
 from apiserver.registry.deletion import DeleteOptions
-from apiserver.registry.rest import Change, Rest
+from apiserver.registry.rest import Rest
 from apiserver.registry.served import Served
+from apiserver.registry.update import Change
+from apiserver.registry.writerequest import WriteRequest
 from machinery.errors import NotFound
 from machinery.objects import Object, set_condition
 
@@ -57,7 +59,8 @@ class Definitions:
 
     def _write(self, crd: Object, change: Change) -> Object:
         name = crd["metadata"]["name"]
-        return self._rest.modify(DEFINITIONS, "", name, change, LOOPBACK, subresource="status", hooks=False).object
+        write = WriteRequest(DEFINITIONS, "", name, LOOPBACK, "status", hooks=False)
+        return self._rest.modify(write, change).object
 
     def _finalize(self, crd: Object) -> None:
         """Removes what objects there are, and lets the definition go with the last of them."""
@@ -76,7 +79,7 @@ class Definitions:
         if meta.get("deletionTimestamp"):
             return
         try:
-            self._rest.delete(kind, meta.get("namespace", ""), meta["name"], DeleteOptions(), LOOPBACK)
+            self._rest.delete(WriteRequest(kind, meta.get("namespace", ""), meta["name"], LOOPBACK), DeleteOptions())
         except NotFound:
             return
 
@@ -92,9 +95,8 @@ class Definitions:
 
 
 def _in_progress(crd: Object) -> Object:
-    set_condition(
-        crd, "Terminating", "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress"
-    )  # fmt: skip
+    message = "CustomResource deletion is in progress"
+    set_condition(crd, "Terminating", "True", "InstanceDeletionInProgress", message)
     return crd
 
 

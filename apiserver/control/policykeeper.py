@@ -16,6 +16,7 @@ from apiserver.model.kind import Kind
 from apiserver.model.user import LOOPBACK
 from apiserver.registry.deletion import DeleteOptions
 from apiserver.registry.rest import Rest
+from apiserver.registry.writerequest import WriteRequest, own_write
 from machinery.errors import AlreadyExists, NotFound
 from machinery.objects import Object
 
@@ -47,26 +48,27 @@ class PolicyKeeper:
     def _ensure(self, kind: Kind, wanted: Object) -> None:
         rest, meta = self._rest, wanted["metadata"]
         namespace, name = meta.get("namespace", ""), meta["name"]
-        existing = rest.reader.get(kind, namespace, name)
+        existing, write = rest.reader.get(kind, namespace, name), WriteRequest(kind, namespace, name, LOOPBACK)
         if existing is None:
             self._create(kind, wanted)
         elif is_protected(existing):
             return
         elif kind in (CLUSTER_ROLES, ROLES):
             if reconciled_role(existing, wanted) != existing:
-                rest.modify(kind, namespace, name, lambda old: reconciled_role(old, wanted), LOOPBACK)
+                rest.modify(write, lambda old: reconciled_role(old, wanted))
                 log.info("completed %s %s", kind.kind, name)
         elif reconciled_binding(existing, wanted) is None:
-            rest.delete(kind, namespace, name, DeleteOptions(), LOOPBACK)
+            rest.delete(write, DeleteOptions())
             self._create(kind, wanted)
         elif reconciled_binding(existing, wanted) != existing:
-            rest.modify(kind, namespace, name, lambda old: reconciled_binding(old, wanted) or old, LOOPBACK)
+            rest.modify(write, lambda old: reconciled_binding(old, wanted) or old)
             log.info("completed %s %s", kind.kind, name)
 
     def _create(self, kind: Kind, wanted: Object) -> None:
         metadata = dict(wanted["metadata"])
         try:
-            self._rest.create(kind, metadata.get("namespace", ""), {**wanted, "metadata": metadata}, LOOPBACK)
+            write = own_write(kind, metadata.get("namespace", ""), metadata["name"])
+            self._rest.create(write, {**wanted, "metadata": metadata})
         except AlreadyExists:
             return  # by another worker
         log.debug("created %s %s", kind.kind, metadata["name"])
@@ -88,7 +90,7 @@ class PolicyKeeper:
             return newest
 
         try:
-            self._rest.modify(CLUSTER_ROLES, "", role["metadata"]["name"], change, LOOPBACK)
+            self._rest.modify(WriteRequest(CLUSTER_ROLES, "", role["metadata"]["name"], LOOPBACK), change)
         except NotFound:
             return False
         return True

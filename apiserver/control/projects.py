@@ -13,9 +13,9 @@ from apiserver.authorization.ownership import REQUESTER
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.rbac import GROUP, ROLE_BINDINGS, USER
 from apiserver.model.item import Item
-from apiserver.model.kind import Kind
 from apiserver.model.user import LOOPBACK
 from apiserver.registry.rest import Rest
+from apiserver.registry.writerequest import WriteRequest, own_write
 from machinery.errors import AlreadyExists, Forbidden, NotFound
 from machinery.objects import Object
 
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 BINDINGS = {"admin": "admin", "project-owner": "project-owner"}
 
 
-def completed(rest: Rest, kind: Kind, item: Item) -> Item:
-    """A new object as it is in the end: a project belongs to somebody."""
-    return (_complete(rest, item.object) if kind is NAMESPACES else None) or item
+def completed(rest: Rest, item: Item) -> Item:
+    """Return a new namespace as it is in the end: a project has its owner's bindings."""
+    return _complete(rest, item.object) or item
 
 
 def _complete(rest: Rest, namespace: Object) -> Item | None:
@@ -38,10 +38,10 @@ def _complete(rest: Rest, namespace: Object) -> Item | None:
         return None
     for name, role in BINDINGS.items():
         try:
-            rest.create(ROLE_BINDINGS, meta["name"], _binding(name, role, annotations[REQUESTER]), LOOPBACK)
+            rest.create(own_write(ROLE_BINDINGS, meta["name"], name), _binding(name, role, annotations[REQUESTER]))
         except AlreadyExists:
             continue
-    return rest.modify(NAMESPACES, "", meta["name"], _finish, LOOPBACK)
+    return rest.modify(WriteRequest(NAMESPACES, "", meta["name"], LOOPBACK), _finish)
 
 
 def complete_all(rest: Rest) -> None:

@@ -26,17 +26,13 @@ fields, lists only when they are a ``set`` or a ``map``; scalars and everything 
 Nothing here does I/O. Upstream: sigs.k8s.io/structured-merge-diff and apimachinery/pkg/util/managedfields.
 """
 
-from apiserver.managedfields.configuration import Configuration, read
-from apiserver.managedfields.manager import SELF, Writer, apply, created, manager_name, settle, updated
+from apiserver.managedfields.configuration import read
+from apiserver.managedfields.manager import apply, created, settle, updated
 from apiserver.managedfields.scale import to_parent, to_scale
 
 __all__ = [
-    "SELF",
-    "Configuration",
-    "Writer",
     "apply",
     "created",
-    "manager_name",
     "read",
     "settle",
     "to_parent",

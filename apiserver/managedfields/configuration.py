@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from apiserver.model.fieldmanager import Configuration
 from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
 from apiserver.schema.nodes import MismatchError
 from machinery.errors import BadRequest
 from machinery.objects import Object
-
-
-class Configuration(NamedTuple):
-    """What is to be applied, in the stored version. ``duplicates`` is a message about keys that occur twice, or ""."""
-
-    object: Object
-    duplicates: str = ""
 
 
 def read(kind: Kind, version: str, body: bytes, field_validation: str) -> Configuration:

@@ -12,8 +12,7 @@ apimachinery/pkg/util/managedfields, and apiserver endpoints/handlers/fieldmanag
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -22,40 +21,13 @@ from apiserver.managedfields.configuration import describe
 from apiserver.managedfields.entries import APPLY, UPDATE, Manager, Managers
 from apiserver.managedfields.fieldset import Fields
 from apiserver.managedfields.updating import ConflictsError, VersionedSchema
+from apiserver.model.fieldmanager import Writer
 from apiserver.model.kind import Kind
 from machinery.errors import BadRequest, Conflict
 from machinery.objects import Object, now
 
 # The manager that is given all fields of an object without managed fields, before something is applied to it.
 BEFORE_FIRST_APPLY = "before-first-apply"
-MOST_NAME_BYTES = 128
-
-
-class Writer(NamedTuple):
-    """The manager's name, and the version and subresource through which a request writes."""
-
-    name: str
-    version: str = ""  # empty: the kind's own
-    subresource: str = ""
-
-
-# The writer of what the API server itself writes.
-SELF = Writer("kube-apiserver")
-
-
-@lru_cache(maxsize=1024)
-def manager_name(field_manager: str, user_agent: str) -> str:
-    """Return the name of a manager: the parameter fieldManager, or the user agent up to its first slash."""
-    if field_manager:
-        return field_manager
-    name = ""
-    for character in user_agent.partition("/")[0]:
-        if not character.isprintable():
-            continue
-        if len((name + character).encode()) > MOST_NAME_BYTES:
-            break
-        name += character
-    return name
 
 
 def created(kind: Kind, obj: Object, writer: Writer) -> None:

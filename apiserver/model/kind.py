@@ -303,6 +303,10 @@ class Kind:
             return self.stored_as.prefix
         return f"/registry/{self.group}/{self.plural}/" if self.group else f"/registry/{self.plural}/"
 
+    def key(self, namespace: str, name: str) -> str:
+        """Return where the store keeps one object."""
+        return f"{self.prefix}{namespace}/{name}" if self.namespaced else self.prefix + name
+
     @property
     def go_type(self) -> str:
         """Upstream's internal Go type, as its messages name it: ``*core.Pod``."""

@@ -1,4 +1,4 @@
-"""Server-side apply as a PATCH: what it makes of the object that is there, if one is.
+"""Server-side apply: a PATCH that says what there is to be, and creates what does not exist.
 
 Upstream: apiserver endpoints/handlers/patch.go, applyPatcher.
 """
@@ -7,22 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apiserver import managedfields
-from apiserver.managedfields import Configuration
 from apiserver.model import metadata
 from apiserver.model import query as parameters
-from apiserver.registry.request import Call
+from apiserver.model.fieldmanager import Configuration
+from apiserver.registry.call import Call
+from apiserver.registry.fieldmanager import FieldManager
 from machinery.errors import BadRequest, conflict
 from machinery.objects import Object
 
 
-def change(call: Call) -> Callable[[Object | None], Object]:
-    """What the verb does to the live object, None when there is none; raises BadRequest at once for a bad body."""
+def applying(call: Call, fields: FieldManager) -> Callable[[Object | None], Object]:
+    """Return what the request does to the live object, or to None if there is none.
+
+    Raises BadRequest for a bad body at once, UnsupportedMediaType on a server without managed fields.
+    """
     kind, writer, force = call.kind, call.writer, parameters.flag(call.query, "force")
-    configuration = managedfields.read(kind, call.version, call.body, call.field_validation)
+    configuration = fields.read(kind, call.version, call.body, call.field_validation)
 
     def apply(live: Object | None) -> Object:
-        new = managedfields.apply(kind, live, configuration.object, writer, force=force)
+        new = fields.apply(kind, live, configuration.object, writer, force=force)
         report_duplicates(call, configuration)
         new, _ = (kind.stored_as or kind).codec.check(new, field_validation="Ignore")
         _check_identity(call, new, live)
@@ -32,7 +35,7 @@ def change(call: Call) -> Callable[[Object | None], Object]:
 
 
 def report_duplicates(call: Call, configuration: Configuration) -> None:
-    """Keys that occur twice are refused or warned of, once the configuration could be applied."""
+    """Raise BadRequest for keys that the body has twice, or warn of them; upstream does so once it could be applied."""
     if not configuration.duplicates:
         return
     if call.field_validation == "Strict":
@@ -41,6 +44,7 @@ def report_duplicates(call: Call, configuration: Configuration) -> None:
 
 
 def _check_identity(call: Call, new: Object, live: Object | None) -> None:
+    """Raise Conflict if the client means an object that does not exist, BadRequest if not the one of the path."""
     sent = new["metadata"]
     if live is None and sent.get("uid"):
         why = f"uid mismatch: the provided object specified uid {sent['uid']}, and no existing object was found"

@@ -18,7 +18,8 @@ from apiserver.config import Config
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.model.exchange import EXCHANGE
-from apiserver.registry.request import Call
+from apiserver.registry.call import Call
+from apiserver.registry.rest import Rest
 from apiserver.streaming import weblog, websockets
 from apiserver.streaming.backend import BackendError, Dialer, Stream, open_stream
 from apiserver.streaming.proxy import Proxy
@@ -33,10 +34,10 @@ _CHUNK = 65536
 Handler = Callable[[Call], Response]
 
 
-def handlers(config: Config) -> Mapping[tuple[str, str], Handler]:
+def handlers(config: Config, rest: Rest) -> Mapping[tuple[str, str], Handler]:
     """Return the handler of each subresource that streams, by (resource, subresource)."""
     dialer = Dialer.of(config)
-    connect, proxy = Connect(dialer), Proxy(dialer)
+    connect, proxy = Connect(dialer, rest), Proxy(dialer, rest)
     return {
         ("pods", "log"): connect.log,
         ("pods", "exec"): connect.exec,
@@ -51,8 +52,9 @@ def handlers(config: Config) -> Mapping[tuple[str, str], Handler]:
 class Connect:
     """Handlers of a pod's own subresources."""
 
-    def __init__(self, dialer: Dialer) -> None:
+    def __init__(self, dialer: Dialer, rest: Rest) -> None:
         self._dialer = dialer
+        self._rest = rest
 
     def log(self, call: Call) -> Response:
         """Serve ``pods/NAME/log``.
@@ -134,7 +136,7 @@ class Connect:
     def _upgrade(self, call: Call, node: str, path: str) -> Response:
         if not call.environ.get("HTTP_UPGRADE"):
             raise BadRequest("Upgrade request required")
-        call.rest.connect(call.kind, call.namespace, call.name, call.subresource, call.user, None)
+        self._rest.admit("CONNECT", call.write, None)
         target = self._kubelet(call, node)
         try:
             connection = self._dialer.kubelet(target)
@@ -143,13 +145,13 @@ class Connect:
         return upgrade(call.environ, connection.sock, path, [("Host", f"{target.host}:{target.port}")])
 
     def _pod(self, call: Call) -> Object:
-        pod = call.rest.reader.get(PODS, call.namespace, call.name, fresh=True)
+        pod = self._rest.reader.get(PODS, call.namespace, call.name, fresh=True)
         if pod is None:
             raise not_found("pods", call.name)
         return pod
 
     def _kubelet(self, call: Call, name: str) -> Target:
-        node = call.rest.reader.get(NODES, "", name, fresh=True)
+        node = self._rest.reader.get(NODES, "", name, fresh=True)
         if node is None:
             raise not_found("nodes", name)
         return kubelet_of(node)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +21,8 @@ from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.services.row import SERVICES
 from apiserver.model.kind import Kind
-from apiserver.registry.request import Call
+from apiserver.registry.call import Call
+from apiserver.registry.rest import Rest
 from apiserver.streaming.backend import BackendError, Dialer, answer_words
 from apiserver.streaming.html import LIMIT, Rewriter, is_page
 from apiserver.streaming.targets import (
@@ -45,20 +47,21 @@ _NOT_FORWARDED = HOP_BY_HOP | {"authorization", "content-length", "content-type"
 class Proxy:
     """The handlers, one for each kind that has the subresource."""
 
-    def __init__(self, dialer: Dialer) -> None:
+    def __init__(self, dialer: Dialer, rest: Rest) -> None:
         self._dialer = dialer
+        self._rest = rest
 
     def pod(self, call: Call) -> Response:
         """Serve ``pods/[scheme:]name[:port]/proxy``."""
         scheme, name, port = split_scheme_name_port(call.name, "pod")
-        pod = _find(call, PODS, call.namespace, name)
+        pod = _find(self._rest, PODS, call.namespace, name)
         return self._forward(call, pod_target(pod, scheme, port), name)
 
     def service(self, call: Call) -> Response:
         """Serve ``services/[scheme:]name[:port]/proxy``."""
         scheme, name, port = split_scheme_name_port(call.name, "service")
-        service = _find(call, SERVICES, call.namespace, name)
-        reader = call.rest.reader
+        service = _find(self._rest, SERVICES, call.namespace, name)
+        reader = self._rest.reader
         endpoints = reader.get(ENDPOINTS, call.namespace, name, fresh=True)
         target = service_target(service, endpoints, scheme, port, lambda pod: reader.get(PODS, call.namespace, pod))
         return self._forward(call, target, name)
@@ -66,13 +69,13 @@ class Proxy:
     def node(self, call: Call) -> Response:
         """Serve ``nodes/[scheme:]name[:port]/proxy``: the kubelet, unless another port is asked for."""
         scheme, name, port = split_scheme_name_port(call.name, "node")
-        node = _find(call, NODES, "", name)
+        node = _find(self._rest, NODES, "", name)
         other = node_target(node, scheme, port)
         return self._forward(call, other or kubelet_of(node), name, kubelet=other is None)
 
     def _forward(self, call: Call, target: Target, name: str, *, kubelet: bool = False) -> Response:
         environ = call.environ
-        call.rest.connect(call.kind, call.namespace, name, call.subresource, call.user, None)
+        self._rest.admit("CONNECT", replace(call.write, name=name), None)
         prefix, rest = split_path(environ, namespaced=call.kind.namespaced)
         upgrades = environ.get("HTTP_UPGRADE") and "upgrade" in environ.get("HTTP_CONNECTION", "").lower()
         if not rest and not upgrades and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
@@ -168,8 +171,8 @@ def _add_slash(environ: dict[str, Any], prefix: str) -> Response:
     return Response(b"", 301, {"Location": f"{prefix}/" + (f"?{query}" if query else "")})
 
 
-def _find(call: Call, kind: Kind, namespace: str, name: str) -> Object:
-    found = call.rest.reader.get(kind, namespace, name, fresh=True)
+def _find(rest: Rest, kind: Kind, namespace: str, name: str) -> Object:
+    found = rest.reader.get(kind, namespace, name, fresh=True)
     if found is None:
         raise not_found(kind.resource, name)
     return found

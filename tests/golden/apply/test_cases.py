@@ -15,7 +15,8 @@ import yaml
 from everykind import REGISTRY
 
 from apiserver import managedfields
-from apiserver.managedfields import Writer, fieldset
+from apiserver.managedfields import fieldset
+from apiserver.model.fieldmanager import Writer
 from apiserver.model.kind import Kind, Strategy
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import ApiError

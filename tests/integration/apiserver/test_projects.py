@@ -11,7 +11,7 @@ from apiserver.admission.projectrequest import UNFINISHED
 from apiserver.authorization.ownership import REQUESTER
 from apiserver.control.projects import complete_all
 from apiserver.kinds.namespaces import NAMESPACES as NAMESPACE_KIND
-from apiserver.model.user import LOOPBACK
+from apiserver.registry.writerequest import own_write
 
 pytestmark = pytest.mark.etcd
 
@@ -143,7 +143,7 @@ def test_a_dry_run_makes_none(api: Any) -> None:
 def test_what_a_killed_server_left_undone_is_done_by_the_next(api: Any) -> None:
     metadata = {"generateName": "kim-", "annotations": {REQUESTER: "kim", UNFINISHED: "true"}}
     left = {"kind": "Namespace", "apiVersion": "v1", "metadata": metadata}
-    name = api.server.rest.create(NAMESPACE_KIND, "", left, LOOPBACK).object["metadata"]["name"]
+    name = api.server.rest.create(own_write(NAMESPACE_KIND, "", ""), left).object["metadata"]["name"]
     assert api("GET", f"{NAMESPACES}/{name}", headers=developer("kim")).code == 403
     complete_all(api.server.rest)
     found = api("GET", f"{NAMESPACES}/{name}", headers=developer("kim"))

@@ -11,7 +11,8 @@ from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
+from apiserver.registry.writerequest import WriteRequest
 from machinery.errors import ApiError
 from machinery.objects import Object
 
@@ -32,10 +33,8 @@ def verdict(
 ) -> str:
     """What the plugin says; empty for nothing."""
     meta = obj["metadata"]
-    request = AdmissionRequest(
-        "UPDATE" if old else "CREATE", kind, meta.get("namespace", ""), meta["name"], "", user, obj, old,
-        reader=None,  # type: ignore[arg-type]
-    )  # fmt: skip
+    write = WriteRequest(kind, meta.get("namespace", ""), meta["name"], user)
+    request = AdmissionRequest("UPDATE" if old else "CREATE", write, obj, old, reader=None)  # type: ignore[arg-type]
     plugin = Escalation(authorizer)
     assert plugin.handles(request)
     try:

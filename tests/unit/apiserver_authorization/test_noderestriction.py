@@ -14,7 +14,8 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
+from apiserver.registry.writerequest import WriteRequest
 from machinery.errors import ApiError
 from machinery.objects import Object
 
@@ -38,9 +39,8 @@ def verdict(
     there: tuple[Object, ...] = (), user: User = KUBELET, namespace: str = "ns", name: str = "",
 ) -> str:  # fmt: skip
     shown = name or ((obj or old or {}).get("metadata") or {}).get("name", "")
-    request = AdmissionRequest(
-        operation, kind, namespace if kind.namespaced else "", shown, subresource, user, obj, old, Objects(*there)
-    )
+    write = WriteRequest(kind, namespace if kind.namespaced else "", shown, user, subresource)
+    request = AdmissionRequest(operation, write, obj, old, Objects(*there))
     plugin = NodeRestriction()
     if not plugin.handles(request):
         return "not asked"

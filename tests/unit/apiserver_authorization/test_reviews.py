@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from apiserver.api.accessreviews import access_reviews
 from apiserver.authorization.authorizer import UnionAuthorizer
-from apiserver.authorization.reviews import access_reviews
 from apiserver.kinds import reviews as kinds
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
-from apiserver.registry.request import Call
+from apiserver.registry.call import Call
 from machinery.errors import ApiError
 from machinery.objects import Object
 
@@ -27,7 +27,7 @@ class Asking:
         self._answers = access_reviews(authorizer, authorizer.policy)
 
     def __call__(self, kind: Kind, spec: Object, at: str = "", user: User = JANE, **metadata: Any) -> Object:
-        call = Call("create", kind, "v1", at, "", "", user, {}, {}, cast(Any, None))
+        call = Call("create", kind, "v1", at, "", "", user, {}, {})
         answer: Object = self._answers[kind.resource](call, {"metadata": metadata, "spec": spec})
         return dict(answer["status"])
 

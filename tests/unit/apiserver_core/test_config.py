@@ -30,9 +30,9 @@ def test_a_memory_store_is_one_process(capsys: pytest.CaptureFixture[str]) -> No
 def test_admission_plugins_can_be_left_out() -> None:
     config = parse_config(["--etcd-servers=unix:x", "--disable-admission-plugins=ServiceAccount,Priority"])
     plugins = standard_plugins(cast(UnionAuthorizer, None))
-    names = [plugin.name for plugin in chain(reversed(plugins), config.disable_admission_plugins)]
+    names = [plugin.name for plugin in chain(reversed(plugins), config.disable_admission_plugins).plugins]
     assert names == [name for name in ORDER if name not in ("ServiceAccount", "Priority")]
-    assert chain(plugins) == plugins
+    assert chain(plugins).plugins == plugins
     with pytest.raises(SystemExit) as error:
         assemble(parse_config(["--etcd-servers=unix:x:0", "--disable-admission-plugins=Magic"]))
     assert "--disable-admission-plugins: unknown: Magic; there are NamespaceLifecycle, " in str(error.value)

@@ -6,7 +6,7 @@ import pytest
 from everykind import REGISTRY
 
 from apiserver.model.kind import Kind
-from apiserver.registry.reading import fields_of, parse_list_options
+from apiserver.registry.listoptions import fields_of, parse_list_options
 from machinery.errors import BadRequest
 
 # Beside metadata.name; every kind that is not here has metadata.namespace too, and nothing else.

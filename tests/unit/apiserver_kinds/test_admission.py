@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -17,7 +18,8 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.model.attributes import Attributes
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
+from apiserver.registry.writerequest import WriteRequest
 from machinery.errors import ApiError
 
 Object = dict[str, Any]
@@ -63,15 +65,10 @@ def pod(**spec: Any) -> Object:
 
 
 def run(operation: str, kind: Kind, name: str, obj: Object | None, *there: Object, old: Object | None = None) -> None:
-    request = AdmissionRequest(
-        operation, kind, "t" if kind.namespaced else name, name, "", User("u"), obj, old, Objects(*there)
-    )
-    for plugin in PLUGINS:
-        if plugin.handles(request):
-            plugin.admit(request)
-    for plugin in PLUGINS:
-        if plugin.handles(request):
-            plugin.validate(request)
+    write = WriteRequest(kind, "t" if kind.namespaced else name, name, User("u"))
+    request = AdmissionRequest(operation, write, obj, old, Objects(*there))
+    PLUGINS.admit(request)
+    PLUGINS.validate(request)
 
 
 def refused(*arguments: Any, **keywords: Any) -> ApiError:
@@ -135,11 +132,11 @@ def test_the_pod_says_whether_it_wants_a_token_and_else_the_account(
 def test_a_pod_waits_for_the_default_account_of_a_namespace_that_has_just_been_made() -> None:
     there = Objects(namespace("t"))
     there.coming = account()
-    request = AdmissionRequest("CREATE", PODS, "t", "web", "", User("u"), pod(), None, there)
+    request = AdmissionRequest("CREATE", WriteRequest(PODS, "t", "web", User("u")), pod(), None, there)
     serviceaccount.ServiceAccount().admit(request)
     assert request.object is not None and request.object["spec"]["serviceAccountName"] == "default"
     there.coming = None
-    request.object = pod()
+    request = replace(request, object=pod())
     with pytest.raises(ApiError, match='serviceaccount "default" not found'):
         serviceaccount.ServiceAccount().admit(request)
 

@@ -21,7 +21,8 @@ from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUE
 from apiserver.kinds.certificatesigningrequests import validate_signer_name
 from apiserver.model.attributes import Attributes
 from apiserver.model.user import User
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
+from apiserver.registry.writerequest import WriteRequest
 from machinery.errors import Forbidden
 
 Object = dict[str, Any]
@@ -277,7 +278,8 @@ class Signers:
 
 def ask(plugin: plugins.Plugin, subresource: str, new: Object, old: Object | None, *groups: str) -> None:
     operation = "UPDATE" if old else "CREATE"
-    request = AdmissionRequest(operation, CSRS, "", "ana", subresource, User("bob", groups), new, old, Objects())
+    write = WriteRequest(CSRS, "", "ana", User("bob", groups), subresource)
+    request = AdmissionRequest(operation, write, new, old, Objects())
     if plugin.handles(request):
         plugin.validate(request)
 

@@ -12,7 +12,8 @@ from apiserver.kinds.limitranges import LIMIT_RANGES
 from apiserver.kinds.pods.row import PODS
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
+from apiserver.registry.writerequest import WriteRequest
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import Forbidden
 
@@ -54,7 +55,7 @@ def pod(*containers: Object, init: Sequence[Object] = (), **meta: Any) -> Object
 
 
 def run(obj: Object, *limits: Object, kind: Kind = PODS, operation: str = "CREATE", old: Object | None = None) -> None:
-    request = AdmissionRequest(operation, kind, "t", "", "", User("u"), obj, old, Ranges(*limits))
+    request = AdmissionRequest(operation, WriteRequest(kind, "t", "", User("u")), obj, old, Ranges(*limits))
     plugin = LimitRanger()
     if plugin.handles(request):
         plugin.admit(request)

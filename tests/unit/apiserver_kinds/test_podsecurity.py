@@ -14,7 +14,8 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.podtemplates import POD_TEMPLATES
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
 from apiserver.model.user import User
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
+from apiserver.registry.writerequest import WriteRequest
 from machinery.errors import Forbidden, Invalid
 
 Object = dict[str, Any]
@@ -37,9 +38,8 @@ def pod(name: str = "web", owner: str = "", **spec: Any) -> Object:
 def ask(kind: Any, obj: Object, *there: Object, old: Object | None = None, subresource: str = "") -> list[str]:
     """The warnings."""
     operation, place = "UPDATE" if old else "CREATE", "" if kind is NAMESPACES else "t"
-    request = AdmissionRequest(
-        operation, kind, place, obj["metadata"]["name"], subresource, User("u"), obj, old, Objects(*there)
-    )
+    write = WriteRequest(kind, place, obj["metadata"]["name"], User("u"), subresource)
+    request = AdmissionRequest(operation, write, obj, old, Objects(*there))
     plugin = PodSecurity()
     if plugin.handles(request):
         plugin.validate(request)

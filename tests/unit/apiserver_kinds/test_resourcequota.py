@@ -18,7 +18,8 @@ from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.kinds.services.row import SERVICES
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
-from apiserver.registry.request import AdmissionRequest
+from apiserver.registry.admissionrequest import AdmissionRequest
+from apiserver.registry.writerequest import WriteRequest
 from machinery.errors import Forbidden
 
 Object = dict[str, Any]
@@ -57,14 +58,11 @@ def charged(
     kind: Kind, obj: Object, *quotas: Object, old: Object | None = None, subresource: str = ""
 ) -> dict[str, Object]:
     """Quotas that are to be replaced, by name, with what is used then."""
-    request = AdmissionRequest(
-        "UPDATE" if old else "CREATE", kind, "t" if kind.namespaced else "", "", subresource, User("u"), obj, old,
-        Quotas(quotas),
-    )  # fmt: skip
+    write = WriteRequest(kind, "t" if kind.namespaced else "", "", User("u"), subresource)
+    request = AdmissionRequest("UPDATE" if old else "CREATE", write, obj, old, Quotas(quotas))
     plugin = ResourceQuota()
-    if plugin.handles(request):
-        plugin.validate(request)
-    written = [(entry.key, entry.revision, orjson.loads(entry.value)) for entry in request.swaps]
+    entries = [swap.entry for swap in plugin.validate(request)] if plugin.handles(request) else []
+    written = [(entry.key, entry.revision, orjson.loads(entry.value)) for entry in entries]
     assert all(revision == 7 and key.startswith("/registry/resourcequotas/t/") for key, revision, _ in written)
     return {new["metadata"]["name"]: new["status"]["used"] for _, _, new in written}
 
@@ -99,9 +97,10 @@ def test_what_is_created_is_added_to_what_is_used() -> None:
 
 def test_the_quota_is_otherwise_written_as_it_was() -> None:
     given = quota({"configmaps": "3"})
-    request = AdmissionRequest("CREATE", CONFIG_MAPS, "t", "c", "", User("u"), CONFIG, None, Quotas([given]))
-    ResourceQuota().validate(request)
-    new = orjson.loads(request.swaps[0].value)
+    write = WriteRequest(CONFIG_MAPS, "t", "c", User("u"))
+    request = AdmissionRequest("CREATE", write, CONFIG, None, Quotas([given]))
+    [swap] = ResourceQuota().validate(request)
+    new = orjson.loads(swap.entry.value)
     assert new["status"].pop("used") == {"configmaps": "1"}
     del given["status"]["used"], given["metadata"]["resourceVersion"]
     assert new == given

@@ -11,8 +11,9 @@ import pytest
 from apiserver import managedfields
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
-from apiserver.managedfields import Writer, elements, entries, fieldset, scale
+from apiserver.managedfields import elements, entries, fieldset, scale
 from apiserver.managedfields.entries import Manager, Owned
+from apiserver.model.fieldmanager import Writer, manager_name
 from apiserver.schema.nodes import Array, Node
 from machinery.objects import Object
 
@@ -30,7 +31,7 @@ from machinery.objects import Object
     ],
 )
 def test_names(field_manager: str, user_agent: str, name: str) -> None:
-    assert managedfields.manager_name(field_manager, user_agent) == name
+    assert manager_name(field_manager, user_agent) == name
 
 
 @pytest.mark.parametrize(

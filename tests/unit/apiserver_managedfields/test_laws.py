@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from apiserver import managedfields
 from apiserver.kinds.pods.row import PODS
-from apiserver.managedfields import Writer, entries, fieldset, merging, updating, walks
+from apiserver.managedfields import entries, fieldset, merging, updating, walks
 from apiserver.managedfields.fieldset import Fields
+from apiserver.model.fieldmanager import Writer
 from apiserver.schema.compiled import node_of
 from apiserver.schema.nodes import Array, Node
 from machinery.errors import Conflict

@@ -12,7 +12,7 @@ from apiserver.kinds import reviews as kinds
 from apiserver.model.attributes import Attributes
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
-from apiserver.registry.request import Call
+from apiserver.registry.call import Call
 from machinery.errors import BadRequest, FieldError, GoValue, invalid, quote
 from machinery.objects import Object
 
@@ -61,12 +61,16 @@ class AccessReviews:
         if is_node:
             problems.insert(0, "node authorizer does not support user rule resolution")
         status: Object = {
-            "resourceRules": [_part(rule, "verbs", "apiGroups", "resources", "resourceNames") for rule in rules
-                              if rule.get("resources")],
-            "nonResourceRules": [_part(rule, "verbs", "nonResourceURLs") for rule in rules
-                                 if rule.get("nonResourceURLs")],
+            "resourceRules": [
+                _part(rule, "verbs", "apiGroups", "resources", "resourceNames")
+                for rule in rules
+                if rule.get("resources")
+            ],
+            "nonResourceRules": [
+                _part(rule, "verbs", "nonResourceURLs") for rule in rules if rule.get("nonResourceURLs")
+            ],
             "incomplete": is_node,
-        }  # fmt: skip
+        }
         if problems:
             status["evaluationError"] = aggregate(problems)
         return {**review, "spec": {}, "status": status}

@@ -1,0 +1,129 @@
+"""Answers: one object, a list, or an event of a watch, in the version and form that the client accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+from flask import Response
+
+from apiserver.api import listbody, negotiation, tables
+from apiserver.api.negotiation import OBJECTS, Form, form_of
+from apiserver.model.item import Item
+from apiserver.model.kind import Kind
+from apiserver.registry import options
+from apiserver.registry.call import Call
+from apiserver.registry.read import ListResult
+from machinery.objects import Object
+
+
+def respond(body: bytes, code: int = 200, *, form: Form | None = None) -> Response:
+    """Return a finished answer; without a form its body is JSON."""
+    return Response(body, code, content_type=form.content_type if form else "application/json")
+
+
+def single_form(call: Call) -> Form:
+    """Return the form for an answer that is one object; raises NotAcceptable."""
+    return negotiation.single_form(form_of(call.environ, call.query, OBJECTS), call.kind.go_type)
+
+
+def list_form(call: Call) -> Form:
+    """Return the form for an answer that is a list; raises NotAcceptable."""
+    return negotiation.list_form(form_of(call.environ, call.query, OBJECTS), call.kind.go_type)
+
+
+def is_plain(call: Call, form: Form) -> bool:
+    """Return whether the stored bytes are the answer as they are."""
+    return (
+        form.transform is None
+        and not form.pretty
+        and form.media_type == negotiation.JSON
+        and call.version == call.kind.version
+        and call.kind.stored_as is None
+        and "pretty" not in call.query
+    )
+
+
+def respond_item(call: Call, item: Item, form: Form, code: int = 200) -> Response:
+    """Answer with one object."""
+    if is_plain(call, form):
+        return respond(item.data + b"\n", code)
+    obj = in_form(call, call.kind, in_version(call, item.object), form)
+    return respond(negotiation.encode(obj, form), code, form=form)
+
+
+def respond_list(call: Call, result: ListResult, form: Form) -> Response:
+    """Answer with a list."""
+    if is_plain(call, form):
+        return respond(listbody.list_body(call.kind, call.kind.api_version, result))
+    return respond(negotiation.encode(_list(call, result, form), form), form=form)
+
+
+def _list(call: Call, result: ListResult, form: Form) -> Object:
+    kind, objects = call.kind, [in_version(call, item.object) for item in result.items]
+    if form.transform is None:
+        return listbody.list_object(kind, _api_version(call), objects, result.metadata)
+    version = form.transform.version
+    if form.is_table:
+        return tables.render(kind, objects, result.metadata, version, options.check_table(call.query))
+    return tables.partial_metadata_list(objects, result.metadata, version)
+
+
+def event_renderer(call: Call, form: Form) -> Callable[[Object], Object] | None:
+    """Return what a watch's objects go through before they are sent; None if they are sent as they are stored.
+
+    Only the first event of a Table carries the columns. Raises BadRequest before the watch begins.
+    """
+    if is_plain(call, form):
+        return None
+    first = True
+    options.check_table(call.query)
+
+    def render(obj: Object) -> Object:
+        nonlocal first
+        shown = in_form(call, call.kind, in_version(call, obj), form, headers=first)
+        first = False
+        return shown
+
+    return render
+
+
+def in_form(call: Call, kind: Kind, obj: Object, form: Form, *, headers: bool = True) -> Object:
+    """Return one object of the kind as itself, as its metadata, or as a Table with one row."""
+    if form.transform is None:
+        return obj
+    version = form.transform.version
+    if not form.is_table:
+        return tables.partial_metadata(obj, version)
+    meta = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+    return tables.render(kind, [obj], meta, version, options.check_table(call.query), headers=headers)
+
+
+def in_version(call: Call, obj: Object) -> Object:
+    """Return an object in the version that the client asked for; a copy, unless that is the stored one."""
+    kind = call.kind
+    if call.version == kind.version and kind.stored_as is None:
+        return obj
+    converted: Object = orjson.loads(orjson.dumps(obj))
+    if kind.convert is not None:
+        kind.convert(converted, call.version, False)
+    converted["apiVersion"] = _api_version(call)
+    return converted
+
+
+def _api_version(call: Call) -> str:
+    return f"{call.kind.group}/{call.version}" if call.kind.group else call.version
+
+
+def deleted_status(call: Call, item: Item) -> Object:
+    """Return the Status that answers a deletion after which the object is gone."""
+    kind = call.kind.stored_as or call.kind
+    details = {"name": call.name, "group": kind.group, "kind": kind.plural}
+    details["uid"] = item.object["metadata"].get("uid", "")
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in details.items() if value},
+    }

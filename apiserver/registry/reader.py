@@ -1,0 +1,38 @@
+"""Objects of the watch cache, for those who look up others than the one of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apiserver.model.kind import Kind
+from apiserver.storage.cache import WatchCache
+from machinery.objects import Object
+
+
+class CacheReader:
+    """A ``Reader``. That an object does not exist it says only when the cache has caught up with the store."""
+
+    def __init__(self, cache: WatchCache) -> None:
+        self._cache = cache
+
+    def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
+        if fresh:
+            self._cache.catch_up(kind.prefix)
+        key = kind.key(namespace, name)
+        item = self._cache.get(kind.prefix, key)
+        if item is None and not fresh:
+            self._cache.catch_up(kind.prefix)
+            item = self._cache.get(kind.prefix, key)
+        return kind.codec.view(item).object if item else None
+
+    def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
+        item = self._cache.await_item(kind.prefix, kind.key(namespace, name), seconds)
+        return item.object if item else None
+
+    def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
+        if fresh:
+            self._cache.catch_up(kind.prefix)
+        if not self._cache.count(kind.prefix):
+            return ()  # Of most kinds that admission asks for on every write there are none.
+        items, _, _ = self._cache.select(kind.prefix, f"{kind.prefix}{namespace}/" if namespace else "")
+        return [kind.codec.view(item).object for item in items]
