@@ -37,7 +37,7 @@ class Cluster:
 
 
 def manifests(image: str) -> str:
-    """The namespace, ReplicationController and Service of the post, as one JSON list."""
+    """The namespace, ReplicationController and Service of the article, as one JSON list."""
     labels = {"app": "sise"}
     container = {"name": "sise", "image": image, "imagePullPolicy": "IfNotPresent", "ports": [{"containerPort": 9876}]}
     pod_spec = {"terminationGracePeriodSeconds": 1, "containers": [container]}
