@@ -62,10 +62,13 @@ def api(
             with _log(None if verbose else folder / "server.log"):
                 Standalone(Options(folder, port, store, etcd, controllers), progress, ready, interrupts).run()
         except (ClusterError, MissingExtra) as error:
-            click.echo(f"Error: {error}", err=True)
             code = 1
-        else:
-            progress.line(f"Ended. {folder} keeps its data." if data_dir else "Ended. Nothing is left of it.")
+            interrupts.ignore()
+            click.echo(f"Error: {error}", err=True)
+        finally:
+            interrupts.ignore()
+    if code == 0:
+        progress.line(f"Ended. {folder} keeps its data." if data_dir else "Ended. Nothing is left of it.")
     # Not through the interpreter's end, which would wait for threads that wait for clients.
     sys.stdout.flush()
     os._exit(code)

@@ -54,6 +54,7 @@ def main() -> int:
         except KeyboardInterrupt:
             return 1  # before it had begun
         finally:
+            interrupts.ignore()
             if temporary and caller_is_gone.is_set():
                 shutil.rmtree(given["folder"], ignore_errors=True)
     return 0

@@ -146,6 +146,17 @@ def test_a_taken_port_is_told_in_a_line(begin: Begin, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_interrupted_while_it_cleans_up_it_leaves_nothing_either(begin: Begin, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        command = begin(f"--port={other.getsockname()[1]}")
+        command.wait_for("Error: cannot listen")
+        while command.process.poll() is None:
+            command.process.send_signal(signal.SIGINT)
+        assert command.end() == 1
+    assert "Traceback" not in command.said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_help_names_each_default() -> None:
     argv, environment = isolated("mini_minishift.cli", "api", "--help")
     text = subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, text=True, check=True).stdout
