@@ -1,4 +1,4 @@
-"""What the ``__main__`` of every component needs: logging, signals, health and metrics."""
+"""What the ``__main__`` of every component needs: logging, signals, /healthz and /metrics."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Tells why the component is not healthy; an empty text or None if it is.
+# Returns in words why the component is not healthy; an empty text or None if it is.
 HealthCheck = Callable[[], str | None]
 
 
 def setup_logging(verbose: bool = False) -> None:
-    """One line a message on stderr: UTC time, level, thread, logger, text."""
+    """Log to stderr, one line for each message: UTC time, level, logger, thread, text."""
     handler = logging.StreamHandler(sys.stderr)
     formatter = logging.Formatter(
         "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s [%(threadName)s] %(message)s", "%Y-%m-%dT%H:%M:%S"
@@ -35,12 +35,12 @@ def setup_logging(verbose: bool = False) -> None:
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
     for chatty in ("urllib3", "docker", "asyncio", "pyroute2"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # It warns when more connections are open than are kept idle, which is how watches are meant to be.
+    # It warns when more connections are open than are kept idle, which is so whenever there are many watches.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM or SIGINT sets; a second one ends the process at once. For the main thread."""
+    """Return an event that SIGTERM or SIGINT sets; a second signal ends the process. Only for the main thread."""
     stop = threading.Event()
 
     def on_signal(number: int, _frame: object) -> None:
@@ -54,20 +54,20 @@ def stop_on_signals() -> threading.Event:
 
 
 def fatal(message: str) -> NoReturn:
-    """Ends the process with a clear line."""
+    """Log why the process cannot go on, and end it with exit code 1."""
     log.critical(message)
     raise SystemExit(1)
 
 
 def serve_health(address: str, check: HealthCheck) -> ThreadingHTTPServer | None:
-    """Answers on ``ip:port``, in the background: /healthz, /livez, /readyz with 200 ``ok`` or 503 and why; /metrics."""
+    """Serve in the background on ``ip:port``: /metrics; /healthz, /livez, /readyz with 200 ``ok``, or 503 and why."""
     if not address:
         return None
     add_process_metrics(METRICS)
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
+    class HealthHandler(BaseHTTPRequestHandler):
+        timeout = 10  # seconds that a client may be silent
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
@@ -87,14 +87,14 @@ def serve_health(address: str, check: HealthCheck) -> ThreadingHTTPServer | None
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Health checks are not news."""
+            """Log nothing: health checks come every few seconds."""
 
     host, _, port = address.rpartition(":")
     try:
-        server = ThreadingHTTPServer((host or "127.0.0.1", int(port)), Handler)
+        server = ThreadingHTTPServer((host or "127.0.0.1", int(port)), HealthHandler)
     except OSError as error:
         fatal(f"cannot serve health on {address}: {error.strerror}. Choose another --healthz-bind-address.")
     server.daemon_threads = True
-    # Nobody calls shutdown(), so there is nothing to poll for.
+    # The poll only serves shutdown(), which nobody calls: the thread ends with the process.
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 3600}, name="healthz", daemon=True).start()
     return server

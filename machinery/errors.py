@@ -1,21 +1,27 @@
-"""The one family of errors that both ends of the wire speak.
+"""The errors of the API: raised in the server, sent as a v1 Status, and raised again in the client.
 
-Raised in the server, sent as a v1 Status, raised again in the client:
+    ApiError                         code, reason, and when it is raised
+    ├── BadRequest                   400  the request cannot be understood
+    ├── Unauthorized                 401  the server does not know who asks
+    ├── Forbidden                    403  it knows, and that user may not; or admission refuses
+    ├── NotFound                     404
+    ├── MethodNotAllowed             405  the resource does not have this verb
+    ├── NotAcceptable                406  no common media type for the answer
+    ├── AlreadyExists                409  create: the name is taken
+    ├── Conflict                     409  update: the object has changed since it was read
+    ├── Gone                         410  Expired: a resourceVersion is too old; list again
+    ├── RequestEntityTooLarge        413
+    ├── UnsupportedMediaType         415  of the request's body
+    ├── Invalid                      422  fields of the object are wrong; details.causes has a FieldError for each
+    ├── TooManyRequests              429  try again after retry_after seconds
+    ├── InternalError                500
+    ├── ServiceUnavailable           503  also raised by the client when it cannot connect
+    └── Timeout                      504  also raised by the client when it gets no answer in time
 
-    ApiError
-    ├── BadRequest 400           ├── Gone 410 (Expired)
-    ├── Unauthorized 401         ├── RequestEntityTooLarge 413
-    ├── Forbidden 403            ├── UnsupportedMediaType 415
-    ├── NotFound 404             ├── Invalid 422
-    ├── MethodNotAllowed 405     ├── TooManyRequests 429
-    ├── NotAcceptable 406        ├── InternalError 500
-    ├── AlreadyExists 409        ├── ServiceUnavailable 503
-    └── Conflict 409             └── Timeout 504
-
-Reasons, codes and message forms are upstream's (apimachinery ``api/errors`` and ``util/validation/field``).
+Each class is named after its reason in the Status, Gone excepted. Reasons, codes and messages are upstream's
+(apimachinery ``api/errors`` and ``util/validation/field``). Functions at the end of the file make the common ones with
+upstream's wording: ``not_found("pods", "x")`` says ``pods "x" not found``.
 """
-
-# The classes are named after Kubernetes' own reasons.
 
 from __future__ import annotations
 
@@ -27,7 +33,7 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 
 
 class ApiError(Exception):
-    """An API call that failed, with everything that its Status says."""
+    """An API call failed; see the file's docstring. It carries everything that its Status says."""
 
     code: int = 500
     reason: str = ""
@@ -49,7 +55,7 @@ class ApiError(Exception):
             self.reason = reason
 
     def status(self) -> dict[str, Any]:
-        """The v1 Status that tells a client of this error."""
+        """Return the v1 Status that is sent to a client."""
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -66,7 +72,7 @@ class ApiError(Exception):
 
     @staticmethod
     def from_status(status: dict[str, Any]) -> ApiError:
-        """The error that a Status tells of: its class follows the reason, or the code when the reason is not ours."""
+        """Return the error for a Status. The reason decides its class, or the code if the reason is not known here."""
         code = int(status.get("code") or 500)
         reason = str(status.get("reason") or "")
         cls = _BY_REASON.get(reason) or _BY_CODE.get(code) or ApiError
@@ -78,7 +84,7 @@ class ApiError(Exception):
 
     @property
     def retry_after(self) -> int:
-        """Seconds that the server asks to wait before the next try; 0 when it does not say."""
+        """Seconds to wait before the next attempt, as the server says; 0 if it does not."""
         return int((self.details or {}).get("retryAfterSeconds") or 0)
 
 
@@ -115,7 +121,7 @@ class Conflict(ApiError):
 
 
 class Gone(ApiError):
-    """A resourceVersion that is no longer kept: list again."""
+    """The server no longer has this resourceVersion: list again."""
 
     code, reason = 410, "Expired"
 
@@ -133,7 +139,7 @@ class Invalid(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """Try again after ``retry_after`` seconds (upstream also answers so when an eviction must wait)."""
+    """Try again after ``retry_after`` seconds. An eviction that a disruption budget holds up is answered so, too."""
 
     code, reason = 429, "TooManyRequests"
 
@@ -153,21 +159,21 @@ class Timeout(ApiError):
     code, reason = 504, "Timeout"
 
 
-_FAMILY: Sequence[type[ApiError]] = (
-    BadRequest, Unauthorized, Forbidden, NotFound, MethodNotAllowed, NotAcceptable, AlreadyExists, Conflict, Gone,
-    RequestEntityTooLarge, UnsupportedMediaType, Invalid, TooManyRequests, InternalError, ServiceUnavailable, Timeout,
-)  # fmt: skip
-_BY_REASON: dict[str, type[ApiError]] = {cls.reason: cls for cls in _FAMILY} | {"Gone": Gone, "ServerTimeout": Timeout}
-# A bare 409 without a reason is a Conflict, the later of the two in the family.
-_BY_CODE: dict[int, type[ApiError]] = {cls.code: cls for cls in _FAMILY}
+_CLASSES: Sequence[type[ApiError]] = ApiError.__subclasses__()  # in the order in which they stand above
+_BY_REASON: dict[str, type[ApiError]] = {cls.reason: cls for cls in _CLASSES} | {"Gone": Gone, "ServerTimeout": Timeout}
+# Of the two classes with code 409 the later counts: without a reason it is a Conflict.
+_BY_CODE: dict[int, type[ApiError]] = {cls.code: cls for cls in _CLASSES}
 
 
 class GoValue(str):
-    """A bad value of a Go type that only its author can spell, ``[]core.ResourceQuotaScope{"BestEffort"}``."""
+    """A bad value that is shown as it is, for values of Go types: ``[]core.ResourceQuotaScope{"BestEffort"}``."""
 
 
 class FieldError(NamedTuple):
-    """One thing wrong with one field, e.g. ``spec.replicas: Invalid value: -1: must be greater than or equal to 0``."""
+    """One thing that is wrong with one field (upstream: field.Error).
+
+    Its text is e.g. ``spec.replicas: Invalid value: -1: must be greater than or equal to 0``.
+    """
 
     type: str
     field: str
@@ -175,7 +181,7 @@ class FieldError(NamedTuple):
     bad_value: Any = None
 
     def body(self) -> str:
-        """The message without the field's path."""
+        """Return the text without the field's path."""
         text = _FIELD_ERROR_TEXT[self.type]
         if self.type not in _WITHOUT_VALUE:
             text += ": " + _shown(self.bad_value)
@@ -185,7 +191,7 @@ class FieldError(NamedTuple):
         return f"{self.field}: {self.body()}"
 
     def cause(self) -> dict[str, str]:
-        """As one of a Status's ``details.causes``."""
+        """Return it as an entry of a Status's ``details.causes``."""
         return {"reason": self.type, "message": self.body(), "field": self.field}
 
     @staticmethod
@@ -238,7 +244,7 @@ _WITHOUT_VALUE = frozenset({"FieldValueRequired", "FieldValueForbidden", "FieldV
 
 
 def quote(text: str) -> str:
-    """Text as Go's ``%q`` shows it (what upstream's messages use)."""
+    """Return text in quotes as Go's ``%q`` prints it, which upstream's messages use."""
     if text.isprintable():
         return json.dumps(text, ensure_ascii=False)
     return f'"{"".join(map(_quoted, text))}"'
@@ -258,7 +264,7 @@ def _quoted(letter: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A bad value as v1.32 prints it: Go's ``%v`` for scalars, ``%#v`` for lists and maps of strings."""
+    """Return a bad value as v1.32 prints it: Go's ``%v`` for scalars, ``%#v`` for lists and maps of strings."""
     if isinstance(value, GoValue):
         return value
     if value is None:
@@ -286,34 +292,34 @@ class _Subject(NamedTuple):
 
 
 def _subject(resource: str, name: str) -> _Subject:
-    """Splits ``pods`` or ``leases.coordination.k8s.io`` for a Status's details."""
+    """Split ``pods`` or ``leases.coordination.k8s.io`` into resource and group, for a Status's details."""
     kind, _, group = resource.partition(".")
     return _Subject(name, group, kind)
 
 
 def no_such_resource() -> NotFound:
-    """A path that is not served. Its details are empty, and yet there: some clients look into them unasked."""
+    """Return the error for a path that is not served. It has details, if empty, since some clients rely on them."""
     return NotFound("the server could not find the requested resource", details={})
 
 
 def not_found(resource: str, name: str) -> NotFound:
-    """``pods "x" not found``."""
+    """Return the error ``pods "x" not found``."""
     return NotFound(f"{resource} {quote(name)} not found", details=_subject(resource, name).details())
 
 
 def already_exists(resource: str, name: str) -> AlreadyExists:
-    """``pods "x" already exists``."""
+    """Return the error ``pods "x" already exists``."""
     return AlreadyExists(f"{resource} {quote(name)} already exists", details=_subject(resource, name).details())
 
 
 def conflict(resource: str, name: str, why: str = MODIFIED) -> Conflict:
-    """``Operation cannot be fulfilled on pods "x": the object has been modified; …``."""
+    """Return the error ``Operation cannot be fulfilled on pods "x": the object has been modified; …``."""
     message = f"Operation cannot be fulfilled on {resource} {quote(name)}: {why}"
     return Conflict(message, details=_subject(resource, name).details())
 
 
 def forbidden(resource: str, name: str, why: str) -> Forbidden:
-    """``pods "x" is forbidden: why``; without a name ``pods is forbidden: why``."""
+    """Return the error ``pods "x" is forbidden: why``, or without a name ``pods is forbidden: why``."""
     if not resource:
         return Forbidden(f"forbidden: {why}" if not name else f"forbidden: {quote(name)}: {why}")
     subject = f"{resource} {quote(name)}" if name else resource
@@ -321,7 +327,7 @@ def forbidden(resource: str, name: str, why: str) -> Forbidden:
 
 
 def invalid(kind: str, name: str, causes: Iterable[FieldError]) -> Invalid:
-    """``Pod "x" is invalid: spec.a: Required value``; several causes stand in brackets, each once."""
+    """Return the error ``Pod "x" is invalid: spec.a: Required value``; several causes stand in brackets, each once."""
     errors = list(causes)
     details = _subject(kind, name).details()
     details["causes"] = [error.cause() for error in errors]

@@ -1,11 +1,14 @@
-"""Records events (``kubectl get events``) as upstream's recorder does: aggregated, limited, never in the way.
+"""Record events, which ``kubectl describe`` and ``kubectl get events`` show, as upstream's recorder does.
 
-``event()`` only enqueues; one thread writes. The rules, from client-go's ``tools/record``:
-- The same event again raises ``count`` and ``lastTimestamp`` of the first.
-- More than 10 similar ones (all alike but the message) within 10 minutes become one,
-  ``(combined from similar events): …``.
-- One source may write 25 events on one object, then one every 5 minutes.
-Events are best effort: what cannot be written after some tries is dropped.
+``EventRecorder.event`` only enqueues; one thread writes, so that a component never waits for its events. To keep a
+failing pod from filling the store, the correlator applies the rules of client-go's ``tools/record``:
+
+- The same event again is not written anew, but raises ``count`` and ``lastTimestamp`` of the first.
+- Of events within 10 minutes that differ in nothing but the message, the tenth and all later ones are counted on one
+  event, ``(combined from similar events): …``.
+- One source may write 25 events about one object at once, and then one more every 5 minutes; others are dropped.
+
+Events are best effort: one that cannot be written after WRITE_ATTEMPTS, over some seconds, is dropped.
 """
 
 from __future__ import annotations
@@ -29,9 +32,9 @@ SIMILAR_LIMIT = 10
 SIMILAR_SECONDS = 600.0
 BURST = 25
 REFILL_SECONDS = 300.0
-REMEMBERED = 4096
+CACHE_SIZE = 4096  # events, groups of events, sources: each
 QUEUE_LENGTH = 1000
-WRITE_TRIES = 8
+WRITE_ATTEMPTS = 8
 
 
 class EventWriter(Protocol):
@@ -42,8 +45,8 @@ class EventWriter(Protocol):
     def patch(self, resource: Resource, name: str, namespace: str, body: Any) -> Object: ...
 
 
-class Decision(NamedTuple):
-    """Create ``event``, or raise the count of the ``existing`` event of that name to the one in ``event``."""
+class CorrelateResult(NamedTuple):
+    """What to write: ``event`` as a new event, or its count and time into the ``existing`` event of that name."""
 
     event: Object
     existing: str
@@ -52,8 +55,8 @@ class Decision(NamedTuple):
 T = TypeVar("T")
 
 
-class _Kept(Generic[T]):
-    """A dictionary that forgets what was not used for longest."""
+class _LruCache(Generic[T]):
+    """A dictionary of CACHE_SIZE entries at most, from which the least recently used is removed."""
 
     def __init__(self) -> None:
         self._values: OrderedDict[Any, T] = OrderedDict()
@@ -63,7 +66,7 @@ class _Kept(Generic[T]):
         if value is None:
             value = make()
         self._values[key] = value
-        if len(self._values) > REMEMBERED:
+        if len(self._values) > CACHE_SIZE:
             self._values.popitem(last=False)
         return value
 
@@ -88,22 +91,21 @@ class _Bucket:
 
 
 class Correlator:
-    """Decides what becomes of an event: dropped, written new, or counted on one that is there. No I/O."""
+    """Decides whether an event is dropped, written as a new one, or counted on an existing one. No I/O."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._similar: _Kept[_Similar] = _Kept()
-        self._seen: _Kept[_Seen] = _Kept()
-        self._buckets: _Kept[_Bucket] = _Kept()
+        self._similar: _LruCache[_Similar] = _LruCache()
+        self._seen: _LruCache[_Seen] = _LruCache()
+        self._buckets: _LruCache[_Bucket] = _LruCache()
 
-    def correlate(self, event: Object) -> Decision | None:
-        """None if the event is one too many."""
+    def correlate(self, event: Object) -> CorrelateResult | None:
+        """Return what to write for an event; None if its source has written too many about the object."""
         now = self._clock()
-        source = tuple(sorted(event["source"].items()))
-        subject = tuple(sorted((k, v) for k, v in event["involvedObject"].items() if k != "resourceVersion"))
-        if not self._allowed((source, subject), now):
+        group = _group(event)
+        source_and_object = group[:2]
+        if not self._take_token(source_and_object, now):
             return None
-        group = (source, subject, event["type"], event["reason"])
         similar = self._similar.get(group, lambda: _Similar(now))
         if now - similar.last > SIMILAR_SECONDS:
             similar.messages.clear()
@@ -119,18 +121,17 @@ class Correlator:
             seen.name, seen.first = event["metadata"]["name"], event["firstTimestamp"]
         seen.count += 1
         existing = seen.name if seen.count > 1 else ""
-        return Decision({**event, "count": seen.count, "firstTimestamp": seen.first}, existing)
+        return CorrelateResult({**event, "count": seen.count, "firstTimestamp": seen.first}, existing)
 
     def written(self, event: Object, name: str) -> None:
-        """Remembers under which name an event now stands, after its first writing was lost."""
-        source = tuple(sorted(event["source"].items()))
-        subject = tuple(sorted((k, v) for k, v in event["involvedObject"].items() if k != "resourceVersion"))
-        group = (source, subject, event["type"], event["reason"])
+        """Note the name under which an event was written again, after the first was not found."""
+        group = _group(event)
         combined = event["message"].startswith("(combined from similar events): ")
         self._seen.get(group if combined else (*group, event["message"]), _Seen).name = name
 
-    def _allowed(self, who: Any, now: float) -> bool:
-        bucket = self._buckets.get(who, lambda: _Bucket(BURST, now))
+    def _take_token(self, source_and_object: Any, now: float) -> bool:
+        """Take a token from the bucket of a source and an object; return False if it is empty."""
+        bucket = self._buckets.get(source_and_object, lambda: _Bucket(BURST, now))
         bucket.tokens = min(BURST, bucket.tokens + (now - bucket.filled) / REFILL_SECONDS)
         bucket.filled = now
         if bucket.tokens < 1:
@@ -139,8 +140,15 @@ class Correlator:
         return True
 
 
+def _group(event: Object) -> tuple[Any, ...]:
+    """Return all by which similar events are alike: source, object, type and reason."""
+    source = tuple(sorted(event["source"].items()))
+    involved = tuple(sorted((k, v) for k, v in event["involvedObject"].items() if k != "resourceVersion"))
+    return source, involved, event["type"], event["reason"]
+
+
 class EventRecorder:
-    """Records what a component did to objects, or saw happening to them."""
+    """Records what a component did to objects, or what it saw happen to them."""
 
     def __init__(self, client: EventWriter, component: str, host: str = "") -> None:
         self._client = client
@@ -152,7 +160,7 @@ class EventRecorder:
         self._closed = threading.Event()
 
     def event(self, obj: Object, type: str, reason: str, message: str, *, field_path: str = "") -> None:
-        """Records a Normal or Warning event on an object (with kind and apiVersion), or on a reference to one."""
+        """Record an event of ``type`` Normal or Warning about an object, which has its kind, or an ObjectReference."""
         reference = objects.object_reference(obj) if "metadata" in obj else dict(obj)
         if field_path:
             reference["fieldPath"] = field_path
@@ -183,7 +191,7 @@ class EventRecorder:
         self._ensure_thread()
 
     def close(self, timeout: float = 1.0) -> None:
-        """Writes what still waits, as far as the time allows."""
+        """Write the events that still wait, for at most ``timeout`` seconds, then end."""
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(timeout)
@@ -197,37 +205,37 @@ class EventRecorder:
 
     def _run(self) -> None:
         while (event := self._queue.get()) is not None:
-            decision = self._correlator.correlate(event)
-            if decision is not None:
-                self._write(decision)
+            result = self._correlator.correlate(event)
+            if result is not None:
+                self._write(result)
 
-    def _write(self, decision: Decision) -> None:
-        event, delay = decision.event, 0.1
-        for _ in range(WRITE_TRIES):
+    def _write(self, result: CorrelateResult) -> None:
+        event, delay = result.event, 0.1
+        for _ in range(WRITE_ATTEMPTS):
             try:
-                self._write_once(decision)
+                self._write_once(result)
                 return
             except (errors.ServiceUnavailable, errors.Timeout, errors.TooManyRequests, errors.InternalError) as error:
-                log.debug("event %s waits: %s", event["metadata"]["name"], error)
+                log.debug("event %s is not written yet: %s", event["metadata"]["name"], error)
                 if self._closed.wait(delay):
                     return
                 delay *= 2
             except errors.ApiError as error:
-                # E.g. Forbidden because the namespace is being terminated: not worth another try.
+                # Another attempt would not help, e.g. when the namespace is being terminated (Forbidden).
                 log.debug("event %s dropped: %s", event["metadata"]["name"], error)
                 return
             except Exception:
                 log.exception("event %s dropped", event["metadata"]["name"])
                 return
 
-    def _write_once(self, decision: Decision) -> None:
-        event, namespace = decision.event, decision.event["metadata"]["namespace"]
-        if decision.existing:
+    def _write_once(self, result: CorrelateResult) -> None:
+        event, namespace = result.event, result.event["metadata"]["namespace"]
+        if result.existing:
             changed = {name: event[name] for name in ("count", "lastTimestamp", "message")}
             try:
-                self._client.patch(EVENTS, decision.existing, namespace, changed)
+                self._client.patch(EVENTS, result.existing, namespace, changed)
                 return
             except errors.NotFound:
-                # It expired or was never written: write this one instead, under its own name.
+                # It has expired or was never written, so this one is written under its own name.
                 self._correlator.written(event, event["metadata"]["name"])
         self._client.create(EVENTS, event, namespace)

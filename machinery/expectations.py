@@ -1,8 +1,11 @@
-"""What a controller has asked for and not yet seen: keeps it from creating twice on a stale cache.
+"""Keep a controller from creating twice because its informer is behind (upstream: controller_utils.go).
 
-After a batch of creations or deletions the controller does nothing for that key until its informer has
-shown them all, or until they are so late that something must have gone wrong (upstream: 5 minutes).
-Deletions are known by uid, so that one that is reported twice is counted once.
+A ReplicationController that has created three pods may be reconciled again before the informer shows them. It would
+count none and create three more. So it notes before each batch what it expects its informer to show, and does nothing
+for that key until that was seen; or until EXPIRES_AFTER, by which time something must have gone wrong.
+
+Creations are counted, since names are not known before. Deletions are known by uid, so that one that is seen twice
+(its beginning and its end) counts once.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-EXPIRES_AFTER = 300.0
+EXPIRES_AFTER = 300.0  # seconds, as upstream
 
 
 @dataclass
@@ -23,7 +26,7 @@ class _Expected:
 
 
 class Expectations:
-    """For each controller key, the creations and deletions that its informer has still to show."""
+    """For each key of a controller, the creations and deletions that its informer has not shown yet."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -39,21 +42,21 @@ class Expectations:
             self._of(key).deletions.update(uids)
 
     def creation_seen(self, key: str) -> None:
-        """A creation was seen, or will never be because the call failed."""
+        """Expect one creation less: the informer showed it, or the call failed."""
         with self._lock:
             expected = self._expected.get(key)
             if expected is not None and expected.creations > 0:
                 expected.creations -= 1
 
     def deletion_seen(self, key: str, uid: str) -> None:
-        """A deletion was seen (also its beginning), or will never be because the call failed."""
+        """Expect this deletion no longer: the informer showed it or its beginning, or the call failed."""
         with self._lock:
             expected = self._expected.get(key)
             if expected is not None:
                 expected.deletions.discard(uid)
 
     def satisfied(self, key: str) -> bool:
-        """May the controller trust its cache for this key?"""
+        """Return whether the informer has shown everything that was expected, or the expectations have expired."""
         with self._lock:
             expected = self._expected.get(key)
             if expected is None or (expected.creations <= 0 and not expected.deletions):
@@ -61,14 +64,14 @@ class Expectations:
             return self._clock() - expected.since > EXPIRES_AFTER
 
     def forget(self, key: str) -> None:
-        """The controller's object is gone."""
+        """Drop a key whose object is deleted."""
         with self._lock:
             self._expected.pop(key, None)
 
     def _of(self, key: str) -> _Expected:
-        """What is expected now: everything fulfilled or expired starts anew."""
+        """Return the expectations to add to; those that are fulfilled or have expired are replaced by new ones."""
         expected = self._expected.get(key)
-        fresh = expected is not None and (expected.creations > 0 or expected.deletions)
-        if expected is None or not fresh or self._clock() - expected.since > EXPIRES_AFTER:
+        pending = expected is not None and (expected.creations > 0 or expected.deletions)
+        if expected is None or not pending or self._clock() - expected.since > EXPIRES_AFTER:
             expected = self._expected[key] = _Expected(self._clock())
         return expected

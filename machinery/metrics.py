@@ -1,13 +1,18 @@
-"""Counters, gauges and histograms in Prometheus' text form, with upstream's names (k8s.io/component-base/metrics).
+"""Counters, gauges and histograms in Prometheus' text format, with upstream's names (k8s.io/component-base/metrics).
 
-The numbers lie in memory that a component's processes share, a block for each: whichever of them answers a scrape adds
-all blocks up, and one that takes the place of a dead one counts on in its block. A number costs 0.4 µs to raise.
-(prometheus_client's way for several processes is a file for each: 9 µs for what a request raises, and 12 MB a process.)
-
-    REQUESTS = METRICS.counter("rest_client_requests_total", "Requests, by what became of them.", ("code", "method"))
+    REQUESTS = METRICS.counter("rest_client_requests_total", "Requests, by the answer's code.", ("code", "method"))
     REQUESTS.add(("200", "GET"))
 
-A family may be shown under several names: of a histogram by code, its count by code, and its buckets without.
+A *family* has one name and the names of its labels; a *series* is a family with values for the labels, and has one
+number, or for a histogram one for each bucket and the sum. A *view* shows a family in a scrape, perhaps without some
+labels and under another name: of a histogram by code, the count by code, and the buckets for all codes together.
+
+The numbers are in memory that a component's processes share, a block for each process. Whichever process answers a
+scrape sums up all blocks; a process that replaces a dead one continues in its block. Raising a number takes 0.4 µs.
+prometheus_client would use a file for each process: 9 µs for the numbers of one request, and 12 MB for each process.
+
+A block has the length of its list of series, the list (a JSON line for each), and at _NAMES the numbers, in the order
+of the list. A series is never removed.
 """
 
 from __future__ import annotations
@@ -28,11 +33,12 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Upstream's buckets of most durations (prometheus.DefBuckets).
 DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-# A block: the length of its list of series, the list, and their numbers. What is never touched takes no memory.
+# Sizes in bytes. Pages of a block that are never written take no memory.
 _BLOCK = 1 << 20
 _NAMES = 1 << 18
 _WORD = 8
-_SINK = 64  # numbers at the start for series that found no room; no family is wider
+# The first numbers of a block are written by series for which there was no room. No family may have more than these.
+_SINK = 64
 
 Labels = tuple[str, ...]
 Merge = Literal["sum", "min", "max"]
@@ -40,7 +46,7 @@ _MERGES: Mapping[Merge, Callable[[float, float], float]] = {"sum": float.__add__
 
 
 class Sample(NamedTuple):
-    """One number that is only worked out when somebody asks; ``at`` says when it was so, in seconds since 1970."""
+    """One number that is computed when a scrape asks; ``at`` is its time in seconds since 1970, None for now."""
 
     labels: Labels
     value: float
@@ -48,7 +54,7 @@ class Sample(NamedTuple):
 
 
 class View(NamedTuple):
-    """What a scrape shows: a family's numbers, or what ``read`` finds."""
+    """One metric in a scrape: the numbers of ``family``, or the samples that ``read`` returns."""
 
     name: str
     type: str
@@ -56,27 +62,27 @@ class View(NamedTuple):
     labels: tuple[str, ...]
     family: Family | None = None
     bounds: tuple[float, ...] = ()
-    merge: Merge = "sum"  # what the numbers of several processes come to
+    merge: Merge = "sum"  # how the numbers of several processes, and of labels that are not shown, become one
     read: Callable[[], Iterable[Sample]] | None = None
 
 
 class Family:
-    """The series of one name: numbers side by side, ``width`` for each set of labels."""
+    """All series of one name, each with ``width`` numbers, which stand side by side."""
 
     def __init__(self, metrics: Metrics, name: str, labels: tuple[str, ...], width: int = 1) -> None:
         assert width <= _SINK
         self.name, self.labels, self.width = name, labels, width
-        self.places: dict[Labels, int] = {}  # of this process's block
+        self.places: dict[Labels, int] = {}  # series in this process's block → index of its first number
         self._metrics = metrics
 
     def place(self, labels: Labels) -> int:
-        """Where the numbers of a series are: an index into ``Metrics.values``, as long as this process lives."""
+        """Return the index in ``Metrics.values`` of the series' first number; it stays the same in this process."""
         place = self.places.get(labels)
         return self._metrics.make_room(self, labels) if place is None else place
 
 
 class Counter(Family):
-    """Only grows."""
+    """A number that only grows."""
 
     def add(self, labels: Labels = (), amount: float = 1.0) -> None:
         place = self.place(labels)
@@ -85,7 +91,7 @@ class Counter(Family):
 
 
 class Gauge(Family):
-    """Goes up and down, and is gone with its process."""
+    """A number that goes up and down. It is not shown any more when its process has ended."""
 
     def add(self, labels: Labels = (), amount: float = 1.0) -> None:
         place = self.place(labels)
@@ -97,12 +103,12 @@ class Gauge(Family):
         self._metrics.values[self.place(labels)] = value
 
     def shown_as(self, name: str, help: str, merge: Merge) -> None:
-        """Shows what the processes' values come to: their sum, the least or the greatest."""
+        """Show the sum, the minimum or the maximum of the processes' values."""
         self._metrics.show(View(name, "gauge", help, self.labels, self, merge=merge))
 
 
 class Histogram(Family):
-    """Counts by size: a number for each bound and one for what is above, and the sum of all."""
+    """Counts values by size: a number for each bound, one for larger values, and the sum of all values."""
 
     def __init__(self, metrics: Metrics, name: str, labels: tuple[str, ...], bounds: Sequence[float]) -> None:
         super().__init__(metrics, name, labels, len(bounds) + 2)
@@ -116,18 +122,18 @@ class Histogram(Family):
             values[place + self.width - 1] += value
 
     def shown_as(self, name: str, help: str, without: Iterable[str], bounds: Sequence[float] = ()) -> None:
-        """A second name for it, summed over some labels; ``bounds`` are some of its own."""
+        """Show it as ``name``, summed over the labels ``without``. ``bounds``: only these of its own; empty for all."""
         labels = tuple(label for label in self.labels if label not in without)
         self._metrics.show(View(name, "histogram", help, labels, self, tuple(bounds) or self.bounds))
 
     def counted_as(self, name: str, help: str, without: Iterable[str] = ()) -> None:
-        """Shows how many there were as a counter."""
+        """Show the number of observed values as a counter, summed over the labels ``without``."""
         labels = tuple(label for label in self.labels if label not in without)
         self._metrics.show(View(name, "counter", help, labels, self))
 
 
 class Metrics:
-    """All families of a component, and the memory of their numbers."""
+    """All families of a component, and the memory of their numbers; see the file's docstring."""
 
     def __init__(self, blocks: int = 1) -> None:
         self.lock = threading.Lock()
@@ -158,7 +164,7 @@ class Metrics:
         bounds: Sequence[float] = DURATIONS,
         without: tuple[str, ...] = (),
     ) -> Histogram:
-        """Shown without some of its labels, for which other views may ask."""
+        """Add a histogram, which is shown without the labels ``without``; other views may show these."""
         histogram = Histogram(self, name, labels, bounds)
         self._families[name] = histogram
         histogram.shown_as(name, help, without)
@@ -167,7 +173,7 @@ class Metrics:
     def read(
         self, name: str, type: str, help: str, labels: tuple[str, ...], read: Callable[[], Iterable[Sample]]
     ) -> None:
-        """A metric that is looked up at each scrape, by the process that is asked."""
+        """Add a metric without numbers: the process that answers a scrape calls ``read``."""
         self.show(View(name, type, help, labels, read=read))
 
     def show(self, view: View) -> None:
@@ -176,7 +182,7 @@ class Metrics:
     # Memory
 
     def share(self, blocks: int) -> None:
-        """Makes memory for so many processes, before they are forked; numbers so far are forgotten."""
+        """Allocate a block for each of so many processes, which are forked afterwards. All numbers are reset."""
         self._memory = mmap.mmap(-1, blocks * _BLOCK)
         self._words = memoryview(self._memory).cast("Q")
         self.values = memoryview(self._memory).cast("d")
@@ -184,7 +190,7 @@ class Metrics:
         self.use_block(0)
 
     def use_block(self, number: int) -> None:
-        """Counts in this block from now on, further than whoever had it before."""
+        """Continue in this block, from the counters and histograms of the process that had it before."""
         self._block = number
         self._full = False
         for family in self._families.values():
@@ -197,7 +203,7 @@ class Metrics:
         self._next = place
 
     def forget_gauges(self, block: int) -> None:
-        """What the process of this block had open is no more."""
+        """Unset the gauges of a block whose process has ended."""
         place = self._first(block)
         for family, _ in self._series(block):
             if isinstance(family, Gauge):
@@ -205,7 +211,7 @@ class Metrics:
             place += family.width
 
     def make_room(self, family: Family, labels: Labels) -> int:
-        """The place of a new series in this process's block; where there is no room left, one that nobody reads."""
+        """Return the place of a new series in this process's block; if it is full, a place that no scrape reads."""
         line = orjson.dumps([family.name, *labels]) + b"\n"
         with self._room:
             place = family.places.get(labels)
@@ -223,7 +229,7 @@ class Metrics:
                 self.values[place] = math.nan
             begin = start + _WORD + used
             self._memory[begin : begin + len(line)] = line
-            self._words[start // _WORD] = used + len(line)  # from here on scrapes see it
+            self._words[start // _WORD] = used + len(line)  # From now on scrapes see the series.
             family.places[labels] = place
             return place
 
@@ -240,7 +246,7 @@ class Metrics:
     # Scrapes
 
     def numbers(self) -> dict[str, list[tuple[Labels, list[float]]]]:
-        """Family → labels and numbers of each series of each process."""
+        """Return for each family the labels and numbers of the series of all processes."""
         found: dict[str, list[tuple[Labels, list[float]]]] = {name: [] for name in self._families}
         for block in range(self._blocks):
             place = self._first(block)
@@ -252,7 +258,7 @@ class Metrics:
         return found
 
     def exposition(self, prefix: str = "") -> bytes:
-        """Prometheus' text form 0.0.4 of everything, or of what has names that begin with ``prefix``."""
+        """Return all views in Prometheus' text format 0.0.4, or those whose names begin with ``prefix``."""
         numbers = self.numbers()
         lines: list[str] = []
         for name, view in sorted(self._views.items()):
@@ -262,7 +268,7 @@ class Metrics:
 
 
 def lines_of(name: str, type: str, help: str, labels: tuple[str, ...], samples: Iterable[Sample]) -> Iterator[str]:
-    """One metric in Prometheus' text form, nothing if there are no samples of it."""
+    """Yield the lines of one metric in Prometheus' text format; none if there are no samples."""
     yield from _with_head(name, type, help, (_line(name, labels, sample) for sample in samples))
 
 

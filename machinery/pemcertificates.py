@@ -1,7 +1,7 @@
-"""Certificates and requests for them in PEM, with upstream's words for what is wrong with one.
+"""Parse and check certificates and certificate signing requests in PEM, with upstream's error messages.
 
-Upstream: pkg/apis/certificates/helpers.go, and the errors of Go's crypto libraries. The library is imported only by
-processes that meet a certificate.
+Upstream: pkg/apis/certificates/helpers.go, and the errors of Go's crypto libraries. The library cryptography is
+imported in the functions, so that only processes that meet a certificate pay for it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BLOCK = re.compile(rb"-----BEGIN ([^\n-]+)-----\r?\n(.*?)-----END \1-----", re.
 
 
 def parse_request(pem: bytes) -> x509.CertificateSigningRequest:
-    """The request in the first block, whole; raises ValueError. Its signature is not checked."""
+    """Return the request in the first PEM block. Its signature is not checked. Raises ValueError."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
 
@@ -26,14 +26,14 @@ def parse_request(pem: bytes) -> x509.CertificateSigningRequest:
         raise ValueError(f"PEM block type must be {REQUEST}")
     try:
         request = x509.load_pem_x509_csr(block[0] + b"\n")
-        _ = request.subject, request.extensions  # parsed when they are first looked at, which must not fail later
+        _ = request.subject, request.extensions  # They are parsed on first use, which must not fail later.
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
         raise ValueError(f"asn1: structure error: {error}") from None
     return request
 
 
 def check_request(pem: bytes) -> x509.CertificateSigningRequest:
-    """The request, which must be signed by the key that it is for; raises ValueError."""
+    """Return the request if it is signed with the private key of the key in it. Raises ValueError."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -54,7 +54,7 @@ def check_request(pem: bytes) -> x509.CertificateSigningRequest:
 
 
 def check_certificates(pem: bytes) -> list[x509.Certificate]:
-    """All certificates of a chain, which must be nothing but certificates; raises ValueError."""
+    """Return the certificates of a chain. Raises ValueError for PEM blocks of another type, or if there is none."""
     from cryptography import x509
 
     found: list[x509.Certificate] = []
@@ -74,14 +74,14 @@ def check_certificates(pem: bytes) -> list[x509.Certificate]:
 
 
 def organizations(name: x509.Name) -> list[str]:
-    """The subject's O: what the API server takes for groups."""
+    """Return a subject's organizations (O), which are the groups of a client with that certificate."""
     from cryptography.x509.oid import NameOID
 
     return [str(attribute.value) for attribute in name.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
 
 
 def common_name(name: x509.Name) -> str:
-    """The subject's CN: what the API server takes for the user. Of several the last, as in Go."""
+    """Return a subject's common name (CN), which is the user name of a client. Of several the last counts, as in Go."""
     from cryptography.x509.oid import NameOID
 
     names = name.get_attributes_for_oid(NameOID.COMMON_NAME)

@@ -1,7 +1,7 @@
-"""What every Prometheus client library tells of its process: processor time, memory, open files, start.
+"""The metrics ``process_*`` that Prometheus' client libraries have: processor time, memory, open files, start time.
 
-A component of several processes is told of as one: those of its first process and of that one's children, added up.
-Their memory is the proportional one, in which pages that they share are counted once.
+A component of several processes is shown as one: the first process and its children are summed up. Memory is the
+proportional set size, in which pages that processes share are counted once altogether.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CPU, _CHILDREN_CPU, _START, _VIRTUAL = slice(11, 13), slice(13, 15), 19, 20
 
 
 def add_process_metrics(metrics: Metrics, first: int | None = None) -> None:
-    """Shows them; with ``first`` for a process and its children, those that have ended included, else for this one."""
+    """Add the metrics: of this process, or of the process ``first`` and its children, including ended ones."""
     root = first or os.getpid()
 
     def family() -> Iterable[int]:
@@ -50,7 +50,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields behind the command's name; zeros for a process that has just gone."""
+    """Return the fields of /proc/PID/stat after the command's name, zeros for a process that has just ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     except (FileNotFoundError, ProcessLookupError):

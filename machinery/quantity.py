@@ -1,7 +1,8 @@
-"""Resource quantities (``500m``, ``1.5Gi``, ``1e3``): parsed to Decimal, written back in upstream's canonical form.
+"""Parse resource quantities (``500m``, ``1.5Gi``, ``1e3``) to Decimal, and write them in upstream's canonical form.
 
-Upstream's rules (apimachinery ``api/resource``): three formats, kept through a round trip; no fraction is
-ever written; the suffix is the largest that loses nothing; nothing finer than 1n (rounded up) nor above 2^63-1.
+Upstream's rules (apimachinery ``api/resource``): there are three formats, and a quantity is written in the one in which
+it was read. It is written as a whole number, with the largest suffix that makes that possible: 1.5Gi is 1536Mi. Amounts
+are rounded up to nanos, and limited to 2^63-1.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _MOST = Decimal(2**63 - 1)
 
 
 class Quantity(NamedTuple):
-    """An amount, and the format in which it was written."""
+    """An amount, and the format in which it was read and is written."""
 
     amount: Decimal
     format: Format
@@ -33,27 +34,27 @@ class Quantity(NamedTuple):
 
 
 def parse(text: str | int | float) -> Decimal:
-    """The amount of a quantity; raises ValueError with upstream's message."""
+    """Return the amount of a quantity. Raises ValueError with upstream's message."""
     return parse_quantity(text).amount
 
 
 def canonical(text: str | int | float) -> str:
-    """The quantity as upstream stores and prints it."""
+    """Return a quantity as upstream stores and prints it. Raises ValueError."""
     return str(parse_quantity(text))
 
 
 def value(text: str | int | float) -> int:
-    """The amount in whole units, rounded up (upstream: Value)."""
+    """Return the amount in whole units, rounded up (upstream: Quantity.Value). Raises ValueError."""
     return int(parse(text).to_integral_value(ROUND_CEILING))
 
 
 def milli_value(text: str | int | float) -> int:
-    """The amount in thousandths, rounded up (upstream: MilliValue)."""
+    """Return the amount in thousandths, rounded up (upstream: Quantity.MilliValue). Raises ValueError."""
     return int((parse(text) * 1000).to_integral_value(ROUND_CEILING))
 
 
 def parse_quantity(text: str | int | float) -> Quantity:
-    """Amount and format of a quantity; a JSON number counts as its text."""
+    """Return amount and format of a quantity, which may be a JSON number. Raises ValueError."""
     text = str(text)
     match = _PATTERN.fullmatch(text)
     if match is None:
@@ -84,7 +85,7 @@ def _suffix(suffix: str) -> tuple[Decimal, Format]:
 
 
 def format_quantity(amount: Decimal, format: Format = "DecimalSI") -> str:
-    """An amount in canonical form; BinarySI below 1024 or with a fraction is written as DecimalSI."""
+    """Return an amount in canonical form. In BinarySI it is written as DecimalSI if below 1024 or not whole."""
     with localcontext() as context:
         context.prec = 60
         if amount == 0:

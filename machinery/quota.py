@@ -1,7 +1,8 @@
-"""What an object uses of a ResourceQuota: one answer for admission, which charges, and the controller, which counts.
+"""Compute what an object uses of a ResourceQuota: for admission, which charges it, and the controller, which counts.
 
-Upstream: pkg/quota/v1/evaluator/core and apiserver/pkg/quota/v1/generic. Each kind has an *evaluator*. For most it
-counts objects, as ``count/<resource>.<group>``; pods, services and claims have more that is limited.
+Each resource has an *evaluator*. For most it counts objects, as ``count/<resource>.<group>``; those of pods, services
+and persistentvolumeclaims add what else a quota can limit. Upstream: pkg/quota/v1/evaluator/core and
+apiserver/pkg/quota/v1/generic.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from machinery.pods import pod_total
 from machinery.quantity import parse_quantity
 from machinery.resourcelists import HUGE_PAGES, ONE, REQUESTS, ZERO, ResourceList, add, is_extended, is_native, parsed
 
-# Names that quotas had for a few kinds before there was count/.
+# Resources that a quota may also name without ``count/``, as it was before v1.9.
 ALIASES = ("configmaps", "replicationcontrollers", "resourcequotas", "secrets")
-# What nobody counts.
+# Resources that are not counted.
 IGNORED = ("events", "events.events.k8s.io", "bindings")
 COMPUTE = ("cpu", "memory", "ephemeral-storage")
 LIMITS = "limits."
-# Which every container must state if a quota limits them; upstream regrets it and adds no more.
+# If a quota limits one of these, every container must state it. Upstream calls that a mistake and adds no more.
 STATED = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
 _POD_RESOURCES = frozenset(
     {"count/pods", "pods", *(part + name for part in ("", REQUESTS, LIMITS) for name in COMPUTE)}
@@ -30,11 +31,11 @@ STORAGE_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 
 class Evaluator:
-    """Counts objects; the others add to it."""
+    """Counts the objects of one resource. Its subclasses know what else they use."""
 
-    # An update may use more than before.
+    # Whether an update may use more than before.
     charges_updates = False
-    # Each object uses the same: knowing how many there are is enough.
+    # Whether all objects use the same, so that their number is enough to know.
     only_counts = True
 
     def __init__(self, resource: str) -> None:
@@ -42,27 +43,27 @@ class Evaluator:
         self.count = f"count/{resource}"
 
     def tracks(self, name: str) -> bool:
-        """Whether objects of this kind use the resource ``name`` of a quota."""
+        """Return whether objects of this kind use the resource ``name`` of a quota."""
         return name == self.count or (name == self.resource and name in ALIASES)
 
     def usage(self, obj: Object, now: datetime) -> ResourceList:
-        """What one object uses."""
+        """Return what one object uses at the time ``now``."""
         return {self.count: ONE, self.resource: ONE} if self.resource in ALIASES else {self.count: ONE}
 
     def in_scope(self, requirement: Object, obj: Object) -> bool:
-        """Whether an object meets one requirement of a quota's scopes; kinds without scopes never do."""
+        """Return whether an object meets one requirement of a quota's scopes. Kinds without scopes never do."""
         return False
 
     def unstated(self, names: Iterable[str], obj: Object) -> dict[str, set[str]]:
-        """Which of the resources must be stated and by which containers they are not."""
+        """Return the resources of ``names`` that must be stated and are not, each with the containers that do not."""
         return {}
 
     def tracked(self, names: Iterable[str]) -> list[str]:
-        """Those that objects of this kind use."""
+        """Return those resources that objects of this kind use."""
         return [name for name in names if self.tracks(name)]
 
     def matches(self, spec: Object, obj: Object) -> bool:
-        """Whether an object is within all of a quota's scopes."""
+        """Return whether an object is within all scopes of a quota."""
         return all(self.in_scope(requirement, obj) for requirement in _requirements(spec))
 
 
@@ -75,7 +76,7 @@ class PodEvaluator(Evaluator):
         return name.startswith(REQUESTS) and not is_native(name)
 
     def usage(self, obj: Object, now: datetime) -> ResourceList:
-        """A pod that has ended, or should have, is only counted as an object."""
+        """Return what a pod uses. One that has ended, or should have by now, counts as an object only."""
         if not is_charged(obj, now):
             return {self.count: ONE}
         spec = obj["spec"]
@@ -124,7 +125,7 @@ class ServiceEvaluator(Evaluator):
         spec = obj["spec"]
         ports = spec.get("ports") or ()
         balanced = spec.get("type") == "LoadBalancer"
-        # Ports that are still to be allocated count: this is asked before they are.
+        # Ports that have no number yet count as well, because usage is asked before the numbers are allocated.
         if balanced and spec.get("allocateLoadBalancerNodePorts") is False:
             ports = [port for port in ports if port.get("nodePort")]
         has_ports = balanced or spec.get("type") == "NodePort"
@@ -137,7 +138,7 @@ class ServiceEvaluator(Evaluator):
 
 
 class ClaimEvaluator(Evaluator):
-    """PersistentVolumeClaims, altogether and by storage class."""
+    """Counts PersistentVolumeClaims and their storage, of all and of each storage class."""
 
     charges_updates = True
     only_counts = False
@@ -164,17 +165,17 @@ _EVALUATORS = {
     "persistentvolumeclaims": ClaimEvaluator("persistentvolumeclaims"),
     **{resource: Evaluator(resource) for resource in ALIASES},
 }
-# Those whose resources a quota has whatever kinds the API server serves.
+# The resources that have an evaluator of their own, or a name without ``count/``.
 STANDARD = tuple(_EVALUATORS)
 
 
 def evaluator_of(resource: str) -> Evaluator:
-    """The evaluator of ``pods`` or ``leases.coordination.k8s.io``."""
+    """Return the evaluator of a resource, ``pods`` or ``leases.coordination.k8s.io``."""
     return _EVALUATORS.get(resource) or Evaluator(resource)
 
 
 def is_charged(pod: Object, now: datetime) -> bool:
-    """A pod counts until it has ended, or until it should have when it was deleted (upstream: QuotaV1Pod)."""
+    """Return whether a pod still counts: until it has ended, or its grace period is over (upstream: QuotaV1Pod)."""
     meta = pod["metadata"]
     if is_pod_terminal(pod):
         return False
@@ -185,12 +186,12 @@ def is_charged(pod: Object, now: datetime) -> bool:
 
 
 def has_deadline(pod: Object) -> bool:
-    """It is in scope Terminating."""
+    """Return whether a pod is in scope Terminating."""
     return pod["spec"].get("activeDeadlineSeconds") is not None
 
 
 def utc_now() -> datetime:
-    """The clock of all evaluators."""
+    """Return the time that ``usage`` and ``is_charged`` take as ``now``."""
     return datetime.now(UTC)
 
 
@@ -205,7 +206,7 @@ def _requirements(spec: Object) -> Iterator[Object]:
 
 
 def _selects(requirement: Object, value: str) -> bool:
-    """A label selector's requirement; an absent value is in no set."""
+    """Match a value by a scope selector's requirement. An empty value is in no set."""
     values: Collection[str] = requirement.get("values") or ()
     match requirement["operator"]:
         case "In":

@@ -1,6 +1,6 @@
-"""Arithmetic on lists of resources, ``{"cpu": 500m, "memory": 1Gi}`` (upstream: apiserver/pkg/quota/v1/resources.go).
+"""Calculate with ResourceLists, ``{"cpu": 500m, "memory": 1Gi}`` (upstream: apiserver/pkg/quota/v1/resources.go).
 
-A sum is written in the format of its first part that is not zero, as upstream's Quantity does.
+The format of a sum is that of its first summand that is not zero, as in upstream's Quantity.Add.
 """
 
 from __future__ import annotations
@@ -31,43 +31,43 @@ def is_extended(name: str) -> bool:
 
 
 def parsed(texts: Mapping[str, str] | None) -> ResourceList:
-    """From an object's field."""
+    """Parse the field of an object."""
     return {name: parse_quantity(text) for name, text in (texts or {}).items()}
 
 
 def written(resources: ResourceList) -> dict[str, str]:
-    """As an object has it."""
+    """Return it as the field of an object."""
     return {name: str(amount) for name, amount in resources.items()}
 
 
 def add(a: ResourceList, b: ResourceList) -> ResourceList:
-    """The sum by resource."""
+    """Return the sum for each resource that one of the two has."""
     return {name: _sum(a.get(name, ZERO), b.get(name, ZERO)) for name in (*a, *(b.keys() - a.keys()))}
 
 
 def larger(a: ResourceList, b: ResourceList) -> ResourceList:
-    """The larger amount by resource."""
+    """Return the larger amount for each resource that one of the two has."""
     return a | {name: amount for name, amount in b.items() if name not in a or amount.amount > a[name].amount}
 
 
 def grown(new: ResourceList, old: ResourceList) -> ResourceList:
-    """By how much ``new`` is more, only the resources of which it is."""
+    """Return by how much ``new`` exceeds ``old``, with only those resources of which it does."""
     more = {name: amount._replace(amount=amount.amount - _amount(old, name)) for name, amount in new.items()}
     return {name: amount for name, amount in more.items() if amount.amount > 0}
 
 
 def masked(resources: ResourceList, names: Collection[str]) -> ResourceList:
-    """Only these."""
+    """Return only the resources with these names."""
     return {name: amount for name, amount in resources.items() if name in names}
 
 
 def above(resources: ResourceList, limits: ResourceList) -> list[str]:
-    """Of which there is more than the limit."""
+    """Return the names of the resources of which there is more than the limit."""
     return [name for name, limit in limits.items() if name in resources and resources[name].amount > limit.amount]
 
 
 def equal(a: ResourceList, b: ResourceList) -> bool:
-    """The same amounts of the same resources, however written."""
+    """Return whether both have the same amounts of the same resources, in whatever format."""
     return a.keys() == b.keys() and all(a[name].amount == b[name].amount for name in a)
 
 

@@ -1,4 +1,4 @@
-"""The API resources that our components talk to, and where they live in the URL space."""
+"""The API resources that our components use, and their URL paths."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Resource(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name used in messages: ``pods`` or ``leases.coordination.k8s.io``."""
+        """``pods`` or ``leases.coordination.k8s.io``, as messages name the resource."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path of the collection, of one object in it, or of an object's subresource.
+        """Return the URL path of a collection, of one object in it, or of a subresource of an object.
 
-        A namespaced resource without a namespace is the collection over all namespaces.
+        Without a namespace it is, for a namespaced resource, the collection of all namespaces.
         """
         parts = ["/apis/" + self.group if self.group else "/api", self.version]
         if self.namespaced and namespace:

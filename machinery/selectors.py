@@ -1,6 +1,11 @@
-"""Label and field selectors: upstream's grammar (apimachinery ``labels`` and ``fields``), matching and messages.
+"""Parse and match label selectors and field selectors, with upstream's grammar (apimachinery ``labels``, ``fields``).
 
-A text that is not a selector raises BadRequest with the message that upstream's API server answers.
+A text that is not a selector raises BadRequest, with the message of upstream's API server.
+
+A label selector has three forms: a map of labels, as in a Service or ReplicationController (``from_map``); a v1
+LabelSelector with matchLabels and matchExpressions, as in a ReplicaSet (``from_label_selector``); the text of
+``kubectl -l`` and of the query parameter labelSelector (``parse_selector``). A field selector is always a text
+(``parse_field_selector``).
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ _INT64 = re.compile(r"[+-]?[0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One comma-separated part of a label selector. Operators: in notin = == != gt lt exists !"""
+    """One comma-separated part of a label selector. Its operator is one of: in notin = == != gt lt exists !"""
 
     key: str
     operator: str
@@ -60,7 +65,7 @@ class Requirement:
                 return f"{self.key}{self.operator}{self.values[0]}"
 
     def problems(self) -> list[FieldError]:
-        """What upstream's NewRequirement says against this requirement."""
+        """Return what is wrong with this requirement, as upstream's NewRequirement does."""
         errors = _key_problems(self.key, "key")
         values: list[str] = list(self.values)
         if self.operator in ("in", "notin") and not values:
@@ -85,7 +90,10 @@ def _key_problems(key: str, path: str) -> list[FieldError]:
 
 
 class Selector:
-    """All of its requirements together; none at all selects everything."""
+    """A label selector: an object must meet all requirements. Without requirements it selects everything.
+
+    ``nothing`` selects nothing, whatever the requirements.
+    """
 
     __slots__ = ("nothing", "requirements")
 
@@ -94,7 +102,7 @@ class Selector:
         self.nothing = nothing
 
     def matches(self, labels: Mapping[str, str] | None) -> bool:
-        """Does an object with these labels belong to the selection?"""
+        """Return whether an object with these labels is selected."""
         if self.nothing:
             return False
         labels = labels or {}
@@ -102,7 +110,7 @@ class Selector:
 
     @property
     def empty(self) -> bool:
-        """It selects everything."""
+        """Whether it selects everything."""
         return not self.requirements and not self.nothing
 
     def __str__(self) -> str:
@@ -123,12 +131,12 @@ NOTHING = Selector(nothing=True)
 
 
 def from_map(labels: Mapping[str, str] | None) -> Selector:
-    """The selector of a Service or ReplicationController; an empty map selects everything."""
+    """Return the selector of a map of labels, as a Service has it; an empty one or None selects everything."""
     return Selector(Requirement(key, "=", (value,)) for key, value in (labels or {}).items())
 
 
 def from_label_selector(selector: Mapping[str, Any] | None) -> Selector:
-    """A v1 LabelSelector (matchLabels, matchExpressions); None selects nothing, an empty one everything."""
+    """Return the selector of a v1 LabelSelector; None selects nothing, an empty one everything. Raises BadRequest."""
     if selector is None:
         return NOTHING
     labels = selector.get("matchLabels") or {}
@@ -144,7 +152,7 @@ def from_label_selector(selector: Mapping[str, Any] | None) -> Selector:
 
 
 def parse_selector(text: str) -> Selector:
-    """Reads e.g. ``app=web,tier in (a,b),!old,weight>3``; an empty text selects everything."""
+    """Parse e.g. ``app=web,tier in (a,b),!old,weight>3``; an empty text selects everything. Raises BadRequest."""
     if not text:
         return EVERYTHING
     return Selector(_Parser(text).requirements())
@@ -161,7 +169,7 @@ _TOKEN = re.compile(r"\s*(?:([=!(),<>])|([^=!(),<>\s]+))")
 
 
 def _tokens(text: str) -> Iterator[str]:
-    """Words and symbols; ``==`` and ``!=`` are one, runs like ``=!`` are two."""
+    """Yield words and symbols. ``==`` and ``!=`` are one symbol; others that stand together, like ``=!``, are two."""
     position = 0
     while match := _TOKEN.match(text, position):
         position = match.end()
@@ -173,7 +181,7 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 class _Parser:
-    """A recursive descent over the tokens; ``in`` and ``notin`` are words except where an operator is expected."""
+    """A recursive descent parser. ``in`` and ``notin`` are operators only where one is expected, otherwise words."""
 
     def __init__(self, text: str) -> None:
         self._tokens: Sequence[str] = [*_tokens(text), _END]
@@ -221,7 +229,7 @@ class _Parser:
         return Requirement(key, operator, (value,))
 
     def _values(self) -> tuple[str, ...]:
-        """``(a,b)``; values may be empty, as in ``(a,)`` and ``()``."""
+        """Parse ``(a,b)``. Values may be empty, as in ``(a,)`` and ``()``."""
         if (token := self._next()) != "(":
             raise BadRequest(f"found '{token}' expected: '('")
         values: set[str] = set()
@@ -260,7 +268,7 @@ def _is_word(token: str) -> bool:
 
 
 class FieldTerm(NamedTuple):
-    """One ``field=value`` or ``field!=value``."""
+    """One part of a field selector, ``field=value`` or ``field!=value``."""
 
     field: str
     operator: str  # "=" or "!="
@@ -271,7 +279,7 @@ class FieldTerm(NamedTuple):
 
 
 class FieldSelector:
-    """All of its terms together; none at all selects everything."""
+    """A field selector: an object must meet all terms. Without terms it selects everything."""
 
     __slots__ = ("terms",)
 
@@ -279,20 +287,20 @@ class FieldSelector:
         self.terms = tuple(terms)
 
     def matches(self, fields: Mapping[str, str]) -> bool:
-        """Does an object with these fields belong to the selection? A field that it lacks counts as empty."""
+        """Return whether an object with these fields is selected. A field that it does not have counts as empty."""
         return all(term.matches(fields) for term in self.terms)
 
     @property
     def empty(self) -> bool:
-        """It selects everything."""
+        """Whether it selects everything."""
         return not self.terms
 
     def exact(self, field: str) -> str | None:
-        """The one value that this field must have, if the selector asks for one."""
+        """Return the value that this field must have, None if the selector does not ask for one."""
         return next((term.value for term in self.terms if term.field == field and term.operator == "="), None)
 
     def check_fields(self, supported: Collection[str]) -> None:
-        """Raises BadRequest, worded as upstream, for the first field that is not selectable."""
+        """Raise BadRequest with upstream's message for the first field that is not supported."""
         for term in self.terms:
             if term.field in supported:
                 continue
@@ -306,7 +314,7 @@ class FieldSelector:
 
 
 def parse_field_selector(text: str) -> FieldSelector:
-    """Reads e.g. ``spec.nodeName=a,status.phase!=Running``; ``\\,`` ``\\=`` and ``\\\\`` escape."""
+    """Parse e.g. ``spec.nodeName=a,status.phase!=Running``. A backslash escapes ``,`` ``=`` and itself."""
     terms = []
     for part in re.findall(r"(?:\\.|[^,\\])+|\\$", text):
         match = re.match(r"((?:\\.|[^=!\\]|!(?!=))*)(!=|==|=)(.*)", part, re.DOTALL)
@@ -322,7 +330,7 @@ def _escaped(value: str) -> str:
 
 
 def _unescaped(value: str) -> str:
-    """Takes the escapes out; every part of the value is an escape, or a character that needs none."""
+    """Remove the escapes of a value. Raises BadRequest for an unknown escape, or a character that needs one."""
 
     def plain(match: re.Match[str]) -> str:
         part = match[0]

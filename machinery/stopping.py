@@ -1,7 +1,7 @@
-"""Runs callbacks when a ``threading.Event`` is set: how one stop event ends many blocking calls.
+"""Run callbacks when a ``threading.Event`` is set: so one stop event ends many blocking calls.
 
-A thread that is blocked in a socket or on another condition cannot also wait for the stop event; so
-one small thread for each event waits, and ends the blocking calls that are registered with it.
+A thread that is blocked in a socket, or on another condition, cannot also wait for the stop event. So one thread for
+each event waits for it, and then runs the callbacks that end those calls.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _waiters_lock = threading.Lock()
 
 
 def call_on(event: threading.Event, callback: Callable[[], None]) -> Callable[[], None]:
-    """Calls ``callback`` once when the event is set (at once if it is already); returns a function that cancels it."""
+    """Call ``callback`` once when the event is set, or now if it is set already. Return a function that cancels it."""
     with _waiters_lock:
         waiter = _waiters.get(event)
         if waiter is None:

@@ -1,6 +1,7 @@
-"""Upstream's rules for names, labels and values (apimachinery ``util/validation``), and v1.32's messages about them.
+"""Check names, labels and values by upstream's rules (apimachinery ``util/validation``), with v1.32's messages.
 
-Each function returns the list of what is wrong, empty for a good value.
+Each function ``is_…`` returns a list of messages about what is wrong; it is empty if the value is valid. (The names are
+upstream's.)
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ _QUALIFIED_NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED_NAME})?"
 _CONFIG_MAP_KEY = "[-._a-zA-Z0-9]+"
 _HTTP_HEADER = "[-A-Za-z0-9]+"
-_PERCENT = "[0-9]+%"
-_C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 
 # Finalizers whose names have no domain.
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
@@ -41,13 +40,13 @@ EMPTY = "must be non-empty"
 
 
 def regex_error(rule: str, pattern: str, *examples: str) -> str:
-    """Upstream's sentence about a failed pattern, its doubled space between examples included."""
+    """Return upstream's message about a value that does not match a pattern."""
     shown = " or ".join(f"'{example}', " for example in examples)
     return f"{rule} (e.g. {shown}regex used for validation is '{pattern}')"
 
 
 def is_dns1123_label(value: str) -> list[str]:
-    """A namespace's name, a container's name."""
+    """Check the name of a namespace or a container."""
     errors = []
     if len(value) > DNS1123_LABEL_MAX:
         errors.append(max_length(DNS1123_LABEL_MAX))
@@ -64,7 +63,7 @@ def is_dns1123_label(value: str) -> list[str]:
 
 
 def is_dns1123_subdomain(value: str) -> list[str]:
-    """The name of most objects."""
+    """Check the name of an object of most kinds."""
     errors = []
     if len(value) > DNS1123_SUBDOMAIN_MAX:
         errors.append(max_length(DNS1123_SUBDOMAIN_MAX))
@@ -78,7 +77,7 @@ def is_dns1123_subdomain(value: str) -> list[str]:
 
 
 def is_dns1035_label(value: str) -> list[str]:
-    """A Service's name."""
+    """Check the name of a Service."""
     errors = []
     if len(value) > DNS1123_LABEL_MAX:
         errors.append(max_length(DNS1123_LABEL_MAX))
@@ -92,7 +91,7 @@ def is_dns1035_label(value: str) -> list[str]:
 
 
 def is_qualified_name(value: str) -> list[str]:
-    """A label's or annotation's key: a name, with an optional DNS subdomain before a slash."""
+    """Check the key of a label or annotation: a name, with an optional DNS subdomain and a slash before it."""
     parts = value.split("/")
     if len(parts) > 2:
         rule = f"a qualified name {_QUALIFIED_NAME_RULE}"
@@ -116,7 +115,7 @@ def is_qualified_name(value: str) -> list[str]:
 
 
 def finalizer_has_owner(name: str) -> bool:
-    """Whether a finalizer's name tells its domain, or is one of Kubernetes' own."""
+    """Return whether a finalizer's name has a domain, or is one of Kubernetes' own."""
     return "/" in name or name in _STANDARD_FINALIZERS
 
 
@@ -141,7 +140,7 @@ def is_label_value(value: str) -> list[str]:
 
 
 def is_path_segment_name(value: str) -> list[str]:
-    """What may stand between two slashes of a path: all that names of roles must be."""
+    """Check a name that may be anything that fits between two slashes of a path, as the names of roles."""
     if value in (".", ".."):
         return [f"may not be '{value}'"]
     return [f"may not contain '{part}'" for part in "/%" if part in value]
@@ -152,7 +151,7 @@ def is_port_number(port: int) -> list[str]:
 
 
 def is_port_name(name: str) -> list[str]:
-    """An IANA service name, in lower case."""
+    """Check the name of a port: an IANA service name in lower case."""
     errors = []
     if len(name) > 15:
         errors.append(max_length(15))
@@ -168,7 +167,7 @@ def is_port_name(name: str) -> list[str]:
 
 
 def is_env_var_name(name: str) -> list[str]:
-    """The relaxed rule, which v1.32 applies by default."""
+    """Check the name of an environment variable, by the relaxed rule that is v1.32's default."""
     errors = []
     if not name:
         errors.append(f"environment variable name {EMPTY}")
@@ -180,7 +179,7 @@ def is_env_var_name(name: str) -> list[str]:
 
 
 def is_config_map_key(value: str) -> list[str]:
-    """A key of a ConfigMap or Secret: it must do as a file name."""
+    """Check a key of a ConfigMap or Secret, which must be usable as the name of a file."""
     errors = []
     if len(value) > DNS1123_SUBDOMAIN_MAX:
         errors.append(max_length(DNS1123_SUBDOMAIN_MAX))
@@ -197,21 +196,6 @@ def is_config_map_key(value: str) -> list[str]:
 def is_http_header_name(value: str) -> list[str]:
     rule = "a valid HTTP header must consist of alphanumeric characters or '-'"
     return [] if re.fullmatch(_HTTP_HEADER, value) else [regex_error(rule, _HTTP_HEADER, "X-Header-Name")]
-
-
-def is_percent(value: str) -> list[str]:
-    rule = "a valid percent string must be a numeric string followed by an ending '%'"
-    return [] if re.fullmatch(_PERCENT, value) else [regex_error(rule, _PERCENT, "1%", "93%")]
-
-
-def is_c_identifier(value: str) -> list[str]:
-    rule = (
-        "a valid C identifier must start with alphabetic character or '_', "
-        "followed by a string of alphanumeric characters or '_'"
-    )
-    return (
-        [] if re.fullmatch(_C_IDENTIFIER, value) else [regex_error(rule, _C_IDENTIFIER, "my_name", "MY_NAME", "MyName")]
-    )
 
 
 def is_ip(value: str) -> list[str]:

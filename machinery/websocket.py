@@ -1,7 +1,7 @@
-"""The server's end of a WebSocket (RFC 6455): the handshake's answer, and messages with wsproto's framing.
+"""The server's end of a WebSocket (RFC 6455): the answer to the handshake, and messages, which wsproto frames.
 
-Pure: ``receive(bytes)`` gives pieces of messages as they arrive (a message of many megabytes is never held whole),
-pings are answered by themselves, everything is written through the function that the WebSocket was made with.
+It does no I/O: ``receive(bytes)`` returns the parts of messages as they arrive, so that a message of many megabytes is
+never in memory as a whole; all output, pongs included, goes to the function that the WebSocket was created with.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # imported with the first WebSocket: it would cost every start of a component 25 ms
+if TYPE_CHECKING:  # wsproto takes 25 ms to import, so that is done with the first WebSocket
     from wsproto.events import Event
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 NORMAL = 1000
 
 
-class Piece(NamedTuple):
-    """Part of a message: the ``first`` of it, the ``last`` of it, both, or neither."""
+class MessagePart(NamedTuple):
+    """Some bytes of a message; whether they are its ``first``, its ``last``, and whether it is a text message."""
 
     data: bytes
     first: bool
@@ -28,19 +28,19 @@ class Piece(NamedTuple):
 
 
 class HandshakeError(Exception):
-    """The request asks for a WebSocket in a way that cannot be answered."""
+    """The request asks for a WebSocket in a way that is not supported; the text says which."""
 
 
 def is_websocket(headers: Mapping[str, str]) -> bool:
-    """Whether the request asks for a WebSocket."""
+    """Return whether the request asks for a WebSocket."""
     upgrade = headers.get("Upgrade", "").lower()
     return upgrade == "websocket" and "upgrade" in headers.get("Connection", "").lower()
 
 
 def choose_protocol(headers: Mapping[str, str], supported: Sequence[str]) -> str:
-    """The first protocol of the client's that we speak; ``""`` when it names none.
+    """Return the first of the client's protocols that is supported, empty if the client names none.
 
-    Raises HandshakeError when it names only others.
+    Raises HandshakeError if it names only others.
     """
     offered = [name.strip() for name in headers.get("Sec-WebSocket-Protocol", "").split(",") if name.strip()]
     for name in offered:
@@ -52,7 +52,7 @@ def choose_protocol(headers: Mapping[str, str], supported: Sequence[str]) -> str
 
 
 def handshake(headers: Mapping[str, str], protocol: str) -> list[tuple[str, str]]:
-    """The headers of the 101 that accepts."""
+    """Return the headers of the answer 101 that accepts the WebSocket. Raises HandshakeError."""
     key = headers.get("Sec-WebSocket-Key", "")
     if not key or headers.get("Sec-WebSocket-Version") != "13":
         raise HandshakeError("a WebSocket needs the headers Sec-WebSocket-Key and Sec-WebSocket-Version: 13")
@@ -62,7 +62,7 @@ def handshake(headers: Mapping[str, str], protocol: str) -> list[tuple[str, str]
 
 
 class WebSocket:
-    """An established WebSocket."""
+    """An established WebSocket; ``write`` is called with the bytes to send."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         from wsproto.connection import Connection, ConnectionType
@@ -70,24 +70,24 @@ class WebSocket:
         self._write = write
         self._framing = Connection(ConnectionType.SERVER)
         self._first = True
-        self.closed = False  # the client said goodbye, or spoke nonsense
+        self.closed = False  # the client has closed it, or has violated the protocol
 
-    def receive(self, data: bytes) -> list[Piece]:
-        """The pieces of messages in these bytes."""
+    def receive(self, data: bytes) -> list[MessagePart]:
+        """Return the parts of messages in these bytes, and answer pings and closes."""
         from wsproto.utilities import LocalProtocolError
 
-        pieces: list[Piece] = []
+        parts: list[MessagePart] = []
         if self.closed:
-            return pieces
+            return parts
         try:
             self._framing.receive_data(data)
             for event in self._framing.events():
-                self._handle(event, pieces)
+                self._handle(event, parts)
         except LocalProtocolError:
-            self.closed = True  # bytes behind the closing handshake
-        return pieces
+            self.closed = True  # There were bytes after the closing handshake.
+        return parts
 
-    def _handle(self, event: Event, pieces: list[Piece]) -> None:
+    def _handle(self, event: Event, parts: list[MessagePart]) -> None:
         from wsproto.connection import ConnectionState
         from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
@@ -95,25 +95,25 @@ class WebSocket:
             self._send(event.response())
         elif isinstance(event, CloseConnection):
             self.closed = True
-            if self._framing.state is ConnectionState.OPEN:  # not a close frame, but an error of the client's
+            if self._framing.state is ConnectionState.OPEN:  # the client sent no close frame, but an error
                 self._send(CloseConnection(code=event.code, reason=event.reason))
             elif self._framing.state is ConnectionState.REMOTE_CLOSING:
                 self._send(event.response())
         elif isinstance(event, BytesMessage | TextMessage):
             text = isinstance(event, TextMessage)
             content = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
-            pieces.append(Piece(content, self._first, event.message_finished, text))
+            parts.append(MessagePart(content, self._first, event.message_finished, text))
             self._first = event.message_finished
 
     def send(self, data: bytes, *, text: bool = False) -> None:
-        """Sends one message; nothing once the WebSocket is closing."""
+        """Send one message, unless the WebSocket is closing."""
         from wsproto.events import BytesMessage, TextMessage
 
         if self._is_open:
             self._send(TextMessage(data.decode()) if text else BytesMessage(data))
 
     def close(self, code: int = NORMAL) -> None:
-        """Begins the closing handshake."""
+        """Begin the closing handshake, unless the client has."""
         from wsproto.events import CloseConnection
 
         if self._is_open:

@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 
 from kubelet.server import spdy
 from machinery.objects import Object
-from machinery.websocket import Piece, WebSocket
+from machinery.websocket import MessagePart, WebSocket
 
 V5, V4, V3, V2 = "v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io"
 WEBSOCKET_PROTOCOLS = (V5, V4, "v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io")
@@ -101,7 +101,7 @@ class WebSocketStreams:
             received += self._decode(piece) if self._base64 or piece.text else self._take(piece)
         return received
 
-    def _decode(self, piece: Piece) -> Iterable[Received]:
+    def _decode(self, piece: MessagePart) -> Iterable[Received]:
         """A base64 message is whole before it can be read."""
         self._held += piece.data
         if len(self._held) > _MAX_TEXT:
@@ -116,9 +116,9 @@ class WebSocketStreams:
         except binascii.Error:
             return ()
         number = (message[0] - ord("0")) if self._base64 and message else (message[0] if message else -1)
-        return self._take(Piece(bytes([max(number, 0)]) + content, True, True, False)) if message else ()
+        return self._take(MessagePart(bytes([max(number, 0)]) + content, True, True, False)) if message else ()
 
-    def _take(self, piece: Piece) -> Iterable[Received]:
+    def _take(self, piece: MessagePart) -> Iterable[Received]:
         data = piece.data
         if piece.first:
             if not data:
