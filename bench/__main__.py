@@ -1,9 +1,11 @@
-"""``make bench``: measures the running cluster against the table of aims, beside Docker's floor and upstream.
+"""Measure the running cluster against the aims, beside what Docker alone takes and what upstream takes.
 
 The cluster of ``make up`` must run; it is stopped and started for the first row and keeps its objects. Another cluster
-cannot run at the same moment, since both own the same iptables chains; its figures are recorded with ``--save`` and
-shown beside ours with ``--peer``. ``--alone`` (``make apibench``) measures only the API's rows, on an etcd and an API
-server of its own, beside whatever runs: no cluster, Docker or root is needed.
+cannot run at the same time, since both use the same iptables chains; so its samples are saved with ``--save`` and
+shown beside ours with ``--peer``. Times are in seconds or milliseconds, rates in requests a second, memory in MB (PSS).
+
+``--alone`` (``make apibench``) measures only the API's rows, on an etcd and an API server of its own. It needs neither
+cluster nor Docker nor root.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ def measure(
     pids: IO[str] | None,
     ours: bool,
 ) -> Iterator[tuple[str, float]]:
-    """Yields (row, value) as they are known; idle rows first, while nothing has been asked of the cluster yet."""
+    """Yield (row, value in the row's unit) as they are measured; first the idle ones, before the cluster has work."""
     if "start" in wanted and ours:
         for _ in range(runs):
             yield "start", restart()
@@ -93,7 +95,7 @@ def measure(
         if "floor-1" in wanted:
             yield "floor-1", floor.start_pods(1, SANDBOX_IMAGE, image)
         if wanted & {"vip", "scale-2", "scale-10", "scale-1", "heal", "namespace"}:
-            for row, seconds in walk.steps(walk.Cluster("kubectl", kubeconfig, image)):
+            for row, seconds in walk.steps(walk.MeasuredCluster("kubectl", kubeconfig, image)):
                 if row in wanted:
                     yield row, seconds
         if "floor-8" in wanted:
@@ -104,14 +106,14 @@ def measure(
 
 
 def measure_alone(wanted: set[str], runs: int) -> Iterator[tuple[str, float]]:
-    """The rows that need no node."""
+    """Yield (row, value) of the rows that need no node."""
     for _ in range(runs):
-        with alone.servers() as access:
-            yield from api.measure(access.server, access.token, wanted)
+        with alone.servers() as started:
+            yield from api.measure(started.server, started.token, wanted)
 
 
 def restart() -> float:
-    """Seconds that ``up`` takes until the node is Ready, on a stopped cluster."""
+    """Stop the cluster; return the seconds that ``up`` then takes until the node is Ready."""
     subprocess.run([*COMMAND, "stop"], check=True, stdout=subprocess.DEVNULL)
     start = time.monotonic()
     subprocess.run([*COMMAND, "up"], check=True, stdout=subprocess.DEVNULL)
@@ -119,7 +121,7 @@ def restart() -> float:
 
 
 def lock_pid() -> int:
-    """The supervisor of the running cluster; a clear refusal when there is none."""
+    """Return the process id of the running cluster's supervisor. Raises ClickException if there is no cluster."""
     holder = lock.holder()
     if holder is None:
         raise click.ClickException("no cluster of ours is running; start it with: make up")
@@ -127,14 +129,14 @@ def lock_pid() -> int:
 
 
 def own_access() -> tuple[str, str]:
-    """Kubeconfig and administrator's token of the cluster of ``make up``."""
+    """Return kubeconfig path and administrator's token of the cluster of ``make up``."""
     lock_pid()
     state = default_state()
     return str(state.kubeconfig), state.tokens.read_text().split(",", 1)[0]
 
 
 def require_tools(by_itself: bool) -> None:
-    """Refuses early, with what to do, when a tool of the measurement is missing."""
+    """Raise ClickException, with what to do, if a tool or a right that the measurement needs is missing."""
     if os.geteuid() != 0 and not by_itself:
         raise click.ClickException("the kernel's rules are root's to read; run it with sudo")
     for tool in ("wrk", "etcd") if by_itself else ("wrk", "kubectl", "iptables-save"):

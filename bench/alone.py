@@ -1,4 +1,4 @@
-"""An etcd and an API server of the benchmark's own, as the cluster starts them, without Docker, node and root."""
+"""Start an etcd and an API server for the benchmark, as the cluster starts them, without Docker, node and root."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from cluster.settings import STATE_VARIABLE, State
 from cluster.supervisor import environment
 
 START_SECONDS = 30.0
-LOOK_SECONDS = 0.02  # a port that is not open yet gives no event to wait for
+POLL_SECONDS = 0.02  # there is no event to wait for when a port opens
 
 
-class Access(NamedTuple):
-    """Where the API is, an administrator's token, and the processes behind it."""
+class RunningServer(NamedTuple):
+    """An API server's URL, an administrator's token, and the process ids of etcd and API server."""
 
     server: str
     token: str
@@ -35,8 +35,8 @@ class Access(NamedTuple):
 
 
 @contextmanager
-def servers() -> Iterator[Access]:
-    """Runs both until the end of the block; their state is in a temporary folder and goes with it."""
+def servers() -> Iterator[RunningServer]:
+    """Run both until the end of the block. Their state is in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack:
         state = State(Path(folder))
         for path in (state.logs, state.etcd, state.kubeconfigs):
@@ -48,14 +48,14 @@ def servers() -> Iterator[Access]:
         api = apiserver(state, known)
         parts = [etcd(state), api._replace(argv=[*api.argv, f"--secure-port={port}"])]  # of two flags the last counts
         pids = tuple(stack.enter_context(running(part, state)).pid for part in parts)
-        access = Access(f"https://127.0.0.1:{port}", state.tokens.read_text().split(",", 1)[0], pids)
-        wait_ready(access, state)
-        yield access
+        started = RunningServer(f"https://127.0.0.1:{port}", state.tokens.read_text().split(",", 1)[0], pids)
+        wait_ready(started, state)
+        yield started
 
 
 @contextmanager
 def running(part: Component, state: State) -> Iterator[subprocess.Popen[bytes]]:
-    """One component as the supervisor runs it, until the end of the block. No cluster takes it for one of its own."""
+    """Run one component as the supervisor does, until the end of the block, so that no cluster takes it for its own."""
     own = {name: value for name, value in environment(state).items() if name != STATE_VARIABLE}
     with (state.logs / f"{part.name}.log").open("wb") as log:
         process = subprocess.Popen(part.argv, cwd=part.folder, env=own, stdout=log, stderr=log, start_new_session=True)
@@ -70,19 +70,19 @@ def running(part: Component, state: State) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def wait_ready(access: Access, state: State) -> None:
-    """Returns when the API server is ready; raises TimeoutError with what it has logged."""
+def wait_ready(started: RunningServer, state: State) -> None:
+    """Wait until the API server is ready. Raises TimeoutError with its log."""
     urllib3.disable_warnings()
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            if requests.get(f"{access.server}/readyz", verify=False, timeout=5).ok:
+            if requests.get(f"{started.server}/readyz", verify=False, timeout=5).ok:
                 return
         except requests.ConnectionError:
             pass  # it does not listen yet
         if time.monotonic() > deadline:
             raise TimeoutError(f"the API server is not ready:\n{(state.logs / 'apiserver.log').read_text()}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def free_port() -> int:

@@ -1,4 +1,7 @@
-"""An API server's requests a second, measured with ``wrk``: GET of one object, LIST of 500, POST; and its latencies."""
+"""Measure an API server with ``wrk``: requests a second of GET, LIST and POST, and milliseconds of one POST.
+
+GET reads one ConfigMap of 1 KB, LIST 500 of them, POST creates one with 1 byte of data. Each run takes SECONDS.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ wrk.headers["Content-Type"] = "application/json"
 
 
 def measure(server: str, token: str, wanted: Container[str]) -> Iterator[tuple[str, float]]:
-    """Yields (row, requests a second or milliseconds); raises when the server answers anything but success."""
+    """Yield (row, requests a second or milliseconds). Raises RuntimeError if an answer is not 2xx."""
     urllib3.disable_warnings()  # the load generator does not verify the server either
     session = requests.Session()
     session.trust_env, session.verify = False, False
@@ -62,12 +65,12 @@ def measure(server: str, token: str, wanted: Container[str]) -> Iterator[tuple[s
 
 
 def create(session: requests.Session, url: str, obj: dict[str, object]) -> None:
-    """POSTs one v1 object."""
+    """Post one v1 object; raise HTTPError if it is refused."""
     session.post(url, json={"apiVersion": "v1", **obj}).raise_for_status()
 
 
 class Load(NamedTuple):
-    """What wrk saw: requests a second, and the milliseconds that half and 99 in a hundred of them took at most."""
+    """What wrk measured: requests a second, and the median and 99th percentile of their milliseconds."""
 
     rate: float
     p50: float
@@ -75,7 +78,7 @@ class Load(NamedTuple):
 
 
 def wrk(url: str, token: str, *, connections: int, script: str = "") -> Load:
-    """Runs ``wrk`` for SECONDS, on two threads where there are connections for two."""
+    """Run ``wrk`` for SECONDS with two threads, or one for a single connection. Raises RuntimeError for any error."""
     threads = min(2, connections)
     with tempfile.TemporaryDirectory() as folder:
         command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{SECONDS}s", "--latency"]
@@ -86,7 +89,7 @@ def wrk(url: str, token: str, *, connections: int, script: str = "") -> Load:
             command += ["-s", str(path)]
         report = subprocess.run([*command, url], check=True, text=True, stdout=subprocess.PIPE).stdout
     if "Non-2xx" in report or "Socket errors" in report:
-        raise RuntimeError(f"wrk met errors at {url}:\n{report}")
+        raise RuntimeError(f"wrk had errors at {url}:\n{report}")
     return Load(
         _found(r"Requests/sec:\s+([\d.]+)()", report), _found(_LATENCY % 50, report), _found(_LATENCY % 99, report)
     )
@@ -104,7 +107,7 @@ def _found(pattern: str, report: str) -> float:
 
 
 def parse(kubeconfig: str) -> tuple[str, str]:
-    """Server URL and bearer token of a kubeconfig's current context; the token is "" where there is none."""
+    """Return server URL and bearer token of a kubeconfig's current context; the token is empty if there is none."""
     view = subprocess.run(
         ["kubectl", "--kubeconfig", kubeconfig, "config", "view", "--minify", "--raw", "-o", "json"],
         check=True,

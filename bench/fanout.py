@@ -1,4 +1,4 @@
-"""How long a write takes to reach the last of a hundred watchers, each on a connection of its own."""
+"""Measure the milliseconds from a write until the last of 100 watchers, each on its own connection, has its event."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ WRITES = 200
 STEP_SECONDS = 10.0  # an event slower than this has been lost
 
 
-class Watcher:
-    """One open watch, read without blocking; ``heard`` counts its events."""
+class WatchConnection:
+    """One open watch, which is read without blocking; ``events`` counts its events."""
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
         self.sock = sock
-        self.heard = 0
+        self.events = 0
 
     def read(self) -> None:
-        """Takes what has arrived: TLS records, each of which holds whole events."""
+        """Count the events that have arrived. The server writes whole events into each TLS record."""
         try:
             while data := self.sock.recv(65536):
-                self.heard += data.count(b'"type":"ADDED"')
+                self.events += data.count(b'"type":"ADDED"')
         except ssl.SSLWantReadError:
             return
         raise ConnectionError("the server ended a watch")
 
 
 def latencies(session: requests.Session, collection: str, token: str) -> list[float]:
-    """Milliseconds from the call of POST until the last watcher has its event, for each of WRITES writes."""
+    """Return for each of WRITES writes the milliseconds from the call of POST until the last watcher has the event."""
     with watchers(collection, token) as (selector, watching):
         return [_one(session, collection, selector, watching, number) for number in range(WRITES)]
 
 
 @contextmanager
-def watchers(collection: str, token: str) -> Iterator[tuple[selectors.BaseSelector, list[Watcher]]]:
-    """WATCHERS watches that have begun."""
+def watchers(collection: str, token: str) -> Iterator[tuple[selectors.BaseSelector, list[WatchConnection]]]:
+    """Open WATCHERS watches; close them at the end of the block."""
     with ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         watching = []
         for _ in range(WATCHERS):
-            watcher = Watcher(stack.enter_context(_open(collection, token)))
+            watcher = WatchConnection(stack.enter_context(_open(collection, token)))
             selector.register(watcher.sock, selectors.EVENT_READ, watcher)
             watching.append(watcher)
         yield selector, watching
@@ -59,7 +59,7 @@ def _open(collection: str, token: str) -> ssl.SSLSocket:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     sock = context.wrap_socket(socket.create_connection((url.hostname, url.port)))
-    # Only what comes from now on: the events of objects that exist are not counted.
+    # With this version the watch begins without the events of objects that exist already.
     version = requests.get(
         f"{collection}?limit=1", headers={"Authorization": f"Bearer {token}"}, verify=False, timeout=STEP_SECONDS
     ).json()["metadata"]["resourceVersion"]
@@ -73,12 +73,16 @@ def _open(collection: str, token: str) -> ssl.SSLSocket:
 
 
 def _one(
-    session: requests.Session, collection: str, selector: selectors.BaseSelector, watching: list[Watcher], number: int
+    session: requests.Session,
+    collection: str,
+    selector: selectors.BaseSelector,
+    watching: list[WatchConnection],
+    number: int,
 ) -> float:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"fan-{number}"}, "data": {"k": "v"}}
     start = time.perf_counter()
     session.post(collection, json=body).raise_for_status()
-    while any(watcher.heard <= number for watcher in watching):
+    while any(watcher.events <= number for watcher in watching):
         ready = selector.select(STEP_SECONDS)
         if not ready:
             raise TimeoutError("an event did not reach every watcher")

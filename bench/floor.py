@@ -1,4 +1,4 @@
-"""What Docker alone takes for the same containers: nothing that starts pods with it can be quicker."""
+"""Measure what Docker alone takes to start the same containers: no kubelet that uses it can be faster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LABELS = {"mini-minishift.bench": "floor"}
 
 
 def start_pods(count: int, sandbox: str, image: str) -> float:
-    """Seconds to create and start ``count`` pairs of containers, the second in the first's network, side by side."""
+    """Return the seconds to create and start ``count`` pods at a time: a sandbox and a container in its network."""
     client = docker.APIClient(num_pools=4 * count)
 
     def pod(_: int) -> None:

@@ -1,4 +1,4 @@
-"""Memory and idle processor time of a cluster's processes, read from /proc."""
+"""Measure memory (MB) and idle processor use (per cent of one core) of a cluster's processes, from /proc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def family(roots: Iterable[int]) -> set[int]:
-    """The given processes that are alive and all their descendants."""
+    """Return the ids of the given processes that run, and of all their descendants."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         fields = stat_fields(int(stat.parent.name))
@@ -29,7 +29,7 @@ def family(roots: Iterable[int]) -> set[int]:
 
 
 def stat_fields(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the command's name (state, ppid, …); empty for a process that has gone."""
+    """Return the fields of /proc/PID/stat after the command's name (state, ppid, …), empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -37,7 +37,7 @@ def stat_fields(pid: int) -> list[str]:
 
 
 def pss_megabytes(pids: Iterable[int]) -> float:
-    """Proportional set size: shared pages are divided among those who share them."""
+    """Return the proportional set size in MB: the size of a shared page is divided among those who share it."""
     total = 0
     for pid in pids:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -46,13 +46,13 @@ def pss_megabytes(pids: Iterable[int]) -> float:
 
 
 def idle_percent(pids: set[int]) -> float:
-    """Per cent of one core that the processes use while nobody asks them for anything."""
+    """Return the per cent of one core that the processes use in IDLE_SECONDS without any request."""
     before = sum(map(cpu_ticks, pids))
     time.sleep(IDLE_SECONDS)  # the measurement itself
     return (sum(map(cpu_ticks, pids)) - before) / TICKS / IDLE_SECONDS * 100
 
 
 def cpu_ticks(pid: int) -> int:
-    """User and system time of a process so far; 0 once it has gone."""
+    """Return a process's user and system time in clock ticks; 0 if it has ended."""
     fields = stat_fields(pid)
     return int(fields[11]) + int(fields[12]) if fields else 0

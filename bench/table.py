@@ -1,4 +1,4 @@
-"""The rows that are measured, what upstream reached on two cores, and what is aimed at; and their rendering."""
+"""The rows that are measured, with units and aims, and their rendering as a Markdown table."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from statistics import median
 from typing import NamedTuple
 
 
-class Row(NamedTuple):
-    """``aim`` is a limit: at most so many seconds (MB, %), or with ``rate`` at least so many requests a second."""
+class BenchRow(NamedTuple):
+    """What is measured, in ``unit``. The value should be at most ``aim``, or at least with ``rate``; 0: no aim."""
 
     title: str
     aim: float
@@ -16,32 +16,32 @@ class Row(NamedTuple):
     unit: str = "s"
 
 
-ROWS: dict[str, Row] = {
-    "start": Row("start → node Ready, images and packages present", 3),
-    "vip": Row("apply RC and Service → the VIP answers", 1.0),
-    "scale-2": Row("scale 1 → 2 → both endpoints in the rules", 0.7),
-    "scale-10": Row("scale 2 → 10, in the rules", 3),
-    "scale-1": Row("scale 10 → 1, in the rules", 0.5),
-    "heal": Row("all pods deleted → the VIP answers again", 1.0),
-    "namespace": Row("delete the namespace, pods in it", 3),
-    "memory": Row("memory, all processes and etcd (PSS)", 250, unit="MB"),
-    "idle": Row("idle processor use, of one core", 2, unit="%"),
-    "get": Row("GET one object, 16 connections", 4400, rate=True, unit="/s"),
-    "list": Row("LIST 500 objects of 1.2 KB, 4 connections", 400, rate=True, unit="/s"),
-    "post": Row("POST, 16 connections", 1100, rate=True, unit="/s"),
-    "write": Row("POST, one connection: half of them take at most", 0, unit="ms"),
-    "write-p99": Row("POST, one connection: 99 % take at most", 0, unit="ms"),
-    "fanout": Row("POST → the last of 100 watchers has it, median", 0, unit="ms"),
-    "fanout-p99": Row("POST → the last of 100 watchers has it, 99 %", 0, unit="ms"),
-    "floor-1": Row("the floor: two containers created and started", 0),
-    "floor-8": Row("the floor: eight such pairs, side by side", 0),
+ROWS: dict[str, BenchRow] = {
+    "start": BenchRow("start → node Ready, images and packages present", 3),
+    "vip": BenchRow("apply RC and Service → the VIP answers", 1.0),
+    "scale-2": BenchRow("scale 1 → 2 → both endpoints in the rules", 0.7),
+    "scale-10": BenchRow("scale 2 → 10, in the rules", 3),
+    "scale-1": BenchRow("scale 10 → 1, in the rules", 0.5),
+    "heal": BenchRow("all pods deleted → the VIP answers again", 1.0),
+    "namespace": BenchRow("delete the namespace, pods in it", 3),
+    "memory": BenchRow("memory, all processes and etcd (PSS)", 250, unit="MB"),
+    "idle": BenchRow("idle processor use, of one core", 2, unit="%"),
+    "get": BenchRow("GET one object, 16 connections", 4400, rate=True, unit="/s"),
+    "list": BenchRow("LIST 500 objects of 1.2 KB, 4 connections", 400, rate=True, unit="/s"),
+    "post": BenchRow("POST, 16 connections", 1100, rate=True, unit="/s"),
+    "write": BenchRow("POST, one connection: half of them take at most", 0, unit="ms"),
+    "write-p99": BenchRow("POST, one connection: 99 % take at most", 0, unit="ms"),
+    "fanout": BenchRow("POST → the last of 100 watchers has it, median", 0, unit="ms"),
+    "fanout-p99": BenchRow("POST → the last of 100 watchers has it, 99 %", 0, unit="ms"),
+    "floor-1": BenchRow("the floor: two containers created and started", 0),
+    "floor-8": BenchRow("the floor: eight such pairs, side by side", 0),
 }
 
-Samples = Mapping[str, list[float]]
+Samples = Mapping[str, list[float]]  # row → the values of its runs, in the row's unit
 
 
 def render(ours: Samples, peer: Samples) -> str:
-    """A Markdown table of medians; the peer's columns only when it was measured too."""
+    """Return a Markdown table of medians, with columns for the peer if there are samples of it."""
     head = ["", "median", "of", "aim", "holds"] + (["upstream", "upstream / ours"] if peer else [])
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for key, row in ROWS.items():
@@ -50,7 +50,7 @@ def render(ours: Samples, peer: Samples) -> str:
     return "\n".join(lines)
 
 
-def _cells(row: Row, ours: list[float], peer: list[float] | None, with_peer: bool) -> list[str]:
+def _cells(row: BenchRow, ours: list[float], peer: list[float] | None, with_peer: bool) -> list[str]:
     value = median(ours)
     sign = "≥" if row.rate else "≤"
     aim = f"{sign} {row.aim:g} {row.unit}" if row.aim else ""
@@ -62,5 +62,5 @@ def _cells(row: Row, ours: list[float], peer: list[float] | None, with_peer: boo
 
 
 def figure(value: float, unit: str) -> str:
-    """Three significant digits at most, with the unit."""
+    """Return a value with its unit, with two decimals if it is below 10, otherwise without."""
     return f"{value:.2f} {unit}" if value < 10 else f"{value:,.0f} {unit}"

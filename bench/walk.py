@@ -1,7 +1,7 @@
-"""Times the steps of the walk-through against whatever cluster a kubeconfig names.
+"""Measure the seconds of each step of the walk-through, on the cluster that a kubeconfig names.
 
-The clock starts when ``kubectl`` is called and stops when the kernel's rules, or an answer through the
-VIP, show the result: what a person at the terminal would wait for.
+The clock starts when ``kubectl`` is called, and stops when the kernel's rules or an answer through the VIP show the
+result, which is what a person at the terminal waits for.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ import docker
 NAMESPACE = "mini-bench"
 VIP = "172.30.40.156"
 STEP_SECONDS = 90.0  # a step slower than this has failed
-LOOK_SECONDS = 0.01  # between two looks at the kernel's rules, which cannot be waited for
+POLL_SECONDS = 0.01  # there is no event to wait for when the kernel's rules change; a result is late by half of this
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """Where and how to reach a cluster: ``kubectl`` binary, kubeconfig path, and the image of the echo app."""
+class MeasuredCluster:
+    """How to reach a cluster: the ``kubectl`` binary, the kubeconfig's path; and the image of the echo app."""
 
     kubectl: str
     kubeconfig: str
     image: str
 
     def run(self, *args: str, stdin: str | None = None) -> str:
-        """Runs kubectl and returns its output; raises CalledProcessError when it fails."""
+        """Run kubectl and return its output. Raises CalledProcessError."""
         command = [self.kubectl, "--kubeconfig", self.kubeconfig, *args]
         return subprocess.run(command, input=stdin, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
 def manifests(image: str) -> str:
-    """The namespace, ReplicationController and Service of the article, as one JSON list."""
+    """Return the article's namespace, ReplicationController and Service, as one JSON List."""
     labels = {"app": "sise"}
     container = {"name": "sise", "image": image, "imagePullPolicy": "IfNotPresent", "ports": [{"containerPort": 9876}]}
     pod_spec = {"terminationGracePeriodSeconds": 1, "containers": [container]}
@@ -60,7 +60,7 @@ def manifests(image: str) -> str:
 
 
 def nothing_left() -> bool:
-    """Whether no container of the benchmark's pods is left, of whichever cluster."""
+    """Return whether Docker has no container of the benchmark's pods, of any cluster."""
     client = docker.APIClient()
     try:
         return not client.containers(all=True, filters={"label": f"io.kubernetes.pod.namespace={NAMESPACE}"})
@@ -69,15 +69,12 @@ def nothing_left() -> bool:
 
 
 def endpoints_in_rules() -> int:
-    """How many endpoints the kernel's nat table holds for the benchmark's Service."""
-    rules = subprocess.run(["iptables-save", "-t", "nat"], check=True, text=True, stdout=subprocess.PIPE).stdout
-    return sum(
-        "KUBE-SEP" in line and f"{NAMESPACE}/simpleservice" in line and "DNAT" in line for line in rules.splitlines()
-    )
+    """Return how many endpoints the kernel's nat table has for the benchmark's Service."""
+    return len(endpoint_rules())
 
 
 def vip_answers() -> bool:
-    """Whether the Service's VIP serves a page now."""
+    """Return whether an HTTP request to the Service's VIP is answered now."""
     try:
         with urllib.request.urlopen(f"http://{VIP}/endpoint0", timeout=1) as answer:
             return bool(answer.status == 200)
@@ -86,18 +83,18 @@ def vip_answers() -> bool:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Returns as soon as the condition holds; raises TimeoutError naming what was waited for."""
+    """Return as soon as the condition holds. Raises TimeoutError, which names ``what`` was waited for."""
     deadline = time.monotonic() + STEP_SECONDS
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not reached in {STEP_SECONDS:.0f} s")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
-def steps(cluster: Cluster) -> Iterator[tuple[str, float]]:
-    """Plays the walk-through once and yields (row, seconds) as each step ends; leaves nothing behind.
+def steps(cluster: MeasuredCluster) -> Iterator[tuple[str, float]]:
+    """Play the walk-through once, yield (row, seconds) after each step, and delete everything at the end.
 
-    It begins when Docker has removed the containers of the time before.
+    It begins when Docker has removed the containers of the previous run, which would slow it down.
     """
     until(nothing_left, "the containers of an earlier run are removed")
 
@@ -118,14 +115,14 @@ def steps(cluster: Cluster) -> Iterator[tuple[str, float]]:
     yield timed("namespace", lambda: cluster.run("delete", "namespace", NAMESPACE), lambda: True)
 
 
-def replace_all_pods(cluster: Cluster) -> None:
-    """Deletes every pod of the app and returns once the old endpoint has left the rules, or a new one came."""
-    before = rule_targets()
+def replace_all_pods(cluster: MeasuredCluster) -> None:
+    """Delete every pod of the app, and return when the endpoints in the rules are others than before."""
+    before = endpoint_rules()
     cluster.run("-n", NAMESPACE, "delete", "pods", "--selector=app=sise", "--wait=false")
-    until(lambda: rule_targets() != before, "the deleted pod leaves the rules")
+    until(lambda: endpoint_rules() != before, "the deleted pod leaves the rules")
 
 
-def rule_targets() -> list[str]:
-    """The DNAT rules of the benchmark's Service."""
+def endpoint_rules() -> list[str]:
+    """Return the rules of the benchmark's Service that translate to an endpoint."""
     rules = subprocess.run(["iptables-save", "-t", "nat"], check=True, text=True, stdout=subprocess.PIPE).stdout
     return [line for line in rules.splitlines() if f"{NAMESPACE}/simpleservice" in line and "DNAT" in line]

@@ -1,6 +1,6 @@
-"""Plays a transcript on the running cluster: each command as a person types it, its output, and whether it fits.
+"""Play a transcript on the running cluster: run each command as a person would type it, and compare its output.
 
-Ends with 1 and the difference at the first output that is not what the transcript says.
+It ends with exit code 1 at the first output that is not as the transcript says, and prints the difference.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import transcript
 
 FOLDER = Path(__file__).resolve().parent
-REPEAT_SECONDS = 0.2  # a person is not faster with the arrow key
+REPEAT_SECONDS = 0.2  # as fast as a person repeats a command
 
 
 def main() -> None:
@@ -39,6 +39,7 @@ def main() -> None:
 
 
 def play(steps: list[transcript.Step], kubeconfig: Path) -> bool:
+    """Play all steps; return False after the first whose output does not match."""
     values: transcript.Values = {}
     began = time.monotonic()
     for step in steps:
@@ -46,7 +47,7 @@ def play(steps: list[transcript.Step], kubeconfig: Path) -> bool:
             print(f"\n{step.heading}")
         command = transcript.fill(step.command, values)
         print(f"\n$ {command}", flush=True)
-        output, matched = run_until_it_fits(step, command, kubeconfig, values)
+        output, matched = run_until_it_matches(step, command, kubeconfig, values)
         print(output.rstrip("\n"), flush=True)
         if matched is None:
             print(f"\nNot what the article says:\n{transcript.difference(step, output, values)}")
@@ -56,9 +57,10 @@ def play(steps: list[transcript.Step], kubeconfig: Path) -> bool:
     return True
 
 
-def run_until_it_fits(
+def run_until_it_matches(
     step: transcript.Step, command: str, kubeconfig: Path, values: transcript.Values
 ) -> tuple[str, transcript.Values | None]:
+    """Repeat a command for ``step.seconds`` until its output matches; return the output, and ``transcript.match``."""
     deadline = time.monotonic() + step.seconds
     while True:
         output = run(command, kubeconfig)
@@ -69,7 +71,7 @@ def run_until_it_fits(
 
 
 def run(command: str, kubeconfig: Path) -> str:
-    """What a person would see of it: both outputs, as they come."""
+    """Run a command in bash; return its stdout and stderr as a terminal would show them."""
     result = subprocess.run(
         ["bash", "-c", command],
         cwd=FOLDER.parent,

@@ -1,6 +1,6 @@
-"""Transcripts: commands with the output that they must print, and the comparison of the two.
+"""Parse transcripts, which are commands with the output that they must print, and compare outputs with them.
 
-The format stands at the top of walkthrough.txt. Everything here is pure; play.py runs the commands.
+The comments at the top of walkthrough.txt describe the format. Nothing here runs a command; play.py does.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import re
 from typing import NamedTuple
 
-# What a placeholder may stand for, by the letters that its name begins with.
+# What a placeholder matches, by the letters that its name begins with: ``<pod1>`` and ``<pod2>`` match names of pods.
 PATTERNS = {
     "pod": r"sise-[bcdfghjklmnpqrstvwxz2456789]{5}",
     "ip": r"172\.17\.\d+\.\d+",
@@ -19,19 +19,19 @@ PATTERNS = {
     "hits": r"(?:[7-9]\d|1[0-2]\d|130)",
     "chain": r"KUBE-SEP-[A-Z2-7]{16}",
 }
-DISTINCT = ("pod", "ip", "chain")  # two names of these kinds never stand for the same value
-FORGOTTEN = ("age",)  # found anew each time
+DISTINCT = ("pod", "ip", "chain")  # two placeholders of these never have the same value
+VARYING = ("age",)  # such a placeholder may match something else each time
 PLACEHOLDER = re.compile(r"<([a-z]+)(\w*)(?::(\w+))?>")
 
-Values = dict[str, str]
+Values = dict[str, str]  # placeholder → what it has matched
 
 
 class Step(NamedTuple):
-    heading: str  # what is printed before it, often empty
+    heading: str  # prose before the command, often empty
     command: str
     expected: list[str]
     any_order: bool
-    seconds: float  # for how long to repeat the command until it fits; 0: once
+    seconds: float  # for how long to repeat the command until its output matches; 0: run it once
 
 
 def parse(text: str) -> list[Step]:
@@ -66,13 +66,13 @@ def _command(text: str, heading: str) -> Step:
 
 
 def endpoint_chain(address: str) -> str:
-    """The proxy's chain for one endpoint of the article's Service (kube-proxy's servicePortEndpointChainName)."""
+    """Return the name of the proxy's chain for an endpoint of the article's Service (``ServicePort.chain``)."""
     text = f"namingthings/simpleservice:tcp{address}:9876"
     return "KUBE-SEP-" + base64.b32encode(hashlib.sha256(text.encode()).digest()).decode()[:16]
 
 
 def fill(text: str, values: Values) -> str:
-    """The text with the values that are known in the place of their names."""
+    """Replace the placeholders whose values are known."""
 
     def value(found: re.Match[str]) -> str:
         if found[1] == "sep" and found[3] in values:
@@ -83,7 +83,7 @@ def fill(text: str, values: Values) -> str:
 
 
 def match(step: Step, output: str, values: Values) -> Values | None:
-    """The values known after this step, None when the output is not what was expected."""
+    """Return the values with those that this output adds, None if it is not the expected output."""
     wanted = [_squeeze(line) for line in step.expected]
     found = [squeezed for line in output.splitlines() if (squeezed := _squeeze(line))]
     return _match_set(wanted, found, values) if step.any_order else _match_lines(wanted, found, values)
@@ -122,7 +122,7 @@ def _match_line(wanted: str, line: str, values: Values) -> Values | None:
     filled = fill(wanted, values)
     for found in PLACEHOLDER.finditer(filled):
         if found[1] not in PATTERNS:
-            continue  # it only looks like one: <none>, <unset>
+            continue  # <none> and <unset> are kubectl's, not placeholders
         name = found[1] + found[2]
         expression += re.escape(filled[position : found.start()])
         expression += f"(?P={name})" if name in names else f"(?P<{name}>{PATTERNS[found[1]]})"
@@ -136,13 +136,13 @@ def _match_line(wanted: str, line: str, values: Values) -> Values | None:
         kind = next(kind for kind in PATTERNS if name.startswith(kind))
         if kind in DISTINCT and any(known.startswith(kind) and result[known] == value for known in result):
             return None
-        if kind not in FORGOTTEN:
+        if kind not in VARYING:
             result[name] = value
     return result
 
 
 def difference(step: Step, output: str, values: Values) -> str:
-    """Expected against printed, as a diff."""
+    """Return expected and printed output as a diff."""
     wanted = [_squeeze(fill(line, values)) for line in step.expected]
     found = [squeezed for line in output.splitlines() if (squeezed := _squeeze(line))]
     return "\n".join(difflib.unified_diff(wanted, found, "expected", "printed", lineterm="", n=99))
