@@ -12,7 +12,7 @@ from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.pods.row import PODS
 from apiserver.podsecurity.baseline import SECCOMP_POD, SECCOMP_PREFIX
 from apiserver.podsecurity.evaluation import evaluate_pods, violations
-from apiserver.podsecurity.policy import PRIVILEGED, LevelVersion, Policy, policy_of
+from apiserver.podsecurity.policy import PRIVILEGED, LevelVersion, NamespacePolicy, policy_of
 from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.errors import invalid, quote
 from machinery.objects import Object, controller_of
@@ -50,10 +50,10 @@ class PodSecurity(Plugin):
             _warn(request, policy.warn, template)
 
 
-def _policy(request: AdmissionRequest) -> Policy:
+def _policy(request: AdmissionRequest) -> NamespacePolicy:
     """That of the request's namespace, as of every acknowledged write."""
     namespace = request.reader.get(NAMESPACES, "", request.namespace, fresh=True)
-    return policy_of(_labels(namespace))[0] if namespace else Policy()
+    return policy_of(_labels(namespace))[0] if namespace else NamespacePolicy()
 
 
 def _labels(namespace: Object) -> Mapping[str, str]:
@@ -95,7 +95,7 @@ def _changeable(pod: Object) -> tuple[object, ...]:
 
 def _validate_namespace(request: AdmissionRequest, namespace: Object) -> None:
     new, errors = policy_of(_labels(namespace))
-    old, known = policy_of(_labels(request.old)) if request.old else (Policy(), [])
+    old, known = policy_of(_labels(request.old)) if request.old else (NamespacePolicy(), [])
     if errors and errors != known:
         raise invalid(NAMESPACES.group_kind, namespace["metadata"].get("name", ""), errors)
     if request.old is None or new.enforce == old.enforce or new.enforce.level == PRIVILEGED:

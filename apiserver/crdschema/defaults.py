@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import orjson
 
-from apiserver.crdschema import embedded, nodes, values
+from apiserver.crdschema import embedded, tree, values
 from apiserver.crdschema.structural import EMBEDDED, Errors, Schema, below
-from apiserver.schema.nodes import MismatchError
+from apiserver.schema.tree import MismatchError
 from machinery.errors import FieldError
 
 
@@ -24,7 +24,7 @@ def check_defaults(path: str, schema: Schema) -> Errors:
 def _check(path: str, schema: Schema) -> Errors:
     default = schema["default"]
     pruned = orjson.loads(orjson.dumps(default))
-    node = nodes.compile_schema({**schema, "default": None})
+    node = tree.compile_schema({**schema, "default": None})
     try:
         if node.walk is not None and type(pruned) is node.wanted and node.walk(pruned):
             yield FieldError.invalid(path, default, "must not have unknown fields")

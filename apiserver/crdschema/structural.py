@@ -8,7 +8,7 @@ Below junctors a schema may only restrict values: it must not have types, defaul
 x-kubernetes-int-or-string, whose idiom ``anyOf: [type: integer, type: string]`` is allowed, and for
 x-kubernetes-preserve-unknown-fields, which needs no type.
 
-Pruning, defaulting (``nodes.py``), CEL types and OpenAPI publishing all rely on the skeleton. Upstream:
+Pruning, defaulting (``tree.py``), CEL types and OpenAPI publishing all rely on the skeleton. Upstream:
 apiextensions-apiserver pkg/apiserver/schema, validation.go and complete.go.
 """
 

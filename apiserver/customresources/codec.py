@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from apiserver.crdschema import nodes
+from apiserver.crdschema import tree
 from apiserver.crdschema.structural import EMBEDDED, LIST_TYPE, RULES, Schema, says
 from apiserver.crdschema.values import Values
 from apiserver.customresources.decoding import check_custom, decode_custom
 from apiserver.model.item import Item, encode
 from apiserver.model.kind import Kind
 from apiserver.model.patchtypes import CUSTOM_PATCHES
-from apiserver.schema.nodes import Node
+from apiserver.schema.tree import SchemaNode
 from machinery.objects import Object
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Shape(NamedTuple):
 
     api_version: str
     schema: Schema
-    node: Node
+    node: SchemaNode
 
 
 class CustomCodec:
@@ -111,7 +111,7 @@ class CustomCodec:
             its.node.walk(obj)
         if obj.get("apiVersion") != self.shape.api_version:
             obj["apiVersion"] = self.shape.api_version
-            nodes.prune(self.node, obj)
+            tree.prune(self.node, obj)
         seen = encode(obj)
         return item if seen == stored else Item(item.key, seen, item.revision)
 
@@ -133,10 +133,10 @@ class CustomCodec:
         target = self._shapes.get(self._storage)
         if target is not None:
             converted = orjson.loads(orjson.dumps(converted))
-            nodes.prune(target.node, converted)
+            tree.prune(target.node, converted)
         return converted
 
 
 def shape_of(api_version: str, schema: Schema) -> Shape:
     """Compile a version's schema."""
-    return Shape(api_version, schema, nodes.compile_schema(schema, root=True))
+    return Shape(api_version, schema, tree.compile_schema(schema, root=True))

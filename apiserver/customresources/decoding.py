@@ -9,13 +9,13 @@ from __future__ import annotations
 from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
 from apiserver.schema.decode import cannot_be_handled, invalid_patch, read, strict, unrecognized
-from apiserver.schema.nodes import MismatchError, Node
+from apiserver.schema.tree import MismatchError, SchemaNode
 from machinery.errors import BadRequest
 from machinery.objects import Object
 
 
 def decode_custom(
-    kind: Kind, node: Node, body: bytes, content_type: str, field_validation: str
+    kind: Kind, node: SchemaNode, body: bytes, content_type: str, field_validation: str
 ) -> tuple[Object, list[str]]:
     """Return the object in a body and warnings about what was dropped: see ``Codec.decode``."""
     obj, written = read(kind, body, content_type)
@@ -38,7 +38,7 @@ def decode_custom(
     return obj, texts
 
 
-def check_custom(node: Node, obj: Object, field_validation: str) -> tuple[Object, list[str]]:
+def check_custom(node: SchemaNode, obj: Object, field_validation: str) -> tuple[Object, list[str]]:
     """Prune and default an object that a patch produced: see ``Codec.check``."""
     try:
         problems = node.walk(obj) if node.walk else None

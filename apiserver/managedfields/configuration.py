@@ -5,7 +5,7 @@ from __future__ import annotations
 from apiserver.model.fieldmanager import Configuration
 from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
-from apiserver.schema.nodes import MismatchError
+from apiserver.schema.tree import MismatchError
 from machinery.errors import BadRequest
 from machinery.objects import Object
 

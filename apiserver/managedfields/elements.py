@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from apiserver.schema.nodes import Array
+from apiserver.schema.tree import Array
 from machinery.errors import quote
 
 # Go's JSON encoder escapes these so that the text is safe inside HTML.

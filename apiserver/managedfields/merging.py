@@ -11,10 +11,10 @@ from typing import Any
 
 from apiserver.managedfields.fieldset import Fields, is_member
 from apiserver.managedfields.walks import below, by_element, element_of, is_atomic
-from apiserver.schema.nodes import Array, Node
+from apiserver.schema.tree import Array, SchemaNode
 
 
-def merge(node: Node, live: Any, config: Any) -> Any:
+def merge(node: SchemaNode, live: Any, config: Any) -> Any:
     """Return ``live`` with the fields of ``config`` set; lists of type ``set`` and ``map`` are merged item by item.
 
     A null in ``config`` replaces a scalar or atomic value, and leaves an object or list that can be merged as it is.
@@ -76,7 +76,7 @@ def _merge_items(node: Array, live: list[Any], config: list[Any]) -> list[Any]:
     return merged
 
 
-def remove(node: Node, value: Any, fields: Fields) -> Any:
+def remove(node: SchemaNode, value: Any, fields: Fields) -> Any:
     """Return the value without the members of a set; a list or object that loses everything becomes None."""
     if is_atomic(node):
         return None

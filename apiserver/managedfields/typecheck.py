@@ -11,10 +11,10 @@ from typing import Any
 
 from apiserver.managedfields import elements
 from apiserver.managedfields.walks import below
-from apiserver.schema.nodes import Array, Map, Node, Struct
+from apiserver.schema.tree import Array, Map, SchemaNode, Struct
 
 
-def problems(node: Node, value: Any) -> str:
+def problems(node: SchemaNode, value: Any) -> str:
     """Return upstream's message about everything that does not fit, "" if all does."""
     found = [f"{path}: {why}" if path else why for path, why in _problems(node, value)]
     return "\n  ".join(["errors:", *found]) if len(found) > 1 else "".join(found)
@@ -23,7 +23,7 @@ def problems(node: Node, value: Any) -> str:
 _Problems = Iterator[tuple[str, str]]
 
 
-def _problems(node: Node, value: Any) -> _Problems:
+def _problems(node: SchemaNode, value: Any) -> _Problems:
     if value is None:
         return
     if isinstance(node, Array):
@@ -86,6 +86,6 @@ def _key_problems(node: Struct | Map, value: Any) -> _Problems:
         yield from _inside(f"f:{key}", below(node, key), child)
 
 
-def _inside(element: str, node: Node, value: Any) -> _Problems:
+def _inside(element: str, node: SchemaNode, value: Any) -> _Problems:
     for path, why in _problems(node, value):
         yield elements.describe(element) + path, why

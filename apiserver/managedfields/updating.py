@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from apiserver.managedfields import fieldset, merging, walks
-from apiserver.managedfields.entries import Manager, Managers, Owned
+from apiserver.managedfields.entries import FieldManager, Managers, Owned
 from apiserver.managedfields.fieldset import Fields
 from apiserver.managedfields.walks import Comparison
-from apiserver.schema.nodes import Node
+from apiserver.schema.tree import SchemaNode
 from machinery.objects import Object
 
 # Fields that the server sets have no owner (upstream: stripmeta.go).
@@ -39,7 +39,7 @@ _UNOWNED_FIELDS: Fields = {
 class VersionedSchema(NamedTuple):
     """What a request is compared by: the schema, the version that it writes in, and FieldsV1 that it cannot change."""
 
-    node: Node
+    node: SchemaNode
     api_version: str
     reset: Mapping[str, Any]
 
@@ -47,7 +47,7 @@ class VersionedSchema(NamedTuple):
 class ConflictsError(Exception):
     """An apply would change fields that other managers own. ``conflicts`` says which."""
 
-    def __init__(self, conflicts: dict[Manager, Fields]) -> None:
+    def __init__(self, conflicts: dict[FieldManager, Fields]) -> None:
         super().__init__(conflicts)
         self.conflicts = conflicts
 
@@ -69,7 +69,9 @@ def _with_metadata(fields: Fields, metadata: Fields) -> Fields:
     return fieldset.union(fields, {"f:metadata": metadata}) if metadata else fields
 
 
-def update(schema: VersionedSchema, difference: Comparison, managers: Managers, who: Manager, now: str) -> Managers:
+def update(
+    schema: VersionedSchema, difference: Comparison, managers: Managers, who: FieldManager, now: str
+) -> Managers:
     """Return the managers after an update: ``who`` owns what it added or modified, and nobody else does any longer."""
     after = _disown(managers, difference)
     if difference.taken:
@@ -78,7 +80,7 @@ def update(schema: VersionedSchema, difference: Comparison, managers: Managers, 
     return after
 
 
-def _disown(managers: Managers, difference: Comparison, but: Manager | None = None) -> Managers:
+def _disown(managers: Managers, difference: Comparison, but: FieldManager | None = None) -> Managers:
     """Take the changed fields from all managers ``but`` one; managers that own nothing are dropped."""
     after: Managers = {}
     for who, owned in managers.items():
@@ -100,7 +102,14 @@ class Applied(NamedTuple):
 
 
 def apply(
-    schema: VersionedSchema, live: Object, config: Object, managers: Managers, who: Manager, now: str, *, force: bool
+    schema: VersionedSchema,
+    live: Object,
+    config: Object,
+    managers: Managers,
+    who: FieldManager,
+    now: str,
+    *,
+    force: bool,
 ) -> Applied:
     """Merge a configuration into the live object, and remove what ``who`` applied before and left out now.
 
@@ -132,7 +141,7 @@ def apply(
     return Applied(merged, managers)
 
 
-def _prune(node: Node, merged: Object, managers: Managers, last: Fields) -> Object:
+def _prune(node: SchemaNode, merged: Object, managers: Managers, last: Fields) -> Object:
     """Remove from the merged object what is in ``last`` and no manager owns now.
 
     ``managers`` already have the new set of the applier. Removing a field takes along everything below it, so two steps

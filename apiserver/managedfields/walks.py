@@ -1,6 +1,6 @@
 """Walk objects along their schema to get sets of fields: of what an object has, or of what differs between two.
 
-The schema (``schema.nodes``) says what divides into parts that have owners of their own:
+The schema (``schema.tree``) says what divides into parts that have owners of their own:
 
     struct, map     into their fields and keys, unless they are ``atomic``
     list            into its items if its type is ``set`` (by value) or ``map`` (by its keys); by default it is atomic
@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 from apiserver.managedfields import elements
 from apiserver.managedfields.fieldset import DOT, LEAF, Fields, member
-from apiserver.schema.nodes import Array, Map, Node, Struct
+from apiserver.schema.tree import Array, Map, SchemaNode, Struct
 
 # The node of values that the schema does not describe.
-ANY = Node("interface {}")
+ANY = SchemaNode("interface {}")
 _ABSENT = object()
 
 
@@ -35,12 +35,12 @@ class Comparison(NamedTuple):
     removed: Fields
 
 
-def below(node: Node, key: str) -> Node:
+def below(node: SchemaNode, key: str) -> SchemaNode:
     """Return the node of a member of a value, ANY for a field that the schema does not know."""
     return node.child(key) or ANY
 
 
-def added(node: Node, value: Any) -> Fields:
+def added(node: SchemaNode, value: Any) -> Fields:
     """Return the trie node of a value that was not there before: the value itself and everything in it are members."""
     kind = type(value)
     if kind is dict:
@@ -67,7 +67,7 @@ def added(node: Node, value: Any) -> Fields:
     return LEAF
 
 
-def _added_keys(item: Node, value: dict[str, Any]) -> Fields:
+def _added_keys(item: SchemaNode, value: dict[str, Any]) -> Fields:
     tree: Fields = {DOT: LEAF}
     for key in sorted(value):
         child = value[key]
@@ -94,7 +94,7 @@ def element_of(node: Array, item: Any) -> str:
         return "k:{}" if node.list_type == "map" else "v:null"
 
 
-def compare(node: Node, old: dict[str, Any], new: dict[str, Any], skipped: Collection[str] = ()) -> Comparison:
+def compare(node: SchemaNode, old: dict[str, Any], new: dict[str, Any], skipped: Collection[str] = ()) -> Comparison:
     """Return the differences between two objects of a schema, without those in the top-level fields ``skipped``."""
     comparison = Comparison({}, {})
     if skipped:
@@ -122,7 +122,7 @@ def _compare_fields(node: Struct, old: dict[str, Any], new: dict[str, Any], take
             _compare_at(below(node, key), f"f:{key}", before, after, taken, removed)
 
 
-def _compare_keys(item: Node, old: dict[str, Any], new: dict[str, Any], taken: Fields, removed: Fields) -> None:
+def _compare_keys(item: SchemaNode, old: dict[str, Any], new: dict[str, Any], taken: Fields, removed: Fields) -> None:
     for key, after in new.items():
         before = old.get(key, _ABSENT)
         if before != after:
@@ -132,7 +132,7 @@ def _compare_keys(item: Node, old: dict[str, Any], new: dict[str, Any], taken: F
             removed[f"f:{key}"] = added(item, before)
 
 
-def _compare_at(node: Node, element: str, before: Any, after: Any, taken: Fields, removed: Fields) -> None:
+def _compare_at(node: SchemaNode, element: str, before: Any, after: Any, taken: Fields, removed: Fields) -> None:
     """Add to the sets how two values of one element differ; either may be _ABSENT."""
     if before is _ABSENT:
         taken[element] = added(node, after)
@@ -149,7 +149,7 @@ def _compare_at(node: Node, element: str, before: Any, after: Any, taken: Fields
         removed[element] = elements.in_order(gone)
 
 
-def _compare_inside(node: Node, before: Any, after: Any, taken: Fields, removed: Fields) -> bool:
+def _compare_inside(node: SchemaNode, before: Any, after: Any, taken: Fields, removed: Fields) -> bool:
     """Add to the sets how two values differ inside. Return False if the value has been modified as a whole.
 
     That is so for scalars and everything atomic: they have no inside.
@@ -205,7 +205,7 @@ def by_element(node: Array, items: list[Any]) -> dict[str, list[Any]]:
     return found
 
 
-def owned(node: Node, value: Any) -> Fields:
+def owned(node: SchemaNode, value: Any) -> Fields:
     """Return the fields that a configuration sets.
 
     These are its leaves (scalars and atomic values), and the list items and map keys on the way to them. The fields of
@@ -214,12 +214,12 @@ def owned(node: Node, value: Any) -> Fields:
     return _owned_below(node, value, every=False) or {}
 
 
-def present(node: Node, value: Any) -> Fields:
+def present(node: SchemaNode, value: Any) -> Fields:
     """Return every field of an object: what ``owned`` returns and also all fields of structs."""
     return _owned_below(node, value, every=True) or {}
 
 
-def _owned_below(node: Node, value: Any, *, every: bool) -> Fields | None:
+def _owned_below(node: SchemaNode, value: Any, *, every: bool) -> Fields | None:
     """Return the set of what is inside a value, None for a value that has no inside (scalars, everything atomic)."""
     if is_atomic(node):
         return None
@@ -232,7 +232,7 @@ def _owned_below(node: Node, value: Any, *, every: bool) -> Fields | None:
     return None
 
 
-def _owned_keys(value: dict[str, Any], node: Node, known: Collection[str], *, every: bool) -> Fields:
+def _owned_keys(value: dict[str, Any], node: SchemaNode, known: Collection[str], *, every: bool) -> Fields:
     # A field in ``known`` (of a struct) is a member only if there is nothing inside it that is. A map's key always is.
     tree: Fields = {}
     for key, child in value.items():
@@ -251,7 +251,7 @@ def _owned_items(node: Array, items: list[Any], *, every: bool) -> Fields:
     return elements.in_order(tree)
 
 
-def with_fields(node: Node, fields: Fields) -> Fields:
+def with_fields(node: SchemaNode, fields: Fields) -> Fields:
     """Return the set with the fields of structs that lead to members added.
 
     Upstream: EnsureNamedFieldsAreMembers.
@@ -268,7 +268,7 @@ def with_fields(node: Node, fields: Fields) -> Fields:
     return tree
 
 
-def reconciled(node: Node, fields: Fields) -> Fields:
+def reconciled(node: SchemaNode, fields: Fields) -> Fields:
     """Return a stored set in terms of a schema that has changed since.
 
     Whoever owned a part of what is now atomic owns the whole. Whoever owned something that is no longer atomic keeps
@@ -284,6 +284,6 @@ def reconciled(node: Node, fields: Fields) -> Fields:
     return fields if tree == fields else tree
 
 
-def is_atomic(node: Node) -> bool:
+def is_atomic(node: SchemaNode) -> bool:
     """Return True if the schema says that a list or object has one owner as a whole. (Scalars need not say so.)"""
     return node.list_type == "atomic" if isinstance(node, Array) else getattr(node, "atomic", False)

@@ -184,7 +184,7 @@ class Codec(Protocol):
 
     @property
     def node(self) -> Any:
-        """The schema compiled, a ``schema.nodes.Node``: managed fields and strategic merge patches go by its types."""
+        """The compiled schema, a ``schema.tree.SchemaNode``; managed fields and strategic merge patches go by it."""
 
     @property
     def dynamic(self) -> bool:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import Any
 
 from apiserver.patch.json import unprocessable
-from apiserver.schema.nodes import Array, Node, Struct
+from apiserver.schema.tree import Array, SchemaNode, Struct
 from machinery.errors import BadRequest
 from machinery.objects import Object
 
@@ -36,7 +36,7 @@ _DELETE_FROM = "$deleteFromPrimitiveList/"
 _List = list[Any]
 
 
-def strategic_merge(original: Object, patch: Object, node: Node | None) -> Object:
+def strategic_merge(original: Object, patch: Object, node: SchemaNode | None) -> Object:
     """Return the original changed by a patch; both arguments may be modified. Raises BadRequest or Invalid."""
     if _PATCH in patch:
         return _directed(patch)
@@ -54,7 +54,7 @@ def strategic_merge(original: Object, patch: Object, node: Node | None) -> Objec
     return original
 
 
-def _merged(old: Any, new: Any, parent: Node | None, key: str) -> Any:
+def _merged(old: Any, new: Any, parent: SchemaNode | None, key: str) -> Any:
     child = parent.child(key) if parent is not None else None
     if isinstance(old, dict) and isinstance(new, dict):
         if isinstance(parent, Struct) and key in parent.replaced:
@@ -112,7 +112,7 @@ def _delete_from(original: Object, directive: str, values: Any) -> None:
         original[key] = [value for value in original[key] if value not in values]
 
 
-def _order_lists(original: Object, patch: Object, node: Node | None) -> None:
+def _order_lists(original: Object, patch: Object, node: SchemaNode | None) -> None:
     """Merge and order the lists for which the patch has a ``$setElementOrder``, and remove both from the patch."""
     for directive in [key for key in patch if key.startswith("$setElementOrder")]:
         order = patch.pop(directive)

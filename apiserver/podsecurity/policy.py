@@ -30,7 +30,7 @@ class LevelVersion(NamedTuple):
         return LEVELS.index(self.level) > LEVELS.index(other.level)
 
 
-class Policy(NamedTuple):
+class NamespacePolicy(NamedTuple):
     """The level of each mode. There is no audit log here, so ``audit`` is only validated."""
 
     enforce: LevelVersion = LevelVersion()
@@ -38,10 +38,10 @@ class Policy(NamedTuple):
     warn: LevelVersion = LevelVersion()
 
 
-def policy_of(labels: Mapping[str, str]) -> tuple[Policy, list[FieldError]]:
+def policy_of(labels: Mapping[str, str]) -> tuple[NamespacePolicy, list[FieldError]]:
     """Return the policy and what is wrong with its labels; if something is, the strictest level is enforced."""
     if not any(name.startswith(PREFIX) for name in labels):
-        return Policy(), []  # the common case, which is decided for every pod
+        return NamespacePolicy(), []  # the common case, which is decided for every pod
     errors: list[FieldError] = []
 
     def mode(name: str) -> LevelVersion:
@@ -54,7 +54,7 @@ def policy_of(labels: Mapping[str, str]) -> tuple[Policy, list[FieldError]]:
             errors.append(_invalid(f"{PREFIX}{name}-version", version, 'must be "latest" or "v1.x"'))
         return LevelVersion(level, int(match[1]) if match else None)
 
-    return Policy(*map(mode, MODES)), errors
+    return NamespacePolicy(*map(mode, MODES)), errors
 
 
 def _invalid(label: str, value: str, why: str) -> FieldError:

@@ -6,7 +6,7 @@ means absent. A value of the wrong type is an error that names the Go field. Req
     body.py         bytes → value: JSON, YAML, malformed input, duplicate keys
     definitions.py  upstream's OpenAPI definitions, from the package kubernetes-validate
     compiled.py     compile a definition to a tree of nodes
-    nodes.py        the nodes, which check values in place
+    tree.py         the nodes, which check values in place
     gotypes.py      what Go's types say and OpenAPI does not
     protobuf.py     the few protobuf bodies that clients send
     formats.py      times, quantities, base64

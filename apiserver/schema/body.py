@@ -16,7 +16,7 @@ import orjson
 import yaml
 
 from apiserver.schema import protobuf
-from apiserver.schema.nodes import Node, Problem
+from apiserver.schema.tree import Problem, SchemaNode
 from machinery.errors import UnsupportedMediaType
 
 JSON = "application/json"
@@ -178,7 +178,7 @@ class _Pairs(list[tuple[str, Any]]):
     """The members of a JSON object, duplicates included."""
 
 
-def strict_problems(body: bytes, node: Node) -> list[Problem]:
+def strict_problems(body: bytes, node: SchemaNode) -> list[Problem]:
     """Return the unknown and duplicate fields of a JSON body in the order of the document, as upstream lists them."""
     found: dict[Problem, None] = {}
     value = json.loads(body, object_pairs_hook=_Pairs)
@@ -186,7 +186,7 @@ def strict_problems(body: bytes, node: Node) -> list[Problem]:
     return list(found)
 
 
-def _collect(value: Any, node: Node, path: str, report: Callable[[Problem], object]) -> None:
+def _collect(value: Any, node: SchemaNode, path: str, report: Callable[[Problem], object]) -> None:
     if isinstance(value, _Pairs):
         seen: set[str] = set()
         for key, child in value:

@@ -16,7 +16,7 @@ from apiserver.model.patchtypes import ALL_PATCHES
 from machinery.objects import Object
 
 if TYPE_CHECKING:
-    from apiserver.schema.nodes import Node
+    from apiserver.schema.tree import SchemaNode
 
 
 class UpstreamCodec:
@@ -30,7 +30,7 @@ class UpstreamCodec:
         self.definition = definition
 
     @cached_property
-    def node(self) -> Node:
+    def node(self) -> SchemaNode:
         """Return the compiled schema; raises KeyError if upstream has none of this name."""
         from apiserver.schema.compiled import node_of
 

@@ -9,21 +9,21 @@ from typing import Any
 from apiserver.schema import definitions, formats
 from apiserver.schema.definitions import Definition, Definitions, target
 from apiserver.schema.gotypes import KEPT, KEY_DEFAULTS, NAMED, TIMES, VALUES
-from apiserver.schema.nodes import (
+from apiserver.schema.tree import (
     Array,
     Integer,
     IntOrString,
     Map,
     MismatchError,
-    Node,
     Number,
-    Quantity,
+    QuantityText,
     Scalar,
+    SchemaNode,
     Struct,
     Text,
 )
 
-_nodes: dict[str, Node] = {}
+_nodes: dict[str, SchemaNode] = {}
 # (apiVersion, kind) of all kinds that upstream's definitions know, served here or not.
 _registered: set[tuple[str, str]] = set()
 
@@ -46,7 +46,7 @@ def preload(names: Iterable[str]) -> None:
         _registered.update((f"{row['group']}/{row['version']}".lstrip("/"), row["kind"]) for row in rows)
 
 
-def node_of(definition: str) -> Node:
+def node_of(definition: str) -> SchemaNode:
     """Return the node of a definition; raises KeyError for an unknown name."""
     if definition not in _nodes:
         preload([definition])
@@ -63,11 +63,11 @@ def is_registered(api_version: str, kind: str) -> bool:
 class _Compiler:
     """Compiles definitions; ``known`` has those that are compiled, and gets the others."""
 
-    def __init__(self, definitions: Definitions, known: dict[str, Node]) -> None:
+    def __init__(self, definitions: Definitions, known: dict[str, SchemaNode]) -> None:
         self._definitions = definitions
         self._known = known
 
-    def definition(self, name: str) -> Node:
+    def definition(self, name: str) -> SchemaNode:
         """Return the node of a named definition."""
         node = self._known.get(name)
         if node is None:
@@ -81,9 +81,13 @@ class _Compiler:
                 self._fill(struct, schema)
         return node
 
-    def _plain(self, name: str, schema: Definition) -> Node:
+    def _plain(self, name: str, schema: Definition) -> SchemaNode:
         # An object without properties is an empty struct, such as a subresource's marker.
-        return Struct(name) if schema.get("type") == ["object", "null"] and name not in _OPEN else Node("interface {}")
+        return (
+            Struct(name)
+            if schema.get("type") == ["object", "null"] and name not in _OPEN
+            else SchemaNode("interface {}")
+        )
 
     def _fill(self, struct: Struct, schema: Definition) -> None:
         nodes = {key: self._schema(child, f"{struct.name}.{key}") for key, child in schema["properties"].items()}
@@ -110,7 +114,7 @@ class _Compiler:
             elif isinstance(node, Array | Map) and key in schema.get("required", ()):
                 struct.empties[key] = [] if isinstance(node, Array) else {}
 
-    def _schema(self, schema: Definition, field: str = "") -> Node:
+    def _schema(self, schema: Definition, field: str = "") -> SchemaNode:
         """Return the node of a schema; ``field`` is ``Struct.field`` if it is the schema of one."""
         if name := target(schema):
             return _with_map_type(self.definition(name), schema)
@@ -136,8 +140,8 @@ class _Compiler:
                 )
             case "object" if "additionalProperties" in schema:
                 item = self._schema(schema["additionalProperties"])
-                return Map(item, "v1.ResourceList" if isinstance(item, Quantity) else "", atomic=_is_atomic(schema))
-        return Node("interface {}")
+                return Map(item, "v1.ResourceList" if isinstance(item, QuantityText) else "", atomic=_is_atomic(schema))
+        return SchemaNode("interface {}")
 
     def _key_defaults(self, array: Definition) -> dict[str, Any]:
         """Return the values of keys that an item may lack: Go's zero value of a required one, or the key's default."""
@@ -160,7 +164,7 @@ def _is_atomic(schema: Definition) -> bool:
     return schema.get("x-kubernetes-map-type") == "atomic"
 
 
-def _with_map_type(node: Node, reference: Definition) -> Node:
+def _with_map_type(node: SchemaNode, reference: Definition) -> SchemaNode:
     """Return the node with the map type of a reference, which overrides that of its target if both have one.
 
     An example is the claimRef of a PersistentVolume.
@@ -174,7 +178,7 @@ def _with_map_type(node: Node, reference: Definition) -> Node:
 _ZEROS: dict[str, Any] = {"integer": 0, "number": 0, "boolean": False}
 
 
-_STRINGS: dict[str, Node] = {
+_STRINGS: dict[str, SchemaNode] = {
     "": Scalar("string", str),
     "byte": Text("[]uint8", formats.base64_bytes, ""),
     "date-time": Text("string", formats.time),
@@ -185,7 +189,7 @@ _INT64 = Integer("int64")
 _FLOAT = Number("float64")
 
 
-class _OrSchema(Node):
+class _OrSchema(SchemaNode):
     """A JSONSchemaProps, or what may stand in its place: a list of them (items), a boolean (additionalProperties)."""
 
     __slots__ = ("_go_words", "_simple")
@@ -204,15 +208,15 @@ class _OrSchema(Node):
                 raise MismatchError(text=self._go_words)
         return value
 
-    def child(self, key: str) -> Node | None:
+    def child(self, key: str) -> SchemaNode | None:
         return node_of(_SCHEMA).child(key)
 
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
 _SCHEMA = f"{_EXTENSIONS}.JSONSchemaProps"
-_SPECIAL: dict[str, Callable[[], Node]] = {
-    "io.k8s.apimachinery.pkg.api.resource.Quantity": Quantity,
+_SPECIAL: dict[str, Callable[[], SchemaNode]] = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": QuantityText,
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": IntOrString,
     f"{_META}.Time": lambda: Text("string", formats.time),
     f"{_META}.MicroTime": lambda: Text("string", formats.micro_time),

@@ -12,7 +12,7 @@ import orjson
 from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
 from apiserver.schema.compiled import is_registered
-from apiserver.schema.nodes import MismatchError, Node, Struct
+from apiserver.schema.tree import MismatchError, SchemaNode, Struct
 from machinery.errors import BadRequest, FieldError, Invalid, invalid, quote
 from machinery.objects import Object
 
@@ -24,7 +24,7 @@ _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
 
 def decode(
-    kind: Kind, node: Node, body: bytes, content_type: str, *, field_validation: str, version: str
+    kind: Kind, node: SchemaNode, body: bytes, content_type: str, *, field_validation: str, version: str
 ) -> tuple[Object, list[str]]:
     """Return the object in a body and warnings about what was dropped: see ``Codec.decode``."""
     obj, written = read(kind, body, content_type)
@@ -69,7 +69,7 @@ def read(kind: Kind, body: bytes, content_type: str) -> tuple[Object, bytes]:
 
 
 def strict(
-    node: Node, body: bytes, written: bytes, content_type: str, texts: list[str], field_validation: str
+    node: SchemaNode, body: bytes, written: bytes, content_type: str, texts: list[str], field_validation: str
 ) -> tuple[list[str], str]:
     """Return the warnings about a body, or why it is refused ("" if it is not).
 
@@ -89,7 +89,7 @@ def strict(
     return texts, ""
 
 
-def check(node: Node, obj: Object, *, field_validation: str) -> tuple[Object, list[str]]:
+def check(node: SchemaNode, obj: Object, *, field_validation: str) -> tuple[Object, list[str]]:
     """Prune and normalize an object that a patch produced: see ``Codec.check``."""
     try:
         problems = node.walk(obj) if node.walk else None

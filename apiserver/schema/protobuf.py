@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from apiserver.schema.compiled import node_of
-from apiserver.schema.nodes import Array, Integer, IntOrString, Map, Node, Quantity, Scalar, Struct, Text
+from apiserver.schema.tree import Array, Integer, IntOrString, Map, QuantityText, Scalar, SchemaNode, Struct, Text
 from machinery.objects import Object, format_time
 
 _MAGIC = b"k8s\0"
@@ -137,7 +137,7 @@ def _numbers(go_type: str) -> dict[int, tuple[str, bool]]:
     return {int(number): (name.rstrip("*"), name.endswith("*")) for name, number in fields}
 
 
-def _message(node: Node, data: bytes) -> Object:
+def _message(node: SchemaNode, data: bytes) -> Object:
     numbers = _numbers(node.go)
     found: Object = {}
     for number, raw in _parts(data):
@@ -157,11 +157,11 @@ def _message(node: Node, data: bytes) -> Object:
     return found
 
 
-def _value(node: Node, raw: Any) -> Any:
+def _value(node: SchemaNode, raw: Any) -> Any:
     match node:
         case Struct():
             return _message(node, raw)
-        case Quantity():
+        case QuantityText():
             return dict(_parts(raw)).get(1, b"").decode()
         case IntOrString():
             parts = dict(_parts(raw))

@@ -15,7 +15,7 @@ from apiserver.managedfields import entries, fieldset, merging, updating, walks
 from apiserver.managedfields.fieldset import Fields
 from apiserver.model.fieldmanager import Writer
 from apiserver.schema.compiled import node_of
-from apiserver.schema.nodes import Array, Node
+from apiserver.schema.tree import Array, SchemaNode
 from machinery.errors import Conflict
 from machinery.objects import Object
 
@@ -105,7 +105,7 @@ def applied(live: Object | None, config: Object, name: str, *, force: bool = Tru
     return new
 
 
-def leaves(node: Node, value: Any, path: str = "") -> dict[str, Any]:
+def leaves(node: SchemaNode, value: Any, path: str = "") -> dict[str, Any]:
     """What an object says, but for the order of lists that are sets or maps, and the form of what is empty."""
     if isinstance(value, dict):
         members = [(f".{key}", walks.below(node, key), child) for key, child in value.items()]

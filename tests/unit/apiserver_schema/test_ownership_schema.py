@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from apiserver.schema.compiled import node_of
-from apiserver.schema.nodes import Array, Map, Node, Struct
+from apiserver.schema.tree import Array, Map, SchemaNode, Struct
 
 CORE = "io.k8s.api.core.v1."
 
 
-def at(kind: str, *path: str) -> Node:
-    node: Node | None = node_of(CORE + kind)
+def at(kind: str, *path: str) -> SchemaNode:
+    node: SchemaNode | None = node_of(CORE + kind)
     for key in path:
         assert node is not None
         node = node.child(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.podsecurity.policy import LevelVersion, Policy, policy_of
+from apiserver.podsecurity.policy import LevelVersion, NamespacePolicy, policy_of
 
 PREFIX = "pod-security.kubernetes.io/"
 
@@ -14,8 +14,8 @@ def labels(**modes: str) -> dict[str, str]:
 
 
 def test_without_labels_everything_may_run() -> None:
-    assert policy_of({"app": "web"}) == (Policy(), [])
-    assert str(Policy().enforce) == "privileged:latest"
+    assert policy_of({"app": "web"}) == (NamespacePolicy(), [])
+    assert str(NamespacePolicy().enforce) == "privileged:latest"
 
 
 def test_each_mode_has_its_own_level_and_version() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from apiserver.crdschema.nodes import compile_schema, prune
-from apiserver.schema.nodes import MismatchError
+from apiserver.crdschema.tree import compile_schema, prune
+from apiserver.schema.tree import MismatchError
 
 SCHEMA = yaml.safe_load("""
 type: object

@@ -8,7 +8,7 @@ In one walk, a node
 - rewrites strings with a format, such as times and quantities, in their canonical form,
 - and gives required scalars that are absent Go's zero value.
 
-Defaults that a schema spells out exist only in custom resources: ``crdschema.nodes`` has nodes that fill them in. Those
+Defaults that a schema spells out exist only in custom resources: ``crdschema.tree`` has nodes that fill them in. Those
 of built-in kinds are filled in by their strategies.
 
 Every write walks its object, so speed decides the form. A parent does the commonest check of its children itself: the
@@ -72,10 +72,10 @@ class Never:
 
 
 _Walk = Callable[[Any], "list[Problem] | None"]
-_Spec = tuple[type, "_Walk | None", Callable[[Any], Any], "Node"]
+_Spec = tuple[type, "_Walk | None", Callable[[Any], Any], "SchemaNode"]
 
 
-class Node:
+class SchemaNode:
     """A value of any form, which is kept as it is (RawExtension, FieldsV1); the base of all other nodes.
 
     ``go`` is the name of the Go type, for messages.
@@ -97,7 +97,7 @@ class Node:
         """Return what a parent needs to check a value of this node."""
         return self.wanted, self.walk, self.convert, self
 
-    def child(self, key: str) -> Node | None:
+    def child(self, key: str) -> SchemaNode | None:
         """Return the node of a member (for lists, of every item), None for an unknown field."""
         return self
 
@@ -106,7 +106,7 @@ class Node:
         return self.zero
 
 
-class Scalar(Node):
+class Scalar(SchemaNode):
     """A string without a format, or a boolean: every value of the type is valid."""
 
     __slots__ = ("wanted", "zero")
@@ -120,7 +120,7 @@ class Scalar(Node):
         raise MismatchError(value, self.go)
 
 
-class Integer(Node):
+class Integer(SchemaNode):
     """An int32 or int64."""
 
     __slots__ = ("least", "most")
@@ -143,7 +143,7 @@ class Integer(Node):
         raise mismatch
 
 
-class Number(Node):
+class Number(SchemaNode):
     """A float64; integers are accepted too."""
 
     __slots__ = ()
@@ -156,7 +156,7 @@ class Number(Node):
         raise MismatchError(value, self.go)
 
 
-class Text(Node):
+class Text(SchemaNode):
     """A string with a format: ``canonical`` returns its stored form, or raises ValueError."""
 
     __slots__ = ("canonical", "zero")
@@ -175,7 +175,7 @@ class Text(Node):
             raise MismatchError(text=str(error)) from None
 
 
-class Quantity(Text):
+class QuantityText(Text):
     """A resource.Quantity, which may also be given as a JSON number."""
 
     __slots__ = ()
@@ -202,7 +202,7 @@ class IntOrString(Integer):
         return super().convert(value)
 
 
-class Array(Node):
+class Array(SchemaNode):
     """A list.
 
     ``merge``: strategic merge patches merge it item by item. Items are identified by the field ``merge_key``; it is ""
@@ -218,7 +218,7 @@ class Array(Node):
 
     def __init__(
         self,
-        item: Node,
+        item: SchemaNode,
         *,
         merge: bool = False,
         merge_key: str = "",
@@ -251,17 +251,17 @@ class Array(Node):
     def convert(self, value: Any) -> Any:
         raise MismatchError(value, self.go)
 
-    def child(self, key: str) -> Node | None:
+    def child(self, key: str) -> SchemaNode | None:
         return self.item
 
 
-class Map(Node):
+class Map(SchemaNode):
     """A map with free keys, such as labels. If ``atomic`` (x-kubernetes-map-type), it has one owner as a whole."""
 
     __slots__ = ("atomic", "item", "item_spec")
     wanted = dict
 
-    def __init__(self, item: Node, go: str = "", *, atomic: bool = False) -> None:
+    def __init__(self, item: SchemaNode, go: str = "", *, atomic: bool = False) -> None:
         super().__init__(go or f"map[string]{item.go}")
         self.item = item
         self.item_spec = item.spec()
@@ -283,14 +283,14 @@ class Map(Node):
     def convert(self, value: Any) -> Any:
         raise MismatchError(value, self.go)
 
-    def child(self, key: str) -> Node | None:
+    def child(self, key: str) -> SchemaNode | None:
         return self.item
 
     def make_zero(self) -> Any:
         return {}
 
 
-class Struct(Node):
+class Struct(SchemaNode):
     """An object with known fields. If ``atomic`` (x-kubernetes-map-type), it has one owner as a whole."""
 
     __slots__ = ("atomic", "empties", "name", "omitted", "replaced", "specs", "zeros")
@@ -344,7 +344,7 @@ class Struct(Node):
     def convert(self, value: Any) -> Any:
         raise MismatchError(value, self.go)
 
-    def child(self, key: str) -> Node | None:
+    def child(self, key: str) -> SchemaNode | None:
         spec = self.specs.get(key)
         return spec[3] if spec else None
 

@@ -15,13 +15,13 @@ import orjson
 
 from apiserver.crdschema.structural import EMBEDDED, LIST_KEYS, LIST_TYPE, MAP_TYPE, PRESERVE, Schema, below
 from apiserver.schema.compiled import node_of
-from apiserver.schema.nodes import Array, Map, Node, Problem, Struct
+from apiserver.schema.tree import Array, Map, Problem, SchemaNode, Struct
 
 _OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _NO_DEFAULT = b""
 
 
-def compile_schema(schema: Schema, *, root: bool = False) -> Node:
+def compile_schema(schema: Schema, *, root: bool = False) -> SchemaNode:
     """Return the node of a schema. The root is a resource, so it also has kind, apiVersion and metadata."""
     additional = schema.get("additionalProperties")
     embedded = root or bool(schema.get(EMBEDDED))
@@ -34,7 +34,7 @@ def compile_schema(schema: Schema, *, root: bool = False) -> Node:
     return CustomArray(schema) if "items" in schema else Leaf(schema)
 
 
-class Leaf(Node):
+class Leaf(SchemaNode):
     """A scalar, or a value of any form, which is kept as it is."""
 
     __slots__ = ("default", "nullable")
@@ -43,11 +43,11 @@ class Leaf(Node):
         super().__init__("interface {}")
         _remember(self, schema)
 
-    def child(self, key: str) -> Node | None:
+    def child(self, key: str) -> SchemaNode | None:
         return _ANYTHING
 
 
-class Emptied(Node):
+class Emptied(SchemaNode):
     """The values of ``additionalProperties: true``: as upstream, objects among them lose all their fields."""
 
     __slots__ = ()
@@ -61,7 +61,7 @@ class Emptied(Node):
         value.clear()
         return problems or None
 
-    def child(self, key: str) -> Node | None:
+    def child(self, key: str) -> SchemaNode | None:
         return None
 
 
@@ -112,7 +112,7 @@ class CustomStruct(Struct):
     def convert(self, value: Any) -> Any:
         return value
 
-    def child(self, key: str) -> Node | None:
+    def child(self, key: str) -> SchemaNode | None:
         return super().child(key) or (_ANYTHING if self.preserves else None)
 
 
@@ -174,7 +174,7 @@ class CustomArray(Array):
         return value
 
 
-def prune(node: Node, value: Any) -> None:
+def prune(node: SchemaNode, value: Any) -> None:
     """Drop, in place, the fields that a schema does not specify, without filling in defaults."""
     match node:
         case CustomStruct() if type(value) is dict:
@@ -200,12 +200,12 @@ def _remember(node: Any, schema: Schema) -> None:
     node.default = _NO_DEFAULT if default is None else orjson.dumps(default)
 
 
-def nullable_of(node: Node) -> bool:
+def nullable_of(node: SchemaNode) -> bool:
     """Return True if null is a valid value. (It is not for the nodes of upstream's ObjectMeta.)"""
     return bool(getattr(node, "nullable", False))
 
 
-def default_of(node: Node) -> bytes:
+def default_of(node: SchemaNode) -> bytes:
     """Return the default as JSON, with the defaults inside it filled in; b"" for none."""
     default: bytes = getattr(node, "default", _NO_DEFAULT)
     if not default:
@@ -216,7 +216,7 @@ def default_of(node: Node) -> bytes:
     return orjson.dumps(value)
 
 
-def _filled(child: Any, item: Node) -> Any:
+def _filled(child: Any, item: SchemaNode) -> Any:
     default = default_of(item)
     return child if nullable_of(item) or not default else orjson.loads(default)
 
