@@ -1,22 +1,25 @@
 """Which UDP flows are stale."""
 
-import pytest
+from __future__ import annotations
 
-from proxy.conntrack import Flow, stale_flows, udp_destinations
+import pytest
+from unit.proxy.tracer import Make
+
+from proxy.conntrack import Destinations, Flow, stale_flows, udp_destinations
 from proxy.model import service_ports
 
 VIP = "172.30.1.1"
 
 
 @pytest.fixture
-def wanted(service, endpoint_slice):
+def wanted(service: Make, endpoint_slice: Make) -> Destinations:
     udp = {"port": 53, "protocol": "UDP", "nodePort": 30053}
     made = service(type="NodePort", ports=[udp, {"port": 53, "protocol": "TCP", "name": "tcp"}])
     pods = endpoint_slice("172.17.0.2", ports=[{"port": 5353, "protocol": "UDP"}])
     return udp_destinations(service_ports([made], [pods], "n"))
 
 
-def test_destinations(wanted):
+def test_destinations(wanted: Destinations) -> None:
     assert wanted == {(VIP, 53): {"172.17.0.2:5353"}, ("", 30053): {"172.17.0.2:5353"}}
 
 
@@ -33,7 +36,7 @@ def test_destinations(wanted):
         ("172.30.1.9", 53, "172.17.0.2:5353", True),  # the Service is gone
     ],
 )
-def test_stale(wanted, destination, port, answered_by, is_stale):
+def test_stale(wanted: Destinations, destination: str, port: int, answered_by: str, is_stale: bool) -> None:
     flow = Flow("172.17.0.7", 40000, destination, port, answered_by)
     gone = {("172.30.1.9", 53): frozenset({"172.17.0.2:5353"})}
     assert stale_flows([flow], wanted, gone) == ([flow] if is_stale else [])

@@ -1,5 +1,7 @@
 """Reading the kernel's table of routes."""
 
+from __future__ import annotations
+
 from proxy.network import _routes
 
 TABLE = """\
@@ -11,5 +13,5 @@ docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
 """
 
 
-def test_routes():
+def test_routes() -> None:
     assert _routes(TABLE) == {"0.0.0.0/0": "eth0", "172.30.0.0/16": "kube-sink", "172.17.0.0/16": "docker0"}
