@@ -6,7 +6,7 @@
 - After a start, a failure or a foreign change nothing is known of the kernel: it is read first (the names of chains
   and the number of their rules), and then everything is written.
 - Foreign changes, such as a flush, are heard of through netlink where the kernel sends messages about them, and looked
-  for every CHECK_SECONDS in any case.
+  for every CHECK_SECONDS in any case (upstream: the resync of every syncPeriod).
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """The client against a small HTTP server in this process: paths, bodies, errors, watches, broken connections, TLS."""
 
+from __future__ import annotations
+
 import json
 import ssl
 import threading
@@ -7,6 +9,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -73,7 +76,7 @@ def client(server):
     client.close()
 
 
-def test_verbs(server, client):
+def test_verbs(server, client) -> None:
     pod = {"metadata": {"namespace": "ns", "name": "p"}}
     client.create(PODS, pod)
     client.update(PODS, pod, subresource="status")
@@ -85,9 +88,12 @@ def test_verbs(server, client):
     client.delete_collection(LEASES, "ns", label_selector="a=b,c")
     calls = [(method, path, body) for method, path, _, body in server.requests]
     options = {
-        "kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "propagationPolicy": "Orphan",
+        "kind": "DeleteOptions",
+        "apiVersion": "v1",
+        "gracePeriodSeconds": 0,
+        "propagationPolicy": "Orphan",
         "preconditions": {"uid": "u"},
-    }  # fmt: skip
+    }
     assert calls == [
         ("POST", "/api/v1/namespaces/ns/pods", pod),
         ("PUT", "/api/v1/namespaces/ns/pods/p/status", pod),
@@ -105,14 +111,14 @@ def test_verbs(server, client):
     assert len(set(server.peers)) == 1  # one connection for all
 
 
-def test_list_gives_items_their_kind(server, client):
+def test_list_gives_items_their_kind(server, client) -> None:
     server.answer = lambda handler: handler.reply(200, {"metadata": {"resourceVersion": "5"}, "items": [{}]})
     result = client.list(PODS, field_selector="spec.nodeName=n", limit=5)
     assert result["items"] == [{"kind": "Pod", "apiVersion": "v1"}]
     assert server.requests[0][1] == "/api/v1/pods?fieldSelector=spec.nodeName%3Dn&limit=5"
 
 
-def test_errors_come_back_as_what_they_were(server, client):
+def test_errors_come_back_as_what_they_were(server, client) -> None:
     server.answer = lambda handler: handler.reply(404, errors.not_found("pods", "p").status())
     with pytest.raises(errors.NotFound, match='pods "p" not found'):
         client.get(PODS, "p", "ns")
@@ -138,20 +144,20 @@ def drop_first(server):
     server.answer = answer
 
 
-def test_a_read_is_repeated_when_the_connection_breaks(server, client):
+def test_a_read_is_repeated_when_the_connection_breaks(server, client) -> None:
     drop_first(server)
     assert client.get(PODS, "p", "ns") == {"ok": True}
     assert len(server.requests) == 2
 
 
-def test_a_write_is_not(server, client):
+def test_a_write_is_not(server, client) -> None:
     drop_first(server)
     with pytest.raises(errors.ServiceUnavailable):
         client.create(PODS, {"metadata": {}}, "ns")
     assert len(server.requests) == 1
 
 
-def test_nobody_listens():
+def test_nobody_listens() -> None:
     with pytest.raises(
         errors.ServiceUnavailable, match=r"cannot reach the API server at http://127.0.0.1:1: .*refused"
     ):
@@ -162,7 +168,7 @@ def event(name):
     return json.dumps({"type": "ADDED", "object": {"metadata": {"name": name}}}).encode() + b"\n"
 
 
-def test_watch_yields_each_event_when_it_comes_however_it_is_cut(server, client):
+def test_watch_yields_each_event_when_it_comes_however_it_is_cut(server, client) -> None:
     more = threading.Event()
 
     def answer(handler):
@@ -184,7 +190,7 @@ def test_watch_yields_each_event_when_it_comes_however_it_is_cut(server, client)
     )
 
 
-def test_watch_raises_an_error_event(server, client):
+def test_watch_raises_an_error_event(server, client) -> None:
     def answer(handler):
         handler.begin_stream()
         handler.chunk(json.dumps({"type": "ERROR", "object": errors.Gone("too old").status()}).encode() + b"\n")
@@ -195,7 +201,7 @@ def test_watch_raises_an_error_event(server, client):
         list(client.watch(PODS, resource_version="1"))
 
 
-def test_a_watch_that_breaks_raises(server, client):
+def test_a_watch_that_breaks_raises(server, client) -> None:
     def answer(handler):
         handler.begin_stream()
         handler.chunk(event("a"))
@@ -209,7 +215,7 @@ def test_a_watch_that_breaks_raises(server, client):
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_stop_ends_a_silent_watch_at_once(server, client, tls, authority):
+def test_stop_ends_a_silent_watch_at_once(server, client, tls, authority) -> None:
     hold = threading.Event()
 
     def answer(handler):
@@ -283,8 +289,12 @@ class Authority:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=self.ca.decode())
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        given = {"certificate_authority": self.ca, "client_certificate": self.client_pair[0],
-                 "client_key": self.client_pair[1], **changes}  # fmt: skip
+        given = {
+            "certificate_authority": self.ca,
+            "client_certificate": self.client_pair[0],
+            "client_key": self.client_pair[1],
+            **changes,
+        }
         return Client(ClientConfig(f"https://127.0.0.1:{server.server_port}", **given))
 
 
@@ -293,24 +303,24 @@ def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("pki"))
 
 
-def test_client_certificate_and_authority(server, authority):
+def test_client_certificate_and_authority(server, authority) -> None:
     client = authority.secure(server)
     assert [client.get(PODS, "p", "ns") for _ in range(3)] == [{"ok": True}] * 3
     assert len(set(server.peers)) == 1  # one connection, one handshake
 
 
-def test_a_server_of_another_authority_is_refused(server, authority, tmp_path):
+def test_a_server_of_another_authority_is_refused(server, authority, tmp_path: Path) -> None:
     other = Authority(tmp_path)
     with pytest.raises(errors.ServiceUnavailable, match="certificate verify failed"):
         authority.secure(server, certificate_authority=other.ca).get(PODS, "p", "ns")
 
 
-def test_a_certificate_for_another_name_is_refused(server, authority):
+def test_a_certificate_for_another_name_is_refused(server, authority) -> None:
     with pytest.raises(errors.ServiceUnavailable, match=r"certificate is not valid for|mismatch"):
         authority.secure(server, tls_server_name="kubernetes").get(PODS, "p", "ns")
 
 
-def test_requests_are_counted(server, client):
+def test_requests_are_counted(server, client) -> None:
     host = client.server.removeprefix("http://")
 
     def counted(code, method):

@@ -23,7 +23,7 @@ def fetch(server, path):
             return error.code, error.read().decode()
 
 
-def test_health():
+def test_health() -> None:
     problem = ""
     queue = WorkQueue("test-health")
     server = component.serve_health("127.0.0.1:0", lambda: problem)
@@ -41,7 +41,7 @@ def test_health():
     assert component.serve_health("", lambda: "") is None
 
 
-def test_a_busy_health_port_ends_the_component_with_a_clear_line(caplog):
+def test_a_busy_health_port_ends_the_component_with_a_clear_line(caplog) -> None:
     server = component.serve_health("127.0.0.1:0", lambda: "")
     assert server is not None
     with pytest.raises(SystemExit):
@@ -50,7 +50,7 @@ def test_a_busy_health_port_ends_the_component_with_a_clear_line(caplog):
     server.server_close()
 
 
-def test_signals():
+def test_signals() -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         stop = component.stop_on_signals()
@@ -63,7 +63,7 @@ def test_signals():
             signal.signal(number, handler)
 
 
-def test_callbacks_on_stop():
+def test_callbacks_on_stop() -> None:
     stop, called = threading.Event(), threading.Event()
     cancelled = []
 

@@ -21,12 +21,12 @@ def clock():
     return Clock()
 
 
-def controller_of(reconcile, clock):
+def controller_of(reconcile, clock: Clock):
     return Controller("test", reconcile, queue=WorkQueue(clock=clock))
 
 
 @pytest.mark.parametrize("error", [errors.conflict("pods", "a"), errors.NotFound("x"), ValueError("bug")])
-def test_an_error_is_tried_again_later(clock, error):
+def test_an_error_is_tried_again_later(clock: Clock, error) -> None:
     outcomes = [error, None]
 
     def reconcile(key):
@@ -43,7 +43,7 @@ def test_an_error_is_tried_again_later(clock, error):
     assert controller.queue.failures("a") == 0
 
 
-def test_an_outage_of_the_api_server_does_not_lengthen_the_backoff_for_ever(clock):
+def test_an_outage_of_the_api_server_does_not_lengthen_the_backoff_for_ever(clock: Clock) -> None:
     def unreachable(key):
         raise errors.ServiceUnavailable("cannot reach the API server")
 
@@ -55,7 +55,7 @@ def test_an_outage_of_the_api_server_does_not_lengthen_the_backoff_for_ever(cloc
         controller.queue.done("a")
 
 
-def test_the_returned_seconds_are_when_to_look_again(clock):
+def test_the_returned_seconds_are_when_to_look_again(clock: Clock) -> None:
     controller = controller_of(lambda key: 30.0, clock)
     controller.process("a")
     clock.now += 29
@@ -84,7 +84,7 @@ def obj(name, owner="o"):
     return {"metadata": {"namespace": "ns", "name": name, "owner": owner}}
 
 
-def test_events_become_keys_of_the_old_and_the_new_state(clock):
+def test_events_become_keys_of_the_old_and_the_new_state(clock: Clock) -> None:
     controller = controller_of(lambda key: None, clock)
     plain, mapped = FakeInformer(), FakeInformer()
     controller.watch(plain)
@@ -96,7 +96,7 @@ def test_events_become_keys_of_the_old_and_the_new_state(clock):
     assert [controller.queue.get(0) for _ in range(4)] == ["ns/a", "before", "after", None]
 
 
-def test_workers_wait_for_the_cache_run_and_end():
+def test_workers_wait_for_the_cache_run_and_end() -> None:
     done = threading.Event()
     seen = []
 

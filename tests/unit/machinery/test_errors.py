@@ -1,12 +1,14 @@
 """Statuses and messages, word for word as upstream's API server sends them."""
 
+from __future__ import annotations
+
 import pytest
 
 from machinery import errors
 from machinery.errors import ApiError, FieldError
 
 
-def test_message_forms():
+def test_message_forms() -> None:
     assert errors.not_found("pods", "x").message == 'pods "x" not found'
     assert errors.already_exists("services", "web").message == 'services "web" already exists'
     assert errors.conflict("pods", "x").message == (
@@ -16,7 +18,7 @@ def test_message_forms():
     assert errors.forbidden("pods", "", "no").message == "pods is forbidden: no"
 
 
-def test_status_of_a_grouped_resource():
+def test_status_of_a_grouped_resource() -> None:
     assert errors.not_found("leases.coordination.k8s.io", "n1").status() == {
         "kind": "Status",
         "apiVersion": "v1",
@@ -29,19 +31,23 @@ def test_status_of_a_grouped_resource():
     }
 
 
-def test_invalid_with_one_and_with_several_causes():
+def test_invalid_with_one_and_with_several_causes() -> None:
     one = FieldError.invalid("spec.replicas", -1, "must be greater than or equal to 0")
     two = FieldError.required("spec.template")
     assert errors.invalid("ReplicationController", "a", [one]).message == (
         'ReplicationController "a" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0'
     )
     both = errors.invalid("ReplicationController", "a", [one, two, two])
-    assert both.message.endswith("is invalid: [spec.replicas: Invalid value: -1: must be greater than or equal to 0, "
-                                 "spec.template: Required value]")  # fmt: skip
+    assert both.message.endswith(
+        "is invalid: [spec.replicas: Invalid value: -1: must be greater than or equal to 0, "
+        "spec.template: Required value]"
+    )
     assert both.details is not None
     assert both.details["causes"][1] == {
-        "reason": "FieldValueRequired", "message": "Required value", "field": "spec.template"
-    }  # fmt: skip
+        "reason": "FieldValueRequired",
+        "message": "Required value",
+        "field": "spec.template",
+    }
 
 
 @pytest.mark.parametrize(
@@ -56,7 +62,7 @@ def test_invalid_with_one_and_with_several_causes():
         (FieldError.invalid("a", {"b": 1}, "why"), 'a: Invalid value: {"b":1}: why'),
     ],
 )
-def test_field_error(error, text):
+def test_field_error(error: FieldError, text: str) -> None:
     assert str(error) == text
 
 
@@ -64,7 +70,7 @@ FAMILY = [cls for cls in vars(errors).values() if isinstance(cls, type) and issu
 
 
 @pytest.mark.parametrize("cls", FAMILY)
-def test_an_error_survives_the_wire(cls):
+def test_an_error_survives_the_wire(cls: type[ApiError]) -> None:
     sent = cls("because")
     received = ApiError.from_status(sent.status())
     assert type(received) is cls
@@ -72,12 +78,12 @@ def test_an_error_survives_the_wire(cls):
     assert received.status() == sent.status()
 
 
-def test_from_status_without_a_known_reason_goes_by_the_code():
+def test_from_status_without_a_known_reason_goes_by_the_code() -> None:
     assert type(ApiError.from_status({"code": 409})) is errors.Conflict
     assert type(ApiError.from_status({"code": 410, "reason": "Gone"})) is errors.Gone
     assert type(ApiError.from_status({"code": 418, "message": "teapot"})) is ApiError
 
 
-def test_retry_after():
+def test_retry_after() -> None:
     assert ApiError.from_status(errors.TooManyRequests("slow", retry_after=7).status()).retry_after == 7
     assert errors.NotFound("x").retry_after == 0

@@ -32,7 +32,7 @@ def event(name="e1", message="m", reason="Pulled", pod="p", at="t1"):
     }
 
 
-def test_the_same_again_raises_the_count_of_the_first():
+def test_the_same_again_raises_the_count_of_the_first() -> None:
     correlator = Correlator()
     first = correlator.correlate(event("e1", at="t1"))
     again = correlator.correlate(event("e2", at="t2"))
@@ -43,7 +43,7 @@ def test_the_same_again_raises_the_count_of_the_first():
     assert (again.event["firstTimestamp"], again.event["lastTimestamp"]) == ("t1", "t2")
 
 
-def test_other_subject_or_reason_is_another_event():
+def test_other_subject_or_reason_is_another_event() -> None:
     correlator = Correlator()
     for other in (event("e1"), event("e2", pod="q"), event("e3", reason="Created")):
         decision = correlator.correlate(other)
@@ -51,7 +51,7 @@ def test_other_subject_or_reason_is_another_event():
         assert decision.existing == ""
 
 
-def test_many_similar_ones_become_one():
+def test_many_similar_ones_become_one() -> None:
     correlator = Correlator()
     decisions = [correlator.correlate(event(f"e{n}", message=f"m{n}")) for n in range(SIMILAR_LIMIT + 2)]
     shown = [decision for decision in decisions if decision is not None]
@@ -62,7 +62,7 @@ def test_many_similar_ones_become_one():
     assert shown[-1].existing == f"e{SIMILAR_LIMIT - 1}"
 
 
-def test_spam_is_dropped_until_the_bucket_fills_again():
+def test_spam_is_dropped_until_the_bucket_fills_again() -> None:
     clock = Clock()
     correlator = Correlator(clock)
     assert all(correlator.correlate(event()) for _ in range(BURST))
@@ -100,7 +100,7 @@ def client():
     return FakeClient()
 
 
-def test_recorder_writes_and_then_counts(client):
+def test_recorder_writes_and_then_counts(client) -> None:
     recorder = EventRecorder(client, "kubelet", "node1")
     recorder.event(POD, "Normal", "Started", "Started container", field_path="spec.containers{c}")
     recorder.event(POD, "Normal", "Started", "Started container", field_path="spec.containers{c}")
@@ -110,14 +110,18 @@ def test_recorder_writes_and_then_counts(client):
     assert created["metadata"]["name"].startswith("p.")
     assert created["source"] == {"component": "kubelet", "host": "node1"}
     assert created["involvedObject"] == {
-        "kind": "Pod", "apiVersion": "v1", "namespace": "ns", "name": "p", "uid": "u",
+        "kind": "Pod",
+        "apiVersion": "v1",
+        "namespace": "ns",
+        "name": "p",
+        "uid": "u",
         "fieldPath": "spec.containers{c}",
-    }  # fmt: skip
+    }
     ((name, namespace, body),) = client.patched
     assert (name, namespace, body["count"]) == (created["metadata"]["name"], "ns", 2)
 
 
-def test_recorder_tries_again_when_the_server_is_away(client):
+def test_recorder_tries_again_when_the_server_is_away(client) -> None:
     client.failures = [errors.ServiceUnavailable("away")]
     recorder = EventRecorder(client, "kubelet")
     recorder.event(POD, "Normal", "Started", "m")
@@ -126,7 +130,7 @@ def test_recorder_tries_again_when_the_server_is_away(client):
     recorder.close()
 
 
-def test_recorder_gives_up_in_a_namespace_that_goes_away(client):
+def test_recorder_gives_up_in_a_namespace_that_goes_away(client) -> None:
     client.failures = [errors.Forbidden("being terminated")]
     recorder = EventRecorder(client, "kubelet")
     recorder.event(POD, "Normal", "Killing", "m")
@@ -135,7 +139,7 @@ def test_recorder_gives_up_in_a_namespace_that_goes_away(client):
     assert [created["reason"] for created in client.created] == ["Other"]
 
 
-def test_an_event_that_expired_is_written_anew(client):
+def test_an_event_that_expired_is_written_anew(client) -> None:
     recorder = EventRecorder(client, "kubelet")
     recorder.event(POD, "Normal", "Started", "m")
     assert client.wrote.acquire(timeout=5)
@@ -148,7 +152,7 @@ def test_an_event_that_expired_is_written_anew(client):
     assert [patch[0] for patch in client.patched] == [second["metadata"]["name"]]
 
 
-def test_a_cluster_scoped_object_has_its_events_in_default(client):
+def test_a_cluster_scoped_object_has_its_events_in_default(client) -> None:
     recorder = EventRecorder(client, "kubelet")
     recorder.event({"kind": "Node", "metadata": {"name": "n"}}, "Normal", "Starting", "m")
     recorder.close(5)

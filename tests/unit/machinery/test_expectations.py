@@ -10,7 +10,7 @@ class Clock:
         return self.now
 
 
-def test_creations():
+def test_creations() -> None:
     expectations = Expectations()
     assert expectations.satisfied("a")
     expectations.expect_creations("a", 2)
@@ -23,7 +23,7 @@ def test_creations():
     assert not expectations.satisfied("a")
 
 
-def test_a_deletion_is_counted_once():
+def test_a_deletion_is_counted_once() -> None:
     expectations = Expectations()
     expectations.expect_deletions("a", ["u1", "u2"])
     expectations.deletion_seen("a", "u1")
@@ -34,7 +34,7 @@ def test_a_deletion_is_counted_once():
     assert expectations.satisfied("a")
 
 
-def test_what_never_comes_expires():
+def test_what_never_comes_expires() -> None:
     clock = Clock()
     expectations = Expectations(clock)
     expectations.expect_creations("a", 1)
@@ -46,7 +46,7 @@ def test_what_never_comes_expires():
     assert expectations.satisfied("a")
 
 
-def test_forgotten():
+def test_forgotten() -> None:
     expectations = Expectations()
     expectations.expect_creations("a", 1)
     expectations.forget("a")

@@ -32,8 +32,17 @@ class Script:
             raise version
         return {"metadata": {"resourceVersion": version}, "items": items}
 
-    def watch(self, resource, namespace="", *, resource_version="", label_selector="", field_selector="",
-              timeout=None, stop=None):  # fmt: skip
+    def watch(
+        self,
+        resource,
+        namespace="",
+        *,
+        resource_version="",
+        label_selector="",
+        field_selector="",
+        timeout=None,
+        stop=None,
+    ):
         self.asked.append(f"watch {resource_version}")
         script = self.watches.get()
         if script is None:
@@ -50,7 +59,7 @@ def api():
 
 
 @pytest.fixture
-def stop(api, monkeypatch):
+def stop(api, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(informer, "FIRST_BACKOFF", 0.001)
     event = threading.Event()
     yield event
@@ -85,7 +94,7 @@ def start(api, stop):
     return start
 
 
-def test_list_then_watch(api, start):
+def test_list_then_watch(api, start) -> None:
     api.lists.append(("5", pod("a"), pod("b")))
     api.watches.put([("ADDED", pod("c", "6")), ("MODIFIED", pod("a", "7", tier="x")), ("DELETED", pod("b", "8"))])
     made, seen = start()
@@ -98,7 +107,7 @@ def test_list_then_watch(api, start):
     assert made.get("ns/b") is None
 
 
-def test_a_broken_watch_goes_on_from_the_last_version_seen(api, start):
+def test_a_broken_watch_goes_on_from_the_last_version_seen(api, start) -> None:
     api.lists.append(("5", pod("a")))
     api.watches.put([("ADDED", pod("b", "6")), errors.ServiceUnavailable("connection reset")])
     api.watches.put([("BOOKMARK", {"metadata": {"resourceVersion": "9"}})])
@@ -108,7 +117,7 @@ def test_a_broken_watch_goes_on_from_the_last_version_seen(api, start):
     assert api.asked[:4] == ["list", "watch 5", "watch 6", "watch 9"]
 
 
-def test_gone_lists_again_and_reports_what_was_missed(api, start):
+def test_gone_lists_again_and_reports_what_was_missed(api, start) -> None:
     api.lists.append(("5", pod("stays"), pod("goes"), pod("changes"), pod("reborn", uid="old")))
     api.watches.put([errors.Gone("too old resource version")])
     api.lists.append(("20", pod("stays"), pod("changes", "12"), pod("comes", "13"), pod("reborn", "14", uid="new")))
@@ -121,7 +130,7 @@ def test_gone_lists_again_and_reports_what_was_missed(api, start):
     assert api.asked[:4] == ["list", "watch 5", "list", "watch 20"]
 
 
-def test_an_api_server_that_is_not_there_yet(api, start):
+def test_an_api_server_that_is_not_there_yet(api, start) -> None:
     api.lists.extend([(errors.ServiceUnavailable("refused"),), (errors.Forbidden("not yet"),), ("5", pod("a"))])
     made, seen = start()
     assert seen.next(1) == ["+a"]
@@ -129,7 +138,7 @@ def test_an_api_server_that_is_not_there_yet(api, start):
     assert api.asked[:3] == ["list"] * 3
 
 
-def test_an_event_that_cannot_be_read_lists_again(api, start):
+def test_an_event_that_cannot_be_read_lists_again(api, start) -> None:
     api.lists.append(("5", pod("a")))
     api.watches.put([("ADDED", {"nonsense": 1})])
     api.lists.append(("6", pod("a"), pod("b")))
@@ -137,7 +146,7 @@ def test_an_event_that_cannot_be_read_lists_again(api, start):
     assert seen.next(2) == ["+a", "+b"]
 
 
-def test_indexes_follow_changes(api, start):
+def test_indexes_follow_changes(api, start) -> None:
     by_tier = {"tier": lambda obj: [obj["metadata"]["labels"].get("tier", "none")]}
     api.lists.append(("5", pod("a", tier="x"), pod("b", tier="x")))
     made, seen = start(indexers=by_tier)
@@ -151,7 +160,7 @@ def test_indexes_follow_changes(api, start):
     assert len(made.by_index("name", "a")) == 1
 
 
-def test_a_late_handler_is_told_of_everything_and_a_failing_one_disturbs_nobody(api, start):
+def test_a_late_handler_is_told_of_everything_and_a_failing_one_disturbs_nobody(api, start) -> None:
     api.lists.append(("5", pod("a")))
     made, seen = start()
 
@@ -166,7 +175,7 @@ def test_a_late_handler_is_told_of_everything_and_a_failing_one_disturbs_nobody(
     assert seen.next(1) == late.next(1) == ["+b"]
 
 
-def test_the_factory_shares():
+def test_the_factory_shares() -> None:
     informers = Informers(Script())
     first = informers.of(PODS, indexers={"a": lambda obj: ()})
     assert informers.of(PODS, indexers={"b": lambda obj: ()}) is first
@@ -174,7 +183,7 @@ def test_the_factory_shares():
     assert informers.of(PODS, field_selector="spec.nodeName=n") is not first
 
 
-def test_stop_before_start_ends_at_once(api):
+def test_stop_before_start_ends_at_once(api) -> None:
     stop = threading.Event()
     stop.set()
     made = Informer(api, PODS)

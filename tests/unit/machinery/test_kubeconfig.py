@@ -1,7 +1,10 @@
 """Kubeconfigs: what a context comes to, and merging ours into a user's file without touching the rest."""
 
+from __future__ import annotations
+
 import base64
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +23,7 @@ USERS = {
 }
 
 
-def test_merge_and_remove_leave_the_rest_as_it_was():
+def test_merge_and_remove_leave_the_rest_as_it_was() -> None:
     merged = kubeconfig.merge(USERS, OURS)
     assert merged["current-context"] == "mini-minishift"
     assert [entry["name"] for entry in merged["contexts"]] == ["work", "mini-minishift"]
@@ -29,7 +32,7 @@ def test_merge_and_remove_leave_the_rest_as_it_was():
     assert kubeconfig.remove(USERS, "mini-minishift") == USERS
 
 
-def test_a_cluster_that_another_context_uses_stays():
+def test_a_cluster_that_another_context_uses_stays() -> None:
     merged = kubeconfig.merge(USERS, OURS)
     merged["contexts"].append({"name": "mine", "context": {"cluster": "mini-minishift", "user": "me"}})
     left = kubeconfig.remove(merged, "mini-minishift")
@@ -37,7 +40,7 @@ def test_a_cluster_that_another_context_uses_stays():
     assert [entry["name"] for entry in left["users"]] == ["me"]
 
 
-def test_save_is_private_and_load_reads_it_back(tmp_path):
+def test_save_is_private_and_load_reads_it_back(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "config"
     kubeconfig.save(path, OURS)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -45,7 +48,7 @@ def test_save_is_private_and_load_reads_it_back(tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["config"]
 
 
-def test_save_follows_a_link(tmp_path):
+def test_save_follows_a_link(tmp_path: Path) -> None:
     target = tmp_path / "real"
     target.write_text("{}")
     link = tmp_path / "config"
@@ -55,7 +58,7 @@ def test_save_follows_a_link(tmp_path):
     assert kubeconfig.load(target) == OURS
 
 
-def test_access_from_files_and_from_data(tmp_path):
+def test_access_from_files_and_from_data(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_bytes(b"CA")
     cluster = {"server": "https://x:1/", "certificate-authority": "ca.crt"}
     user = {"client-certificate-data": base64.b64encode(b"CERT").decode(), "client-key": str(tmp_path / "ca.crt")}
@@ -75,7 +78,7 @@ def test_access_from_files_and_from_data(tmp_path):
         ("{current-context: x}", "no entry 'x' in its contexts"),
     ],
 )
-def test_errors_say_what_to_do(tmp_path, text, message):
+def test_errors_say_what_to_do(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "config"
     if text is not None:
         path.write_text(text)

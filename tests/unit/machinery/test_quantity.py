@@ -1,5 +1,7 @@
 """Quantities: upstream's canonical form, and that reading what was written changes nothing."""
 
+from __future__ import annotations
+
 from decimal import Decimal
 
 import pytest
@@ -33,7 +35,7 @@ from machinery import quantity
         (0.1, "100m"),
     ],
 )
-def test_canonical(text, canonical):
+def test_canonical(text: str, canonical: str) -> None:
     assert quantity.canonical(text) == canonical
 
 
@@ -50,12 +52,12 @@ def test_canonical(text, canonical):
         ("1i", "unable to parse quantity's suffix"),
     ],
 )
-def test_errors(text, message):
+def test_errors(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         quantity.parse(text)
 
 
-def test_values_round_up():
+def test_values_round_up() -> None:
     assert quantity.value("100m") == 1
     assert quantity.value("1Ki") == 1024
     assert quantity.milli_value("1500u") == 2
@@ -67,7 +69,7 @@ SUFFIX = st.sampled_from(["", "n", "u", "m", "k", "M", "G", "Ki", "Mi", "Gi", "e
 
 
 @given(NUMBER, SUFFIX)
-def test_canonical_form_is_stable_and_loses_nothing(number, suffix):
+def test_canonical_form_is_stable_and_loses_nothing(number: str, suffix: str) -> None:
     amount = quantity.parse(number + suffix)
     written = quantity.canonical(number + suffix)
     assert quantity.parse(written) == amount
@@ -76,5 +78,5 @@ def test_canonical_form_is_stable_and_loses_nothing(number, suffix):
 
 
 @given(st.integers(0, 2**63 - 1), st.sampled_from(["BinarySI", "DecimalSI", "DecimalExponent"]))
-def test_every_integer_survives_every_format(number, format):
+def test_every_integer_survives_every_format(number: int, format: quantity.Format) -> None:
     assert quantity.parse(quantity.format_quantity(Decimal(number), format)) == number

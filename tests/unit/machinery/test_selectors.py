@@ -1,5 +1,7 @@
 """Label and field selectors: grammar, matching, messages, and the laws that every selector keeps."""
 
+from __future__ import annotations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ from machinery.selectors import (
         ("example.com/a=b", [{"example.com/a": "b"}], [{}]),
     ],
 )
-def test_matching(text, yes, no):
+def test_matching(text: str, yes: list[dict[str, str]], no: list[dict[str, str]]) -> None:
     selector = parse_selector(text)
     assert all(selector.matches(labels) for labels in yes)
     assert not any(selector.matches(labels) for labels in no)
@@ -58,13 +60,13 @@ def test_matching(text, yes, no):
         ("!", "unable to parse requirement: found '', expected: identifier"),
     ],
 )
-def test_messages(text, message):
+def test_messages(text: str, message: str) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_selector(text)
     assert caught.value.message == message
 
 
-def test_bad_key_and_bad_value():
+def test_bad_key_and_bad_value() -> None:
     with pytest.raises(BadRequest, match=r'^unable to parse requirement: <nil>: Invalid value: "-a": name part must'):
         parse_selector("-a=1")
     with pytest.raises(
@@ -75,7 +77,7 @@ def test_bad_key_and_bad_value():
         parse_selector("a>x")
 
 
-def test_label_selector_objects():
+def test_label_selector_objects() -> None:
     assert from_label_selector(None) == NOTHING
     assert from_label_selector({}) == EVERYTHING
     assert not NOTHING.matches({})
@@ -105,19 +107,19 @@ LABELS = st.dictionaries(WORD, VALUE, max_size=4)
 
 
 @given(st.lists(REQUIREMENT, max_size=4))
-def test_what_is_written_is_read_back(requirements):
+def test_what_is_written_is_read_back(requirements: list[Requirement]) -> None:
     selector = Selector(requirements)
     assert parse_selector(str(selector)) == selector
 
 
 @given(LABELS, LABELS)
-def test_a_map_selects_exactly_its_supersets(wanted, labels):
+def test_a_map_selects_exactly_its_supersets(wanted: dict[str, str], labels: dict[str, str]) -> None:
     assert from_map(wanted).matches(labels) == (wanted.items() <= labels.items())
     assert from_map(wanted).matches({**labels, **wanted})
 
 
 @given(REQUIREMENT, LABELS)
-def test_opposites(requirement, labels):
+def test_opposites(requirement: Requirement, labels: dict[str, str]) -> None:
     opposite = {"=": "!=", "==": "!=", "!=": "=", "in": "notin", "notin": "in", "exists": "!", "!": "exists"}
     if requirement.operator in opposite:
         other = Requirement(requirement.key, opposite[requirement.operator], requirement.values)
@@ -125,14 +127,14 @@ def test_opposites(requirement, labels):
 
 
 @given(st.text("ab=!(),<> in", max_size=12))
-def test_any_text_is_a_selector_or_a_bad_request(text):
+def test_any_text_is_a_selector_or_a_bad_request(text: str) -> None:
     try:
         parse_selector(text)
     except BadRequest as error:
         assert error.message
 
 
-def test_field_selectors():
+def test_field_selectors() -> None:
     selector = parse_field_selector("spec.nodeName=n1,status.phase!=Running")
     assert selector.matches({"spec.nodeName": "n1", "status.phase": "Pending"})
     assert not selector.matches({"spec.nodeName": "n1", "status.phase": "Running"})
@@ -146,7 +148,7 @@ FIELD = st.from_regex("[a-z]+(\\.[a-z]+)?", fullmatch=True)
 
 
 @given(st.lists(st.builds(FieldTerm, FIELD, st.sampled_from(["=", "!="]), st.text("a,=\\!x", max_size=4)), max_size=3))
-def test_field_selectors_are_read_back(terms):
+def test_field_selectors_are_read_back(terms: list[FieldTerm]) -> None:
     selector = FieldSelector(terms)
     assert parse_field_selector(str(selector)).terms == selector.terms
 
@@ -159,13 +161,13 @@ def test_field_selectors_are_read_back(terms):
         ("a=\\n", "invalid field selector: invalid escape sequence: \\n"),
     ],
 )
-def test_field_selector_messages(text, message):
+def test_field_selector_messages(text: str, message: str) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_field_selector(text)
     assert caught.value.message == message
 
 
-def test_unknown_fields():
+def test_unknown_fields() -> None:
     selector = parse_field_selector("spec.x=1")
     with pytest.raises(BadRequest, match=r"^field label not supported: spec.x$"):
         selector.check_fields({"metadata.name", "metadata.namespace", "spec.nodeName"})

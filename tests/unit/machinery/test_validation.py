@@ -1,5 +1,10 @@
 """Names and values, with v1.32's messages (taken from what its API server answers)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from machinery import validation as v
@@ -36,7 +41,7 @@ VALUE = (
         (v.is_cidr, ["10.0.0.0/8"]),
     ],
 )
-def test_good(check, good):
+def test_good(check: Callable[[Any], list[str]], good: Any) -> None:
     for value in good:
         assert check(value) == []
 
@@ -60,11 +65,11 @@ def test_good(check, good):
         (v.is_cidr, "1.2.3.4", ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]),
     ],
 )
-def test_bad(check, value, messages):
+def test_bad(check: Callable[[Any], list[str]], value: Any, messages: list[str]) -> None:
     assert check(value) == messages
 
 
-def test_qualified_name_says_which_part():
+def test_qualified_name_says_which_part() -> None:
     empty, pattern = v.is_qualified_name("example.com/")
     assert empty == "name part must be non-empty"
     assert pattern.startswith("name part must consist of alphanumeric characters")

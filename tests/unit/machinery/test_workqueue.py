@@ -1,5 +1,7 @@
 """The invariants of the work queue's docstring, with a clock that only moves when told to."""
 
+from __future__ import annotations
+
 import threading
 
 import pytest
@@ -17,23 +19,23 @@ class Clock:
 
 
 @pytest.fixture
-def clock():
+def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def queue(clock):
+def queue(clock: Clock) -> WorkQueue:
     return WorkQueue(clock=clock)
 
 
-def test_duplicates_coalesce(queue):
+def test_duplicates_coalesce(queue: WorkQueue) -> None:
     for key in ("a", "b", "a"):
         queue.add(key)
     assert len(queue) == 2
     assert [queue.get(0), queue.get(0), queue.get(0)] == ["a", "b", None]
 
 
-def test_a_held_key_is_given_to_nobody_else_and_runs_again_after_done(queue):
+def test_a_held_key_is_given_to_nobody_else_and_runs_again_after_done(queue: WorkQueue) -> None:
     queue.add("a")
     assert queue.get(0) == "a"
     queue.add("a")
@@ -45,7 +47,7 @@ def test_a_held_key_is_given_to_nobody_else_and_runs_again_after_done(queue):
     assert queue.get(0) is None
 
 
-def test_delays(queue, clock):
+def test_delays(queue: WorkQueue, clock: Clock) -> None:
     queue.add_after("late", 10)
     queue.add_after("soon", 1)
     queue.add_after("late", 5)  # the shorter delay counts
@@ -60,7 +62,7 @@ def test_delays(queue, clock):
     assert queue.get(0) is None
 
 
-def test_a_delay_of_a_held_key_waits_for_done(queue, clock):
+def test_a_delay_of_a_held_key_waits_for_done(queue: WorkQueue, clock: Clock) -> None:
     queue.add("a")
     queue.get(0)
     queue.add_after("a", 1)
@@ -70,7 +72,7 @@ def test_a_delay_of_a_held_key_waits_for_done(queue, clock):
     assert queue.get(0) == "a"
 
 
-def test_backoff_doubles_up_to_its_maximum_and_starts_anew_when_forgotten(clock):
+def test_backoff_doubles_up_to_its_maximum_and_starts_anew_when_forgotten(clock: Clock) -> None:
     queue = WorkQueue(base_delay=1, max_delay=3, clock=clock)
     for delay in (1, 2, 3, 3):
         queue.add_rate_limited("a")
@@ -86,7 +88,7 @@ def test_backoff_doubles_up_to_its_maximum_and_starts_anew_when_forgotten(clock)
     assert queue.get(0) == "a"
 
 
-def test_shutdown_wakes_all_who_wait_and_ignores_what_comes_later():
+def test_shutdown_wakes_all_who_wait_and_ignores_what_comes_later() -> None:
     queue = WorkQueue()
     got: list[str | None] = []
     threads = [threading.Thread(target=lambda: got.append(queue.get())) for _ in range(3)]
@@ -101,7 +103,7 @@ def test_shutdown_wakes_all_who_wait_and_ignores_what_comes_later():
     assert queue.get() is None
 
 
-def test_a_waiting_worker_wakes_for_a_shorter_delay():
+def test_a_waiting_worker_wakes_for_a_shorter_delay() -> None:
     queue = WorkQueue()
     queue.add_after("slow", 3600)
     got: list[str | None] = []
@@ -112,7 +114,7 @@ def test_a_waiting_worker_wakes_for_a_shorter_delay():
     assert got == ["quick"]
 
 
-def test_many_workers_never_hold_the_same_key_and_lose_none():
+def test_many_workers_never_hold_the_same_key_and_lose_none() -> None:
     queue = WorkQueue()
     held: set[str] = set()
     lock = threading.Lock()
@@ -152,10 +154,10 @@ def test_many_workers_never_hold_the_same_key_and_lose_none():
     assert not overlaps
 
 
-def test_metrics(clock):
+def test_metrics(clock: Clock) -> None:
     queue = WorkQueue("measured", clock=clock)
 
-    def value(name):
+    def value(name: str) -> float:
         lines = METRICS.exposition("workqueue").decode().splitlines()
         return next(float(line.split()[-1]) for line in lines if line.startswith(f'{name}{{name="measured"}}'))
 
