@@ -1,4 +1,4 @@
-"""Who may approve and sign certificate requests, and what nobody may ask for.
+"""Three plugins: who may approve and who may sign certificate requests, and what nobody may request.
 
 Upstream: plugin/pkg/admission/certificates. Rights are on ``signers`` by name, or by ``domain/*``.
 """
@@ -37,7 +37,7 @@ class CertificateApproval(_OfSigners):
         return _is_update(request, "approval")
 
     def validate(self, request: AdmissionRequest) -> None:
-        """By the signer of the stored request: the one that was sent may name another."""
+        """Ask about the signer of the stored request, for the one that was sent may name another."""
         assert request.old is not None
         signer = request.old["spec"]["signerName"]
         if not self._may(request, "approve", signer):

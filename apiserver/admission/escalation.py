@@ -1,7 +1,7 @@
-"""Nobody gives away rights that she has not got: not by writing a role, not by binding one.
+"""Privilege escalation: a user may not grant rights that she does not have, neither by writing a role nor a binding.
 
-Upstream: pkg/registry/rbac/{role,clusterrole,rolebinding,clusterrolebinding}/policybased. It stands before the checks
-of the object itself, as there. The verbs ``escalate`` on a role and ``bind`` on the role that is bound lift it.
+Upstream: pkg/registry/rbac/{role,clusterrole,rolebinding,clusterrolebinding}/policybased. As there, it comes before the
+object is validated. A user with the verb ``escalate`` on a role, or ``bind`` on the role that is bound, may grant all.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Escalation(Plugin):
         ref = binding.get("roleRef") or {}
         kind = next((kind for kind in _ROLES if kind.kind == ref.get("kind")), None)
         if kind is None or not ref.get("name"):
-            return  # refused for what is wrong with it
+            return  # Validation refuses it.
         if self._may(request, "bind", kind.plural, ref["name"]):
             return
         try:
@@ -97,7 +97,7 @@ def _aggregates(role: Object) -> bool:
 
 
 def _only_for_the_collector(new: Object, old: Object | None) -> bool:
-    """Whether an update changes only owners and finalizers (upstream: IsOnlyMutatingGCFields)."""
+    """Return whether an update changes only owners and finalizers (upstream: IsOnlyMutatingGCFields)."""
     if old is None:
         return False
     pruned = []

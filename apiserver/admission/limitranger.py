@@ -44,13 +44,13 @@ class LimitRanger(Plugin):
 
 
 def _limits(request: AdmissionRequest) -> Iterator[list[Object]]:
-    """What each LimitRange of the namespace says."""
+    """Yield the limits of each LimitRange of the namespace."""
     for limit_range in request.reader.list(LIMIT_RANGES, request.namespace, fresh=True):
         yield (limit_range.get("spec") or {}).get("limits") or []
 
 
 def fill_in(pod: Object, limits: list[Object]) -> None:
-    """Gives containers what they do not state, and tells in an annotation what that was."""
+    """Set the requests and limits that containers do not state, and list them in an annotation of the pod."""
     defaults = {
         field: {
             name: amount
@@ -80,7 +80,7 @@ def _fill_in(container: Object, defaults: Mapping[str, dict[str, str]]) -> Itera
 
 
 def pod_problems(spec: PodSpec, limits: list[Object]) -> Iterator[str]:
-    """What is wrong with a pod's requests and limits."""
+    """Return what is wrong with a pod's requests and limits."""
     for item in limits:
         if item["type"] == CONTAINER:
             for container in [*spec.get("containers", ()), *spec.get("initContainers", ())]:
@@ -92,7 +92,7 @@ def pod_problems(spec: PodSpec, limits: list[Object]) -> Iterator[str]:
 
 
 def claim_problems(spec: Object, limits: list[Object]) -> Iterator[str]:
-    """What is wrong with a claim's request for storage; claims have no limits."""
+    """Return what is wrong with a claim's request for storage; claims have no limits."""
     requests = parsed((spec.get("resources") or {}).get("requests"))
     for item in limits:
         if item["type"] == CLAIM:
@@ -151,5 +151,5 @@ def _bounds(item: Object, field: str) -> Iterator[tuple[str, Quantity]]:
 
 
 def _milli(amount: Quantity) -> int:
-    """Amounts are compared in thousandths, rounded up."""
+    """Return an amount in thousandths, rounded up, in which upstream compares them."""
     return int((amount.amount * 1000).to_integral_value(ROUND_CEILING))

@@ -1,4 +1,4 @@
-"""NamespaceLifecycle: nothing is created in a namespace that does not exist or is going, and three namespaces stay."""
+"""NamespaceLifecycle: no object is created in a namespace that is missing or terminating; three are never deleted."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""NodeRestriction: a kubelet changes its own Node, its own pods and its own lease.
+"""NodeRestriction: a kubelet may change its own Node, its own pods and its own lease only.
 
-Its authorizer lets it write these kinds; which objects, only the object itself can tell. Upstream:
+The node authorizer lets it write these kinds; which objects, only the objects can tell. Upstream:
 plugin/pkg/admission/noderestriction.
 """
 
@@ -22,12 +22,21 @@ from machinery.objects import Object
 from machinery.pods import references
 
 # Labels of the domains kubernetes.io and k8s.io that a kubelet may set on its Node (upstream: kubelet/pkg/apis).
-_LABELS = frozenset({
-    "kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch",
-    "topology.kubernetes.io/zone", "topology.kubernetes.io/region", "node.kubernetes.io/instance-type",
-    "failure-domain.beta.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/region",
-    "beta.kubernetes.io/instance-type", "beta.kubernetes.io/os", "beta.kubernetes.io/arch",
-})  # fmt: skip
+_LABELS = frozenset(
+    (
+        "kubernetes.io/hostname",
+        "kubernetes.io/os",
+        "kubernetes.io/arch",
+        "topology.kubernetes.io/zone",
+        "topology.kubernetes.io/region",
+        "node.kubernetes.io/instance-type",
+        "failure-domain.beta.kubernetes.io/zone",
+        "failure-domain.beta.kubernetes.io/region",
+        "beta.kubernetes.io/instance-type",
+        "beta.kubernetes.io/os",
+        "beta.kubernetes.io/arch",
+    )
+)
 _LABEL_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _RESTRICTED = "node-restriction.kubernetes.io"
 
@@ -86,7 +95,7 @@ class NodeRestriction(Plugin):
             raise refuse(request, f'node "{node}" cannot update labels through pod status')
 
     def _create_pod(self, node: str, request: AdmissionRequest) -> None:
-        """Only the mirror of a static pod, which refers to nothing."""
+        """Refuse all but the mirror of a static pod, which may refer to no other object."""
         assert request.object is not None
         pod = request.object
         if MIRROR not in (pod["metadata"].get("annotations") or {}):
@@ -147,7 +156,7 @@ class NodeRestriction(Plugin):
     # Tokens and leases
 
     def _token(self, node: str, request: AdmissionRequest) -> None:
-        """Bound to a pod that runs there."""
+        """Refuse all but a token that is bound to a pod of the node."""
         ref = ((request.object or {}).get("spec") or {}).get("boundObjectRef") or {}
         if (ref.get("apiVersion"), ref.get("kind")) != ("v1", "Pod") or not ref.get("name"):
             raise refuse(request, "node requested token not bound to a pod")
@@ -186,7 +195,7 @@ def _changed(new: Mapping[str, str], old: Mapping[str, str]) -> set[str]:
 
 
 def _is_forbidden(label: str) -> bool:
-    """Kubernetes' own labels, but for those that a kubelet knows best, steer pods and are the administrator's."""
+    """Return whether a kubelet may not set a label: Kubernetes' own can steer pods, but for those in ``_LABELS``."""
     domain = label.partition("/")[0] if "/" in label else ""
     if _is_in(domain, _RESTRICTED):
         return True

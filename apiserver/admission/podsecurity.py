@@ -1,6 +1,6 @@
-"""PodSecurity: pods keep to the level that their namespace's labels enforce; of the rest people are warned.
+"""PodSecurity: a namespace's labels say which level its pods must keep to, and of which violations to warn.
 
-Upstream: pod-security-admission/admission. Nobody and nothing is exempt.
+Upstream: pod-security-admission/admission. There are no exemptions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TEMPLATES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("", "ReplicationController"): ("spec", "template"),
     **{("apps", kind): ("spec", "template") for kind in ("DaemonSet", "Deployment", "ReplicaSet", "StatefulSet")},
 }
-# Of more pods than these a change of labels does not tell.
+# How many pods of a namespace a change of its labels looks at.
 MOST_PODS = 3000
 
 
@@ -50,8 +50,8 @@ class PodSecurity(Plugin):
             _warn(request, policy.warn, template)
 
 
-def _policy(request: AdmissionRequest) -> NamespacePolicy:
-    """That of the request's namespace, as of every acknowledged write."""
+def _policy(request: AdmissionRequest) -> Policy:
+    """Return the policy of the request's namespace, by a consistent read."""
     namespace = request.reader.get(NAMESPACES, "", request.namespace, fresh=True)
     return policy_of(_labels(namespace))[0] if namespace else NamespacePolicy()
 
@@ -79,7 +79,7 @@ def _warn(request: AdmissionRequest, level: LevelVersion, pod: Object) -> None:
 
 
 def _is_significant(pod: Object, old: Object) -> bool:
-    """Whether something changed that a check looks at: images may, and annotations of old."""
+    """Return whether a change concerns a check: images do not, nor annotations that no check looks at."""
     return _changeable(pod) != _changeable(old)
 
 
@@ -106,7 +106,7 @@ def _validate_namespace(request: AdmissionRequest, namespace: Object) -> None:
 
 
 def _about_pods(request: AdmissionRequest, level: LevelVersion) -> list[str]:
-    """What the pods that are there would be refused for; one pod of each controller is looked at first."""
+    """Return warnings of why existing pods violate the level; one pod of each controller is looked at first."""
     pods = request.reader.list(PODS, request.name, fresh=True)
     seen: set[str] = set()
     firsts: list[Object] = []

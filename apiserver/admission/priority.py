@@ -1,4 +1,7 @@
-"""Priority: a pod's class by name becomes a number; one class at most is the default (upstream: admission/priority)."""
+"""Priority: the name of a pod's class is resolved to its number; at most one class is the default.
+
+Upstream: plugin/pkg/admission/priority.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class Priority(Plugin):
 
 
 def _default_class(reader: Reader) -> Object | None:
-    """The lowest, should there be several: two were made in the same moment."""
+    """Return the default class; the lowest of several, which two simultaneous writes can make."""
     marked = [obj for obj in reader.list(PRIORITY_CLASSES, fresh=True) if obj.get("globalDefault")]
     return min(marked, key=lambda obj: int(obj["value"]), default=None)
 
@@ -72,7 +75,7 @@ def _must_not(what: str, computed: object) -> str:
 
 
 def _keep(spec: Object, old: Object) -> None:
-    """An update may leave out what it did not choose."""
+    """Restore what an update leaves out: the plugin chose it, not the client."""
     for field in ("priority", "preemptionPolicy"):
         if field in old:
             spec.setdefault(field, old[field])

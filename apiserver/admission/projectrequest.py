@@ -1,4 +1,4 @@
-"""ProjectRequest: a namespace that somebody makes for herself is marked as hers (``authorization/ownership.py``)."""
+"""ProjectRequest: marks the new namespace of a user with the verb ``own`` as hers (``authorization/ownership.py``)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from apiserver.model.attributes import Authorizer
 from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.objects import Object
 
-# Until the owner has her rights: a namespace and its bindings are several writes.
+# Marks a namespace whose owner has not got her bindings yet: they are several writes.
 UNFINISHED = "mini-minishift/unfinished-project"
-# Names that begin so are the system's.
+# Prefixes of names that belong to the system.
 RESERVED = ("kube-", "openshift-")
 
 
@@ -45,7 +45,7 @@ def _marks(namespace: Object | None) -> dict[str, str]:
 
 
 def _set_marks(metadata: Object, marks: dict[str, str]) -> None:
-    """They give rights, so that nobody may write them herself."""
+    """Write the marks, and restore them on updates: they give rights, so no user may write them."""
     annotations = metadata.get("annotations") or {}
     if _marks({"metadata": metadata}) != marks:
         others = {name: value for name, value in annotations.items() if name not in (REQUESTER, UNFINISHED)}

@@ -1,8 +1,9 @@
-"""ResourceQuota: what is created is charged to the namespace's quotas, and refused when one of them would be exceeded.
+"""ResourceQuota: new objects are charged to the namespace's quotas, and refused if one would be exceeded.
 
-Upstream: apiserver/pkg/admission/plugin/resourcequota. There the charge is written first and the object after it: a
-failure in between is a charge for nothing, and a count in between loses a charge. Here both are one transaction: the
-plugin only says which quotas are to be replaced at which revision, and is asked again when one of them has moved.
+Upstream: apiserver/pkg/admission/plugin/resourcequota. There the charge is written first
+and the object after it, so a failure in between leaves a charge for nothing, and a recount in between loses one. Here
+both are one transaction: the plugin returns which quotas to replace at which revision, and is asked again when one of
+them has changed meanwhile.
 """
 
 from __future__ import annotations
@@ -52,13 +53,13 @@ class ResourceQuota(Plugin):
 
 
 class Exceeded(Exception):
-    """Why a quota refuses an object, in upstream's words."""
+    """A quota refuses an object; the text is upstream's message."""
 
 
 def charge(
     evaluator: Evaluator, quotas: Iterable[Object], obj: Object, old: Object | None, now: datetime
 ) -> Iterator[tuple[Object, ResourceList]]:
-    """The quotas that an object uses more of, and how much is used then. Raises Exceeded."""
+    """Yield each quota of which the object uses more than before, with its new usage. Raises Exceeded."""
     matching = [quota for quota in quotas if evaluator.matches(quota.get("spec") or {}, obj)]
     for quota in matching:
         _check_stated(evaluator, quota, obj)
@@ -78,7 +79,7 @@ def charge(
 
 
 def _check_stated(evaluator: Evaluator, quota: Object, obj: Object) -> None:
-    """That the object states what is limited, and that it is known how much is used already."""
+    """Raise Exceeded unless the object states what is limited, and the quota's usage has been counted."""
     name, status = quota["metadata"]["name"], quota.get("status") or {}
     tracked = evaluator.tracked(status.get("hard") or ())
     if missing := evaluator.unstated(tracked, obj):
@@ -97,7 +98,7 @@ def _listed(resources: ResourceList) -> str:
 
 
 def _entry(quota: Object, used: ResourceList) -> Entry:
-    """The quota to be stored with its new usage, if it is still at the revision that was looked at."""
+    """Return the quota with its new usage, at the revision that was read."""
     meta = quota["metadata"]
     changed = {**quota, "status": {**quota["status"], "used": written(used)}}
     key = f"{RESOURCE_QUOTAS.prefix}{meta['namespace']}/{meta['name']}"

@@ -1,4 +1,4 @@
-"""RuntimeClass: what a pod's class says of its overhead and of the nodes it may run on becomes the pod's own.
+"""RuntimeClass: the overhead and the node selection of a pod's class are copied into the pod.
 
 Upstream: plugin/pkg/admission/runtimeclass.
 """
@@ -45,7 +45,7 @@ class RuntimeClass(Plugin):
 
 
 def _class_of(request: AdmissionRequest) -> Object | None:
-    """The class that the pod names, None when it names none; raises Forbidden when there is none of that name."""
+    """Return the class that the pod names, None if it names none; raises Forbidden if it does not exist."""
     assert request.object is not None
     name = request.object["spec"].get("runtimeClassName")
     if name is None:
@@ -77,7 +77,7 @@ def _schedule(request: AdmissionRequest, spec: Object, scheduling: Object) -> No
 
 
 def merge_tolerations(tolerations: list[Object]) -> list[Object]:
-    """Without those that another one includes; of equal ones the first is kept (upstream: util/tolerations)."""
+    """Leave out tolerations that another one includes; of equal ones keep the first (upstream: util/tolerations)."""
     merged: list[Object] = []
     for index, toleration in enumerate(tolerations):
         later = (other for other in tolerations[index + 1 :] if other != toleration)
@@ -87,7 +87,7 @@ def merge_tolerations(tolerations: list[Object]) -> list[Object]:
 
 
 def _includes(wide: Object, narrow: Object) -> bool:
-    """Whether ``wide`` tolerates whatever ``narrow`` does."""
+    """Return whether ``wide`` tolerates whatever ``narrow`` does."""
     if wide == narrow:
         return True
     operator = wide.get("operator") or "Equal"

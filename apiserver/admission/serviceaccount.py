@@ -1,7 +1,7 @@
 """ServiceAccount: every pod runs as one, and finds its token, the cluster's CA and its namespace in a volume.
 
-Upstream: plugin/pkg/admission/serviceaccount. The volume is projected: the kubelet asks for a token of the pod's own
-and renews it; nothing secret stands in the pod.
+Upstream: plugin/pkg/admission/serviceaccount. The volume is projected: the kubelet requests a token for
+this pod and renews it, so the pod itself holds no secret.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ DEFAULT = "default"
 VOLUME_PREFIX = "kube-api-access-"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 ROOT_CA = "kube-root-ca.crt"
-# An hour and a few seconds: upstream's mark of a token that it has asked for itself.
+# An hour and seven seconds, by which upstream recognizes a token that this plugin has requested.
 TOKEN_SECONDS = 60 * 60 + 7
-# A controller makes ``default`` just after the namespace: the pod that is created in the same breath waits for it.
+# A controller creates ``default`` just after the namespace. A pod that comes earlier waits for it so many seconds.
 DEFAULT_SECONDS = 2.0
 
 
@@ -45,7 +45,7 @@ class ServiceAccount(Plugin):
 
 
 def _check_mirror(request: AdmissionRequest, pod: Object) -> None:
-    """What a kubelet runs by itself has no part in the cluster's secrets."""
+    """Refuse the mirror of a static pod if it refers to an account, a Secret or a token."""
     if pod["spec"].get("serviceAccountName"):
         raise refuse(request, "a mirror pod may not reference service accounts")
     if any(resource == "secrets" for resource, _ in references(pod["spec"])):
@@ -56,7 +56,7 @@ def _check_mirror(request: AdmissionRequest, pod: Object) -> None:
 
 
 def _find(request: AdmissionRequest, name: str) -> Object:
-    """The account; raises Forbidden when there is none, for ``default`` only after a while."""
+    """Return the account; raises Forbidden if there is none, in the case of ``default`` after DEFAULT_SECONDS."""
     account = request.reader.get(SERVICE_ACCOUNTS, request.namespace, name)
     if account is None and name == DEFAULT:
         account = request.reader.await_object(SERVICE_ACCOUNTS, request.namespace, name, DEFAULT_SECONDS)
@@ -67,7 +67,7 @@ def _find(request: AdmissionRequest, name: str) -> Object:
 
 
 def _automounts(spec: Object, account: Object) -> bool:
-    """The pod's word counts first, then the account's."""
+    """Return whether the pod gets a token: as the pod says, or else the account, or else yes."""
     for source in (spec, account):
         if source.get("automountServiceAccountToken") is not None:
             return bool(source["automountServiceAccountToken"])
@@ -75,7 +75,7 @@ def _automounts(spec: Object, account: Object) -> bool:
 
 
 def _mount(spec: Object) -> None:
-    """Gives every container without a mount at the usual path one, of a volume that is added when there is none."""
+    """Mount the token into every container that has nothing at its path; add the volume if there is none."""
     volumes = spec.get("volumes") or []
     present = next((volume["name"] for volume in volumes if volume["name"].startswith(VOLUME_PREFIX)), None)
     name, mounted = present or VOLUME_PREFIX + random_suffix(), False

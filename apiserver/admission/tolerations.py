@@ -29,5 +29,5 @@ class DefaultTolerationSeconds(Plugin):
 
 
 def _tolerates(toleration: Object, taint: str) -> bool:
-    """Whether its owner has said something about this taint, for however long."""
+    """Return whether the pod already tolerates this taint, for however long."""
     return (toleration.get("key") or taint) == taint and (toleration.get("effect") or "NoExecute") == "NoExecute"

@@ -1,4 +1,4 @@
-"""``kubectl auth can-i``: what a user may do, asked through the API (upstream: pkg/registry/authorization)."""
+"""The reviews behind ``kubectl auth can-i``: what a user may do (upstream: pkg/registry/authorization)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class AccessReviews:
         self._policy = policy
 
     def subject(self, call: Call, review: Object) -> Object:
-        """SubjectAccessReview: may somebody do something?"""
+        """Answer a SubjectAccessReview: may this user do this?"""
         spec = review.get("spec") or {}
         _refuse(call.kind, [*_check_attributes(spec), *_check_subject(spec), *_check_metadata(review)])
         return self._answered(review, _attributes(_user(spec), spec))
 
     def local(self, call: Call, review: Object) -> Object:
-        """LocalSubjectAccessReview: the same, in the namespace where it is posted."""
+        """Answer a LocalSubjectAccessReview: the same, in the namespace where it is posted."""
         spec = review.get("spec") or {}
         errors = [*_check_attributes(spec), *_check_subject(spec), *_check_metadata(review, "except for namespace")]
         asked = (spec.get("resourceAttributes") or {}).get("namespace", "")
@@ -46,13 +46,13 @@ class AccessReviews:
         return self._answered(review, _attributes(_user(spec), spec))
 
     def own(self, call: Call, review: Object) -> Object:
-        """SelfSubjectAccessReview: may I do something?"""
+        """Answer a SelfSubjectAccessReview: may I do this?"""
         spec = review.get("spec") or {}
         _refuse(call.kind, [*_check_attributes(spec), *_check_metadata(review)])
         return self._answered(review, _attributes(call.user, spec))
 
     def own_rules(self, call: Call, review: Object) -> Object:
-        """SelfSubjectRulesReview: what may I do in a namespace?"""
+        """Answer a SelfSubjectRulesReview: what may I do in a namespace?"""
         namespace = (review.get("spec") or {}).get("namespace", "")
         if not namespace:
             raise BadRequest("no namespace on request")
@@ -99,7 +99,7 @@ def _attributes(user: User, spec: Object) -> Attributes:
 
 
 def _selector(selector: Object) -> str:
-    """Those of a field selector's requirements that an authorizer may build on, as text."""
+    """Return those requirements of a field selector that an authorizer may rely on, as text."""
     exact = [each for each in selector.get("requirements") or () if _is_exact(each)]
     terms = [f"{each.get('key', '')}={each['values'][0]}" for each in exact]
     return selector.get("rawSelector") or ",".join(terms)
@@ -113,7 +113,7 @@ def _part(rule: Object, *fields: str) -> Object:
     return {field: rule[field] for field in fields if rule.get(field)}
 
 
-# --- what may be wrong (pkg/apis/authorization/validation) -------------------------------------------------------
+# --- validation (pkg/apis/authorization/validation) -------------------------------------------------------
 
 
 def _refuse(kind: Kind, errors: list[FieldError]) -> None:
@@ -163,7 +163,7 @@ def _go_path(path: Object) -> GoValue:
 
 
 def access_reviews(authorizer: UnionAuthorizer, policy: Policy) -> Mapping[str, Review]:
-    """Resource → what answers it."""
+    """Return what answers a POST to each of these resources, by its name."""
     answers = AccessReviews(authorizer, policy)
     return {
         kinds.SUBJECT_ACCESS_REVIEWS.resource: answers.subject,

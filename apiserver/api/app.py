@@ -1,6 +1,6 @@
-"""The Flask application: one view for every path, which finds out what is asked, by whom, and whether it may be.
+"""The Flask application: a request is parsed, authenticated, authorized and handed on to what serves its path.
 
-Every answer that is no success is a Status, whatever went wrong and wherever.
+Whatever goes wrong anywhere is an exception, which is answered here with a Status object.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
 class Application(Flask):
-    """Flask, with a short way for paths of resources.
+    """Flask, which resource requests bypass.
 
-    Its routing and contexts cost 65 µs a request, most of what a GET takes otherwise, and give these paths nothing:
-    ``RequestInfo`` parses them by upstream's rules. All others take Flask's way.
+    Flask's routing and contexts take 65 µs a request, longer than the rest of a GET, and are of no use to paths of
+    resources, which ``RequestInfo`` parses by upstream's rules. All other paths are routed by Flask.
     """
 
     def __init__(self, front: Front) -> None:
@@ -80,7 +80,7 @@ def create_app(front: Front) -> Flask:
 
 @dataclass(frozen=True)
 class Front:
-    """From environ to Response."""
+    """Answers requests: from WSGI's environ to a Response."""
 
     authenticator: Authenticator
     authorizer: UnionAuthorizer
@@ -92,11 +92,11 @@ class Front:
     visible: Callable[[Attributes], Visible | None]
 
     def answer(self, path: str = "") -> Response:
-        """The view of every route."""
+        """Answer the request of Flask's context; the view of every route."""
         return self.answer_to(request.environ)
 
     def answer_to(self, environ: dict[str, Any]) -> Response:
-        """Never raises."""
+        """Answer a request; errors are answered too, and never raised."""
         request_log = RequestLog(environ, self.builtin.get)
         warnings: list[str] = []
         try:
@@ -151,7 +151,7 @@ class Front:
 
 
 def _error_form(environ: Mapping[str, Any]) -> Form:
-    """The form that the client accepts, and JSON for one that accepts nothing that we have."""
+    """Return the form for an error: the one that the client accepts, or else JSON."""
     try:
         return form_of(environ, parameters.parse(environ.get("QUERY_STRING", "")))
     except NotAcceptable:
@@ -159,7 +159,7 @@ def _error_form(environ: Mapping[str, Any]) -> Form:
 
 
 def error_response(error: Exception, form: Form = _JSON) -> Response:
-    """The Status for an error; one that nobody foresaw is logged with its trace and answered with 500."""
+    """Answer an error with a Status. An unexpected one is logged with its traceback and answered with 500."""
     if isinstance(error, Unavailable):
         error = ServiceUnavailable(str(error))
     elif isinstance(error, TooLarge):
@@ -178,7 +178,7 @@ def error_response(error: Exception, form: Form = _JSON) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    """What Flask itself refuses, before or beside the view."""
+    """Answer an error that Flask itself raises before the view is called."""
     code = getattr(error, "code", None)
     if code == HTTPStatus.NOT_FOUND:
         return error_response(no_such_resource())
@@ -190,6 +190,6 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _quoted(text: str) -> str:
-    """A warning as a quoted string without line breaks, as RFC 7234 wants it."""
+    """Escape a warning for the quoted string of its header (RFC 7234), which has no line breaks."""
     text = " ".join(text.split())
     return text.replace("\\", "\\\\").replace('"', '\\"').encode("ascii", "backslashreplace").decode()

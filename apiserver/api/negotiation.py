@@ -1,8 +1,8 @@
-"""Which form the client wants its answer in: the Accept header against what a path can give.
+"""Content negotiation: which form an answer has, by the Accept header and what a path can serve.
 
-Upstream's rule (apiserver endpoints/handlers/negotiation): clauses are tried by quality, then in their order; one that
-we cannot serve (protobuf, a transformation that this path does not have) is passed over, and only when none is left
-is the answer 406. So a client that would like protobuf best but also takes JSON gets JSON.
+Upstream's rule (apiserver endpoints/handlers/negotiation): clauses are tried by quality, then in their order. One that
+we cannot serve (protobuf, or a transformation that this path does not have) is skipped, and only when none is left is
+the answer 406. So a client that prefers protobuf but also accepts JSON gets JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ACCEPTED = (JSON, YAML)
 
 
 class Transform(NamedTuple):
-    """Another kind than the stored one, as ``;as=Table;g=meta.k8s.io;v=v1`` asks for it."""
+    """The kind into which an answer is transformed, as ``;as=Table;g=meta.k8s.io;v=v1`` asks for it."""
 
     kind: str
     group: str
@@ -41,7 +41,7 @@ NONE: frozenset[Transform] = frozenset()
 
 
 class Form(NamedTuple):
-    """What was agreed on."""
+    """The form that was negotiated."""
 
     media_type: str = JSON
     transform: Transform | None = None
@@ -49,17 +49,17 @@ class Form(NamedTuple):
 
     @property
     def is_table(self) -> bool:
-        """Rows for people instead of objects."""
+        """Whether the answer is a Table."""
         return self.transform is not None and self.transform.kind == "Table"
 
     @property
     def is_partial(self) -> bool:
-        """Objects reduced to their metadata."""
+        """Whether the answer has only the objects' metadata."""
         return self.transform is not None and self.transform.kind.startswith("PartialObjectMetadata")
 
     @property
     def content_type(self) -> str:
-        """The Content-Type of the answer; discovery's transformation is named in it, as upstream does."""
+        """The Content-Type of the answer; as upstream's, it names the transformation of discovery."""
         if self.transform is not None and self.transform.kind == "APIGroupDiscoveryList":
             kind, group, version = self.transform
             return f"{self.media_type};g={group};v={version};as={kind}"
@@ -74,7 +74,7 @@ class _Clause(NamedTuple):
 
 @lru_cache(maxsize=256)
 def negotiate(accept: str, transforms: frozenset[Transform] = NONE, accepted: tuple[str, ...] = ACCEPTED) -> Form:
-    """The first form that the header asks for and the path has; raises NotAcceptable with upstream's message."""
+    """Return the first form that the header asks for and the path has; raises NotAcceptable."""
     if not accept.strip():
         return Form(accepted[0])
     for clause in _clauses(accept):
@@ -94,13 +94,13 @@ def negotiate(accept: str, transforms: frozenset[Transform] = NONE, accepted: tu
 def form_of(
     environ: Mapping[str, Any], query: Mapping[str, str], transforms: frozenset[Transform] = NONE, accept: str = ""
 ) -> Form:
-    """What a request gets: as ``negotiate`` says, and indented for people (see ``wants_pretty``)."""
+    """Return the form of the answer to a request, indented if ``wants_pretty`` says so; raises NotAcceptable."""
     form = negotiate(accept or environ.get("HTTP_ACCEPT", ""), transforms)
     return form._replace(pretty=True) if wants_pretty(environ, query) else form
 
 
 def wants_pretty(environ: Mapping[str, Any], query: Mapping[str, str]) -> bool:
-    """``?pretty=true``, or a tool of people's that does not say otherwise (upstream: isPrettyPrint)."""
+    """Return whether to indent: ``?pretty=true``, or by default for curl and browsers (upstream: isPrettyPrint)."""
     asked = query.get("pretty")
     if asked:
         return asked in ("1", "t", "T", "true", "TRUE", "True")
@@ -109,14 +109,14 @@ def wants_pretty(environ: Mapping[str, Any], query: Mapping[str, str]) -> bool:
 
 
 def list_form(form: Form, go_type: str) -> Form:
-    """The form of a list; raises NotAcceptable when it is one of a single object."""
+    """Return the form for a list; raises NotAcceptable for that of a single object."""
     if form.transform is not None and form.transform.kind == "PartialObjectMetadata":
         raise NotAcceptable(f"you requested PartialObjectMetadata, but the requested object is a list ({go_type}List)")
     return form
 
 
 def single_form(form: Form, go_type: str) -> Form:
-    """The form of one object; raises NotAcceptable when it is one of a list."""
+    """Return the form for one object; raises NotAcceptable for that of a list."""
     if form.transform is not None and form.transform.kind == "PartialObjectMetadataList":
         why = f"you requested PartialObjectMetadataList, but the requested object is not a list ({go_type})"
         raise NotAcceptable(why)
@@ -124,19 +124,19 @@ def single_form(form: Form, go_type: str) -> Form:
 
 
 def stream_form(form: Form, go_type: str) -> Form:
-    """The form of a watch's objects, which JSON alone can carry."""
+    """Return the form for a watch's objects; raises NotAcceptable for any but JSON."""
     if form.media_type != JSON:
         raise not_acceptable((f"{JSON};stream=watch",))
     return single_form(form, go_type)
 
 
 def not_acceptable(accepted: Collection[str] = ACCEPTED) -> NotAcceptable:
-    """Upstream's 406."""
+    """Return upstream's 406."""
     return NotAcceptable(f"only the following media types are accepted: {', '.join(accepted)}")
 
 
 def _clauses(accept: str) -> list[_Clause]:
-    """The header's clauses, the dearest first; sorting is stable, so the order of equals is the client's."""
+    """Return the header's clauses by falling quality; those of equal quality stay in the client's order."""
     found: list[tuple[float, _Clause]] = []
     for text in accept.split(","):
         media_type, *rest = (part.strip() for part in text.split(";"))
@@ -168,14 +168,14 @@ def _match(clause: _Clause, accepted: tuple[str, ...]) -> str | None:
 
 
 def encode(obj: Object | list[Object], form: Form) -> bytes:
-    """The object's bytes in the agreed form."""
+    """Return the object as bytes in the negotiated form."""
     if form.media_type == YAML:
         return yaml.dump(obj, Dumper=_Dumper, default_flow_style=False, allow_unicode=True).encode()
     return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if form.pretty else 0))
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # the C one where it was built
-    """Writes every object out, even one that occurs twice."""
+    """Writes an object that occurs twice out each time, without YAML's aliases."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""Kinds that are asked and answered, or done, and never stored: who am I, whose token is this, put that pod there."""
+"""Kinds that are POSTed for their answer and never stored: SelfSubjectReview, TokenReview, the old ``bindings``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def reviews(authenticators: Sequence[TokenAuthenticator], rest: Rest) -> Mapping
 
 
 def user_info(user: User) -> Object:
-    """A user as ``authentication.k8s.io/v1`` UserInfo."""
+    """Return a user as ``authentication.k8s.io/v1`` UserInfo."""
     info: Object = {"username": user.name, "groups": list(user.groups)}
     if user.uid:
         info["uid"] = user.uid
@@ -55,7 +55,7 @@ def _self_subject_review(call: Call, obj: Object) -> Object:
 
 
 def _token_review(authenticators: Sequence[TokenAuthenticator], obj: Object) -> Object:
-    """Upstream: pkg/registry/authentication/tokenreview."""
+    """Answer whose token this is (upstream: pkg/registry/authentication/tokenreview)."""
     spec = obj.get("spec") or {}
     token, audiences = spec.get("token"), spec.get("audiences") or ()
     if not token:

@@ -1,8 +1,8 @@
 """What ``kubectl get`` prints: objects as rows of a Table, and objects reduced to their metadata.
 
-A kind's row in the registry brings its columns. ``Name`` is put before them and ``Age`` before the wide ones, unless
-the row has columns of these names itself; a kind without columns gets upstream's generic two. Cells of type ``date``
-in the generic table are times; ``Age`` is already humanised, as upstream's printers do.
+A kind's row in the registry has its columns. ``Name`` is put before them and ``Age`` before the wide ones, unless the
+row has columns of these names itself; a kind without columns gets upstream's generic two. Cells of type ``date`` in
+the generic table are times; ``Age`` is a duration for people already, as in upstream's tables.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def render(
     *,
     headers: bool = True,
 ) -> Object:
-    """A Table (of ``meta.k8s.io/<version>``) with a row for each object.
+    """Return a Table (of ``meta.k8s.io/<version>``) with a row for each object.
 
-    ``list_metadata`` is the list's, or the one object's resourceVersion. ``headers`` is false for all but the first
+    ``list_metadata`` is the list's, or has the one object's resourceVersion. ``headers`` is false for all but the first
     event of a watch.
     """
     columns = columns_of(kind)
@@ -56,7 +56,7 @@ _LIST_METADATA = ("resourceVersion", "continue", "remainingItemCount", "selfLink
 
 
 def columns_of(kind: Kind) -> tuple[Column, ...]:
-    """A kind's columns with the generic ones in their places."""
+    """Return a kind's columns, with the generic ones in their places."""
     return _completed(kind.columns)
 
 
@@ -85,7 +85,7 @@ def _definition(column: Column) -> Object:
 
 
 def _row(columns: Sequence[Column], obj: Object, version: str, include_object: str) -> Object:
-    # A bookmark is the kind's object with nothing but a revision, about which columns have nothing to say.
+    # A bookmark is an object of the kind that has nothing but a revision, so its cells are empty.
     is_bookmark = "name" not in obj["metadata"]
     row: Object = {"cells": ["" if is_bookmark else column.value(obj) for column in columns]}
     row["object"] = None
@@ -95,12 +95,12 @@ def _row(columns: Sequence[Column], obj: Object, version: str, include_object: s
 
 
 def partial_metadata(obj: Object, version: str = "v1") -> Object:
-    """An object as PartialObjectMetadata."""
+    """Return an object as PartialObjectMetadata."""
     return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": obj["metadata"]}
 
 
 def partial_metadata_list(objects: Sequence[Object], list_metadata: Object, version: str = "v1") -> Object:
-    """A list as PartialObjectMetadataList."""
+    """Return a list as PartialObjectMetadataList."""
     return {
         "kind": "PartialObjectMetadataList",
         "apiVersion": f"meta.k8s.io/{version}",
@@ -110,5 +110,5 @@ def partial_metadata_list(objects: Sequence[Object], list_metadata: Object, vers
 
 
 def cells(kind: Kind, obj: Object) -> list[Any]:
-    """The cells of one object."""
+    """Return the cells of one object."""
     return [column.value(obj) for column in columns_of(kind)]

@@ -21,13 +21,13 @@ from machinery.objects import Object, format_time
 DEFAULT_SECONDS = 3600
 LEAST_SECONDS = 600
 MOST_SECONDS = 1 << 32
-# A token that the ServiceAccount admission has asked for is good for a year: old programs never read it again.
+# A token that the ServiceAccount plugin has requested is valid for a year: old programs never read its file again.
 EXTENDED_SECONDS = 365 * 24 * 3600
 KIND = "TokenRequest.authentication.k8s.io"
 
 
 class TokenRequests:
-    """Issues tokens for ServiceAccounts, on the request of kubelets and of whoever may."""
+    """Issues tokens for ServiceAccounts, to kubelets and to all who are allowed to."""
 
     def __init__(
         self, signer: Signer | None, config: Config, rest: Rest, reading: Reading, kinds: dict[str, Kind]
@@ -39,7 +39,7 @@ class TokenRequests:
         self._kinds = kinds
 
     def serve(self, call: Call) -> Response:
-        """The TokenRequest with its status."""
+        """Answer with the TokenRequest and its status, which has the token."""
         if self._signer is None:
             raise InternalError("this API server signs no tokens: it has no --service-account-signing-key-file")
         form = negotiate(call.environ.get("HTTP_ACCEPT", ""))
@@ -72,7 +72,7 @@ class TokenRequests:
             spec["expirationSeconds"] = most
 
     def _lifetime(self, spec: Object, bound: Bound | None) -> tuple[int, int]:
-        """How long the token is good, and after which time its use is too late (0: never)."""
+        """Return for how many seconds the token is valid, and after how many its use is a mistake (0: never)."""
         seconds = spec["expirationSeconds"]
         if (
             self._config.service_account_extend_token_expiration
@@ -85,7 +85,7 @@ class TokenRequests:
         return seconds, 0
 
     def _bound(self, call: Call, ref: Object | None) -> Bound | None:
-        """The object that the token shall not outlive; raises when it is not as the request says."""
+        """Return the object that the token shall not outlive; raises an ApiError if it is not as the request says."""
         if not ref:
             return None
         group, _, version = str(ref.get("apiVersion", "")).rpartition("/")
@@ -117,7 +117,7 @@ class TokenRequests:
 
 
 def _place(call: Call, body: Object) -> None:
-    """Name and namespace are those of the path; raises Invalid when the body says others."""
+    """Set name and namespace to those of the path; raises Invalid if the body says others."""
     meta = body.setdefault("metadata", {})
     for field, value in (("name", call.name), ("namespace", call.namespace)):
         if meta.get(field) and meta[field] != value:

@@ -1,7 +1,8 @@
-"""Watch: a stream of events, one JSON object a line, until the time is up, the client leaves or the server stops.
+"""Watch: a stream of events, one JSON object a line, until its timeout, or until the client or the server ends it.
 
 With selectors, an object that begins or ceases to match is ADDED or DELETED for this watcher, whatever happened to it
-(upstream: apiserver/pkg/storage/cacher/cache_watcher.go). Bookmarks tell a quiet watcher how far it may resume from.
+(upstream: apiserver/pkg/storage/cacher/cache_watcher.go). Bookmarks tell a watcher without events from which revision
+it may resume.
 """
 
 from __future__ import annotations
@@ -22,23 +23,24 @@ from apiserver.storage.watcher import Watcher
 from machinery.errors import ApiError, Gone, TooManyRequests
 from machinery.objects import Object
 
+# Seconds between two bookmarks.
 BOOKMARK_PERIOD = 60.0
-# Upstream's --min-request-timeout: a watch without timeoutSeconds lasts so long, or up to twice as long.
+# Seconds. As with upstream's --min-request-timeout, a watch without timeoutSeconds lasts so long to twice as long.
 MIN_TIMEOUT = 1800
-# A bookmark comes so long before the end, so that the client resumes from a fresh revision.
+# Seconds before the end at which the last bookmark is sent, so that the client can resume from a recent revision.
 LAST_BOOKMARK = 2.0
-# Each watch holds a connection, and others want to be served too: the rest of the web server's CONNECTIONS is theirs.
+# Open watches of one worker. Each holds a connection; the rest of the web server's CONNECTIONS is for other requests.
 MOST_WATCHES = 3000
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class Connection(Protocol):
-    """The client's side of a watch."""
+    """The connection of a watch that has a thread of its own."""
 
     def fileno(self) -> int: ...
 
     def has_left(self) -> bool:
-        """Called when the descriptor is readable: a watcher has nothing to say, so it mostly means farewell."""
+        """Return whether the client has closed. Called when the descriptor is readable, which is rare otherwise."""
 
 
 # Renders one event's object for a client that wants another form than plain JSON of the stored version.
@@ -46,9 +48,11 @@ Render = Callable[[Object], Object]
 
 
 class WatchStream:
-    """One watch request. Making it finds its place, which may fail; then ``step`` gives the lines as they come.
+    """One watch request.
 
-    Iterating does so in the caller's thread, for a connection that has one; watchpump.py serves all others.
+    The constructor registers a watcher with the cache, and raises ApiError if it cannot. Then ``step`` returns lines
+    without waiting. ``serving/watchpump.py`` calls it for thousands of connections from one thread, whenever
+    ``listen``'s listener was called or ``due`` has come; iterating does the same in a thread of the connection's own.
     """
 
     def __init__(
@@ -69,15 +73,15 @@ class WatchStream:
         self._below = kind.prefix + (f"{namespace}/" if namespace else "")
         name = options.selection.fields.exact("metadata.name")
         if name and (namespace or not kind.namespaced):
-            self._below += name  # only a prefix: the selection decides
+            self._below += name  # Longer names share the prefix; the selection compares whole names.
         self._initial: list[Item] = []
         self._refused: ApiError | None = None
         self._watcher: Watcher | None = None
         now = time.monotonic()
         self._end = now + (options.timeout or random.uniform(MIN_TIMEOUT, 2 * MIN_TIMEOUT))
         self._bookmark_at = min(now + BOOKMARK_PERIOD, self._end - LAST_BOOKMARK) if options.bookmarks else self._end
-        self.over = False  # nothing more will be said
-        self.due = now  # when there may be something to say though nothing has happened
+        self.over = False  # The stream has ended: no more lines follow.
+        self.due = now  # When ``step`` is to be called though nothing has changed: a bookmark, or the end.
         self._start()
 
     def _start(self) -> None:
@@ -98,12 +102,12 @@ class WatchStream:
         try:
             self._watcher = cache.watch(self._kind.prefix, self._below, options.revision or cache.revision)
         except Gone as error:
-            self._refused = error  # told in the stream, as etcd's own watches do
+            self._refused = error  # It is sent as an event of the stream, as upstream does.
 
     def __iter__(self) -> Iterator[bytes]:
         descriptor = self._connection.fileno() if self._connection else -1
         try:
-            yield b""  # the headers at once: a client waits for them before it can give up
+            yield b""  # The headers are sent at once: a client waits for them.
             while True:
                 if data := self.step():
                     yield data
@@ -116,31 +120,31 @@ class WatchStream:
             self.close()
 
     def step(self) -> bytes:
-        """What there is to say now, perhaps nothing; ``over`` and ``due`` tell how it goes on."""
+        """Return the lines that are ready, perhaps none; ``over`` and ``due`` say when to call it again."""
         if self._watcher is None:
             self.over = True
             return _error(self._refused) if self._refused is not None else b""
         try:
-            return b"".join(self._news(self._watcher))
+            return b"".join(self._lines(self._watcher))
         except ApiError as error:
             self.over = True
             return _error(error)
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Calls ``listener``, from any thread and with locks held, when something has happened since the last step."""
+        """Have ``listener`` called when something has changed since the last step; in any thread, with locks held."""
         if self._watcher is not None:
             self._watcher.listen(listener)
 
     def close(self) -> None:
-        """Gives up the place in the log; called by the WSGI server too."""
+        """Deregister the watcher. The WSGI server calls it too."""
         if self._watcher is not None:
             self._watcher.close()
 
-    def _news(self, watcher: Watcher) -> list[bytes]:
+    def _lines(self, watcher: Watcher) -> list[bytes]:
         lines = [] if self._begun else self._initial_events(watcher)
-        ended = watcher.ended or self._cache.stopping  # looked at first: what has happened before is still told
+        ended = watcher.ended or self._cache.stopping  # read first, so that changes before the end are still sent
         changes, revision = watcher.take()
-        seen = [line for change in changes if (line := self._seen(change))]
+        seen = [line for change in changes if (line := self._line_for(change))]
         self._count(seen)
         lines += seen
         now = time.monotonic()
@@ -149,7 +153,8 @@ class WatchStream:
             lines.append(self._bookmark(revision, {}))
             last = self._end - LAST_BOOKMARK
             self._bookmark_at = min(now + BOOKMARK_PERIOD, last) if now < last else self._end
-        # Whose end has come meanwhile is to say so now: it may have been woken for that before it took its news.
+        # A watcher that was ended meanwhile must step once more at once: the listener may have been called before
+        # take().
         self.due = now if watcher.ended or self._cache.stopping else min(self._bookmark_at, self._end)
         return lines
 
@@ -167,8 +172,8 @@ class WatchStream:
         for line in lines:
             metrics.WATCH_EVENTS.observe(len(line), (kind.group, kind.version, kind.kind))
 
-    def _seen(self, change: Change) -> bytes:
-        """The line for one change, empty when this watcher does not see it."""
+    def _line_for(self, change: Change) -> bytes:
+        """Return the line for one change, empty if it does not concern this watcher."""
         if self._selection.everything:
             return self._line(change.type, change)
         is_in = not change.deleted and self._selection.matches(change.item)

@@ -2,9 +2,10 @@
 
 ``authorizer.py`` asks three in turn: the group system:masters, the nodes' authorizer (``node.py``), and RBAC
 (``rbac.py``), which finds a user's rules in the stored roles and bindings (``policy.py``) and matches them
-(``rules.py``). Nobody ever says no: what none of them allows is refused.
+(``rules.py``). No authorizer forbids anything: a request is refused when none of them allows it.
 
-The roles that every cluster has stand in ``defaults.py``; ``keeper.py`` keeps them there. ``impersonation.py`` is
-``kubectl --as``, ``reviews.py`` is ``kubectl auth can-i``. That nobody gives away what she has not got, and which
-objects a kubelet may write, is for admission (``escalation.py``, ``noderestriction.py``): it knows the objects.
+The roles that every cluster has stand in ``defaults.py``; ``control/policykeeper.py`` writes them. ``authn.py`` and
+``tokens.py`` say who the user is, ``impersonation.py`` serves ``kubectl --as``, ``api/accessreviews.py`` answers
+``kubectl auth can-i``. Rules that depend on the object itself are admission's (``escalation.py``: nobody grants rights
+that she does not have; ``noderestriction.py``: which objects a kubelet may write).
 """

@@ -1,7 +1,8 @@
-"""Who is asking: client certificate, bearer token, or nobody (upstream: apiserver/pkg/authentication).
+"""Authentication: the user of a request, from a client certificate or a bearer token.
 
-A certificate speaks for itself: its CN is the user, its O are the groups. A bearer token is looked up in the token
-file, or is a ServiceAccount's signed one. A token that is wrong is refused, never taken for anonymous.
+Upstream: apiserver/pkg/authentication. A verified certificate names the user in its CN and the groups in its O. A
+bearer token is one of the token file, or a ServiceAccount's signed one. A request with a wrong token is refused; only
+one without credentials is anonymous.
 """
 
 from __future__ import annotations
@@ -31,28 +32,28 @@ _BEARER_PROTOCOL = "base64url.bearer.authorization.k8s.io."
 
 
 class Identity(NamedTuple):
-    """Whose a token is, and for which of the audiences that were asked for it is good."""
+    """The user of a token, and those of the audiences asked for that it is valid for."""
 
     user: User
     audiences: tuple[str, ...]
 
 
 class TokenRefused(Exception):
-    """A token of ours that is not, or no longer, good; the text is for those who may review tokens."""
+    """A token of ours is invalid or has expired. Only a TokenReview tells the reason."""
 
 
 class TokenAuthenticator(Protocol):
-    """One sort of bearer tokens."""
+    """Knows one sort of bearer tokens."""
 
     def identify(self, token: str, audiences: Sequence[str] = ()) -> Identity | None:
-        """Whose it is, None when it is none of this sort; raises TokenRefused.
+        """Return the token's user, None for a token of another sort; raises TokenRefused.
 
-        It must be for one of the audiences: without any, for this API server.
+        The token must be valid for one of the audiences; without any, for this API server.
         """
 
 
 class TokenFile:
-    """Upstream's static token file: lines of token,user,uid,"group1,group2"."""
+    """Upstream's static token file: lines of token,user,uid,"group1,group2". Raises ValueError for others."""
 
     def __init__(self, path: Path, audiences: Sequence[str] = ()) -> None:
         self._audiences = tuple(audiences)
@@ -67,7 +68,7 @@ class TokenFile:
                 self._users[row[0].encode()] = User(row[1], (*groups, AUTHENTICATED), row[2])
 
     def identify(self, token: str, audiences: Sequence[str] = ()) -> Identity | None:
-        """These tokens know of no audience: they are for this API server."""
+        """Return the token's user. These tokens name no audience, so they are for this API server."""
         found = None
         for known, user in self._users.items():
             if hmac.compare_digest(known, token.encode()):
@@ -77,14 +78,14 @@ class TokenFile:
 
 
 class Authenticator:
-    """All ways in their order. What a connection's certificate says is worked out once a connection."""
+    """Tries the certificate, then each sort of token. The user of a certificate is worked out once a connection."""
 
     def __init__(self, tokens: tuple[TokenAuthenticator, ...] = ()) -> None:
         self._tokens = tokens
         self._connections: WeakKeyDictionary[Any, User | None] = WeakKeyDictionary()
 
     def authenticate(self, environ: MutableMapping[str, Any]) -> User:
-        """The user; ANONYMOUS without any credentials. Raises Unauthorized for bad ones."""
+        """Return the user, ANONYMOUS without credentials; raises Unauthorized for wrong ones."""
         exchange = environ.get(EXCHANGE)
         user = self._certified(exchange.socket if exchange is not None else None)
         if user is not None:
@@ -113,7 +114,7 @@ class Authenticator:
 
 
 def bearer_token(environ: MutableMapping[str, Any]) -> str:
-    """The token that a request carries, empty without one."""
+    """Return the token that a request carries, empty without one; raises Unauthorized for a malformed one."""
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return str(token.strip())
@@ -122,7 +123,7 @@ def bearer_token(environ: MutableMapping[str, Any]) -> str:
 
 
 def _websocket_token(environ: MutableMapping[str, Any], offered: list[str]) -> str:
-    """Taken out of the subprotocols, so that it goes to nobody else; another one must be left to agree on."""
+    """Take the token out of the offered subprotocols, so that no backend sees it. Another one must be left."""
     encoded = [each.removeprefix(_BEARER_PROTOCOL) for each in offered if each.startswith(_BEARER_PROTOCOL)]
     others = [each for each in offered if not each.startswith(_BEARER_PROTOCOL)]
     if not encoded:
@@ -138,7 +139,7 @@ def _websocket_token(environ: MutableMapping[str, Any], offered: list[str]) -> s
 
 
 def certified_user(peer_certificate: Callable[[], Any]) -> User | None:
-    """The user whom a verified certificate names, None without one."""
+    """Return the user whom a verified certificate names, None without one; raises Unauthorized if it names none."""
     certificate = peer_certificate()
     if not certificate:
         return None

@@ -1,4 +1,4 @@
-"""The authorizers in upstream's order: system:masters, nodes, RBAC. The first that allows decides."""
+"""The authorizers in upstream's order: the group system:masters, nodes, RBAC. The first that allows decides."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class UnionAuthorizer:
 
     @property
     def policy(self) -> Policy:
-        """The roles and bindings."""
+        """The roles and bindings that RBAC reads."""
         return self._rbac.policy
 
     def allows(self, asked: Attributes) -> bool:
-        """Whether anyone allows it. Every request comes by, so it is quick."""
+        """Return whether one of the three allows it. Every request asks this, so no reason is worked out."""
         groups = asked.user.groups
         if MASTERS in groups:
             return True
@@ -44,12 +44,12 @@ class UnionAuthorizer:
         return (NODES in groups and self._nodes.decide(asked).allowed) or self._rbac.allows(asked)
 
     def require(self, asked: Attributes) -> None:
-        """Raises Forbidden, with its reason, unless this is allowed."""
+        """Raise Forbidden, with the reasons of all three, unless it is allowed."""
         if not self.allows(asked):
             raise refusal(asked, self.decide(asked).reason)
 
     def decide(self, asked: Attributes) -> Decision:
-        """The answer with its reason, or the reasons of all who were asked in vain."""
+        """Return the answer with the reason of the one that allows it, or else the reasons of all, a line each."""
         if MASTERS in asked.user.groups:
             return Decision(True)
         self._await_roles()

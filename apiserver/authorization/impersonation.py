@@ -1,4 +1,4 @@
-"""``kubectl --as``: acting as somebody else, each part of whom must be allowed by the verb ``impersonate``.
+"""``kubectl --as``: a user acts as another one. Each part of that one needs the verb ``impersonate``.
 
 Upstream: apiserver/pkg/endpoints/filters/impersonation.go.
 """
@@ -22,8 +22,8 @@ _EXTRA = _HEADERS + "EXTRA_"
 
 
 def impersonated(user: User, environ: Mapping[str, Any], authorizer: Authorizer) -> User:
-    """Whom to serve the request as; raises Forbidden unless the user may act so."""
-    if _HEADERS not in "".join(environ):  # every request comes by
+    """Return the user to serve the request as; raises Forbidden unless the caller may act as that one."""
+    if _HEADERS not in "".join(environ):  # Few requests impersonate, and every request is asked.
         return user
     wanted = _wanted(environ)
     for asked in _questions(user, wanted):
@@ -34,7 +34,7 @@ def impersonated(user: User, environ: Mapping[str, Any], authorizer: Authorizer)
 
 
 def _wanted(environ: Mapping[str, Any]) -> User:
-    """What the headers say."""
+    """Return the user that the headers describe; raises BadRequest for parts without a name."""
     name, uid = environ.get(_HEADERS + "USER", ""), environ.get(_HEADERS + "UID", "")
     groups = _values(environ.get(_HEADERS + "GROUP", ""))
     extra = {_key(header): _values(text) for header, text in environ.items() if header.startswith(_EXTRA)}
@@ -49,7 +49,7 @@ def _wanted(environ: Mapping[str, Any]) -> User:
 
 
 def _questions(user: User, wanted: User) -> Iterator[Attributes]:
-    """Everything that the user must be allowed."""
+    """Yield everything that the user must be allowed."""
     if not wanted.name:
         return
     verb = "impersonate"
@@ -67,17 +67,17 @@ def _questions(user: User, wanted: User) -> Iterator[Attributes]:
 
 
 def _values(text: str) -> tuple[str, ...]:
-    """The values of a header that was sent several times, which reach an application joined with commas."""
+    """Return the values of a header that was sent several times: WSGI joins them with commas."""
     return tuple(value for part in text.split(",") if (value := part.strip()))
 
 
 def _key(header: str) -> str:
-    """``Impersonate-Extra-Acme%2Fteam`` means ``acme/team``; no header has an underscore when it comes in."""
+    """Return the key of an extra header: ``Impersonate-Extra-Acme%2Fteam`` means ``acme/team``."""
     return unquote(header.removeprefix(_EXTRA).lower().replace("_", "-"))
 
 
 def _completed(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:
-    """The groups that go without saying."""
+    """Add the groups that every user of the kind has."""
     if name == ANONYMOUS.name:
         return groups if UNAUTHENTICATED in groups else (*groups, UNAUTHENTICATED)
     account = _account(name)
@@ -87,6 +87,6 @@ def _completed(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _account(name: str) -> tuple[str, str] | None:
-    """Namespace and name of the ServiceAccount that a user is."""
+    """Return namespace and name if the user is a ServiceAccount, else None."""
     namespace, colon, account = name.removeprefix(PREFIX).partition(":")
     return (namespace, account) if name.startswith(PREFIX) and colon and namespace and account else None

@@ -1,7 +1,8 @@
-"""Nodes' own authorizer: a kubelet reads what the pods of its node refer to, and little else.
+"""The node authorizer: a kubelet may read what the pods of its node refer to, and little else.
 
 Upstream: plugin/pkg/auth/authorizer/node, with AuthorizeNodeWithSelectors as v1.32 has it. Upstream keeps a graph of
-who refers to whom; here the pods of the namespace are looked through: a kubelet seldom asks, nothing is outdated.
+references. Here the pods of the namespace are looked through for each request: kubelets seldom ask, and there is no
+graph that could be outdated.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ YES, NO_OPINION = Decision(True), Decision(False)
 
 
 class Pods(Protocol):
-    """The pods as they are, every acknowledged write included."""
+    """Consistent reads of pods: they show every acknowledged write."""
 
     def in_namespace(self, namespace: str) -> Sequence[Object]: ...
 
@@ -35,14 +36,14 @@ class Pods(Protocol):
 
 
 def node_of(user: User) -> str | None:
-    """The name of the node that this kubelet runs on; empty for one that does not say, None for anybody else."""
+    """Return the node of a kubelet; "" if its user name does not say which, None if the user is not a kubelet."""
     if GROUP not in user.groups:
         return None
     return user.name.removeprefix(PREFIX) if user.name.startswith(PREFIX) else ""
 
 
 class NodeAuthorizer:
-    """Answers for members of system:nodes; has no opinion on others."""
+    """Answers for members of the group system:nodes, and allows nothing to others."""
 
     def __init__(self, pods: Pods) -> None:
         self._pods = pods
@@ -95,7 +96,7 @@ class NodeAuthorizer:
     def _pod(self, node: str, asked: Attributes) -> Decision:
         match asked.subresource, asked.verb:
             case ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create"):
-                return YES  # on its own pods only: admission sees to that (NodeRestriction)
+                return YES  # NodeRestriction, an admission plugin, lets it do so to its own pods only.
             case "", "get":
                 return self._related(node, asked)
             case "", "list" | "watch":
@@ -122,7 +123,7 @@ class NodeAuthorizer:
 def _node(node: str, asked: Attributes) -> Decision:
     match asked.subresource, asked.verb:
         case ("", "create" | "update" | "patch") | ("status", "update" | "patch"):
-            return YES  # its own only: admission sees to that (NodeRestriction)
+            return YES  # NodeRestriction lets it write its own Node only.
         case "", "get" | "list" | "watch":
             if asked.name == node:
                 return YES
@@ -136,24 +137,24 @@ def _lease(node: str, asked: Attributes) -> Decision:
         return Decision(False, "can only get, create, update, patch, or delete a node lease")
     if asked.namespace != LEASES:
         return Decision(False, f'can only access leases in the "{LEASES}" system namespace')
-    # A create does not say the name in its path: admission compares it.
+    # The path of a create has no name: NodeRestriction compares that of the object.
     if asked.verb != "create" and asked.name != node:
         return Decision(False, "can only access node lease with the same name as the requesting node")
     return YES
 
 
 def selects_node(selector: str, node: str) -> bool:
-    """Whether a field selector wants pods of this node only."""
+    """Return whether a field selector selects no pods but those of this node."""
     if not selector:
         return False
     try:
         return parse_field_selector(selector).exact("spec.nodeName") == node
     except BadRequest:
-        return False  # refused for what it is when it is served
+        return False  # The verb itself refuses it, with a 400.
 
 
 def _is_mirror(pod: Object) -> bool:
-    """A mirror pod was made by a kubelet itself, and gives it nothing."""
+    """Return whether a kubelet made the pod itself, in which case the pod gives it no rights."""
     return MIRROR in (pod["metadata"].get("annotations") or {})
 
 

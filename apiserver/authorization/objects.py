@@ -1,4 +1,4 @@
-"""Where the authorizers look things up: the watch cache, which has what another worker has just written, too."""
+"""How the authorizers look objects up: consistent reads of the watch cache, other workers' writes included."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PREFIXES = tuple(kind.prefix for kind in (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS,
 
 
 class CachedObjects(CacheReader):
-    """See ``policy.Objects``."""
+    """Implements ``policy.Objects``."""
 
     def __init__(self, cache: WatchCache) -> None:
         super().__init__(cache)
@@ -28,7 +28,7 @@ class CachedObjects(CacheReader):
 
 
 class CachedPods:
-    """See ``node.Pods``."""
+    """Implements ``node.Pods``."""
 
     def __init__(self, cache: WatchCache) -> None:
         self._reader = CacheReader(cache)

@@ -1,11 +1,11 @@
 """Projects, as in OpenShift and Minishift: namespaces that people without rights in the cluster make for themselves.
 
-Who has the verb ``own`` on namespaces beside ``create`` (ClusterRole ``self-provisioner``) becomes the administrator of
-a namespace that she creates, and is shown her own when she lists namespaces, which she may not otherwise. So
-``kubectl create namespace x`` is for her what ``oc new-project x`` is there.
+A user with the verb ``own`` on namespaces beside ``create`` (ClusterRole ``self-provisioner``) becomes the
+administrator of a namespace that she creates. She may not list namespaces, but when she does she is shown her own. So
+``kubectl create namespace x`` does for her what ``oc new-project x`` does there.
 
-Here is who owns what; ``admission/projectrequest.py`` marks a new project, and
-``control/projects.py`` gives it to its owner.
+This module says who owns what; ``admission/projectrequest.py`` marks a new project, and ``control/projects.py`` writes
+the bindings of its owner.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def visible(authorizer: Authorizer, asked: Attributes) -> Visible | None:
 
 
 def owns_what_she_makes(authorizer: Authorizer, user: User) -> bool:
-    """Whoever may do everything owns nothing in particular."""
+    """Return whether a namespace that the user creates becomes her project; not if she may do everything anyway."""
     if MASTERS in user.groups or not _may_own(authorizer, user):
         return False
     return not authorizer.allows(Attributes(user, "*", "*", "*"))
@@ -46,7 +46,7 @@ def _is_list_of_namespaces(asked: Attributes) -> bool:
 
 
 def _is_hers(authorizer: Authorizer, user: User, namespace: Object) -> bool:
-    """She asked for it, which is known before any binding is there; or she may see it."""
+    """Return whether she asked for the namespace, which is known before its bindings exist, or may get it."""
     meta = namespace["metadata"]
     if (meta.get("annotations") or {}).get(REQUESTER) == user.name:
         return True

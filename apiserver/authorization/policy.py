@@ -1,4 +1,4 @@
-"""The roles and bindings in force: which rules a user has in a namespace.
+"""Which rules a user has in a namespace, from the stored roles and bindings.
 
 Upstream: pkg/registry/rbac/validation/rule.go.
 """
@@ -27,10 +27,10 @@ from machinery.objects import Object
 
 
 class Objects(Protocol):
-    """Where roles and bindings are read."""
+    """How roles and bindings are read."""
 
     def stamp(self) -> int:
-        """Waits for every write that somebody could know of; the number is another after each change."""
+        """Wait until every acknowledged write is visible; return a number that grows with each change of one."""
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None: ...
 
@@ -38,7 +38,11 @@ class Objects(Protocol):
 
 
 class Held(NamedTuple):
-    """A binding, the first of its subjects that the user is, and the rules of its role; a problem instead of rules."""
+    """A binding that a user is a subject of.
+
+    ``subject`` is the first that she matches. ``problem`` says why the rules of the role are missing, e.g. that there
+    is no such role; it is empty otherwise.
+    """
 
     binding: Object
     subject: Object
@@ -46,7 +50,7 @@ class Held(NamedTuple):
     problem: str = ""
 
     def __str__(self) -> str:
-        """As in ``RBAC: allowed by …``."""
+        """Describe the binding as in ``RBAC: allowed by …``."""
         meta, ref = self.binding["metadata"], self.binding["roleRef"]
         namespace = meta.get("namespace", "")
         name = quote(f"{meta['name']}/{namespace}" if namespace else meta["name"])
@@ -58,13 +62,13 @@ class Held(NamedTuple):
 
 
 class Policy:
-    """Looks up; remembers nothing."""
+    """Looks rules up, anew each time (``rbac.py`` caches answers)."""
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
 
     def held(self, user: User, namespace: str) -> Iterator[Held]:
-        """What the user holds: cluster-wide, then in the namespace if there is one."""
+        """Yield the user's bindings: those of the cluster, then those of the namespace if it is not empty."""
         for binding in self._bindings(namespace):
             bound_in = binding["metadata"].get("namespace", "")
             subject = named(user, binding.get("subjects") or (), bound_in)
@@ -81,7 +85,7 @@ class Policy:
             yield from self.objects.list(ROLE_BINDINGS, namespace)
 
     def rules_of(self, ref: Object, namespace: str) -> Sequence[Rule]:
-        """The rules of the role that a binding refers to; raises NotFound."""
+        """Return the rules of the role that a binding refers to; raises NotFound."""
         name = ref["name"]
         local = ref["kind"] == "Role"
         role = self.objects.get(ROLES, namespace, name) if local else self.objects.get(CLUSTER_ROLES, "", name)
@@ -90,14 +94,14 @@ class Policy:
         return role.get("rules") or ()
 
     def rules(self, user: User, namespace: str) -> tuple[list[Rule], list[str]]:
-        """All rules that the user has there, and what kept some from being found."""
+        """Return all rules that the user has there, and which roles of her bindings do not exist."""
         self.objects.stamp()
         held = list(self.held(user, namespace))
         return [rule for each in held for rule in each.rules], problems(held)
 
 
 def named(user: User, subjects: Sequence[Object], namespace: str) -> Object | None:
-    """The first of a binding's subjects that is this user."""
+    """Return the first of a binding's subjects that the user matches, None if there is none."""
     return next((subject for subject in subjects if _is(user, subject, namespace)), None)
 
 
@@ -116,10 +120,10 @@ def _is(user: User, subject: Object, namespace: str) -> bool:
 
 
 def problems(held: Sequence[Held]) -> list[str]:
-    """Which roles were not to be found, each once."""
+    """Return the problems of bindings, each once."""
     return list(dict.fromkeys(each.problem for each in held if each.problem))
 
 
 def aggregate(texts: Sequence[str]) -> str:
-    """Several errors as one, in Go's form."""
+    """Join error messages as Go's aggregated errors are shown: ``[a, b]``."""
     return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""

@@ -1,8 +1,8 @@
-"""RBAC: allowed is what a rule of a role says that is bound to the user (upstream: plugin/pkg/auth/authorizer/rbac).
+"""RBAC: a request is allowed if a role that is bound to the user has a rule for it.
 
-Looking through the bindings that every cluster has takes 25 µs, and more with others. So what was found is remembered
-until a role or binding changes: for a user, namespace, verb and resource, either everything or the objects' names.
-Names are no part of the question, so that a client that reads a thousand objects asks once.
+Upstream: plugin/pkg/auth/authorizer/rbac. To look through the bindings that every cluster has takes 25 µs, and more
+with others, so answers are cached until a role or binding changes. The key is the user, verb, resource and namespace,
+and the value is either "all objects" or their names: a client that reads a thousand objects by name causes one look-up.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from apiserver.model.attributes import Attributes, Decision
 
 MOST_REMEMBERED = 4096
 
-Granted = frozenset[str] | Literal[True]  # the names of the objects, or all
+Granted = frozenset[str] | Literal[True]  # the names of the objects that are allowed, or all
 _Key = tuple[str, tuple[str, ...], str, str, str, str, str, str]
 
 
 class _Memo(NamedTuple):
-    """What was found when the roles and bindings had this stamp."""
+    """The answers as of one stamp of the roles and bindings (see ``policy.Objects``)."""
 
     stamp: int
     found: dict[_Key, Granted]
 
 
 class Rbac:
-    """Answers from the roles and bindings of the moment."""
+    """Answers from the current roles and bindings: a change of one holds for the next request."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._memo = _Memo(-1, {})
 
     def allows(self, asked: Attributes) -> bool:
-        """Whether a rule allows this."""
+        """Return whether a rule allows this."""
         user, verb, group, resource, subresource, namespace, name, _, path, _ = asked
         found = self._remembered()
         key = (user.name, user.groups, verb, group, resource, subresource, namespace, path)
@@ -47,7 +47,7 @@ class Rbac:
         return granted is True or name in granted
 
     def decide(self, asked: Attributes) -> Decision:
-        """The same with its reason, looked up anew."""
+        """Return the answer with the binding that allows it, or with what is wrong with bindings. Not cached."""
         self.policy.objects.stamp()
         held = list(self.policy.held(asked.user, asked.namespace))
         for each in held:
@@ -60,7 +60,8 @@ class Rbac:
         stamp = self.policy.objects.stamp()
         memo = self._memo
         if memo.stamp != stamp:
-            # What is found from now on is at least as new as the stamp: the cache shows a change before it counts it.
+            # The watch cache shows a change before it counts it in the stamp, so what is found from now on is at least
+            # as new as this stamp. A later change makes another stamp, and the memo void.
             memo = self._memo = _Memo(stamp, {})
         return memo.found
 

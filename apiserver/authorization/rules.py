@@ -1,4 +1,4 @@
-"""What a rule of a role allows, and which rules cover others. Pure, over PolicyRules as plain dicts.
+"""What a rule of a role allows, and which rules cover others. These are pure functions of PolicyRules as dicts.
 
 Upstream: pkg/apis/rbac/v1/evaluation_helpers.go, component-helpers/auth/rbac/validation/policy_comparator.go and
 pkg/registry/rbac/validation/policy_compact.go.
@@ -20,13 +20,13 @@ _NONE: tuple[str, ...] = ()
 
 
 def allows(rule: Rule, asked: Attributes) -> bool:
-    """Whether the rule says yes to the question."""
+    """Return whether the rule allows what is asked."""
     names = rule.get("resourceNames")
     return matches(rule, asked) and (not names or asked.name in names)
 
 
 def matches(rule: Rule, asked: Attributes) -> bool:
-    """Whether it says yes for some names at least."""
+    """Return whether the rule allows it for some names at least: its ``resourceNames`` are not looked at."""
     if not _has(rule.get("verbs"), asked.verb):
         return False
     if not asked.is_resource:
@@ -48,7 +48,7 @@ def _has_resource(resources: Collection[str], resource: str, subresource: str) -
 
 
 def _url_covers(url: str, path: str) -> bool:
-    """``/api/*`` covers all that begins with ``/api/``."""
+    """Return whether a URL of a rule allows a path: ``/api/*`` allows all that begins with ``/api/``."""
     return url == path or (url.endswith(ALL) and path.startswith(url.rstrip(ALL)))
 
 
@@ -56,13 +56,13 @@ def _url_covers(url: str, path: str) -> bool:
 
 
 def uncovered(owner: Sequence[Rule], servant: Iterable[Rule]) -> list[Rule]:
-    """What the servant's rules allow and the owner's do not, in rules of one verb, group, resource and name each."""
+    """Return what the servant's rules allow and the owner's do not, as rules of one verb, group, resource and name."""
     atoms = (atom for rule in servant for atom in broken_down(rule))
     return [atom for atom in atoms if not any(_covers(rule, atom) for rule in owner)]
 
 
 def broken_down(rule: Rule) -> Iterator[Rule]:
-    """The rule as rules that are fully covered by a single other one, or not at all."""
+    """Yield the rule in parts so small that any other rule covers each fully or not at all."""
     verbs, names = rule.get("verbs") or _NONE, rule.get("resourceNames") or _NONE
     for group, resource, verb in product(rule.get("apiGroups") or _NONE, rule.get("resources") or _NONE, verbs):
         atom: Rule = {"verbs": [verb], "apiGroups": [group], "resources": [resource]}
@@ -88,11 +88,11 @@ def _covers(rule: Rule, atom: Rule) -> bool:
     return not names or ("resourceNames" in atom and atom["resourceNames"][0] in names)
 
 
-# --- telling -----------------------------------------------------------------------------------------------------
+# --- showing -----------------------------------------------------------------------------------------------------
 
 
 def told(rules: Iterable[Rule]) -> list[str]:
-    """Rules for people, those that differ in their verbs only as one, sorted."""
+    """Return the texts of rules, sorted; rules that differ in nothing but their verbs are shown as one."""
     return sorted({describe(rule) for rule in _compact(rules)})
 
 
@@ -111,16 +111,19 @@ def _compact(rules: Iterable[Rule]) -> list[Rule]:
 
 
 _PARTS = (
-    ("APIGroups", "apiGroups"), ("Resources", "resources"), ("NonResourceURLs", "nonResourceURLs"),
-    ("ResourceNames", "resourceNames"), ("Verbs", "verbs"),
-)  # fmt: skip
+    ("APIGroups", "apiGroups"),
+    ("Resources", "resources"),
+    ("NonResourceURLs", "nonResourceURLs"),
+    ("ResourceNames", "resourceNames"),
+    ("Verbs", "verbs"),
+)
 
 
 def describe(rule: Rule) -> str:
-    """``{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}``."""
+    """Return a rule as upstream shows it: ``{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}``."""
     return "{" + ", ".join(f"{go}:{listed(rule[part])}" for go, part in _PARTS if rule.get(part)) + "}"
 
 
 def listed(texts: Iterable[str]) -> str:
-    """Texts as Go's ``%q`` shows a list."""
+    """Return texts as Go's ``%q`` shows a list: ``["a" "b"]``."""
     return f"[{' '.join(map(quote, texts))}]"

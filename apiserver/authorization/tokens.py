@@ -1,5 +1,7 @@
-"""ServiceAccounts' tokens: signed here, handed to pods by the kubelet, shown as bearer tokens, believed while what they
-are bound to exists (upstream: pkg/serviceaccount/{jwt,claims}.go).
+"""Tokens of ServiceAccounts: signed here, mounted into pods by the kubelet, and sent back as bearer tokens.
+
+A token is valid while the account, and the pod, Secret or Node that it is bound to, exist (upstream:
+pkg/serviceaccount/{jwt,claims}.go).
 """
 
 from __future__ import annotations
@@ -34,14 +36,22 @@ from machinery.objects import Object, parse_time
 PREFIX = "system:serviceaccount:"
 CLAIM = "kubernetes.io"
 EXTRA = "authentication.kubernetes.io/"
-# Clocks of machines that show each other tokens may differ so much.
+# Seconds by which the clocks of two machines may differ.
 LEEWAY = 60
-# A token of what is being deleted is good until so long after it should be gone.
+# A token bound to an object that is being deleted is valid until so many seconds after the object should be gone.
 DELETION_LEEWAY = 60
-# What a token is bound to, in the order in which it is looked at; the account itself comes first.
+# What a token may be bound to beside its account, in the order in which it is checked.
 BINDINGS = ("secret", "pod", "node")
 INVALIDATED = "service account token has been invalidated"
 _REMEMBERED = 2048
+# Audience and times are checked afterwards, with upstream's messages.
+_DECODING: Any = {
+    "require": ["exp", "iss", "sub", "aud", CLAIM],
+    "verify_aud": False,
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+}
 _ALGORITHMS = {256: "ES256", 384: "ES384", 521: "ES512"}
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
@@ -110,7 +120,7 @@ class Verifier:
         self._remembered: OrderedDict[str, Object] = OrderedDict()
 
     def identify(self, token: str, audiences: Sequence[str] = ()) -> Identity | None:
-        """The ServiceAccount, None for what is not signed by us; raises TokenRefused for what is no longer good."""
+        """Return the ServiceAccount as a user, None for a token that we did not sign; raises TokenRefused."""
         claims = self._claims(token)
         if claims is None:
             return None
@@ -131,7 +141,7 @@ class Verifier:
             ref = private.get(what)
             if ref is None:
                 continue
-            if what != "node" or "pod" not in private:  # a pod's node is only told
+            if what != "node" or "pod" not in private:  # the node of a token bound to a pod is only reported
                 self._check(what, namespace, ref, f"{what} ref", INVALIDATED)
             if what != "secret":
                 extra[f"{EXTRA}{what}-name"] = (ref["name"],)
@@ -141,18 +151,14 @@ class Verifier:
         return User(f"{PREFIX}{namespace}:{account['name']}", groups, account["uid"], extra)
 
     def _claims(self, token: str) -> Object | None:
-        """What the token says, if it is well signed. Remembered, for checking a signature takes its time."""
+        """Return the claims of a token signed by us, else None. They are cached: checking a signature is slow."""
         with self._lock:
             known = self._remembered.get(token)
         if known is not None:
             return known
         try:
             key = self._keys[jwt.get_unverified_header(token).get("kid", "")]
-            claims: Object = jwt.decode(
-                token, key, [algorithm_of(key)], issuer=self._issuer,
-                options={"require": ["exp", "iss", "sub", "aud", CLAIM], "verify_aud": False, "verify_exp": False,
-                         "verify_nbf": False, "verify_iat": False},
-            )  # fmt: skip
+            claims: Object = jwt.decode(token, key, [algorithm_of(key)], issuer=self._issuer, options=_DECODING)
             private = claims[CLAIM]
             if claims["sub"] != f"{PREFIX}{private['namespace']}:{private['serviceaccount']['name']}":
                 return None
@@ -165,7 +171,7 @@ class Verifier:
         return claims
 
     def _check(self, what: str, namespace: str, ref: Object, shown: str, absent: str = "") -> None:
-        """Raises TokenRefused unless the object is there, the same, and not long since deleted."""
+        """Raise TokenRefused unless the object exists, has the token's uid, and is not long since deleted."""
         kind = self._kinds[what]
         found = self._reader.get(kind, namespace if kind.namespaced else "", ref["name"], fresh=True)
         if found is None:
@@ -196,7 +202,7 @@ def _check_times(claims: Object) -> None:
 
 
 def read_public_keys(key_file: Path) -> list[PublicKey]:
-    """The keys in a PEM file, which may hold several, and private ones too."""
+    """Return the public keys in a PEM file, those of its private keys included; raises ValueError if it has none."""
     keys: list[PublicKey] = []
     for block in key_file.read_bytes().split(b"-----BEGIN ")[1:]:
         pem = b"-----BEGIN " + block
@@ -211,7 +217,7 @@ def read_public_keys(key_file: Path) -> list[PublicKey]:
 
 
 def algorithm_of(key: Any) -> str:
-    """How a key signs."""
+    """Return the JWT algorithm of a key (RS256, ES256 …); raises ValueError for other sorts of keys."""
     if isinstance(key, rsa.RSAPublicKey):
         return "RS256"
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -220,6 +226,6 @@ def algorithm_of(key: Any) -> str:
 
 
 def key_id(key: PublicKey) -> str:
-    """Upstream's ``kid``: the hash of the public key."""
+    """Return the ``kid`` of a key, as upstream: the hash of its public part."""
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()

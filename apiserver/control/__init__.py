@@ -1,4 +1,4 @@
-"""Loops inside the API server that write objects: what must always be there, and what follows from a definition.
+"""Loops inside the API server that write objects which must exist, or which follow from others.
 
 loop.py          runs a task when what concerns it has changed
 bootstrap.py     namespaces, the kubernetes Service and other objects that every cluster has

@@ -1,8 +1,8 @@
-"""What the API server itself keeps in existence: the system namespaces and the Service through which pods reach it.
+"""Creates and repairs what must exist: the system namespaces, and the Service through which pods reach the API server.
 
 Upstream's controllers ``systemnamespaces`` and ``kubernetesservice`` (pkg/controlplane/controller). The system's
-priority classes are made when they are missing, and otherwise left as people made them. It looks again when one of its
-objects changes, and once in a while for safety.
+priority classes are created if they are missing, and not changed otherwise. It runs again when one of its objects
+changes, and every RESYNC seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RESYNC = 60.0
 
 
 class Bootstrap:
-    """``sync`` puts the objects right, and tells ``done``."""
+    """Writes the objects with ``sync``, and calls ``done`` each time that all of them are there."""
 
     def __init__(self, rest: Rest, config: Config, keeper: PolicyKeeper, done: Callable[[], None]) -> None:
         self._rest = rest
@@ -48,11 +48,11 @@ class Bootstrap:
         )
 
     def concerns(self, key: str) -> bool:
-        """Whether a change of this key may leave something to do."""
+        """Return whether a change of this key may leave something to do."""
         return key in self._keys or self._keeper.concerns(key)
 
     def sync(self) -> None:
-        """Raises ApiError or StoreError when it could not."""
+        """Write what is missing or wrong. Raises ApiError or StoreError."""
         for kind, obj in self._wanted:
             self._ensure(kind, obj)
         for kind, obj in self._initial:
@@ -70,10 +70,10 @@ class Bootstrap:
                 self._rest.modify(own_write(kind, namespace, name), lambda old: {**old, **_parts(wanted)})
                 log.info("put %s %s right again", kind.kind, name)
             except Conflict:
-                return  # by another worker
+                return  # Another worker has repaired it.
 
     def _create_missing(self, kind: Kind, wanted: Object) -> Item | None:
-        """What is there already, None when it was created now."""
+        """Create the object unless it exists; return the existing one, None if it was created."""
         meta = wanted["metadata"]
         namespace, name = meta.get("namespace", ""), meta["name"]
         key = kind.key(namespace, name)
@@ -91,7 +91,7 @@ class Bootstrap:
 
 
 def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
-    """The objects as they should be, the namespaces first."""
+    """Yield the objects as they should be, the namespaces first."""
     for name in SYSTEM_NAMESPACES:
         yield NAMESPACES, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
     vip = str(ipaddress.ip_network(config.service_cluster_ip_range)[1])
@@ -144,7 +144,7 @@ def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
 
 
 def initial_objects() -> Iterator[tuple[Kind, Object]]:
-    """The objects that a cluster begins with."""
+    """Yield the objects that a cluster begins with, and that users may change."""
     for name, (value, description) in SYSTEM_CLASSES.items():
         metadata = {"name": name}
         identity = {"kind": PRIORITY_CLASSES.kind, "apiVersion": PRIORITY_CLASSES.api_version}
@@ -152,7 +152,7 @@ def initial_objects() -> Iterator[tuple[Kind, Object]]:
 
 
 def covers(found: object, wanted: object) -> bool:
-    """Whether ``found`` says all that ``wanted`` says; what it says beyond that is defaults and others' labels."""
+    """Return whether ``found`` has all that ``wanted`` has; the rest is defaults and users' labels."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(key in found and covers(found[key], wanted[key]) for key in wanted)
     if isinstance(wanted, list):

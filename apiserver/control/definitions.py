@@ -1,7 +1,7 @@
-"""Keeps the CustomResourceDefinitions' status: names, conditions, and the end of those that are deleted.
+"""The controller of CustomResourceDefinitions: accepted names, conditions, and deletion with all custom objects.
 
-As upstream, this runs inside the API server, here in all workers at once: accepted names are claimed in the transaction
-that writes them.
+As upstream, it runs inside the API server, here in all workers at once: accepted names are claimed in the transaction
+that writes them, so no two definitions can get the same.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ RESYNC = 300.0
 
 
 class Definitions:
-    """``sync`` looks once at all definitions, of which there are few."""
+    """Reconciles all definitions, of which there are few, with each ``sync``."""
 
     def __init__(self, rest: Rest, served: Served) -> None:
         self._rest = rest
         self._served = served
-        self._emptying: frozenset[str] = frozenset()  # the prefixes whose objects are on their way out
+        self._emptying: frozenset[str] = frozenset()  # prefixes of kinds whose objects are being deleted
 
     def concerns(self, key: str) -> bool:
-        """Of definitions, and of objects whose definition waits for their removal."""
+        """Return whether the key is a definition's, or that of an object whose definition waits for its removal."""
         return key.startswith((DEFINITIONS.prefix, *self._emptying))
 
     def sync(self) -> None:
-        """Raises ApiError, a Conflict where another worker was faster, or StoreError."""
+        """Write conditions and finish deletions. Raises StoreError or ApiError (Conflict: another worker was faster)."""
         self._served.registry()
         crds = self._rest.reader.list(DEFINITIONS, fresh=True)
         deleted = [crd for crd in crds if crd["metadata"].get("deletionTimestamp")]
@@ -63,7 +63,7 @@ class Definitions:
         return self._rest.modify(write, change).object
 
     def _finalize(self, crd: Object) -> None:
-        """Removes what objects there are, and lets the definition go with the last of them."""
+        """Delete the custom objects, and take the finalizer off the definition when none is left."""
         if not is_true(crd, "Established"):
             self._end(crd, "NeverEstablished", "resource was never established")
             return

@@ -1,7 +1,7 @@
-"""What a worker keeps right beside serving requests: a thread that acts when the watch cache has seen a change.
+"""A thread of a worker that acts when the watch cache has seen a change.
 
-All workers do so at once. What is decided is decided on the newest objects, so that who comes second finds the work
-done, or learns from a conflict that it is.
+All workers run the same loops at once. They decide on the newest objects, so the worker that comes second finds the
+work done, or learns from a conflict that it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from machinery.errors import ApiError, Conflict, NotFound
 
 log = logging.getLogger(__name__)
 
-# Seconds between two attempts while the store is away, or another worker is at it.
+# Seconds between two attempts while the store does not answer, or another worker writes the same objects.
 RETRY = 0.25
 
 

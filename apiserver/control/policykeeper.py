@@ -1,7 +1,7 @@
-"""Sees to it that the roles of every cluster are there, and that aggregated roles have the rules of their parts.
+"""Writes the default roles and bindings, and the rules of aggregated roles.
 
-The first is done once, when a worker starts; the second whenever a ClusterRole changes. Two workers do both: who comes
-second finds nothing left to do. Run by ``bootstrap.py``.
+The first happens once, when a worker starts, the second whenever a ClusterRole changes. All workers do both; the one
+that comes second finds nothing left to do. ``bootstrap.py`` runs it.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class PolicyKeeper:
         self._roles_exist = roles_exist
 
     def concerns(self, key: str) -> bool:
-        """Whether a change of this key may leave something to do."""
+        """Return whether a change of this key may leave something to do."""
         return key.startswith(CLUSTER_ROLES.prefix)
 
     def run(self) -> None:
-        """Does what there is to do; raises ApiError or StoreError when it could not."""
+        """Write what is missing. Raises ApiError or StoreError."""
         if not self._roles_exist.is_set():
             policy = list(default_policy())
             for kind in {kind for kind, _ in policy}:
-                self._rest.cache.catch_up(kind.prefix)  # once, and not again after each that is created here
+                self._rest.cache.catch_up(kind.prefix)  # Once is enough: what is created below need not be seen.
             for kind, wanted in policy:
                 self._ensure(kind, wanted)
         self._aggregate()
@@ -70,11 +70,11 @@ class PolicyKeeper:
             write = own_write(kind, metadata.get("namespace", ""), metadata["name"])
             self._rest.create(write, {**wanted, "metadata": metadata})
         except AlreadyExists:
-            return  # by another worker
+            return  # Another worker has created it.
         log.debug("created %s %s", kind.kind, metadata["name"])
 
     def _aggregate(self) -> None:
-        """Until nothing changes any more: an aggregated role may be part of another."""
+        """Write aggregated rules until nothing changes any more: an aggregated role may be part of another."""
         while sum(self._aggregate_one(role) for role in self._rest.reader.list(CLUSTER_ROLES, fresh=True)):
             continue
 

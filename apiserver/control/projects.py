@@ -1,7 +1,7 @@
-"""Gives a new project to who asked for it: bindings that make her its administrator (``authorization/ownership.py``).
+"""Completes a new project: bindings make its requester the administrator (see ``authorization/ownership.py``).
 
-The namespace and its bindings are several writes. The first leaves a mark and the last takes it away, so that a server
-that starts can finish what another did not come to.
+The namespace and its bindings are several writes. The first sets a mark and the last removes it, so that a server that
+starts can complete projects of one that was killed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def completed(rest: Rest, item: Item) -> Item:
 
 
 def _complete(rest: Rest, namespace: Object) -> Item | None:
-    """Makes the requester the administrator of her new namespace; None for a namespace that is not one, or is done."""
+    """Write the bindings and remove the mark; return None if the namespace is no project or is complete."""
     meta = namespace["metadata"]
     annotations = meta.get("annotations") or {}
     if UNFINISHED not in annotations:
@@ -45,13 +45,13 @@ def _complete(rest: Rest, namespace: Object) -> Item | None:
 
 
 def complete_all(rest: Rest) -> None:
-    """What a server that was killed has left unfinished."""
+    """Complete the projects that a killed server has left unfinished."""
     for namespace in rest.reader.list(NAMESPACES, fresh=True):
         try:
             if _complete(rest, namespace):
                 log.info("completed project %s", namespace["metadata"]["name"])
         except (NotFound, Forbidden):
-            continue  # it is going, and takes no bindings any more
+            continue  # The namespace is being deleted, and takes no bindings any more.
 
 
 def _binding(name: str, role: str, user: str) -> Object:

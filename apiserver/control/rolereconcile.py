@@ -1,7 +1,7 @@
-"""What a stored role or binding lacks of what it should be, and what an aggregated role is made of. Pure.
+"""What a stored role or binding lacks of its default, and the rules of aggregated roles. These are pure functions.
 
 Upstream: component-helpers/auth/rbac/reconciliation and pkg/controller/clusterroleaggregation. Reconciling only adds:
-what an administrator has put in stays, and an object that she has annotated with autoupdate "false" is left alone.
+what an administrator has added stays, and an object that she has annotated with autoupdate "false" is not changed.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from machinery.selectors import from_label_selector
 
 
 def is_protected(existing: Object) -> bool:
-    """Whether its owner wants it left as it is."""
+    """Return whether an administrator has switched off reconciling for the object."""
     return (existing["metadata"].get("annotations") or {}).get(AUTOUPDATE) == "false"
 
 
 def reconciled_role(existing: Object, wanted: Object) -> Object:
-    """The role with all that the wanted one has; equal to the existing one when nothing is missing."""
+    """Return the role with all that the wanted one has; equal to the existing one if nothing is missing."""
     role = _with_metadata(existing, wanted)
     missing = uncovered(existing.get("rules") or (), wanted.get("rules") or ())
     if missing:
@@ -34,7 +34,7 @@ def reconciled_role(existing: Object, wanted: Object) -> Object:
 
 
 def reconciled_binding(existing: Object, wanted: Object) -> Object | None:
-    """The binding with all wanted subjects; None when it binds another role, so that it must be made anew."""
+    """Return the binding with all wanted subjects; None if it binds another role and must be replaced."""
     if existing.get("roleRef") != wanted["roleRef"]:
         return None
     binding = _with_metadata(existing, wanted)
@@ -56,7 +56,7 @@ def _union(existing: Object | None, wanted: Object, field: str) -> list[Object]:
 
 
 def aggregated_rules(role: Object, roles: Iterable[Object]) -> list[Rule]:
-    """The rules of all roles that an aggregated one selects, by name, each once."""
+    """Return the rules of all roles that an aggregated one selects, in the order of their names, each once."""
     others: Sequence[Object] = sorted(
         (other for other in roles if other["metadata"]["name"] != role["metadata"]["name"]),
         key=lambda other: str(other["metadata"]["name"]),

@@ -1,7 +1,8 @@
-"""What a deletion does: nothing is removed while somebody has still to be asked or given time.
+"""What a deletion does: an object with finalizers or a grace period is only marked, others are removed.
 
-Pure decisions, after upstream's ``rest.BeforeDelete`` and ``registry/generic/registry/store.go``: preconditions first,
-then the finalizers that the propagation policy wants, then the grace period of the kind's strategy.
+These are pure decisions, after upstream's ``rest.BeforeDelete`` and ``registry/generic/registry/store.go``:
+preconditions first, then the finalizers that the propagation policy wants, then the grace period of the kind's
+strategy.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 
 @dataclass(frozen=True)
 class DeleteOptions:
-    """What the client says about how to delete."""
+    """How to delete, as the client says. None or empty: it does not say."""
 
     grace_period: int | None = None
     uid: str = ""
@@ -36,9 +37,9 @@ class DeleteOptions:
 def parse_options(
     body: Mapping[str, Any] | None, query: Mapping[str, str], dry_run: Sequence[str] = ()
 ) -> DeleteOptions:
-    """From a DeleteOptions object (None without a body) and the query, which is looked at only without a body.
+    """Return the options in a DeleteOptions object, or in the query when there is no body.
 
-    ``dry_run`` are the query's values of that name. Raises Invalid or BadRequest.
+    ``dry_run`` are all values of that query parameter. Raises Invalid or BadRequest.
     """
     source = _from_query(query, dry_run) if body is None else body
     # Upstream deletes for good on ``?dryRun=all`` with a body; here a dry run that is asked for wrongly is refused.
@@ -49,7 +50,7 @@ def parse_options(
     grace = source.get("gracePeriodSeconds")
     preconditions = source.get("preconditions") or {}
     return DeleteOptions(
-        1 if grace is not None and grace < 0 else grace,  # upstream, too, takes a negative time for a second
+        1 if grace is not None and grace < 0 else grace,  # as upstream, which takes a negative time for a second
         preconditions.get("uid") or "",
         preconditions.get("resourceVersion") or "",
         policy,
@@ -69,7 +70,7 @@ def _from_query(query: Mapping[str, str], dry_run: Sequence[str]) -> dict[str, A
 
 
 def check_preconditions(kind: Kind, obj: Object, options: DeleteOptions) -> None:
-    """Raises Conflict when the object is not the one that the client means."""
+    """Raise Conflict unless the object has the uid and resourceVersion that the client states."""
     metadata = obj["metadata"]
     for what, wanted, found in (
         ("UID", options.uid, metadata.get("uid")),
@@ -82,14 +83,14 @@ def check_preconditions(kind: Kind, obj: Object, options: DeleteOptions) -> None
 
 @dataclass(frozen=True)
 class Deletion:
-    """What is to be done: remove it, or write ``marked`` first (None: nothing changes)."""
+    """What to do: remove the object, or store ``marked`` in its place (None: there is nothing to change)."""
 
     remove: bool
     marked: Object | None = None
 
 
 def plan(kind: Kind, obj: Object, options: DeleteOptions, now: datetime | None = None) -> Deletion:
-    """Decides on one object; ``obj`` is a copy that may be changed."""
+    """Decide about one object. ``obj`` is a copy, which is changed in place."""
     strategy, metadata = kind.strategy, obj["metadata"]
     before = (metadata.get("deletionTimestamp"), metadata.get("deletionGracePeriodSeconds"), metadata.get("finalizers"))
     grace = max(0, strategy.graceful_period(obj, options.grace_period))
@@ -108,7 +109,7 @@ def plan(kind: Kind, obj: Object, options: DeleteOptions, now: datetime | None =
 
 
 def _mark(metadata: Object, grace: int, now: datetime) -> None:
-    """Sets the time at which the object should be gone; a second deletion can only bring it nearer."""
+    """Set the time at which the object should be gone; a second deletion can only make it earlier."""
     marked = metadata.get("deletionTimestamp")
     if not marked:
         metadata["deletionTimestamp"] = format_time(now + timedelta(seconds=grace))
@@ -133,7 +134,7 @@ def _finalizers(kind: Kind, present: list[str], policy: str) -> list[str]:
 
 
 def may_go(kind: Kind, obj: Object) -> bool:
-    """Whether an update has taken the last thing away that kept a deleted object."""
+    """Return whether an update has removed the last thing that kept a deleted object: finalizer or grace period."""
     metadata = obj["metadata"]
     return bool(
         metadata.get("deletionTimestamp")

@@ -1,6 +1,6 @@
 """The query of a write: CreateOptions, UpdateOptions, PatchOptions, DeleteOptions and what may stand in them.
 
-Upstream: apimachinery/pkg/apis/meta/v1/validation. Everything that is wrong is told at once, as one Invalid.
+Upstream: apimachinery/pkg/apis/meta/v1/validation. All errors are reported at once, in one Invalid.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _POLICIES = ("Foreground", "Background", "Orphan")
 
 
 def check_write(verb: str, query: Mapping[str, str], query_string: str, content_type: str) -> None:
-    """Raises Invalid unless the options of a create, update or patch are upstream's."""
+    """Raise Invalid for options that a create, update or patch does not take."""
     kind = _KINDS.get(verb)
     if kind is None or not query:
         return
@@ -41,7 +41,7 @@ def _write_errors(verb: str, query: Mapping[str, str], query_string: str, conten
 
 
 def manager_errors(name: str, path: str) -> Iterator[FieldError]:
-    """What is wrong with the name of a field manager."""
+    """Yield what is wrong with the name of a field manager."""
     if len(name.encode(errors="surrogatepass")) > _MANAGER_LENGTH:
         yield FieldError.too_long(path, _MANAGER_LENGTH)
     position = 0
@@ -52,18 +52,18 @@ def manager_errors(name: str, path: str) -> Iterator[FieldError]:
 
 
 def _code_point(letter: str) -> str:
-    """Go's ``%#U``: the letter itself is shown only if it can be printed."""
+    """Return a letter as Go's ``%#U`` shows one that cannot be printed: ``U+0007``."""
     return f"U+{ord(letter):04X}"
 
 
 def dry_run_errors(given: Sequence[str]) -> Iterator[FieldError]:
-    """Only ``All`` may be asked for; an empty one is as wrong as any other."""
+    """Yield an error unless all values are ``All``; an empty one is an error too."""
     if any(value != "All" for value in given):
         yield FieldError.not_supported("dryRun", list(given), ["All"])
 
 
 def check_delete(options: Mapping[str, Any], dry_run: Sequence[str] = ()) -> None:
-    """Raises Invalid for DeleteOptions (and values of ``dryRun``) that contradict themselves or are unknown."""
+    """Raise Invalid for DeleteOptions, or values of ``dryRun``, that are unknown or contradict each other."""
     policy, errors = options.get("propagationPolicy"), []
     if options.get("orphanDependents") is not None and policy is not None:
         why = "orphanDependents and deletionPropagation cannot be both set"
@@ -76,7 +76,7 @@ def check_delete(options: Mapping[str, Any], dry_run: Sequence[str] = ()) -> Non
 
 
 def check_table(query: Mapping[str, str]) -> str:
-    """How much of an object a Table's row carries: Metadata, Object or None."""
+    """Return how much of an object a Table's row carries: Metadata, Object or None. Raises BadRequest."""
     included = query.get("includeObject", "")
     if included not in ("", "Metadata", "Object", "None"):
         why = "must be 'Metadata', 'Object', 'None', or empty"

@@ -1,8 +1,8 @@
-"""The registry as it is now: the built-in rows, and those of the custom resources that are defined.
+"""The kinds that are served at the moment: the built-in rows, and those of the defined custom resources.
 
-Each worker process derives them from its own watch cache when it is asked. A definition that somebody has seen served
-by one worker is served by all: the cache's definitions are brought up to date before a resource is called unknown, or
-an object of one is read or written, and rows are made again if any of them has changed.
+Each worker process derives the latter from the definitions in its own watch cache. A kind that a client has seen served
+by one worker must be served by all, so before a worker answers about a custom resource, or that one does not exist, it
+waits until its cache shows every acknowledged definition. Rows are derived again only when a definition has changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from machinery.objects import Object
 
 
 class _Served(NamedTuple):
-    """What one definition brings; ``of`` and ``terminating`` tell when that has to be worked out again."""
+    """The rows of one definition. They are derived again when ``of`` or ``terminating`` has changed."""
 
     of: bytes
     terminating: bool
@@ -31,7 +31,7 @@ class _Served(NamedTuple):
 
 
 class Served:
-    """Thread-safe."""
+    """Finds rows. It is thread-safe."""
 
     def __init__(self, cache: WatchCache, builtin: Registry) -> None:
         self._cache = cache
@@ -41,11 +41,11 @@ class Served:
         self._lock = threading.Lock()
 
     def find(self, group: str, version: str, plural: str) -> Kind:
-        """The row served at a path; raises NotFound."""
+        """Return the row served at a path; raises NotFound."""
         return self._builtin.get(group, version, plural) or self.registry().find(group, version, plural)
 
     def registry(self) -> Registry:
-        """All rows, as of every acknowledged change of a definition."""
+        """Return all rows, as of every acknowledged change of a definition."""
         self._cache.catch_up(DEFINITIONS.prefix)
         if self._cache.changed(DEFINITIONS.prefix) != self._revision:
             with self._lock:
@@ -73,7 +73,7 @@ class Served:
         self._end_watches(before, now)
 
     def _end_watches(self, before: dict[str, _Served], now: dict[str, _Served]) -> None:
-        """Who watches objects of a definition that has changed is to come again, as upstream has it."""
+        """End the watches of custom objects whose definition has changed; clients begin them anew, as with upstream."""
         for name, served in before.items():
             if served.rows and (name not in now or now[name].of != served.of):
                 self._cache.end_watches_of(served.rows[0].prefix)
@@ -82,7 +82,7 @@ class Served:
 
 
 def _what_counts(crd: Object) -> bytes:
-    """What the rows of a definition depend on."""
+    """Return all that the rows of a definition depend on, as bytes that can be compared."""
     status = crd.get("status") or {}
     parts = (
         crd["metadata"]["uid"],
