@@ -50,7 +50,7 @@ class PodSecurity(Plugin):
             _warn(request, policy.warn, template)
 
 
-def _policy(request: AdmissionRequest) -> Policy:
+def _policy(request: AdmissionRequest) -> NamespacePolicy:
     """Return the policy of the request's namespace, by a consistent read."""
     namespace = request.reader.get(NAMESPACES, "", request.namespace, fresh=True)
     return policy_of(_labels(namespace))[0] if namespace else NamespacePolicy()

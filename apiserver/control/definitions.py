@@ -41,7 +41,7 @@ class Definitions:
         return key.startswith((DEFINITIONS.prefix, *self._emptying))
 
     def sync(self) -> None:
-        """Write conditions and finish deletions. Raises StoreError or ApiError (Conflict: another worker was faster)."""
+        """Write conditions and finish deletions. Raises StoreError or ApiError (Conflict: another was faster)."""
         self._served.registry()
         crds = self._rest.reader.list(DEFINITIONS, fresh=True)
         deleted = [crd for crd in crds if crd["metadata"].get("deletionTimestamp")]

@@ -26,6 +26,7 @@ print(*sorted(name for name in loaded if name.partition(".")[0] in sys.argv[2:])
         ("apiserver.storage.etcd", 9),
         ("apiserver.storage.cache", 12),
         ("apiserver.kinds.replicationcontrollers", 27),
+        ("apiserver.registry.rest", 47),
     ],
 )
 def test_a_lower_room_loads_few_modules(module: str, most: int) -> None:
