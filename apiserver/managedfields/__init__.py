@@ -23,7 +23,8 @@ fields, lists only when they are a ``set`` or a ``map``; scalars and everything 
     lastapplied.py    the annotation of client-side apply
     manager.py        what the verbs call
 
-Nothing here does I/O. Upstream: sigs.k8s.io/structured-merge-diff and apimachinery/pkg/util/managedfields.
+The verbs use this package, as a module, through the Protocol ``registry.fieldmanager.FieldManager``: a server can do
+without it. Nothing here does I/O. Upstream: sigs.k8s.io/structured-merge-diff and apimachinery/pkg/util/managedfields.
 """
 
 from apiserver.managedfields.configuration import read

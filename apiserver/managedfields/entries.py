@@ -20,8 +20,8 @@ MOST_UPDATERS = 10
 ANCIENT = "ancient-changes"
 
 
-class FieldManager(NamedTuple):
-    """The identity of an entry: entries with equal identities are one.
+class ManagerIdentifier(NamedTuple):
+    """The identity of an entry: entries with equal identities are one (upstream: BuildManagerIdentifier).
 
     A manager has one set of fields by Apply, whatever version it applies in, but one by Update for each version.
     """
@@ -46,12 +46,12 @@ class Owned(NamedTuple):
     time: str = ""
 
 
-Managers = dict[FieldManager, Owned]
+Managers = dict[ManagerIdentifier, Owned]
 
 
-def manager(name: str, operation: str, api_version: str, subresource: str = "") -> FieldManager:
+def manager(name: str, operation: str, api_version: str, subresource: str = "") -> ManagerIdentifier:
     """Return the manager in whose name a request writes."""
-    return FieldManager(name or "unknown", operation, api_version if operation == UPDATE else "", subresource)
+    return ManagerIdentifier(name or "unknown", operation, api_version if operation == UPDATE else "", subresource)
 
 
 def read(entries: Iterable[Any]) -> Managers:
@@ -75,7 +75,7 @@ def parse(entries: Iterable[Object]) -> Managers:
         if entry.get("fieldsType") != FIELDS_TYPE:
             raise ValueError(f"invalid fieldsType {quote(entry.get('fieldsType', ''))} in managed fields entry {index}")
         fields = fieldset.parse(entry.get("fieldsV1") or {})
-        who = FieldManager(
+        who = ManagerIdentifier(
             entry.get("manager", ""),
             entry["operation"],
             entry["apiVersion"] if entry["operation"] == UPDATE else "",
@@ -90,13 +90,13 @@ def is_reset(entries: Any) -> bool:
     return entries is not None and (not entries or (len(entries) == 1 and not entries[0]))
 
 
-def write(managers: Mapping[FieldManager, Owned]) -> list[Object]:
+def write(managers: Mapping[ManagerIdentifier, Owned]) -> list[Object]:
     """Return the entries in the order in which they are stored: Apply before Update, then by time."""
     ordered = sorted(managers.items(), key=lambda item: (item[0].operation, item[1].time, *item[0]))
     return [_entry(who, owned) for who, owned in ordered]
 
 
-def _entry(who: FieldManager, owned: Owned) -> Object:
+def _entry(who: ManagerIdentifier, owned: Owned) -> Object:
     entry: Object = {"manager": who.name, "operation": who.operation, "apiVersion": owned.api_version}
     if owned.time:
         entry["time"] = owned.time
@@ -120,7 +120,7 @@ def capped(managers: Managers) -> Managers:
         return managers
     updaters.sort(key=lambda who: (managers[who].time, who))
     managers = dict(managers)
-    first: dict[str, FieldManager] = {}
+    first: dict[str, ManagerIdentifier] = {}
     for who in updaters:
         if excess <= 0:
             break
@@ -128,7 +128,7 @@ def capped(managers: Managers) -> Managers:
         if version not in first:
             first[version] = who
             continue
-        bucket = FieldManager(ANCIENT, UPDATE, version)
+        bucket = ManagerIdentifier(ANCIENT, UPDATE, version)
         if bucket not in managers:
             managers[bucket] = managers.pop(first[version])
         old, merged = managers[bucket], managers.pop(who)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import orjson
 
 from apiserver.managedfields import fieldset, walks
-from apiserver.managedfields.entries import FieldManager
+from apiserver.managedfields.entries import ManagerIdentifier
 from apiserver.managedfields.fieldset import Fields
 from apiserver.managedfields.updating import VersionedSchema
 from apiserver.model.metadata import ANNOTATIONS_LIMIT
@@ -20,8 +20,8 @@ ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def remaining(
-    schema: VersionedSchema, live: Object, conflicts: dict[FieldManager, Fields]
-) -> dict[FieldManager, Fields]:
+    schema: VersionedSchema, live: Object, conflicts: dict[ManagerIdentifier, Fields]
+) -> dict[ManagerIdentifier, Fields]:
     """Return the conflicts without those about fields whose values are still those of the annotation.
 
     kubectl itself set these by client-side apply, which is tracked as an update, so it may change them.

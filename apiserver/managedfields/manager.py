@@ -18,7 +18,7 @@ import orjson
 
 from apiserver.managedfields import entries, fieldset, lastapplied, typecheck, updating, walks
 from apiserver.managedfields.configuration import describe
-from apiserver.managedfields.entries import APPLY, UPDATE, FieldManager, Managers
+from apiserver.managedfields.entries import APPLY, UPDATE, ManagerIdentifier, Managers
 from apiserver.managedfields.fieldset import Fields
 from apiserver.managedfields.updating import ConflictsError, VersionedSchema
 from apiserver.model.fieldmanager import Writer
@@ -151,7 +151,7 @@ def schema_of(kind: Kind, writer: Writer) -> VersionedSchema:
     )
 
 
-def conflict(conflicts: dict[FieldManager, Fields]) -> Conflict:
+def conflict(conflicts: dict[ManagerIdentifier, Fields]) -> Conflict:
     """Return upstream's 409, which names each field and its owner."""
     found = [(str(who), path) for who in sorted(conflicts) for path in fieldset.paths(conflicts[who])]
     causes = [

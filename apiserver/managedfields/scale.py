@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from apiserver.managedfields import entries, fieldset
-from apiserver.managedfields.entries import UPDATE, FieldManager, Managers, Owned
+from apiserver.managedfields.entries import UPDATE, ManagerIdentifier, Managers, Owned
 from apiserver.managedfields.fieldset import LEAF, Fields
 from machinery.objects import Object
 
@@ -48,7 +48,7 @@ def to_parent(
     return entries.write(after)
 
 
-def _in_version(who: FieldManager, version: str) -> FieldManager:
+def _in_version(who: ManagerIdentifier, version: str) -> ManagerIdentifier:
     return who._replace(api_version=version if who.operation == UPDATE else "")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from apiserver.managedfields import fieldset, merging, walks
-from apiserver.managedfields.entries import FieldManager, Managers, Owned
+from apiserver.managedfields.entries import ManagerIdentifier, Managers, Owned
 from apiserver.managedfields.fieldset import Fields
 from apiserver.managedfields.walks import Comparison
 from apiserver.schema.tree import SchemaNode
@@ -47,7 +47,7 @@ class VersionedSchema(NamedTuple):
 class ConflictsError(Exception):
     """An apply would change fields that other managers own. ``conflicts`` says which."""
 
-    def __init__(self, conflicts: dict[FieldManager, Fields]) -> None:
+    def __init__(self, conflicts: dict[ManagerIdentifier, Fields]) -> None:
         super().__init__(conflicts)
         self.conflicts = conflicts
 
@@ -70,7 +70,7 @@ def _with_metadata(fields: Fields, metadata: Fields) -> Fields:
 
 
 def update(
-    schema: VersionedSchema, difference: Comparison, managers: Managers, who: FieldManager, now: str
+    schema: VersionedSchema, difference: Comparison, managers: Managers, who: ManagerIdentifier, now: str
 ) -> Managers:
     """Return the managers after an update: ``who`` owns what it added or modified, and nobody else does any longer."""
     after = _disown(managers, difference)
@@ -80,7 +80,7 @@ def update(
     return after
 
 
-def _disown(managers: Managers, difference: Comparison, but: FieldManager | None = None) -> Managers:
+def _disown(managers: Managers, difference: Comparison, but: ManagerIdentifier | None = None) -> Managers:
     """Take the changed fields from all managers ``but`` one; managers that own nothing are dropped."""
     after: Managers = {}
     for who, owned in managers.items():
@@ -106,7 +106,7 @@ def apply(
     live: Object,
     config: Object,
     managers: Managers,
-    who: FieldManager,
+    who: ManagerIdentifier,
     now: str,
     *,
     force: bool,

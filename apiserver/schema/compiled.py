@@ -82,12 +82,9 @@ class _Compiler:
         return node
 
     def _plain(self, name: str, schema: Definition) -> SchemaNode:
-        # An object without properties is an empty struct, such as a subresource's marker.
-        return (
-            Struct(name)
-            if schema.get("type") == ["object", "null"] and name not in _OPEN
-            else SchemaNode("interface {}")
-        )
+        # An object without properties is an empty struct, such as the marker of a subresource in a definition.
+        is_struct = schema.get("type") == ["object", "null"] and name not in _OPEN
+        return Struct(name) if is_struct else SchemaNode("interface {}")
 
     def _fill(self, struct: Struct, schema: Definition) -> None:
         nodes = {key: self._schema(child, f"{struct.name}.{key}") for key, child in schema["properties"].items()}

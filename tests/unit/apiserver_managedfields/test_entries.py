@@ -12,7 +12,7 @@ from apiserver import managedfields
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
 from apiserver.managedfields import elements, entries, fieldset, scale
-from apiserver.managedfields.entries import FieldManager, Owned
+from apiserver.managedfields.entries import ManagerIdentifier, Owned
 from apiserver.model.fieldmanager import Writer, manager_name
 from apiserver.schema.tree import Array, SchemaNode
 from machinery.objects import Object
@@ -123,10 +123,10 @@ def test_the_time_is_that_of_the_last_change() -> None:
 
 def test_appliers_come_first_and_then_the_oldest() -> None:
     managers = {
-        FieldManager("b", "Update", "v1"): Owned({"f:a": {}}, "v1", "2001-01-01T00:00:00Z"),
-        FieldManager("a", "Update", "v1"): Owned({"f:a": {}}, "v1", "2001-01-01T00:00:00Z"),
-        FieldManager("c", "Update", "v1"): Owned({"f:a": {}}, "v1", "2000-01-01T00:00:00Z"),
-        FieldManager("z", "Apply", ""): Owned({"f:a": {}}, "v1", "2002-01-01T00:00:00Z"),
+        ManagerIdentifier("b", "Update", "v1"): Owned({"f:a": {}}, "v1", "2001-01-01T00:00:00Z"),
+        ManagerIdentifier("a", "Update", "v1"): Owned({"f:a": {}}, "v1", "2001-01-01T00:00:00Z"),
+        ManagerIdentifier("c", "Update", "v1"): Owned({"f:a": {}}, "v1", "2000-01-01T00:00:00Z"),
+        ManagerIdentifier("z", "Apply", ""): Owned({"f:a": {}}, "v1", "2002-01-01T00:00:00Z"),
     }
     assert [entry["manager"] for entry in entries.write(managers)] == ["z", "c", "a", "b"]
     assert entries.read(entries.write(managers)) == managers
@@ -210,29 +210,32 @@ def test_only_another_time_is_no_change() -> None:
 REPLICAS = {"f:spec": {"f:replicas": {}}}
 
 
-def parent(*owners: tuple[FieldManager, Any]) -> list[Object]:
+def parent(*owners: tuple[ManagerIdentifier, Any]) -> list[Object]:
     return entries.write({who: Owned(fields, "v1", "2000-01-01T00:00:00Z") for who, fields in owners})
 
 
 def test_owners_of_replicas() -> None:
     other = {"f:spec": {"f:replicas": {}, "f:selector": {}}}
     owners = parent(
-        (FieldManager("a", "Apply", ""), other), (FieldManager("b", "Update", "v1"), {"f:spec": {"f:selector": {}}})
+        (ManagerIdentifier("a", "Apply", ""), other),
+        (ManagerIdentifier("b", "Update", "v1"), {"f:spec": {"f:selector": {}}}),
     )
     shown = managedfields.to_scale(owners)
     assert [(entry["manager"], entry["apiVersion"], entry["fieldsV1"]) for entry in shown] == [
         ("a", "autoscaling/v1", REPLICAS)
     ]
     assert managedfields.to_parent(owners, shown, "v1") == owners
-    taken = entries.write({FieldManager("c", "Update", "autoscaling/v1", "scale"): Owned(REPLICAS, scale.API_VERSION)})
+    taken = entries.write(
+        {ManagerIdentifier("c", "Update", "autoscaling/v1", "scale"): Owned(REPLICAS, scale.API_VERSION)}
+    )
     after = entries.read(managedfields.to_parent(owners, taken, "v1"))
-    assert after[FieldManager("a", "Apply", "")].fields == {"f:spec": {"f:selector": {}}}
-    assert after[FieldManager("c", "Update", "v1", "scale")].fields == REPLICAS
+    assert after[ManagerIdentifier("a", "Apply", "")].fields == {"f:spec": {"f:selector": {}}}
+    assert after[ManagerIdentifier("c", "Update", "v1", "scale")].fields == REPLICAS
 
 
 def test_owners_of_replicas_elsewhere() -> None:
     path = ("f:spec", "f:size")
-    owners = parent((FieldManager("a", "Update", "v1"), {"f:spec": {"f:size": {}}}))
+    owners = parent((ManagerIdentifier("a", "Update", "v1"), {"f:spec": {"f:size": {}}}))
     shown = managedfields.to_scale(owners, path)
     assert shown[0]["fieldsV1"] == REPLICAS
     assert managedfields.to_parent(owners, shown, "v1", path) == owners
