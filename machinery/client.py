@@ -89,7 +89,7 @@ class TokenSource(Protocol):
         """Return a token that is valid now; raise ApiError if there is none to be had."""
 
     def reject(self, token: str) -> None:
-        """Learn that the server has refused this token, so that ``get`` returns another."""
+        """Note that the server has refused this token, so that ``get`` returns another."""
 
 
 class Client:
