@@ -1,10 +1,13 @@
 """What every component's main stands on: health, signals, stop callbacks."""
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
 import urllib.error
 import urllib.request
+from http.server import ThreadingHTTPServer
 
 import pytest
 
@@ -13,7 +16,7 @@ from machinery.stopping import call_on
 from machinery.workqueue import WorkQueue
 
 
-def fetch(server, path):
+def fetch(server: ThreadingHTTPServer, path: str) -> tuple[int, str]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://127.0.0.1:{server.server_port}{path}", timeout=5) as answer:
@@ -41,7 +44,7 @@ def test_health() -> None:
     assert component.serve_health("", lambda: "") is None
 
 
-def test_a_busy_health_port_ends_the_component_with_a_clear_line(caplog) -> None:
+def test_a_busy_health_port_ends_the_component_with_a_clear_line(caplog: pytest.LogCaptureFixture) -> None:
     server = component.serve_health("127.0.0.1:0", lambda: "")
     assert server is not None
     with pytest.raises(SystemExit):
@@ -65,9 +68,9 @@ def test_signals() -> None:
 
 def test_callbacks_on_stop() -> None:
     stop, called = threading.Event(), threading.Event()
-    cancelled = []
+    cancelled: list[int] = []
 
-    def fail():
+    def fail() -> None:
         raise RuntimeError("on purpose")
 
     call_on(stop, lambda: cancelled.append(1))()
@@ -75,6 +78,6 @@ def test_callbacks_on_stop() -> None:
     call_on(stop, called.set)
     stop.set()
     assert called.wait(5)
-    late = []
+    late: list[int] = []
     call_on(stop, lambda: late.append(1))
     assert (late, cancelled) == ([1], [])

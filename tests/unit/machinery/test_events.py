@@ -1,5 +1,7 @@
 """Events: counted, combined and limited as upstream's correlator does; written by one thread."""
 
+from __future__ import annotations
+
 import threading
 from typing import Any
 
@@ -7,6 +9,8 @@ import pytest
 
 from machinery import errors
 from machinery.events import BURST, REFILL_SECONDS, SIMILAR_LIMIT, Correlator, EventRecorder
+from machinery.objects import Object
+from machinery.resources import Resource
 
 POD = {"kind": "Pod", "apiVersion": "v1", "metadata": {"namespace": "ns", "name": "p", "uid": "u"}}
 
@@ -18,7 +22,7 @@ class Clock:
         return self.now
 
 
-def event(name="e1", message="m", reason="Pulled", pod="p", at="t1"):
+def event(name: str = "e1", message: str = "m", reason: str = "Pulled", pod: str = "p", at: str = "t1") -> Object:
     return {
         "metadata": {"name": name, "namespace": "ns"},
         "involvedObject": {"kind": "Pod", "name": pod},
@@ -80,27 +84,27 @@ class FakeClient:
         self.failures: list[Exception] = []
         self.wrote = threading.Semaphore(0)
 
-    def create(self, resource, obj, namespace=""):
+    def create(self, resource: Resource, obj: Object, namespace: str = "") -> Object:
         if self.failures:
             raise self.failures.pop(0)
         self.created.append(obj)
         self.wrote.release()
         return obj
 
-    def patch(self, resource, name, namespace, body):
+    def patch(self, resource: Resource, name: str, namespace: str, body: Any) -> Object:
         if self.failures:
             raise self.failures.pop(0)
         self.patched.append((name, namespace, body))
         self.wrote.release()
-        return body
+        return {}
 
 
 @pytest.fixture
-def client():
+def client() -> FakeClient:
     return FakeClient()
 
 
-def test_recorder_writes_and_then_counts(client) -> None:
+def test_recorder_writes_and_then_counts(client: FakeClient) -> None:
     recorder = EventRecorder(client, "kubelet", "node1")
     recorder.event(POD, "Normal", "Started", "Started container", field_path="spec.containers{c}")
     recorder.event(POD, "Normal", "Started", "Started container", field_path="spec.containers{c}")
@@ -121,7 +125,7 @@ def test_recorder_writes_and_then_counts(client) -> None:
     assert (name, namespace, body["count"]) == (created["metadata"]["name"], "ns", 2)
 
 
-def test_recorder_tries_again_when_the_server_is_away(client) -> None:
+def test_recorder_tries_again_when_the_server_is_away(client: FakeClient) -> None:
     client.failures = [errors.ServiceUnavailable("away")]
     recorder = EventRecorder(client, "kubelet")
     recorder.event(POD, "Normal", "Started", "m")
@@ -130,7 +134,7 @@ def test_recorder_tries_again_when_the_server_is_away(client) -> None:
     recorder.close()
 
 
-def test_recorder_gives_up_in_a_namespace_that_goes_away(client) -> None:
+def test_recorder_gives_up_in_a_namespace_that_goes_away(client: FakeClient) -> None:
     client.failures = [errors.Forbidden("being terminated")]
     recorder = EventRecorder(client, "kubelet")
     recorder.event(POD, "Normal", "Killing", "m")
@@ -139,7 +143,7 @@ def test_recorder_gives_up_in_a_namespace_that_goes_away(client) -> None:
     assert [created["reason"] for created in client.created] == ["Other"]
 
 
-def test_an_event_that_expired_is_written_anew(client) -> None:
+def test_an_event_that_expired_is_written_anew(client: FakeClient) -> None:
     recorder = EventRecorder(client, "kubelet")
     recorder.event(POD, "Normal", "Started", "m")
     assert client.wrote.acquire(timeout=5)
@@ -152,7 +156,7 @@ def test_an_event_that_expired_is_written_anew(client) -> None:
     assert [patch[0] for patch in client.patched] == [second["metadata"]["name"]]
 
 
-def test_a_cluster_scoped_object_has_its_events_in_default(client) -> None:
+def test_a_cluster_scoped_object_has_its_events_in_default(client: FakeClient) -> None:
     recorder = EventRecorder(client, "kubelet")
     recorder.event({"kind": "Node", "metadata": {"name": "n"}}, "Normal", "Starting", "m")
     recorder.close(5)
