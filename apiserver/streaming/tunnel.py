@@ -3,6 +3,9 @@
 Both may be TLS. A direction reads only while its buffer of 256 KB has room, so that a slow receiver slows the sender
 down and memory stays bounded. The end of one direction is passed on as a half-close. The other direction then goes on
 until it ends too, or until nothing has moved for ten seconds.
+
+What one end sent before it left still reaches the other. When an end takes nothing more, the bytes meant for it are
+read and discarded, because the kernel drops what it has not delivered if a socket is closed with unread bytes in it.
 """
 
 from __future__ import annotations
@@ -11,13 +14,18 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+from machinery.sockets import untaken
 
 _ROOM = 256 * 1024
 _CHUNK = 65536
 # Seconds without a byte after which a tunnel ends of which one direction has ended.
 _HALF_CLOSED_TIMEOUT = 10.0
+# Seconds between looks whether a backend has taken what was written, of which no event tells.
+_DRAIN_INTERVAL = 0.02
 
 Sock = socket.socket
 
@@ -30,6 +38,7 @@ class Direction:
         self._buffer = bytearray(ahead)
         self.ended = False  # the source sends nothing more
         self.done = False  # the target has got everything, and the end
+        self.broken = False  # the target takes nothing more
         self.wants: dict[Sock, int] = {}  # the events of poll for one of which the next move must wait
 
     @property
@@ -59,10 +68,11 @@ class Direction:
         except ssl.SSLWantWriteError:
             self._want(self.source, select.POLLOUT)
             return False
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        except OSError:  # the source has ended or is gone; what it sent before has been read
             data = b""
         self.ended = not data
-        self._buffer += data
+        if not self.broken:
+            self._buffer += data
         return True
 
     def _write(self) -> bool:
@@ -74,8 +84,16 @@ class Direction:
         except ssl.SSLWantReadError:
             self._want(self.target, select.POLLIN)
             return False
+        except OSError:
+            self.give_up()
+            return True
         del self._buffer[:sent]
         return True
+
+    def give_up(self) -> None:
+        """Discard what the target does not take, from now on too."""
+        self.broken = True
+        self._buffer.clear()
 
     def _want(self, sock: Sock, events: int) -> None:
         self.wants[sock] = self.wants.get(sock, 0) | events
@@ -137,31 +155,42 @@ def _cut(sock: Sock) -> None:
 
 
 def _carry(outward: Direction, inward: Direction, half_closed_timeout: float) -> None:
-    """Carry bytes both ways; ``outward`` is the direction from the client."""
-    while not (outward.done and inward.done):
+    """Carry bytes both ways until nobody would take more; ``outward`` is the direction from the client."""
+    gone: set[Sock] = set()  # ends that have hung up before everything was read from them
+    last_move = time.monotonic()
+    while not (outward.done and inward.done) or untaken(outward.target):
         # Both are tried before waiting, since TLS may hold bytes that poll does not see.
-        if outward.move() | inward.move():
+        moved = outward.move() | inward.move()
+        if (outward.broken and inward.done) or (inward.broken and outward.done and not untaken(outward.target)):
+            return
+        if moved:
+            last_move = time.monotonic()
             continue
-        if not _wait(outward, inward, half_closed_timeout if outward.ended or inward.ended else None):
+        seconds = half_closed_timeout if outward.ended or inward.ended or gone else None
+        if outward.done and (inward.broken or inward.done):
+            seconds = min(half_closed_timeout, _DRAIN_INTERVAL)
+        if not _wait(outward, inward, seconds, gone) and time.monotonic() - last_move >= half_closed_timeout:
             return
 
 
-def _wait(outward: Direction, inward: Direction, seconds: float | None) -> bool:
-    """Wait until a move may succeed; return False if the time is over or an end that is not being read has gone."""
-    wanted: dict[Sock, int] = {outward.source: 0, inward.source: 0}
+def _wait(outward: Direction, inward: Direction, seconds: float | None, gone: set[Sock]) -> bool:
+    """Wait until a move may succeed or an end hangs up; return False if the time is over."""
+    wanted: dict[Sock, int] = {sock: 0 for sock in (outward.source, inward.source) if sock not in gone}
+    if outward.full and outward.source in wanted:
+        wanted[outward.source] |= select.POLLRDHUP
     for direction in (outward, inward):
         for sock, events in direction.wants.items():
-            wanted[sock] |= events
-    if outward.full:
-        wanted[outward.source] |= select.POLLRDHUP
+            wanted[sock] = wanted.get(sock, 0) | events
     poll = select.poll()
     for sock, events in wanted.items():
         poll.register(sock, events)
     ready = dict(poll.poll(None if seconds is None else seconds * 1000))
-    for sock, events in wanted.items():
+    for direction, sock in ((inward, outward.source), (outward, inward.source)):
         seen = ready.get(sock.fileno(), 0)
-        if seen & select.POLLRDHUP or (seen and not events):
-            return False
+        if seen & (select.POLLRDHUP | select.POLLHUP | select.POLLERR):
+            gone.add(sock)
+        if seen & (select.POLLHUP | select.POLLERR):
+            direction.give_up()
     return bool(ready)
 
 

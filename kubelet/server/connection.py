@@ -32,6 +32,7 @@ class Connection:
         self._context = context
         self._sock: socket.socket | ssl.SSLSocket = sock
         self._ahead = bytearray()  # read for a line, not consumed yet
+        self._takes = True  # no delivery has failed
         self.deadline: float | None = None  # monotonic time at which reading gives up
 
     # --- opening and closing -------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class Connection:
             return self._sock.recv(size)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             return None
-        except (ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             return b""
 
     def read(self, size: int = CHUNK) -> bytes:
@@ -144,6 +145,17 @@ class Connection:
                 self._wait(select.POLLOUT, None)
             except ssl.SSLWantReadError:
                 self._wait(select.POLLIN, None)
+
+    def deliver(self, data: bytes) -> None:
+        """Write everything as ``send`` does, but drop it if the client is gone.
+
+        For streams: what the client sent before it left is still to be read, up to the end that ``receive`` tells.
+        """
+        if self._takes:
+            try:
+                self.send(data)
+            except OSError:
+                self._takes = False
 
     def write(self, data: bytes) -> int:
         """``send`` under the name that http.server writes with."""

@@ -17,6 +17,8 @@ from urllib.parse import quote, urlencode, urlsplit
 import docker
 from docker.transport import UnixHTTPAdapter
 
+from machinery.sockets import untaken
+
 STDOUT, STDERR = 1, 2
 CHUNK = 65536
 _HEAD_LIMIT = 65536
@@ -100,6 +102,10 @@ class DockerStream:
             return self._sock.send(data)
         except BlockingIOError:
             return 0
+
+    def untaken(self) -> int:
+        """Return how many of the written bytes Docker has not read yet."""
+        return untaken(self._sock)
 
     def end_input(self) -> None:
         """Closes the process's standard input."""

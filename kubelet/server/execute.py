@@ -20,7 +20,7 @@ from docker.errors import APIError
 
 from kubelet.server.connection import Connection
 from kubelet.server.dockerstream import DockerError, container_path, open_stream
-from kubelet.server.session import Session
+from kubelet.server.session import Resize, Session
 from kubelet.server.streams import SUCCESS, Channel
 from kubelet.server.upgrade import Answer, Headers, finish_streams, open_streams
 from machinery.errors import BadRequest, InternalError
@@ -83,15 +83,11 @@ def execute(
     except DockerError as error:
         finish_streams(conn, streams, _internal(f"error executing command in container: {error}"))
         return
+    ended = False
+    resize: Resize = lambda height, width: _resize_exec(client, exec_id, height, width)  # noqa: E731
+    session = Session(conn, streams, process, terminal=options.tty, resize=resize, hold_start_error=True)
     try:
-        session = Session(
-            conn, streams, process,
-            terminal=options.tty, resize=lambda h, w: _resize_exec(client, exec_id, h, w), hold_start_error=True,
-        )  # fmt: skip
         ended = session.run(early)
-    except OSError:
-        ended = False
-        raise
     finally:
         process.close()
         if options.tty and not ended:

@@ -229,15 +229,15 @@ class Handler(BaseHTTPRequestHandler):
             protocol, answer = upgrade.negotiate_websocket(self.headers, portforward.WEBSOCKET_PROTOCOLS)
             if protocol == portforward.TUNNEL_PROTOCOL:
                 self._switch(answer)
-                return portforward.TunnelCarrier(self.conn.send)
+                return portforward.TunnelCarrier(self.conn.deliver)
             ports = self._ports()
             self._switch(answer)
-            return portforward.ChannelCarrier(self.conn.send, protocol, ports)
+            return portforward.ChannelCarrier(self.conn.deliver, protocol, ports)
         if not upgrade.is_spdy(self.headers):
             raise upgrade.not_an_upgrade(self.headers)
         protocol = upgrade.negotiate_spdy(self.headers, [portforward.PROTOCOL])
         self._switch(upgrade.spdy_headers(protocol))
-        return portforward.SpdyCarrier(self.conn.send)
+        return portforward.SpdyCarrier(self.conn.deliver)
 
     def _ports(self) -> list[int]:
         texts = [text for value in self._query.get("port", []) for text in value.split(",")]

@@ -19,12 +19,14 @@ import queue
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from kubelet.server import spdy
 from kubelet.server.connection import Connection, client_left
+from machinery.sockets import untaken
 from machinery.websocket import WebSocket
 
 PROTOCOL = "portforward.k8s.io"
@@ -33,6 +35,10 @@ WEBSOCKET_PROTOCOLS = (TUNNEL_PROTOCOL, "v4.channel.k8s.io", "v4.base64.channel.
 _CHUNK = 65536
 _PENDING_LIMIT = 1 << 20  # bytes for one port; then the client is not read until the pod has taken some
 _MAX_PAIRS = 4096
+# How long nothing may move on a connection of which one side is gone.
+_STALLED_SECONDS = 10.0
+# No event tells that the pod has taken what was written, so it is asked for.
+_DRAIN_POLL_MILLISECONDS = 20
 
 
 class Opened(NamedTuple):
@@ -66,12 +72,16 @@ class Carrier(Protocol):
     def closed(self) -> bool:
         """No more connections will come."""
 
+    @property
+    def left(self) -> bool:
+        """The client sends no more."""
+
     def receive(self, data: bytes) -> list[Event]: ...
 
     def send(self, pair: int, data: bytes) -> None: ...
 
     def finish(self, pair: int, error: str = "") -> None:
-        """The pod closed the connection, or it could not be made."""
+        """Tell the client that the pod sends no more, or why there is no connection. Its own data may go on."""
 
     def leave(self) -> None:
         """Ends the whole session."""
@@ -83,6 +93,8 @@ class _Pair:
     port: int
     data: int = 0  # stream numbers, 0 while not opened
     error: int = 0
+    finished: bool = False  # we have ended both streams; the client may go on sending
+    ended: bool = False  # the client has ended the data stream
 
 
 class SpdyCarrier:
@@ -94,6 +106,10 @@ class SpdyCarrier:
         self._pairs: dict[int, _Pair] = {}
         self.closed = False
 
+    @property
+    def left(self) -> bool:
+        return self.closed
+
     def receive(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         for event in self._session.receive(data):
@@ -101,6 +117,9 @@ class SpdyCarrier:
                 events += self._open(event.stream, event.headers)
             elif isinstance(event, spdy.Data) and event.stream in self._pairs:
                 events.append(Data(event.stream, event.data, event.end))
+                if event.end:
+                    self._pairs[event.stream].ended = True
+                    self._forget(event.stream)
             elif isinstance(event, spdy.Reset) and event.stream in self._pairs:
                 del self._pairs[event.stream]
                 events.append(Dropped(event.stream))
@@ -136,10 +155,16 @@ class SpdyCarrier:
             self._session.send(pair, data)
 
     def finish(self, pair: int, error: str = "") -> None:
-        found = self._pairs.pop(pair, None)
-        if found:
+        found = self._pairs.get(pair)
+        if found and not found.finished:
+            found.finished = True
             self._session.send(found.data, b"", end=True)
             self._session.send(found.error, error.encode(), end=True)
+            self._forget(pair)
+
+    def _forget(self, pair: int) -> None:
+        if self._pairs[pair].finished and self._pairs[pair].ended:
+            del self._pairs[pair]
 
     def leave(self) -> None:
         self._session.leave()
@@ -155,6 +180,10 @@ class TunnelCarrier:
     @property
     def closed(self) -> bool:
         return self._socket.closed or self._inner.closed
+
+    @property
+    def left(self) -> bool:
+        return self.closed
 
     def receive(self, data: bytes) -> list[Event]:
         return [event for piece in self._socket.receive(data) for event in self._inner.receive(piece.data)]
@@ -176,7 +205,8 @@ class ChannelCarrier:
     def __init__(self, write: Callable[[bytes], None], protocol: str, ports: Sequence[int]) -> None:
         self._socket = WebSocket(write)
         self._base64 = "base64" in protocol
-        self._open = set(range(len(ports)))
+        self._count = len(ports)
+        self._open = set(range(self._count))
         self._channel = -1
         self._held = b""
         self._early: list[Event] = [Opened(index, port) for index, port in enumerate(ports)]
@@ -187,6 +217,10 @@ class ChannelCarrier:
     @property
     def closed(self) -> bool:
         return self._socket.closed or not self._open
+
+    @property
+    def left(self) -> bool:
+        return self._socket.closed
 
     def receive(self, data: bytes) -> list[Event]:
         events, self._early = self._early, []
@@ -199,7 +233,7 @@ class ChannelCarrier:
                 content, self._held = _decoded(self._held), b""
             if piece.first or self._base64:
                 self._channel, content = (content[0] if content else -1), content[1:]
-            if self._channel % 2 == 0 and self._channel // 2 in self._open and content:
+            if self._channel % 2 == 0 and self._channel // 2 < self._count and content:
                 events.append(Data(self._channel // 2, content, end=False))
         return events
 
@@ -232,42 +266,91 @@ def _decoded(message: bytes) -> bytes:
 
 @dataclass
 class _Link:
-    """One connection into the pod."""
+    """One connection into the pod. It stays until both sides have sent their last, or one is gone and nothing moves."""
 
     port: int
     remote: socket.socket | None = None  # None while it is being made
     pending: bytearray = field(default_factory=bytearray)
     ends: bool = False  # the client sends no more
     ended: bool = False  # and the pod has been told
+    silent: bool = False  # the pod sends no more
+    deaf: bool = False  # the client takes no more: what the pod sends is discarded
+    progress: float = field(default_factory=time.monotonic)  # when bytes for the pod moved last
+    untaken: int = 0  # bytes that the pod's kernel had not acknowledged when last asked
 
+    @property
+    def closing(self) -> bool:
+        """One side is gone, the other must not keep the connection for ever."""
+        return self.silent or self.deaf
+
+    @property
     def events(self) -> int:
-        return select.POLLIN | (select.POLLOUT if self.pending else 0)
+        return (0 if self.silent else select.POLLIN) | (select.POLLOUT if self.pending else 0)
+
+    def is_done(self, stalled_seconds: float) -> bool:
+        """Return True if nothing is lost by closing the connection, or nobody has taken anything for so long.
+
+        The kernel discards what it has not delivered when a socket is closed with unread bytes in it.
+        """
+        left = len(self.pending) + (untaken(self.remote) if self.remote else 0)
+        if left < self.untaken:
+            self.progress = time.monotonic()
+        self.untaken = left
+        if self.ended and (self.silent or (self.deaf and not left)):
+            return True
+        return self.closing and time.monotonic() - self.progress > stalled_seconds
 
 
 Dial = Callable[[int, Callable[[socket.socket | OSError], None]], None]  # (port, done)
 
 
 class Forwarding:
-    """One port-forward session. ``subject`` names the pod in errors."""
+    """One port-forward session. ``subject`` names the pod in errors.
 
-    def __init__(self, conn: Connection, carrier: Carrier, dial: Dial, subject: str) -> None:
+    What the client sent before it left still goes to the pod: its connections are closed when that has been taken.
+    """
+
+    def __init__(
+        self,
+        conn: Connection,
+        carrier: Carrier,
+        dial: Dial,
+        subject: str,
+        *,
+        stalled_seconds: float = _STALLED_SECONDS,
+    ) -> None:
         self._conn = conn
         self._carrier = carrier
         self._dial = dial
         self._subject = subject
+        self._stalled_seconds = stalled_seconds
         self._links: dict[int, _Link] = {}
         self._dialed: queue.SimpleQueue[tuple[int, socket.socket | OSError]] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = threading.Lock()  # a thread that dials may outlive the session
         self._over = False
+        self._hung_up = False  # the client's connection has ended, but not all has been read from it
+        self._left = False  # all has been read from it
+        self._taken_leave = False
 
     def run(self) -> None:
-        """Returns when the client has left, or every channel has ended."""
+        """Return when the client has left, or every channel has ended, and the pod has what was sent to it."""
         try:
             self._take(self._carrier.receive(b""))
-            while not self._carrier.closed and self._from_client():
+            self._from_client()
+            while not self._left and not (self._carrier.closed and not self._links):
+                if self._carrier.closed:
+                    self._leave()  # and then read what the client had sent before it heard of that
                 self._wait()
-            self._carrier.leave()
+                self._from_client()
+            self._leave()
+            for link in self._links.values():
+                link.ends = link.deaf = True
+                link.progress = time.monotonic()
+                self._to_pod(link)
+            self._settle()
+            while self._links:
+                self._wait()
         finally:
             with self._lock:
                 self._over = True
@@ -277,21 +360,29 @@ class Forwarding:
                 if link.remote:
                     link.remote.close()
 
+    def _leave(self) -> None:
+        if not self._taken_leave:
+            self._taken_leave = True
+            self._carrier.leave()
+
     # --- client to pod -------------------------------------------------------------------------------------------
 
     @property
     def _reading(self) -> bool:
-        return all(len(link.pending) < _PENDING_LIMIT for link in self._links.values())
+        return not self._left and all(len(link.pending) < _PENDING_LIMIT for link in self._links.values())
 
-    def _from_client(self) -> bool:
-        while self._reading and not self._carrier.closed:
+    def _from_client(self) -> None:
+        while self._reading:
+            if self._carrier.left:
+                self._left = True
+                return
             data = self._conn.receive()
             if data is None:
-                return True
-            if not data:
-                return False
-            self._take(self._carrier.receive(data))
-        return True
+                return
+            if data:
+                self._take(self._carrier.receive(data))
+            else:
+                self._left = True
 
     def _take(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -302,12 +393,12 @@ class Forwarding:
             link = self._links.get(event.pair)
             if link is None:
                 continue
-            if isinstance(event, Dropped):
-                self._close(event.pair)
-                continue
-            link.pending += event.data
-            link.ends = link.ends or event.end
-            self._to_pod(event.pair, link)
+            if isinstance(event, Data):
+                link.pending += event.data
+                link.ends = link.ends or event.end
+            else:
+                link.ends = link.deaf = True
+            self._to_pod(link)
 
     def _done(self, pair: int) -> Callable[[socket.socket | OSError], None]:
         def done(result: socket.socket | OSError) -> None:
@@ -320,12 +411,13 @@ class Forwarding:
 
         return done
 
-    def _to_pod(self, pair: int, link: _Link) -> None:
+    def _to_pod(self, link: _Link) -> None:
         if link.remote is None:
             return
         try:
             while link.pending:
                 del link.pending[: link.remote.send(link.pending)]
+                link.progress = time.monotonic()
             if link.ends and not link.ended:
                 link.ended = True
                 link.remote.shutdown(socket.SHUT_WR)
@@ -340,25 +432,38 @@ class Forwarding:
     def _wait(self) -> None:
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
-        poll.register(self._conn, (select.POLLIN if self._reading else 0) | select.POLLRDHUP)
+        if self._reading or not (self._left or self._hung_up):
+            poll.register(self._conn, (select.POLLIN if self._reading else 0) | select.POLLRDHUP)
         by_fd: dict[int, int] = {}
         for pair, link in self._links.items():
             if link.remote:
-                poll.register(link.remote, link.events())
+                poll.register(link.remote, link.events)
                 by_fd[link.remote.fileno()] = pair
-        waits = not (self._reading and self._conn.pending())
-        for fd, events in poll.poll(None if waits else 0):
+        for fd, events in poll.poll(self._milliseconds()):
             if fd == self._wake:
                 os.eventfd_read(self._wake)
                 self._collect()
             elif fd == self._conn.fileno():
-                if client_left(events) and not self._reading:
-                    raise ConnectionResetError("the client left")
+                self._hang_up(events)
             elif (pair := by_fd[fd]) in self._links:
-                self._serve(pair, self._links[pair])
+                self._serve(pair, self._links[pair], events)
+        self._settle()
+
+    def _milliseconds(self) -> int | None:
+        if self._reading and self._conn.pending():
+            return 0
+        return _DRAIN_POLL_MILLISECONDS if any(link.closing for link in self._links.values()) else None
+
+    def _hang_up(self, events: int) -> None:
+        """While a pod takes nothing the end of the client's stream cannot be read, only be told of."""
+        if client_left(events) and not self._hung_up:
+            self._hung_up = True
+            for link in self._links.values():
+                link.deaf = True
+                link.progress = time.monotonic()
 
     def _collect(self) -> None:
-        """Takes the connections that have been made, or not."""
+        """Take the connections that have been made, or not."""
         while not self._dialed.empty():
             pair, result = self._dialed.get()
             link = self._links.get(pair)
@@ -370,24 +475,31 @@ class Forwarding:
                 result.close()
             else:
                 link.remote = result
-                self._to_pod(pair, link)
+                self._to_pod(link)
 
-    def _serve(self, pair: int, link: _Link) -> None:
+    def _serve(self, pair: int, link: _Link, events: int) -> None:
         assert link.remote is not None
-        self._to_pod(pair, link)
+        self._to_pod(link)
         try:
-            data = link.remote.recv(_CHUNK)
+            data = b"" if link.silent else link.remote.recv(_CHUNK)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if data:
+        if data and not link.deaf:
             self._carrier.send(pair, data)
-        else:
-            self._close(pair)
+        elif not data and not link.silent:
+            link.silent = True
+            link.progress = time.monotonic()
             self._carrier.finish(pair)
+        if events & (select.POLLERR | select.POLLHUP) and link.silent:  # the pod reads no more, either
+            link.pending.clear()
+            link.ended = True
 
-    def _close(self, pair: int) -> None:
-        link = self._links.pop(pair)
-        if link.remote:
-            link.remote.close()
+    def _settle(self) -> None:
+        """Close the connections that are done with."""
+        for pair, link in list(self._links.items()):
+            if link.is_done(self._stalled_seconds):
+                del self._links[pair]
+                if link.remote:
+                    link.remote.close()

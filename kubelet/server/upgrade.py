@@ -79,12 +79,12 @@ def open_streams(
     if websocket.is_websocket(dict(headers.items())):
         protocol, fields = negotiate_websocket(headers, streams.WEBSOCKET_PROTOCOLS)
         answer(fields)
-        return WebSocketStreams(conn.send, protocol, channels), []
+        return WebSocketStreams(conn.deliver, protocol, channels), []
     if not is_spdy(headers):
         raise not_an_upgrade(headers)
     protocol = negotiate_spdy(headers, streams.SPDY_PROTOCOLS)
     answer(spdy_headers(protocol))
-    spdy_streams = SpdyStreams(conn.send, protocol, channels)
+    spdy_streams = SpdyStreams(conn.deliver, protocol, channels)
     early: list[Received] = []
     conn.deadline = time.monotonic() + _STREAMS_SECONDS
     while not spdy_streams.ready:

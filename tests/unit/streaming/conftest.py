@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import os
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from machinery.sockets import untaken
 
 Pair = Callable[..., tuple[socket.socket, socket.socket]]
 
@@ -149,3 +153,31 @@ def read_all(sock: socket.socket) -> bytes:
 @pytest.fixture(name="read_all")
 def read_all_fixture() -> Callable[[socket.socket], bytes]:
     return read_all
+
+
+def tee(sock: socket.socket, received: bytearray) -> None:
+    """Read until the end or a reset, and write a little for each time, whether somebody takes it or not."""
+    with suppress(OSError):
+        while chunk := sock.recv(65536):
+            received += chunk
+            with suppress(OSError):
+                sock.sendall(b"took some")
+    sock.close()
+
+
+@pytest.fixture(name="tee")
+def tee_fixture() -> Callable[[socket.socket, bytearray], None]:
+    return tee
+
+
+@pytest.fixture(name="send_and_close")
+def send_and_close_fixture() -> Callable[..., None]:
+    return send_and_close
+
+
+def send_and_close(sock: socket.socket, data: bytes = b"") -> None:
+    """Send, and close as soon as everything has left: a kernel discards the rest of a connection that it resets."""
+    sock.sendall(data)
+    while untaken(sock):
+        os.sched_yield()
+    sock.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import queue
 import socket
 from collections.abc import Callable
@@ -151,12 +152,15 @@ class Stage:
         self.pair = pair
         self._pods: dict[int, queue.Queue[socket.socket]] = {port: queue.Queue() for port in (80, 81)}
         self.session = spdy.Session(self.client.sendall, server=False)
+        self.slow: queue.Queue[Callable[[socket.socket | OSError], None]] = queue.Queue()
         self.events: list[spdy.Event] = []
         connection = Connection(inner)
-        self.forwarding = Forwarding(connection, SpdyCarrier(connection.send), self.dial, "pod default/p, uid u")
+        self.forwarding = Forwarding(connection, SpdyCarrier(connection.deliver), self.dial, "pod default/p, uid u")
         self.running = run(self.forwarding.run)
 
     def dial(self, port: int, done: Callable[[socket.socket | OSError], None]) -> None:
+        if port == 82:
+            return self.slow.put(done)
         if port == 9:
             return done(OSError("connection refused"))
         inner, pod = self.pair()
@@ -229,3 +233,94 @@ def test_when_the_client_leaves_everything_is_closed(pair: Any, run: Callable[..
     stage.open(81, "1")
     stage.leave()
     assert [read_all(stage.pod(port)) for port in (80, 81)] == [b"", b""]
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+@pytest.mark.parametrize("end", ["half-close", "reset", "leave", "cut"])
+def test_what_a_client_sends_before_it_ends_arrives(
+    pair: Any, run: Callable[..., Any], read_all: Any, size: int, end: str, send_and_close: Any
+) -> None:
+    stage, content = Stage(pair, run), os.urandom(size)
+    _, data = stage.open(80, "0")
+
+    def upload() -> None:
+        stage.session.send(data, content, end=end == "half-close")
+        if end == "reset":
+            stage.session.reset(data)
+        elif end == "leave":
+            stage.session.leave()
+        elif end == "cut":
+            send_and_close(stage.client)
+
+    writing = run(upload)
+    assert read_all(stage.pod(80)) == content
+    writing.result()
+    stage.leave()
+
+
+def test_also_while_the_pod_answers_and_nobody_takes_it(
+    pair: Any, run: Callable[..., Any], send_and_close: Any, tee: Any
+) -> None:
+    stage, received = Stage(pair, run), bytearray()
+    _, data = stage.open(80, "0")
+    pod = stage.pod(80)
+
+    def upload() -> None:
+        stage.session.send(data, b"x" * 1_000_000)
+        send_and_close(stage.client)
+
+    echo = run(tee, pod, received)
+    writing = run(upload)
+    writing.result()
+    stage.running.result()
+    echo.result()
+    assert len(received) == 1_000_000
+
+
+def test_a_pod_that_sends_no_more_is_still_sent_to(pair: Any, run: Callable[..., Any], read_all: Any) -> None:
+    stage = Stage(pair, run)
+    error, data = stage.open(80, "0")
+    pod = stage.pod(80)
+    pod.sendall(b"hello")
+    pod.shutdown(socket.SHUT_WR)
+    stage.until(lambda event: isinstance(event, spdy.Data) and event.stream == error and event.end)
+    assert stage.data(data) == b"hello"
+    stage.session.send(data, b"late", end=True)
+    assert read_all(pod) == b"late"
+    stage.leave()
+
+
+def test_a_connection_made_after_the_client_left_gets_what_it_sent(
+    pair: Any, run: Callable[..., Any], read_all: Any, send_and_close: Any
+) -> None:
+    stage = Stage(pair, run)
+    _, data = (stage.session.open({"streamtype": kind, "port": "82"}) for kind in ("error", "data"))
+    stage.session.send(data, b"early")
+    send_and_close(stage.client)
+    done = stage.slow.get(timeout=10)
+    inner, pod = pair()
+    inner.setblocking(False)
+    done(inner)
+    assert read_all(pod) == b"early"
+    with suppress(OSError):
+        stage.running.result()
+
+
+def test_channels_also_carry_what_was_sent_before_the_client_hears_of_the_end(
+    pair: Any, run: Callable[..., Any], read_all: Any
+) -> None:
+    client, inner = pair()
+    near, pod = pair()
+    near.setblocking(False)
+    connection, framing = Connection(inner), Framing(ConnectionType.CLIENT)
+    carrier = ChannelCarrier(connection.deliver, "v4.channel.k8s.io", [80])
+    running = run(Forwarding(connection, carrier, lambda port, done: done(near), "pod").run)
+    pod.shutdown(socket.SHUT_WR)
+    events: list[Any] = []
+    while not any(isinstance(event, CloseConnection) for event in events):
+        framing.receive_data(client.recv(65536))
+        events += framing.events()
+    late = Framing(ConnectionType.CLIENT)  # one that has not read the goodbye yet
+    client.sendall(late.send(BytesMessage(b"\0" + b"x" * 1_000_000)) + late.send(CloseConnection(1000)))
+    assert read_all(pod) == b"x" * 1_000_000
+    running.result()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -34,23 +36,31 @@ class RawStreams:
 
     def send(self, channel: Channel, data: bytes) -> None:
         self.output.append((channel, data))
-        self._conn.send(data)
+        self._conn.deliver(data)
 
     def finish(self, status: Object) -> None:
         raise AssertionError("the session does not know how the process ended")
 
 
 class Stage:
-    def __init__(self, pair: Any, *, terminal: bool = True, hold: bool = False, small: bool = False) -> None:
-        self.client, inner = pair()
+    def __init__(
+        self, pair: Any, *, terminal: bool = True, hold: bool = False, small: bool = False, client_pair: Any = None
+    ) -> None:
+        self.client, inner = (client_pair or pair)()
         docker, self.process = pair(small=small)
         self.connection = Connection(inner)
         self.streams = RawStreams(self.connection)
         self.sizes: list[tuple[int, int]] = []
         self.session = Session(
-            self.connection, self.streams, DockerStream(docker, b""), terminal=terminal,
-            resize=lambda height, width: self.sizes.append((height, width)), hold_start_error=hold,
-        )  # fmt: skip
+            self.connection,
+            self.streams,
+            DockerStream(docker, b""),
+            terminal=terminal,
+            resize=lambda height, width: self.sizes.append((height, width)),
+            hold_start_error=hold,
+            stalled_seconds=0.2,
+            quiet_seconds=0.1,
+        )
 
 
 def test_input_its_end_and_output(pair: Any, run: Callable[..., Any], read_all: Any) -> None:
@@ -167,3 +177,85 @@ def test_such_words_are_output_when_more_follows(pair: Any, run: Callable[..., A
     assert running.result() is True
     assert stage.session.start_error == ""
     assert b"".join(data for _, data in stage.streams.output) == b"OCI runtime exec failed: says my test and more"
+
+
+SIZES = [10, 1_000_000]
+
+
+@pytest.fixture(params=["plain", "tls"])
+def client_pair(request: pytest.FixtureRequest, pair: Any, tls_pair: Any) -> Any:
+    if request.param == "plain":
+        return pair
+
+    def connect() -> tuple[Any, Any]:
+        client, server = tls_pair()
+        client.settimeout(0)
+        with pytest.raises(
+            ssl.SSLWantReadError
+        ):  # takes the session tickets: what is unread would reset the connection
+            client.recv(1)
+        client.settimeout(10)
+        return client, server
+
+    return connect
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_a_client_sends_before_it_leaves_arrives(
+    pair: Any, client_pair: Any, run: Callable[..., Any], read_all: Any, size: int, terminal: bool, send_and_close: Any
+) -> None:
+    stage = Stage(pair, client_pair=client_pair, terminal=terminal)
+    data = os.urandom(size).replace(b"!", b"?").replace(b"@", b"?")
+    running = run(stage.session.run)
+    writing = run(lambda: send_and_close(stage.client, data))
+    assert read_all(stage.process) == data
+    writing.result()
+    assert running.result() is False
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_also_what_it_sent_before_the_session_began(
+    pair: Any, client_pair: Any, run: Callable[..., Any], read_all: Any, size: int, send_and_close: Any
+) -> None:
+    stage = Stage(pair, client_pair=client_pair)
+    writing = run(lambda: send_and_close(stage.client, b"x" * size))
+    if size < 1000:
+        writing.result()
+    running = run(stage.session.run)
+    assert read_all(stage.process) == b"x" * size
+    assert running.result() is False
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_also_while_the_process_writes_what_nobody_takes(
+    pair: Any, client_pair: Any, run: Callable[..., Any], size: int, send_and_close: Any, tee: Any
+) -> None:
+    """The client never reads, so its connection is reset while its last bytes are on their way."""
+    stage, received = Stage(pair, client_pair=client_pair), bytearray()
+    echo, running = run(tee, stage.process, received), run(stage.session.run)
+    writing = run(lambda: send_and_close(stage.client, b"x" * size))
+    writing.result()
+    assert running.result() is False
+    stage.session._process.close()
+    echo.result()
+    assert len(received) == size
+
+
+def test_a_process_that_writes_for_ever_does_not_keep_a_client_that_has_left(
+    pair: Any, run: Callable[..., Any]
+) -> None:
+    stage = Stage(pair)
+
+    def yes() -> None:
+        with pytest.raises(OSError, match=r"reset|Broken"):
+            while True:
+                stage.process.sendall(b"y" * 1000)
+
+    writing, running = run(yes), run(stage.session.run)
+    assert stage.client.recv(100)
+    stage.client.close()
+    stage.process.shutdown(socket.SHUT_RD)
+    assert running.result() is False
+    stage.session._process.close()
+    writing.result()

@@ -100,6 +100,35 @@ def test_a_client_that_leaves_while_the_backend_does_not_read_is_noticed(pair: A
     backend.close()
 
 
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_what_a_client_sends_before_it_leaves_arrives_though_it_takes_nothing(
+    ends: Any, run: Callable[..., Any], size: int, send_and_close: Any, tee: Any
+) -> None:
+    client, inner_client, inner_backend, backend = ends
+    received = bytearray()
+    echo, tunnel = run(tee, backend, received), run(Tunnels().carry, inner_client, inner_backend)
+    writing = run(lambda: send_and_close(client, DATA[:size]))
+    writing.result()
+    tunnel.result()
+    echo.result()
+    assert received == DATA[:size]
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_what_a_backend_says_before_it_leaves_arrives_though_it_takes_nothing(
+    pair: Any, run: Callable[..., Any], read_all: Any, size: int, send_and_close: Any
+) -> None:
+    client, inner_client = pair()
+    inner_backend, backend = pair()
+    client.sendall(DATA[:100_000])
+    tunnel = run(Tunnels().carry, inner_client, inner_backend)
+    talking = run(send_and_close, backend, DATA[:size])
+    assert read_all(client) == DATA[:size]
+    talking.result()
+    client.close()
+    tunnel.result()
+
+
 def test_stop_ends_open_tunnels_and_new_ones(pair: Any, run: Callable[..., Any], read_all: Any) -> None:
     tunnels = Tunnels()
     client, inner_client = pair()
