@@ -80,7 +80,7 @@ def make_client(options: Flags) -> Client:
 
 def make_agent(options: Flags, client: Client) -> Agent:
     from kubelet.agent import Agent, Config
-    from kubelet.names import ClusterDns
+    from kubelet.model.names import ClusterDns
     from kubelet.runtime.docker import DockerRuntime
 
     config = Config(

@@ -13,25 +13,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kubelet import machine, metrics, pods
-from kubelet.executor import Executor
-from kubelet.images import Images
-from kubelet.mounts import Mounts
-from kubelet.names import ClusterDns
-from kubelet.node import NodeAgent, NodeConfig
-from kubelet.podevents import PodEvents
-from kubelet.podworkers import PodWorkers
-from kubelet.pool import Pool
-from kubelet.prober import Prober
-from kubelet.runtime.protocol import Container, ContainerRuntime, RuntimeEvent
-from kubelet.runtimewatch import Listeners, RuntimeWatch
-from kubelet.sources import Sources, references
-from kubelet.sourcewatch import SourceWatch
-from kubelet.status import NodeFacts
-from kubelet.statuswriter import StatusWriter
-from kubelet.timers import Timers
-from kubelet.tools import NodeLimits, Tools
+from kubelet.model import podspec
+from kubelet.model.images import Images
+from kubelet.model.names import ClusterDns
+from kubelet.model.runtime import Container, ContainerRuntime, RuntimeEvent
+from kubelet.node import machine
+from kubelet.node.registration import NodeAgent, NodeConfig
+from kubelet.pod.status import NodeFacts
+from kubelet.probes.prober import Prober
+from kubelet.sync import metrics
+from kubelet.sync.deps import NodeLimits, Tools
+from kubelet.sync.events import PodEvents
+from kubelet.sync.executor import Executor
+from kubelet.sync.runtimewatch import Listeners, RuntimeWatch
+from kubelet.sync.sources import Sources, references
+from kubelet.sync.sourcewatch import SourceWatch
+from kubelet.sync.statusmanager import StatusWriter
+from kubelet.sync.workers import PodWorkers
+from kubelet.threads.pool import Pool
+from kubelet.threads.timers import Timers
 from kubelet.volumes.manager import VolumeManager
+from kubelet.volumes.mounts import Mounts
 from kubelet.volumes.tokens import Tokens
 from machinery.client import Client
 from machinery.errors import NotFound
@@ -168,13 +170,13 @@ class Agent:
                 self._workers.gone(old)
             return
         self._sources.pod_changed(new)
-        found = self._unclaimed.pop(pods.uid(new), [])
+        found = self._unclaimed.pop(podspec.uid(new), [])
         if found:
-            log.info("Pod %s: picked up with %d containers", pods.path(new), len(found))
+            log.info("Pod %s: picked up with %d containers", podspec.path(new), len(found))
         self._workers.update(new, [container.id for container in found])
 
     def _clean_folders(self, with_containers: set[str]) -> None:
-        known = {pods.uid(pod) for pod in self._pods.list()} | with_containers
+        known = {podspec.uid(pod) for pod in self._pods.list()} | with_containers
         for uid in self._volumes.known_pods():
             if uid not in known:
                 log.info("Removing what is left of the volumes of pod %s", uid)
@@ -231,7 +233,7 @@ class Agent:
 
     def sandbox_pid(self, namespace: str, pod: str) -> int:
         found = self._pods.get(f"{namespace}/{pod}")
-        if found is not None and pods.is_host_network(found):
+        if found is not None and podspec.is_host_network(found):
             return 0
         for container in self._containers(namespace, pod):
             if container.sandbox and container.running:
@@ -248,7 +250,7 @@ class Agent:
 
     def _containers(self, namespace: str, pod: str) -> list[Container]:
         found = self._pods.get(f"{namespace}/{pod}")
-        return self._workers.containers(pods.uid(found)) if found else []
+        return self._workers.containers(podspec.uid(found)) if found else []
 
 
 def _stand_in(uid: str, found: list[Container]) -> Object:

@@ -1,1 +1,6 @@
-"""The narrow seam between the kubelet and whatever runs containers: a Protocol, its Docker form and a fake."""
+"""The Docker engine behind the ContainerRuntime protocol (model/runtime.py).
+
+docker.py       the protocol's methods; dockerconfig.py: our configuration → Docker's
+dockerstate.py  Docker's answers → our values; dockerstream.py: raw streams of exec and attach
+fake.py         a runtime in memory, for tests
+"""

@@ -21,10 +21,8 @@ import requests.exceptions
 import urllib3.exceptions
 from docker.errors import APIError, DockerException, NotFound
 
-from kubelet import labels
-from kubelet.runtime.dockerconfig import container_config, sandbox_config
-from kubelet.runtime.dockerstate import container_of, container_of_row, image_of
-from kubelet.runtime.protocol import (
+from kubelet.model import labels
+from kubelet.model.runtime import (
     Container,
     ContainerPlan,
     ExecResult,
@@ -36,6 +34,8 @@ from kubelet.runtime.protocol import (
     RuntimeUnavailable,
     SandboxPlan,
 )
+from kubelet.runtime.dockerconfig import container_config, sandbox_config
+from kubelet.runtime.dockerstate import container_of, container_of_row, image_of
 from machinery.stopping import call_on
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubelet import labels
-from kubelet.runtime.protocol import ContainerPlan, Mount, SandboxPlan, Security
+from kubelet.model import labels
+from kubelet.model.runtime import ContainerPlan, Mount, SandboxPlan, Security
 
 # Docker's json-file driver keeps the logs; the same bounds as upstream's containerLogMaxSize and -MaxFiles.
 LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}

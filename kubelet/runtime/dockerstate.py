@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from kubelet import labels
-from kubelet.runtime.protocol import Container, Image, State
+from kubelet.model import labels
+from kubelet.model.runtime import Container, Image, State
 
 STATES: dict[str, State] = {
     "created": "created",

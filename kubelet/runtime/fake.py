@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from kubelet import labels
-from kubelet.runtime.protocol import (
+from kubelet.model import labels
+from kubelet.model.runtime import (
     Container,
     ContainerPlan,
     ExecResult,

@@ -17,12 +17,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from docker.errors import NotFound as DockerNotFound
 from requests import RequestException
 
-from kubelet.server import execute, logs, nodelogs, podnetwork, portforward, stats, upgrade
+from kubelet.runtime.dockerstream import DockerError
+from kubelet.server import stats
 from kubelet.server.connection import Connection
-from kubelet.server.dockerstream import DockerError
 from kubelet.server.host import PodHost
-from kubelet.server.logfile import FolderWatch, LogFile
-from kubelet.server.spdy import SpdyError
+from kubelet.server.logs import containerlogs, nodelogs
+from kubelet.server.logs.logfile import FolderWatch, LogFile
+from kubelet.server.streams import execute, podnetwork, portforward, upgrade
+from kubelet.server.streams.spdy import SpdyError
 from machinery.errors import ApiError, BadRequest, InternalError, NotFound
 from machinery.metrics import CONTENT_TYPE, METRICS
 from machinery.objects import Object
@@ -132,26 +134,26 @@ class Handler(BaseHTTPRequestHandler):
         self._reply(500 if problem else 200, problem or "ok")
 
     def _logs(self, namespace: str, pod: str, container: str) -> None:
-        options = logs.options_from_query(self._query)
-        container_id = logs.find_log(self._host.pod(namespace, pod), pod, container, options)
+        options = containerlogs.options_from_query(self._query)
+        container_id = containerlogs.find_log(self._host.pod(namespace, pod), pod, container, options)
         if not container_id:
             container_id = self._host.container_id(namespace, pod, container, previous=options.previous)
         client = self._host.docker
         with ExitStack() as stack:
             try:
-                path = logs.log_path(client, container_id)
+                path = containerlogs.log_path(client, container_id)
                 # Watched before it is read, so that no change falls between.
                 folder = stack.enter_context(FolderWatch(path.parent)) if options.follow else None
                 log = stack.enter_context(LogFile(path, options.tail))
             except (DockerNotFound, FileNotFoundError) as error:
                 raise BadRequest(f'the log of container "{container}" in pod "{pod}" is gone') from error
-            entries, write = logs.Entries(options), self._begin_stream("text/plain")
+            entries, write = containerlogs.Entries(options), self._begin_stream("text/plain")
             whole = True
             if folder:
-                ended = stack.enter_context(closing(logs.open_end(client, container_id)))
-                whole = logs.follow_log(self.conn, log, folder, ended, entries, write)
+                ended = stack.enter_context(closing(containerlogs.open_end(client, container_id)))
+                whole = containerlogs.follow_log(self.conn, log, folder, ended, entries, write)
             else:
-                logs.copy_log(log, entries, write)
+                containerlogs.copy_log(log, entries, write)
             self._end_stream(whole=whole)
 
     def _begin_stream(self, content_type: str) -> Callable[[bytes], None]:

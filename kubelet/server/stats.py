@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from docker.errors import APIError
 
-from kubelet import cgroups, machine
-from kubelet.cgroups import Usage
+from kubelet.node import cgroups, machine
+from kubelet.node.cgroups import Usage
 from kubelet.server.host import PodHost
 from machinery.errors import ApiError
 from machinery.metrics import Sample, lines_of

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubelet import fieldref, pods
-from kubelet.env import Kind, Lookup, data_of
+from kubelet.container import fieldref
+from kubelet.container.env import Kind, Lookup, data_of
+from kubelet.model import podspec
 from kubelet.volumes.errors import VolumeError
 from machinery.objects import Object
 
@@ -139,7 +140,7 @@ def fs_group(pod: Object) -> int | None:
 def fs_user(pod: Object) -> int | None:
     """The user of all containers, if it is one and the same."""
     default = (pod["spec"].get("securityContext") or {}).get("runAsUser")
-    users = {(spec.get("securityContext") or {}).get("runAsUser", default) for spec in pods.every_container(pod)}
+    users = {(spec.get("securityContext") or {}).get("runAsUser", default) for spec in podspec.every_container(pod)}
     user = users.pop() if len(users) == 1 else None
     return None if user is None else int(user)
 

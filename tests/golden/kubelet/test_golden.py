@@ -17,11 +17,11 @@ import pytest
 import yaml
 from goldens import Goldens
 
-from kubelet.backoff import Backoff
-from kubelet.plan import plan
-from kubelet.runtime.protocol import Container
-from kubelet.state import Failure, PodState, Pull, StartError, Stop, Verdict, Volumes
-from kubelet.status import NodeFacts, status
+from kubelet.model.backoff import Backoff
+from kubelet.model.runtime import Container
+from kubelet.pod.plan import plan
+from kubelet.pod.state import Failure, PodState, Pull, StartError, Stop, Verdict, Volumes
+from kubelet.pod.status import NodeFacts, status
 from machinery.objects import Object, format_time, parse_time
 
 HERE = Path(__file__).parent

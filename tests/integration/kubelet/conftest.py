@@ -21,10 +21,10 @@ from typing import Any
 import pytest
 
 from kubelet.agent import Agent, Config
-from kubelet.names import ClusterDns
+from kubelet.model.names import ClusterDns
+from kubelet.model.runtime import ContainerRuntime, Image
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.runtime.fake import FakeRuntime
-from kubelet.runtime.protocol import ContainerRuntime, Image
 from kubelet.volumes import mounting
 from machinery import errors
 from machinery.client import WatchEvent

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from kubelet import labels
+from kubelet.model import labels
+from kubelet.model.runtime import Container, Image
 from kubelet.runtime.fake import FakeRuntime
-from kubelet.runtime.protocol import Container, Image
 from machinery.errors import NotFound
 from machinery.resources import CONFIG_MAPS, LEASES, NODES, PODS, RUNTIME_CLASSES, SECRETS
 

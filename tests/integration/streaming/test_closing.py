@@ -13,7 +13,7 @@ import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection
 
-from kubelet.server import spdy
+from kubelet.server.streams import spdy
 
 pytestmark = [pytest.mark.docker, pytest.mark.parametrize("size", [10, 1_000_000])]
 POD = "/api/v1/namespaces/default/pods"

@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from apiserver.streaming.resourcemetrics import WINDOW
-from kubelet.metrics import SYNCS
+from kubelet.sync.metrics import SYNCS
 
 pytestmark = pytest.mark.docker
 

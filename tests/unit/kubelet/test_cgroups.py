@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kubelet import cgroups, machine
-from kubelet.cgroups import Usage, usage
+from kubelet.node import cgroups, machine
+from kubelet.node.cgroups import Usage, usage
 
 V1 = "9:name=systemd:/docker/abc\n4:memory:/docker/abc\n2:cpu,cpuacct:/docker/abc\n0::/docker/abc\n"
 V2 = "0::/system.slice/docker-abc.scope\n"

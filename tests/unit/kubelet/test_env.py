@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kubelet.env import ConfigError, Context, environment, service_variables
-from kubelet.expansion import expand
+from kubelet.container.env import ConfigError, Context, environment, service_variables
+from kubelet.model.expansion import expand
 from machinery.objects import Object
 
 CONFIG = {"metadata": {"name": "cm"}, "data": {"a": "1", "b": "two", "x=y": "skipped"}}

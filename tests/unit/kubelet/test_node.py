@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubelet.node import extended_resources, same_status
+from kubelet.node.registration import extended_resources, same_status
 
 DONGLE = "example.com/dongle"
 

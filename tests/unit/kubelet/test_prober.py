@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from kubelet import signals
-from kubelet.handlers import Outcome, Target, grpc, http_get, tcp
-from kubelet.pool import Pool
-from kubelet.prober import Counter, Prober
+from kubelet.model.runtime import Container, ExecResult
+from kubelet.probes.handlers import Outcome, Target, grpc, http_get, tcp
+from kubelet.probes.prober import Counter, Prober
 from kubelet.runtime.fake import FakeRuntime
-from kubelet.runtime.protocol import Container, ExecResult
-from kubelet.timers import Timers
+from kubelet.sync import signals
+from kubelet.threads.pool import Pool
+from kubelet.threads.timers import Timers
 
 
 def test_thresholds() -> None:

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from kubelet import imagenames, limits, names, pods, spec
-from kubelet.env import ConfigError
-from kubelet.names import ClusterDns
+from kubelet.container import config, limits
+from kubelet.container.env import ConfigError
+from kubelet.container.security import security
+from kubelet.model import imagenames, names, podspec
+from kubelet.model.names import ClusterDns
+from kubelet.model.runtime import Image, PortBinding
 from kubelet.runtime.dockerconfig import container_config, sandbox_config
 from kubelet.runtime.dockerstate import timestamp
-from kubelet.runtime.protocol import Image, PortBinding
-from kubelet.security import security
 from machinery.objects import Object
 
 DNS = ClusterDns(("172.30.0.10",), "cluster.local")
@@ -88,7 +89,7 @@ def resources(make_pod: Any, **given: Object) -> Object:
 def test_qos_class(make_pod: Any, given: Object, qos: str) -> None:
     if given == {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1"}}:
         given["requests"]["memory"] = "512Mi"
-    assert pods.qos_class(resources(make_pod, **given)) == qos
+    assert podspec.qos_class(resources(make_pod, **given)) == qos
 
 
 def test_limits(make_pod: Any) -> None:
@@ -160,7 +161,7 @@ def test_host_name_of_a_long_pod_name(make_pod: Any) -> None:
 
 def test_sandbox_publishes_host_ports_only(make_pod: Any) -> None:
     ports = [{"containerPort": 80}, {"containerPort": 53, "hostPort": 1053, "protocol": "UDP", "hostIP": "127.0.0.1"}]
-    plan = spec.sandbox_plan(make_pod(containers=[{"name": "c", "image": "i", "ports": ports}]), 2, "box", DNS)
+    plan = config.sandbox_plan(make_pod(containers=[{"name": "c", "image": "i", "ports": ports}]), 2, "box", DNS)
     assert plan.ports == (PortBinding(53, 1053, "udp", "127.0.0.1"),)
     assert plan.name == "k8s_POD_p_ns_uid-p_2"
     host = sandbox_config(plan, "mine")["HostConfig"]
@@ -170,22 +171,22 @@ def test_sandbox_publishes_host_ports_only(make_pod: Any) -> None:
 def test_container_config(make_pod: Any) -> None:
     container = {"name": "c", "image": "i", "command": ["echo", "$(A)"], "args": ["$(B)"], "stdin": True}
     pod = make_pod(containers=[container], hostPID=True)
-    around = spec.Surroundings("box", 3, Image("i"), {"A": "1"}, (), 1)
-    config = container_config(spec.container_plan(pod, container, around), "mine")
-    assert (config["Entrypoint"], config["Cmd"], config["Env"]) == (["echo", "1"], ["$(B)"], ["A=1"])
-    assert config["Labels"]["mini-minishift.cluster"] == "mine"
-    assert config["Labels"]["io.kubernetes.container.restartCount"] == "3"
-    host = config["HostConfig"]
+    around = config.Surroundings("box", 3, Image("i"), {"A": "1"}, (), 1)
+    made = container_config(config.container_plan(pod, container, around), "mine")
+    assert (made["Entrypoint"], made["Cmd"], made["Env"]) == (["echo", "1"], ["$(B)"], ["A=1"])
+    assert made["Labels"]["mini-minishift.cluster"] == "mine"
+    assert made["Labels"]["io.kubernetes.container.restartCount"] == "3"
+    host = made["HostConfig"]
     assert (host["NetworkMode"], host["IpcMode"], host["PidMode"]) == ("container:box", "container:box", "host")
     assert host["OomScoreAdj"] == 1000
 
 
 def test_what_the_image_says_is_left_alone(make_pod: Any) -> None:
     pod = make_pod()
-    around = spec.Surroundings("box", 0, Image("i"), {}, (), 1)
-    config = container_config(spec.container_plan(pod, pod["spec"]["containers"][0], around), "mine")
-    assert "Entrypoint" not in config
-    assert "Cmd" not in config
+    around = config.Surroundings("box", 0, Image("i"), {}, (), 1)
+    made = container_config(config.container_plan(pod, pod["spec"]["containers"][0], around), "mine")
+    assert "Entrypoint" not in made
+    assert "Cmd" not in made
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubelet.statuswriter import StatusWriter, difference
+from kubelet.sync.statusmanager import StatusWriter, difference
 from machinery import errors
 from machinery.objects import Object
 

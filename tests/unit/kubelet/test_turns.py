@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from kubelet.turns import Starts, Turns
+from kubelet.sync.limiter import Starts, Turns
 
 
 def test_no_more_than_allowed_and_the_longest_waiting_is_next() -> None:

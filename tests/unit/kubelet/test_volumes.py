@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from kubelet.mounts import Mounts
-from kubelet.names import ClusterDns
-from kubelet.sources import references
+from kubelet.model.names import ClusterDns
+from kubelet.sync.sources import references
 from kubelet.volumes import atomic, hostpath, subpath
 from kubelet.volumes.errors import VolumeError
 from kubelet.volumes.manager import VolumeManager
+from kubelet.volumes.mounts import Mounts
 from kubelet.volumes.payload import File, Inputs, payload
 from kubelet.volumes.tokens import Tokens
 from machinery.objects import Object

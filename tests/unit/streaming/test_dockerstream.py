@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelet.server.dockerstream import STDERR, STDOUT, Demultiplexer
+from kubelet.runtime.dockerstream import STDERR, STDOUT, Demultiplexer
 
 
 @given(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelet.server.logfile import FolderWatch, LogFile
+from kubelet.server.logs.logfile import FolderWatch, LogFile
 
 
 class Writer:

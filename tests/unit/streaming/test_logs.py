@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubelet.server.logs import Entries, LogOptions, find_log, log_container_id
+from kubelet.server.logs.containerlogs import Entries, LogOptions, find_log, log_container_id
 from machinery.errors import BadRequest, NotFound
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.server.nodelogs import find, listing, open_file
+from kubelet.server.logs.nodelogs import find, listing, open_file
 from machinery.errors import NotFound
 
 

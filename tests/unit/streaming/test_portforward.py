@@ -15,9 +15,9 @@ from wsproto.connection import Connection as Framing
 from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
-from kubelet.server import spdy
 from kubelet.server.connection import Connection
-from kubelet.server.portforward import (
+from kubelet.server.streams import spdy
+from kubelet.server.streams.portforward import (
     ChannelCarrier,
     Data,
     Dropped,

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from kubelet.runtime.dockerstream import DockerStream
 from kubelet.server.connection import Connection
-from kubelet.server.dockerstream import DockerStream
-from kubelet.server.session import Session
-from kubelet.server.streams import Channel, Received
+from kubelet.server.streams.channels import Channel, Received
+from kubelet.server.streams.session import Session
 from machinery.objects import Object
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelet.server import spdy
-from kubelet.server.spdy import Data, Event, Left, Opened, Replied, Reset, Session, SpdyError
+from kubelet.server.streams import spdy
+from kubelet.server.streams.spdy import Data, Event, Left, Opened, Replied, Reset, Session, SpdyError
 
 HEADERS = st.dictionaries(
     st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=12),

@@ -10,8 +10,8 @@ import pytest
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
-from kubelet.server import spdy
-from kubelet.server.streams import SUCCESS, Channel, Received, SpdyStreams, WebSocketStreams
+from kubelet.server.streams import spdy
+from kubelet.server.streams.channels import SUCCESS, Channel, Received, SpdyStreams, WebSocketStreams
 
 EXIT_3 = {"status": "Failure", "reason": "NonZeroExitCode", "message": "exit 3"}
 INTERACTIVE = (Channel.STDIN, Channel.STDOUT, Channel.RESIZE)

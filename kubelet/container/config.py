@@ -1,0 +1,93 @@
+"""A pod's spec → what the runtime is to create: SandboxPlan and ContainerPlan. Pure.
+
+Mounts arrive ready, because they name places on the disk; everything else is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kubelet.container.limits import limits
+from kubelet.container.security import security
+from kubelet.model import labels, names, podspec
+from kubelet.model.expansion import expand
+from kubelet.model.names import ClusterDns
+from kubelet.model.runtime import ContainerPlan, Image, Mount, PortBinding, SandboxPlan
+from machinery.objects import Object
+
+
+def sandbox_plan(pod: Object, attempt: int, image: str, dns: ClusterDns, runtime: str = "") -> SandboxPlan:
+    spec = pod["spec"]
+    of_pod = spec.get("securityContext") or {}
+    host_network = podspec.is_host_network(pod)
+    return SandboxPlan(
+        name=labels.container_name(pod, labels.SANDBOX_NAME, attempt),
+        image=image,
+        hostname=names.kernel_hostname(pod, dns),
+        labels=labels.of_sandbox(pod, attempt, runtime),
+        ports=() if host_network else port_bindings(pod),
+        sysctls={entry["name"]: entry["value"] for entry in of_pod.get("sysctls") or ()},
+        host_network=host_network,
+        host_pid=bool(spec.get("hostPID")),
+        host_ipc=bool(spec.get("hostIPC")),
+        share_pid=bool(spec.get("shareProcessNamespace")),
+        runtime=runtime,
+    )
+
+
+def port_bindings(pod: Object) -> tuple[PortBinding, ...]:
+    return tuple(
+        PortBinding(
+            int(port["containerPort"]),
+            int(port["hostPort"]),
+            (port.get("protocol") or "TCP").lower(),
+            port.get("hostIP") or "",
+        )
+        for spec in podspec.every_container(pod)
+        for port in spec.get("ports") or ()
+        if port.get("hostPort")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stands around a container when it is created."""
+
+    sandbox_id: str
+    attempt: int
+    image: Image
+    environment: Mapping[str, str]
+    mounts: tuple[Mount, ...]
+    node_memory: int
+    runtime: str = ""
+
+
+def container_plan(pod: Object, spec: podspec.Spec, around: Surroundings) -> ContainerPlan:
+    pod_spec, variables = pod["spec"], around.environment
+    return ContainerPlan(
+        name=labels.container_name(pod, spec["name"], around.attempt),
+        image=spec["image"],
+        sandbox_id=around.sandbox_id,
+        labels=labels.of_container(pod, spec["name"], around.attempt, around.sandbox_id),
+        command=_expanded(spec.get("command"), variables),
+        args=_expanded(spec.get("args"), variables),
+        environment=tuple(f"{name}={value}" for name, value in variables.items()),
+        working_dir=spec.get("workingDir") or "",
+        mounts=around.mounts,
+        security=security(pod, spec, around.image),
+        limits=limits(pod, spec, around.node_memory),
+        tty=bool(spec.get("tty")),
+        stdin=bool(spec.get("stdin")),
+        stdin_once=bool(spec.get("stdinOnce")),
+        host_network=podspec.is_host_network(pod),
+        host_pid=bool(pod_spec.get("hostPID")),
+        host_ipc=bool(pod_spec.get("hostIPC")),
+        share_pid=bool(pod_spec.get("shareProcessNamespace")),
+        runtime=around.runtime,
+    )
+
+
+def _expanded(words: list[str] | None, variables: Mapping[str, str]) -> tuple[str, ...] | None:
+    """An absent or empty list leaves it to the image."""
+    return tuple(expand(word, variables) for word in words) if words else None

@@ -1,0 +1,63 @@
+"""The downward API: what ``fieldRef`` and ``resourceFieldRef`` stand for, for variables and volumes alike. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from kubelet.model import podspec
+from machinery import quantity
+from machinery.objects import Object
+
+_SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]")
+
+
+class FieldError(Exception):
+    """There is no such field: the message is for the container's status."""
+
+
+def field_value(pod: Object, path: str, *, addresses: tuple[str, ...], host_ip: str) -> str:
+    meta = pod["metadata"]
+    if match := _SUBSCRIPT.fullmatch(path):
+        return str((meta.get(match[1]) or {}).get(match[2], ""))
+    simple = {
+        "metadata.name": meta["name"],
+        "metadata.namespace": meta["namespace"],
+        "metadata.uid": meta["uid"],
+        "spec.nodeName": pod["spec"].get("nodeName", ""),
+        "spec.serviceAccountName": pod["spec"].get("serviceAccountName", ""),
+        "spec.hostNetwork": "true" if podspec.is_host_network(pod) else "false",
+        "status.hostIP": host_ip,
+        "status.hostIPs": host_ip,
+        "status.podIP": next(iter(addresses), ""),
+        "status.podIPs": ",".join(addresses),
+    }
+    if path in simple:
+        return str(simple[path])
+    if path in ("metadata.labels", "metadata.annotations"):
+        return _lines(meta.get(path.partition(".")[2]) or {})
+    raise FieldError(f"unsupported fieldPath: {path}")
+
+
+def _lines(table: Mapping[str, str]) -> str:
+    """One ``key="value"`` a line, as upstream writes a whole map into a file."""
+    return "\n".join(f"{key}={json.dumps(table[key], ensure_ascii=False)}" for key in sorted(table))
+
+
+def resource_value(pod: Object, reference: Mapping[str, Any], container: str, allocatable: Mapping[str, str]) -> str:
+    """A limit or request in units of the divisor, rounded up; a limit that is not set is what the node can give."""
+    name = reference.get("containerName") or container
+    spec = podspec.container(pod, name)
+    if spec is None:
+        raise FieldError(f"container {name} not found")
+    kind, _, resource = str(reference["resource"]).partition(".")
+    if kind not in ("limits", "requests") or not resource:
+        raise FieldError(f"unsupported container resource: {reference['resource']}")
+    amount = ((spec.get("resources") or {}).get(kind) or {}).get(resource)
+    if amount is None and kind == "limits":
+        amount = allocatable.get(resource)
+    divisor = quantity.parse(reference.get("divisor") or "1") or Decimal(1)
+    return str(int((quantity.parse(amount or "0") / divisor).to_integral_value(ROUND_CEILING)))

@@ -1,0 +1,37 @@
+"""resources of a container → cgroup settings: upstream's conversions. Pure."""
+
+from __future__ import annotations
+
+from kubelet.model import podspec
+from kubelet.model.runtime import Limits
+from machinery import quantity
+from machinery.objects import Object
+
+SHORTEST_QUOTA = 1000  # microseconds in each period of 100 ms
+FEWEST_SHARES = 2
+
+
+def limits(pod: Object, spec: podspec.Spec, node_memory: int) -> Limits:
+    resources = spec.get("resources") or {}
+    most, asked = resources.get("limits") or {}, resources.get("requests") or {}
+    cpu_limit = quantity.milli_value(most.get("cpu") or 0)
+    cpu = quantity.milli_value(asked["cpu"]) if "cpu" in asked else cpu_limit
+    memory = quantity.value(most.get("memory") or 0)
+    request = quantity.value(asked["memory"]) if "memory" in asked else memory
+    return Limits(
+        cpu_shares=max(cpu * 1024 // 1000, FEWEST_SHARES),
+        cpu_quota=max(cpu_limit * 100, SHORTEST_QUOTA) if cpu_limit else 0,
+        memory=memory,
+        oom_score_adj=oom_score_adj(podspec.qos_class(pod), request, node_memory),
+    )
+
+
+def oom_score_adj(qos: str, memory_request: int, node_memory: int) -> int:
+    """Whom the kernel ends first when memory runs out. Upstream goes below zero for Guaranteed pods, which needs a
+    right that not every kernel grants; zero keeps the order."""
+    if qos == "Guaranteed":
+        return 0
+    if qos == "BestEffort":
+        return 1000
+    share = 1000 - 1000 * memory_request // max(node_memory, 1)
+    return min(max(share, 3), 999)

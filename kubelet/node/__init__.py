@@ -1,0 +1,4 @@
+"""The node itself.
+
+registration.py the Node object and its lease; machine.py: what the machine has; cgroups.py: what containers use
+"""

@@ -1,0 +1,75 @@
+"""The phase of a pod from the states of its containers: upstream's ``getPhase``. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kubelet.model import podspec
+from machinery.objects import Object
+
+Status = dict[str, Any]
+
+
+def of(pod: Object, init: list[Status], apps: list[Status], *, over: bool, failed: bool) -> str:
+    """``over``: the pod ended although its restart policy may say otherwise; ``failed``: the kubelet ended it."""
+    recorded = (pod.get("status") or {}).get("phase")
+    if recorded in ("Succeeded", "Failed"):
+        return str(recorded)  # an ended pod never lives again
+    if failed:
+        return "Failed"
+    if _init_failed(pod, init):
+        return "Failed"
+    if over:
+        return _over(init, apps)
+    if _init_pending(pod, init, apps):
+        return "Pending"
+    if any(_never_ran(row) for row in apps):
+        return "Pending"
+    if any("running" in row["state"] for row in apps + init):  # a sidecar keeps its pod running until it has stopped
+        return "Running"
+    return _stopped(pod, apps)
+
+
+def _init_failed(pod: Object, init: list[Status]) -> bool:
+    if podspec.restart_policy(pod) != "Never":
+        return False
+    specs = {spec["name"]: spec for spec in podspec.init_containers(pod)}
+    return any(_exit_code(row) not in (None, 0) and not podspec.is_sidecar(specs[row["name"]]) for row in init)
+
+
+def _init_pending(pod: Object, init: list[Status], apps: list[Status]) -> bool:
+    """Some init container has still to do its work, and no app container shows that it was done before."""
+    if any("running" in row["state"] for row in apps):
+        return False
+    specs = {spec["name"]: spec for spec in podspec.init_containers(pod)}
+    for row in init:
+        if podspec.is_sidecar(specs[row["name"]]):
+            if not row.get("started") and all(_never_ran(app) for app in apps):
+                return True
+        elif _exit_code(row) != 0:
+            return True
+    return False
+
+
+def _never_ran(row: Status) -> bool:
+    return "waiting" in row["state"] and "terminated" not in (row.get("lastState") or {})
+
+
+def _exit_code(row: Status) -> int | None:
+    """Of the container that has ended last, when none is running now."""
+    ended = row["state"].get("terminated")
+    return None if ended is None else int(ended["exitCode"])
+
+
+def _over(init: list[Status], apps: list[Status]) -> str:
+    """Nothing will run any more: all that ran must have succeeded, and all must have run."""
+    return "Succeeded" if apps and all(_exit_code(row) == 0 for row in apps) else "Failed"
+
+
+def _stopped(pod: Object, apps: list[Status]) -> str:
+    policy = podspec.restart_policy(pod)
+    if policy == "Always":
+        return "Running"
+    if all(_exit_code(row) == 0 for row in apps):
+        return "Succeeded"
+    return "Failed" if policy == "Never" else "Running"

@@ -1,0 +1,253 @@
+"""The status of a pod, made from what is known about it. Pure; the rules are upstream's ``generateAPIPodStatus``.
+
+The status is made whole each time. Only what cannot be seen any more (the last state of a container whose predecessor
+is gone, transition times, the address of an ended pod) is taken over from the status recorded in the API object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from kubelet.model import podspec
+from kubelet.model.backoff import waits_until
+from kubelet.model.runtime import Container
+from kubelet.pod import phase
+from kubelet.pod.conditions import conditions
+from kubelet.pod.plan import SHOWN_AS_ERROR, crash_loop_told
+from kubelet.pod.state import PodState, ended, ended_at
+from machinery.objects import Object, format_time
+
+Status = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What every pod's status says about its node."""
+
+    ip: str
+
+
+def status(state: PodState, node: NodeFacts, now: float) -> Status:
+    pod = state.pod
+    recorded: Status = pod.get("status") or {}
+    init = [container_status(state, spec, now, init=True) for spec in podspec.init_containers(pod)]
+    apps = [container_status(state, spec, now) for spec in podspec.containers(pod)]
+    failed = bool(state.failure) and not any(c.running for c in state.apps())  # upstream waits for the last to stop
+    over = failed or _all_stopped_for_good(state)
+    out: Status = {
+        "phase": phase.of(pod, init, apps, over=over, failed=failed),
+        "conditions": [],
+        "hostIP": node.ip,
+        "hostIPs": [{"ip": node.ip}],
+        "startTime": recorded.get("startTime") or time_text(state.start_time or now),
+        **_addresses(state, node, recorded),
+        "qosClass": recorded.get("qosClass") or podspec.qos_class(pod),
+    }
+    if state.failure and failed:
+        out |= {"reason": state.failure.reason, "message": state.failure.message}
+    elif recorded.get("phase") == "Failed":  # the kubelet that failed it may have been an earlier one
+        out |= {field: recorded[field] for field in ("reason", "message") if field in recorded}
+    if init:
+        out["initContainerStatuses"] = init
+    out["containerStatuses"] = apps
+    has_sandbox = state.sandbox() is not None
+    out["conditions"] = conditions(pod, out["phase"], init, apps, has_sandbox=has_sandbox, now=time_text(now))
+    return out
+
+
+def _all_stopped_for_good(state: PodState) -> bool:
+    """The pod is on its way out and nothing runs any more: whatever its restart policy, it has ended."""
+    leaving = state.gone or state.released or podspec.is_deleting(state.pod)
+    return leaving and not any(c.running for c in state.apps())
+
+
+def _addresses(state: PodState, node: NodeFacts, recorded: Status) -> Status:
+    """An address once given stays in the status until another takes its place, also when the sandbox is gone."""
+    address = node.ip if podspec.is_host_network(state.pod) else state.address or recorded.get("podIP", "")
+    return {"podIP": address, "podIPs": [{"ip": address}]} if address else {}
+
+
+def container_status(state: PodState, spec: podspec.Spec, now: float, *, init: bool = False) -> Status:
+    name = spec["name"]
+    recorded = _recorded(state.pod, name)
+    attempts = state.attempts(name)
+    newest = attempts[0] if attempts else None
+    held = _waiting(state, spec, newest, now)
+    if newest is None:
+        return _absent(state, spec, recorded, held)
+    out: Status = {
+        "name": name,
+        "state": {},
+        "lastState": {},
+        "ready": False,
+        "restartCount": newest.attempt,
+        "image": newest.image,
+        "imageID": f"docker://{newest.image_id}",
+        "containerID": f"docker://{newest.id}",
+        "started": False,
+    }
+    if newest.running:
+        out["state"] = {"running": {"startedAt": time_text(newest.started)}}
+        out["lastState"] = _last_state(state, attempts[1:], recorded, newest)
+        out["started"] = _started(state, spec, newest)
+        # An init container is ready when it has done its work; a sidecar's work is to run.
+        out["ready"] = out["started"] and _ready(state, spec, newest) and (not init or podspec.is_sidecar(spec))
+    elif not ended(newest):
+        out["state"] = held or _waiting_for_start(state)
+        out["lastState"] = _last_state(state, attempts[1:], recorded, newest)
+    elif held:
+        out["state"], out["lastState"] = held, {"terminated": terminated(state, newest)}
+    else:
+        out["state"] = {"terminated": terminated(state, newest)}
+        out["lastState"] = _last_state(state, attempts[1:], recorded, newest)
+        if init and not podspec.is_sidecar(spec):
+            out["ready"] = newest.exit_code == 0
+    return out
+
+
+def _absent(state: PodState, spec: podspec.Spec, recorded: Status, held: Status | None) -> Status:
+    """No container stands for this name: never started, or removed behind our back."""
+    out: Status = {
+        "name": spec["name"],
+        "state": held or _waiting_for_start(state),
+        "lastState": recorded.get("lastState") or {},
+        "ready": False,
+        "restartCount": int(recorded.get("restartCount", 0)),
+        "image": spec["image"],
+        "imageID": "",
+        "started": False,
+    }
+    if "terminated" in (recorded.get("state") or {}):
+        return {**recorded, "ready": bool(recorded.get("ready")) and spec in podspec.init_containers(state.pod)}
+    if "running" in (recorded.get("state") or {}):
+        lost = _lost(podspec.is_deleting(state.pod), recorded)
+        if podspec.is_deleting(state.pod):
+            out |= {"state": lost}
+        else:
+            out |= {"lastState": lost}
+        out |= {"imageID": recorded.get("imageID", ""), "containerID": recorded.get("containerID", "")}
+    elif recorded.get("containerID"):
+        out |= {"containerID": recorded["containerID"]}
+    return out
+
+
+def _lost(deleting: bool, recorded: Status) -> Status:
+    when = "when the pod was deleted" if deleting else "when the pod was terminated"
+    return {
+        "terminated": {
+            "exitCode": 137,
+            "reason": "ContainerStatusUnknown",
+            "message": f"The container could not be located {when}.  The container used to be Running",
+            "startedAt": None,
+            "finishedAt": None,
+            "containerID": recorded.get("containerID", ""),
+        }
+    }
+
+
+def _waiting(state: PodState, spec: podspec.Spec, newest: Container | None, now: float) -> Status | None:
+    """The reason for which the kubelet holds a container back, if there is one."""
+    name = spec["name"]
+    if newest is not None and newest.running:
+        return None
+    pull = state.pulls.get(name)
+    if pull and not pull.running and not pull.done:
+        return {"waiting": _pull_reason(pull.reason, pull.image, pull.message, now - pull.failed_at)}
+    error = state.errors.get(name)
+    if error and error.reason != "CrashLoopBackOff":
+        return {"waiting": {"reason": error.reason, "message": error.message}}
+    entry = state.crash_backoffs.get(name)
+    if newest is None or entry is None or not ended(newest) or not crash_loop_told(state, name):
+        return None
+    if (waits_until(entry, ended_at(newest)) or 0) <= now:
+        return None
+    message = crash_loop_message(state.pod, name, entry.delay)
+    return {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
+
+
+def crash_loop_message(pod: Object, name: str, delay: float) -> str:
+    seconds = f"{int(delay) // 60}m{int(delay) % 60}s" if delay >= 60 else f"{int(delay)}s"
+    return f"back-off {seconds} restarting failed container={name} pod={podspec.title(pod)}"
+
+
+def _pull_reason(reason: str, image: str, message: str, age: float) -> Status:
+    """A pull that failed shows its error first, and then that it is being waited for."""
+    if reason == "ErrImagePull" and age >= SHOWN_AS_ERROR:
+        return {
+            "reason": "ImagePullBackOff",
+            "message": f'Back-off pulling image "{image}": {reason}: {message}',
+        }
+    return {"reason": reason, "message": message}
+
+
+def _waiting_for_start(state: PodState) -> Status:
+    return {"waiting": {"reason": "PodInitializing" if podspec.init_containers(state.pod) else "ContainerCreating"}}
+
+
+def _last_state(state: PodState, older: Iterable[Container], recorded: Status, newest: Container) -> Status:
+    before = next((c for c in older if ended(c)), None)
+    if before:
+        return {"terminated": terminated(state, before)}
+    if recorded.get("restartCount") == newest.attempt and recorded.get("containerID") == f"docker://{newest.id}":
+        return dict(recorded.get("lastState") or {})
+    return {}
+
+
+def _recorded(pod: Object, name: str) -> Status:
+    found = pod.get("status") or {}
+    rows = (found.get("initContainerStatuses") or []) + (found.get("containerStatuses") or [])
+    return next((row for row in rows if row["name"] == name), {})
+
+
+def terminated(state: PodState, container: Container) -> Status:
+    if (known := _recorded_end(state, container)) and container.id not in state.messages:
+        return known  # its last words were read by an earlier kubelet
+    out: Status = {
+        "exitCode": container.exit_code,
+        "reason": _end_reason(container),
+        "startedAt": time_text(container.started or container.created),
+        "finishedAt": time_text(ended_at(container)),
+        "containerID": f"docker://{container.id}",
+    }
+    if message := state.messages.get(container.id) or container.error:
+        out["message"] = message
+    return out
+
+
+def _recorded_end(state: PodState, container: Container) -> Status:
+    row = _recorded(state.pod, container.name)
+    for field in ("state", "lastState"):
+        end = (row.get(field) or {}).get("terminated") or {}
+        if end.get("containerID") == f"docker://{container.id}":
+            return dict(end)
+    return {}
+
+
+def _end_reason(container: Container) -> str:
+    if container.state == "created":
+        return "StartError"
+    if container.oom_killed:
+        return "OOMKilled"
+    return "Completed" if container.exit_code == 0 else "Error"
+
+
+def _started(state: PodState, spec: podspec.Spec, container: Container) -> bool:
+    if "startupProbe" not in spec:
+        return True
+    verdict = state.verdicts.get(container.id)
+    return bool(verdict and verdict.started)
+
+
+def _ready(state: PodState, spec: podspec.Spec, container: Container) -> bool:
+    if "readinessProbe" not in spec:
+        return True
+    verdict = state.verdicts.get(container.id)
+    return bool(verdict and verdict.ready)
+
+
+def time_text(seconds: float | None) -> str:
+    """Whole seconds, cut off as upstream does, so that a time never lies in the future."""
+    return format_time(datetime.fromtimestamp(int(seconds or 0), UTC))

@@ -1,0 +1,182 @@
+"""The four ways to ask a container something: HTTP, TCP, a command in it, gRPC. For probes and lifecycle hooks alike.
+
+Messages are worded as upstream's, because they end in events that people search for.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from kubelet.model import podspec
+from kubelet.model.runtime import ContainerRuntime, ExecTimeout, RuntimeFailure, RuntimeUnavailable
+
+USER_AGENT = "kube-probe/1.32"
+LONGEST_BODY = 10 * 1024
+MOST_REDIRECTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    success: bool
+    message: str = ""
+    warning: str = ""  # an event that is due although it succeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The container that is asked."""
+
+    container_id: str
+    address: str
+    spec: podspec.Spec
+
+
+def run(runtime: ContainerRuntime, target: Target, handler: Mapping[str, Any], timeout: float) -> Outcome:
+    if command := (handler.get("exec") or {}).get("command"):
+        return execute(runtime, target, command, timeout)
+    if request := handler.get("httpGet"):
+        return http_get(target, request, timeout)
+    if check := handler.get("tcpSocket"):
+        return tcp(check.get("host") or target.address, port_number(target.spec, check["port"]), timeout)
+    if check := handler.get("grpc"):
+        return grpc(target, check, timeout)
+    return Outcome(False, "missing probe handler")
+
+
+def port_number(spec: podspec.Spec, port: int | str) -> int:
+    """A number, or the name of one of the container's ports."""
+    if isinstance(port, int) or port.isdigit():
+        return int(port)
+    for declared in spec.get("ports") or []:
+        if declared.get("name") == port:
+            return int(declared["containerPort"])
+    raise ValueError(f"couldn't find port: {port!r} in container {spec['name']}")
+
+
+def execute(runtime: ContainerRuntime, target: Target, command: list[str], timeout: float) -> Outcome:
+    try:
+        result = runtime.execute(target.container_id, command, timeout)
+    except (ExecTimeout, RuntimeFailure, RuntimeUnavailable) as error:
+        return Outcome(False, str(error))
+    return Outcome(result.exit_code == 0, result.output[:LONGEST_BODY])
+
+
+def tcp(host: str, port: int, timeout: float) -> Outcome:
+    try:
+        socket.create_connection((host, port), timeout).close()
+    except TimeoutError:
+        return Outcome(False, f"dial tcp {_joined(host, port)}: i/o timeout")
+    except OSError as error:
+        return Outcome(False, f"dial tcp {_joined(host, port)}: connect: {_words(error)}")
+    return Outcome(True)
+
+
+def http_get(target: Target, request: Mapping[str, Any], timeout: float) -> Outcome:
+    try:
+        port = port_number(target.spec, request["port"])
+    except ValueError as error:
+        return Outcome(False, str(error))
+    scheme = str(request.get("scheme") or "HTTP").lower()
+    host = request.get("host") or target.address
+    path = str(request.get("path") or "/")
+    url = f"{scheme}://{_joined(host, port)}{path if path.startswith('/') else '/' + path}"
+    headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+    for header in request.get("httpHeaders") or []:
+        _set_header(headers, header["name"], header.get("value") or "")
+    return _follow(url, headers, time.monotonic() + timeout)
+
+
+def _set_header(headers: dict[str, str], name: str, value: str) -> None:
+    for known in list(headers):
+        if known.lower() == name.lower():
+            del headers[known]
+    if value or name.lower() not in ("user-agent", "accept"):
+        headers[name] = value
+
+
+def _follow(url: str, headers: dict[str, str], deadline: float) -> Outcome:
+    """Redirects are followed on the same host; one that leads elsewhere counts as an answer."""
+    first = urlsplit(url).hostname
+    for _ in range(MOST_REDIRECTS):
+        try:
+            status, location, body = _get(url, headers, max(deadline - time.monotonic(), 0.001))
+        except TimeoutError:
+            return Outcome(
+                False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
+            )
+        except (OSError, http.client.HTTPException) as error:
+            where = urlsplit(url)
+            return Outcome(False, f'Get "{url}": dial tcp {where.netloc}: connect: {_words(error)}')
+        if status in (301, 302, 303, 307, 308) and location:
+            url = urljoin(url, location)
+            if urlsplit(url).hostname != first:
+                return Outcome(True, body, warning=f"Probe terminated redirects, Response body: {body}")
+            continue
+        if 200 <= status < 400:
+            return Outcome(True, body)
+        return Outcome(False, f"HTTP probe failed with statuscode: {status}")
+    return Outcome(False, f'Get "{url}": stopped after 10 redirects')
+
+
+def _get(url: str, headers: dict[str, str], timeout: float) -> tuple[int, str, str]:
+    parts = urlsplit(url)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=_unverified())
+    else:
+        connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
+    try:
+        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
+        response = connection.getresponse()
+        body = response.read(LONGEST_BODY).decode(errors="replace")
+        return response.status, response.getheader("Location") or "", body
+    finally:
+        connection.close()
+
+
+@cache
+def _unverified() -> ssl.SSLContext:
+    """A probe asks whether something answers, not who it is: upstream skips the verification too."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def grpc(target: Target, check: Mapping[str, Any], timeout: float) -> Outcome:
+    """grpc.health.v1.Health/Check. Its two messages have one field each, so they are coded by hand; the library, which
+    is large, is loaded only where a pod has such a probe."""
+    import grpc as library
+
+    name = str(check.get("service") or "").encode()
+    where = _joined(target.address, int(check["port"]))
+    with library.insecure_channel(where, options=[("grpc.primary_user_agent", USER_AGENT)]) as channel:
+        call = channel.unary_unary("/grpc.health.v1.Health/Check")
+        try:
+            answer: bytes = call(b"\x0a" + bytes([len(name)]) + name if name else b"", timeout=timeout)
+        except library.RpcError as error:
+            if error.code() == library.StatusCode.UNIMPLEMENTED:
+                return Outcome(False, "error: this server does not implement the grpc health protocol")
+            if error.code() == library.StatusCode.DEADLINE_EXCEEDED:
+                return Outcome(False, f"timeout: failed to connect service {where!r} within {timeout:g}s")
+            return Outcome(False, f"error: health rpc failed: {error.details()}")
+    serving = answer[:2] == b"\x08\x01"
+    return Outcome(serving, "" if serving else 'service unhealthy (responded with "NOT_SERVING")')
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

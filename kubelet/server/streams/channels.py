@@ -1,0 +1,230 @@
+"""Exec's and attach's five channels, whichever protocol carries them (upstream: remotecommand).
+
+Both protocols are hidden behind ``Streams``: what the client sends comes out of ``receive`` as ``Received``, what it
+shall get goes into ``send``, and ``finish`` reports how the process ended. Pure apart from the function to write with.
+
+| protocol | end of stdin | how it ended |
+| --- | --- | --- |
+| SPDY, one stream a channel: v4.channel.k8s.io | FIN | Status as JSON on the error stream |
+| SPDY: v3, v2, unnamed v1 | FIN | words on the error stream, nothing after success |
+| WebSocket, first byte is the channel: v5.channel.k8s.io | channel 255 | Status as JSON on channel 3 |
+| WebSocket: v4.channel.k8s.io | - | Status as JSON on channel 3 |
+| WebSocket: channel.k8s.io, unnamed | - | words on channel 3, nothing after success |
+| WebSocket: base64 forms | - | text messages, the channel is a digit, the rest base64 |
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+
+from kubelet.server.streams import spdy
+from machinery.objects import Object
+from machinery.websocket import MessagePart, WebSocket
+
+V5, V4, V3, V2 = "v5.channel.k8s.io", "v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io"
+WEBSOCKET_PROTOCOLS = (V5, V4, "v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io")
+SPDY_PROTOCOLS = (V4, V3, V2, "channel.k8s.io")
+SUCCESS: Object = {"metadata": {}, "status": "Success"}
+_CLOSE = 255  # v5: the next byte names the channel that ends
+_MAX_TEXT = 8 << 20  # of one base64 message, which must be held whole
+
+
+class Channel(IntEnum):
+    """Numbers are those of the WebSocket protocols."""
+
+    STDIN = 0
+    STDOUT = 1
+    STDERR = 2
+    ERROR = 3
+    RESIZE = 4
+
+
+class Received(NamedTuple):
+    """Something from the client: bytes for stdin, or one JSON object for RESIZE; ``end`` closes the channel."""
+
+    channel: Channel
+    data: bytes
+    end: bool = False
+
+
+class Streams(Protocol):
+    """The channels of one session."""
+
+    @property
+    def closed(self) -> bool:
+        """The client said goodbye; nothing more will be received."""
+
+    def begin(self) -> None:
+        """Tells that the session stands: by an empty message, where the client would hear nothing otherwise.
+
+        Not together with the answer to its request: kubectl 1.32 may not know its own channels yet, and complains.
+        """
+
+    def receive(self, data: bytes) -> list[Received]:
+        """What these bytes from the client tell; raises SpdyError when they make no sense."""
+
+    def send(self, channel: Channel, data: bytes) -> None:
+        """Sends output."""
+
+    def finish(self, status: Object) -> None:
+        """Tells how it ended, and ends our half of the session: the client is to say goodbye, or just to go."""
+
+
+class WebSocketStreams:
+    """All channels in one WebSocket."""
+
+    def __init__(self, write: Callable[[bytes], None], protocol: str, channels: Collection[Channel]) -> None:
+        self._socket = WebSocket(write)
+        self._channels = frozenset(channels)
+        self._base64 = "base64" in protocol
+        self._json_status = protocol.startswith(("v4.", "v5."))
+        self._close_signal = protocol == V5
+        self._channel = -1
+        self._held = bytearray()
+
+    def begin(self) -> None:
+        lowest = min(self._channels & {Channel.STDOUT, Channel.STDERR}, default=Channel.ERROR)
+        self.send(lowest, b"")
+
+    @property
+    def closed(self) -> bool:
+        return self._socket.closed
+
+    def receive(self, data: bytes) -> list[Received]:
+        received: list[Received] = []
+        for piece in self._socket.receive(data):
+            received += self._decode(piece) if self._base64 or piece.text else self._take(piece)
+        return received
+
+    def _decode(self, piece: MessagePart) -> Iterable[Received]:
+        """A base64 message is whole before it can be read."""
+        self._held += piece.data
+        if len(self._held) > _MAX_TEXT:
+            self._socket.close(1009)
+            self._socket.closed = True
+            return ()
+        if not piece.last:
+            return ()
+        message, self._held = bytes(self._held), bytearray()
+        try:
+            content = base64.b64decode(message[1:], validate=True) if self._base64 else message[1:]
+        except binascii.Error:
+            return ()
+        number = (message[0] - ord("0")) if self._base64 and message else (message[0] if message else -1)
+        return self._take(MessagePart(bytes([max(number, 0)]) + content, True, True, False)) if message else ()
+
+    def _take(self, piece: MessagePart) -> Iterable[Received]:
+        data = piece.data
+        if piece.first:
+            if not data:
+                return ()
+            self._channel, data = data[0], data[1:]
+            self._held.clear()
+        if self._channel == Channel.STDIN and Channel.STDIN in self._channels:
+            return (Received(Channel.STDIN, data),) if data else ()
+        if self._channel not in (Channel.RESIZE, _CLOSE) or len(self._held) > 1024:
+            return ()
+        self._held += data
+        if not piece.last:
+            return ()
+        message, self._held = bytes(self._held), bytearray()
+        if self._channel == Channel.RESIZE:
+            return (Received(Channel.RESIZE, message),) if Channel.RESIZE in self._channels else ()
+        if self._close_signal and message == bytes([Channel.STDIN]):
+            return (Received(Channel.STDIN, b"", end=True),)
+        return ()
+
+    def send(self, channel: Channel, data: bytes) -> None:
+        if self._base64:
+            self._socket.send(b"%d" % channel + base64.b64encode(data), text=True)
+        else:
+            self._socket.send(bytes([channel]) + data)
+
+    def finish(self, status: Object) -> None:
+        if (message := error_message(status, as_json=self._json_status)) is not None:
+            self.send(Channel.ERROR, message)
+        self._socket.close()
+
+
+class SpdyStreams:
+    """One SPDY stream a channel; the client opens them and says in a header which is which."""
+
+    def __init__(self, write: Callable[[bytes], None], protocol: str, channels: Collection[Channel]) -> None:
+        self._session = spdy.Session(write)
+        self._awaited = set(channels) | {Channel.ERROR}
+        self._awaited -= {Channel.RESIZE} if protocol not in (V4, V3) else set()
+        self._json_status = protocol == V4
+        self._streams: dict[Channel, int] = {}
+        self._by_stream: dict[int, Channel] = {}
+        self.closed = False
+
+    @property
+    def ready(self) -> bool:
+        """All channels that the request asked for have been opened."""
+        return not self._awaited
+
+    def begin(self) -> None:
+        return  # it has accepted the client's streams
+
+    def receive(self, data: bytes) -> list[Received]:
+        received = []
+        for event in self._session.receive(data):
+            if isinstance(event, spdy.Opened):
+                self._open(event.stream, event.headers)
+            elif isinstance(event, spdy.Data):
+                channel = self._by_stream.get(event.stream)
+                if channel in (Channel.STDIN, Channel.RESIZE):
+                    received.append(Received(channel, event.data, event.end))
+            elif isinstance(event, spdy.Reset):
+                if self._by_stream.get(event.stream) == Channel.STDIN:
+                    received.append(Received(Channel.STDIN, b"", end=True))
+            elif isinstance(event, spdy.Left):
+                self.closed = True
+        return received
+
+    def _open(self, stream: int, headers: Mapping[str, str]) -> None:
+        channel = _CHANNEL_NAMES.get(headers.get("streamtype", ""))
+        if channel not in self._awaited:
+            self._session.reset(stream, spdy.REFUSED_STREAM)
+            return
+        self._awaited.discard(channel)
+        self._streams[channel], self._by_stream[stream] = stream, channel
+        self._session.accept(stream)
+
+    def send(self, channel: Channel, data: bytes) -> None:
+        stream = self._streams.get(channel)
+        if stream is not None and data:
+            self._session.send(stream, data)
+
+    def finish(self, status: Object) -> None:
+        """Ends each stream of ours, the error stream last: it is what the client waits for.
+
+        There is no GOAWAY: spdystream stops reading at it, and may lose what it has not handed out yet.
+        """
+        for channel in (Channel.STDOUT, Channel.STDERR):
+            if channel in self._streams:
+                self._session.send(self._streams[channel], b"", end=True)
+        if Channel.ERROR in self._streams:
+            message = error_message(status, as_json=self._json_status) or b""
+            self._session.send(self._streams[Channel.ERROR], message, end=True)
+
+
+_CHANNEL_NAMES = {
+    "stdin": Channel.STDIN,
+    "stdout": Channel.STDOUT,
+    "stderr": Channel.STDERR,
+    "error": Channel.ERROR,
+    "resize": Channel.RESIZE,
+}
+
+
+def error_message(status: Object, *, as_json: bool) -> bytes | None:
+    """What the error channel says: the Status itself since v4, before that only the words of a failure."""
+    if as_json:
+        return json.dumps(status, separators=(",", ":")).encode()
+    return None if status.get("status") == "Success" else str(status.get("message", "")).encode()

@@ -1,0 +1,100 @@
+"""Gets a container's image to the node, by its pull policy, with upstream's events."""
+
+from __future__ import annotations
+
+import time
+
+from kubelet.model import imagenames, podspec
+from kubelet.model.backoff import after_retry
+from kubelet.model.images import credentials
+from kubelet.model.runtime import Image, RuntimeFailure, RuntimeUnavailable
+from kubelet.pod.state import PodState, Pull
+from kubelet.sync.deps import Tools
+from machinery.errors import ApiError
+from machinery.objects import Object
+
+
+class ImageRefused(Exception):
+    """It cannot even be tried: a waiting reason and its message."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ImageSupply:
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    def get(self, state: PodState, container: podspec.Spec) -> Image | None:
+        """The image to start from; None when it is being pulled first. Raises ImageRefused."""
+        name, reference, events = container["name"], str(container["image"]), self._tools.events
+        if complaint := imagenames.complaint(reference):
+            events.container(state.pod, name, "Warning", "InspectFailed", complaint)
+            raise ImageRefused("InvalidImageName", complaint)
+        policy, found = imagenames.policy(container), self._tools.images.get(reference)
+        pull = state.pulls.get(name)
+        if found and pull and pull.done and pull.image == reference:
+            return found  # its pull has been announced
+        if found and policy != "Always":
+            message = f'Container image "{reference}" already present on machine'
+            events.container(state.pod, name, "Normal", "Pulled", message)
+            return found
+        if policy == "Never":
+            message = f'Container image "{reference}" is not present with pull policy of Never'
+            events.container(state.pod, name, "Warning", "ErrImageNeverPull", message)
+            raise ImageRefused("ErrImageNeverPull", message)
+        self._begin(state, name, reference)
+        return None
+
+    def announce_back_off(self, state: PodState, name: str) -> None:
+        pull, events = state.pulls[name], self._tools.events
+        pull.told = True
+        events.container(state.pod, name, "Normal", "BackOff", f'Back-off pulling image "{pull.image}"')
+        events.container(state.pod, name, "Warning", "Failed", "Error: ImagePullBackOff")
+
+    def _begin(self, state: PodState, name: str, reference: str) -> None:
+        pod = state.pod
+        state.pulls[name] = Pull(reference)
+        state.errors.pop(name, None)
+        self._tools.events.container(pod, name, "Normal", "Pulling", f'Pulling image "{reference}"')
+        self._tools.pool.submit(lambda: self._pull(pod, name, reference))
+
+    def _pull(self, pod: Object, name: str, reference: str) -> None:
+        tools, began = self._tools, time.monotonic()
+        try:
+            tools.runtime.pull(reference, credentials(reference, self._secrets(pod)))
+            tools.images.changed()
+            image = tools.images.get(reference)
+        except (RuntimeFailure, RuntimeUnavailable, ApiError, ValueError) as error:
+            message = str(error)
+            tools.events.container(pod, name, "Warning", "Failed", f'Failed to pull image "{reference}": {message}')
+            tools.events.container(pod, name, "Warning", "Failed", "Error: ErrImagePull")
+            tools.tell(podspec.uid(pod), lambda state: _failed(state, name, message))
+            return
+        took = f"{time.monotonic() - began:.3f}s"
+        size = image.size if image else 0
+        message = f'Successfully pulled image "{reference}" in {took} ({took} including waiting).'
+        tools.events.container(pod, name, "Normal", "Pulled", f"{message} Image size: {size} bytes.")
+        tools.tell(podspec.uid(pod), lambda state: _done(state, name))
+
+    def _secrets(self, pod: Object) -> list[Object]:
+        namespace = pod["metadata"]["namespace"]
+        names = [entry.get("name", "") for entry in pod["spec"].get("imagePullSecrets") or []]
+        found = [self._tools.sources.lookup("secret", namespace, name) for name in names]
+        return [secret for secret in found if secret]
+
+
+def _failed(state: PodState, name: str, message: str) -> None:
+    pull = state.pulls.get(name)
+    if pull is None:
+        return
+    now = time.time()
+    entry = state.pull_backoffs[name] = after_retry(state.pull_backoffs.get(name), now, now)
+    pull.running, pull.message = False, message
+    pull.failed_at, pull.retry_at = now, now + entry.delay
+
+
+def _done(state: PodState, name: str) -> None:
+    if pull := state.pulls.get(name):
+        pull.running, pull.done = False, True

@@ -1,0 +1,72 @@
+"""Follows Docker: what happens to containers and images of ours, and whether the engine is there at all.
+
+Each time the stream of events begins (at the start, and after Docker was away) everything is listed anew: the stream is
+opened first, so nothing falls between the two.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kubelet.model.runtime import Container, ContainerRuntime, RuntimeEvent, RuntimeFailure, RuntimeUnavailable
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY, LONGEST_RETRY = 0.1, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    listed: Callable[[list[Container]], None]
+    container: Callable[[RuntimeEvent], None]
+    images: Callable[[], None]
+    health: Callable[[], None]
+
+
+class RuntimeWatch:
+    def __init__(self, runtime: ContainerRuntime, listeners: Listeners) -> None:
+        self._runtime = runtime
+        self._listeners = listeners
+        self.problem = "[container runtime status check may not have completed yet]"
+
+    def start(self, stop: threading.Event) -> None:
+        threading.Thread(target=self._run, args=(stop,), name="runtime-events", daemon=True).start()
+
+    def _run(self, stop: threading.Event) -> None:
+        retry = FIRST_RETRY
+        while not stop.is_set():
+            try:
+                events = self._runtime.events(stop)
+                containers = self._runtime.containers()
+                self._set("")
+                retry = FIRST_RETRY
+                self._listeners.images()
+                self._listeners.listed(containers)
+                for event in events:
+                    self._handle(event)
+            except (RuntimeUnavailable, RuntimeFailure) as error:
+                if not stop.is_set():
+                    self._set(str(error))
+            except Exception:
+                log.exception("Following Docker's events failed; beginning again")
+            stop.wait(retry)
+            retry = min(retry * 2, LONGEST_RETRY)
+
+    def _handle(self, event: RuntimeEvent) -> None:
+        if event.kind == "image":
+            self._listeners.images()
+        else:
+            self._listeners.container(event)
+
+    def _set(self, problem: str) -> None:
+        if bool(problem) != bool(self.problem):
+            if problem:
+                log.error("The container runtime is away: %s", problem)
+            else:
+                log.info("The container runtime is there")
+            self.problem = problem
+            self._listeners.health()
+        self.problem = problem

@@ -1,0 +1,107 @@
+"""Config maps, secrets, services and runtime classes as pods refer to them.
+
+Reads go to the API server, so that a pod never starts with an older version than the one that its author had just
+written; the watch (``sourcewatch.py``) tells when something changed, and answers while the API server does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from kubelet.container.env import Kind
+from kubelet.model import podspec
+from machinery.errors import NotFound, ServiceUnavailable, Timeout
+from machinery.informer import Informer
+from machinery.objects import Object
+from machinery.resources import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS, Resource
+
+RESOURCES: dict[Kind, Resource] = {"configmap": CONFIG_MAPS, "secret": SECRETS}
+# Written by the controllers into every namespace, and never changed while the cluster lives: the copy at hand will do.
+ROOT_CA = "kube-root-ca.crt"
+MOST_ROOT_CAS = 256
+
+Reference = tuple[Kind, str]
+Watched = Callable[[Kind, str, str], Object | None]
+
+
+class Reader(Protocol):
+    def get(self, resource: Resource, name: str, namespace: str = "") -> Object: ...
+
+
+class Sources:
+    def __init__(self, client: Reader, watched: Watched, services: Informer) -> None:
+        self._client = client
+        self._watched = watched
+        self._services = services
+        self._root_cas: dict[str, Object] = {}  # by namespace
+
+    def services(self) -> list[Object]:
+        return self._services.list()
+
+    def runtime_handler(self, name: str) -> str:
+        """The runtime that a RuntimeClass stands for; raises ApiError."""
+        return str(self._client.get(RUNTIME_CLASSES, name)["handler"])
+
+    def lookup(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        if kind == "configmap" and name == ROOT_CA:
+            return self._root_ca(namespace)
+        cached = self._watched(kind, namespace, name)
+        if cached and cached.get("immutable"):
+            return cached
+        try:
+            return self._client.get(RESOURCES[kind], name, namespace)
+        except NotFound:
+            return None
+        except (ServiceUnavailable, Timeout):
+            if cached:
+                return cached
+            raise
+
+    def _root_ca(self, namespace: str) -> Object | None:
+        """Read once for a namespace."""
+        known = self._root_cas.get(namespace)
+        if known is not None:
+            return known
+        try:
+            found = self._client.get(CONFIG_MAPS, ROOT_CA, namespace)
+        except NotFound:
+            return None
+        if len(self._root_cas) >= MOST_ROOT_CAS:
+            self._root_cas.clear()
+        self._root_cas[namespace] = found
+        return found
+
+
+def references(pod: Object) -> set[Reference]:
+    """The config maps and secrets that a pod's containers and volumes name."""
+    return set(_of_volumes(pod)) | set(_of_containers(pod))
+
+
+def _of_volumes(pod: Object) -> Iterator[Reference]:
+    for volume in pod["spec"].get("volumes") or []:
+        yield from _of_source(volume, "secretName")
+        for source in (volume.get("projected") or {}).get("sources") or []:
+            yield from _of_source(source, "name")
+
+
+def _of_source(source: dict[str, Any], secret_name: str) -> Iterator[Reference]:
+    if part := source.get("configMap"):
+        yield "configmap", part.get("name", "")
+    if part := source.get("secret"):
+        yield "secret", part.get(secret_name, "")
+
+
+def _of_containers(pod: Object) -> Iterator[Reference]:
+    for spec in podspec.every_container(pod):
+        for variable in spec.get("env") or []:
+            source = variable.get("valueFrom") or {}
+            if part := source.get("configMapKeyRef"):
+                yield "configmap", part.get("name", "")
+            if part := source.get("secretKeyRef"):
+                yield "secret", part.get("name", "")
+        for source in spec.get("envFrom") or []:
+            if part := source.get("configMapRef"):
+                yield "configmap", part.get("name", "")
+            if part := source.get("secretRef"):
+                yield "secret", part.get("name", "")

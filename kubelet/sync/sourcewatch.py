@@ -1,0 +1,82 @@
+"""Watches the config maps and secrets that this node's pods refer to, each by itself, for as long as a pod does.
+
+A kubelet may not see any others (the API server's node authorizer), so there is one watch for each object, as in
+upstream's watch-based manager. The root CA's config map is in every pod and stays as it is: it is not watched.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from kubelet.container.env import Kind
+from kubelet.sync.sources import RESOURCES, ROOT_CA, references
+from machinery.informer import Informer, ListerWatcher
+from machinery.objects import Object, is_pod_terminal
+
+Wanted = tuple[Kind, str, str]  # kind, namespace, name
+Changed = Callable[[Kind, str, str], None]
+
+
+class _Watched(NamedTuple):
+    informer: Informer
+    stop: threading.Event
+    pods: set[str]
+
+
+class SourceWatch:
+    """Starts a watch with the first pod that refers to an object and ends it with the last."""
+
+    def __init__(self, client: ListerWatcher, changed: Changed) -> None:
+        self._client = client
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._watched: dict[Wanted, _Watched] = {}
+        self._closed = False
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """What the watch has seen of an object, None when there is none or nothing yet."""
+        with self._lock:
+            watched = self._watched.get((kind, namespace, name))
+        return watched.informer.get(f"{namespace}/{name}") if watched else None
+
+    def pod_changed(self, pod: Object) -> None:
+        """The pod is there; when it has ended it needs nothing any more."""
+        meta = pod["metadata"]
+        wanted = {(kind, str(meta["namespace"]), name) for kind, name in references(pod) if name and name != ROOT_CA}
+        self._want(meta["uid"], set() if is_pod_terminal(pod) else wanted)
+
+    def pod_gone(self, pod: Object) -> None:
+        self._want(pod["metadata"]["uid"], set())
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            for watched in self._watched.values():
+                watched.stop.set()
+
+    def _want(self, uid: str, wanted: set[Wanted]) -> None:
+        with self._lock:
+            for what in wanted - self._watched.keys():
+                self._watched[what] = self._start(what)
+            for what, watched in list(self._watched.items()):
+                if what in wanted:
+                    watched.pods.add(uid)
+                elif uid in watched.pods:
+                    watched.pods.discard(uid)
+                    if not watched.pods:
+                        watched.stop.set()
+                        del self._watched[what]
+
+    def _start(self, what: Wanted) -> _Watched:
+        kind, namespace, name = what
+        stop = threading.Event()
+        if self._closed:
+            stop.set()
+        informer = Informer(
+            self._client, RESOURCES[kind], namespace=namespace, field_selector=f"metadata.name={name}"
+        )  # fmt: skip
+        informer.add_handler(lambda old, new: self._changed(kind, namespace, name))
+        informer.start(stop)
+        return _Watched(informer, stop, set())

@@ -1,0 +1,80 @@
+"""Sets a pod's volumes up in the background, and notes in its state what came of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from kubelet.model import podspec
+from kubelet.pod.state import PodState
+from kubelet.sync.deps import Tools
+from kubelet.volumes.errors import VolumeError
+from kubelet.volumes.payload import Inputs
+from machinery.objects import Object
+
+log = logging.getLogger(__name__)
+
+# Tried again after 0.5 s, 1 s, 2 s …, as upstream's operation executor does.
+FIRST_RETRY, LONGEST_RETRY = 0.5, 122.0
+
+
+class VolumeSetup:
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    def begin(self, state: PodState) -> None:
+        """For the first time, or again because what the volumes show has changed."""
+        pod, again = state.pod, state.volumes.phase == "mounted"
+        if not pod["spec"].get("volumes"):
+            state.volumes.phase, state.volumes.refresh_at = "mounted", None
+            return
+        if again:
+            state.volumes.refresh_at = None
+        else:
+            state.volumes.phase = "mounting"
+        self._tools.pool.submit(lambda: self._set_up(pod, again))
+
+    def clean(self, state: PodState) -> None:
+        try:
+            self._tools.volumes.clean_up(state.uid)
+        except (VolumeError, OSError) as error:
+            log.error("Volumes of pod %s stay on the disk: %s", podspec.path(state.pod), error)
+        state.volumes.phase, state.volumes.refresh_at = "unmounted", None
+
+    def _set_up(self, pod: Object, again: bool) -> None:
+        tools = self._tools
+        inputs = Inputs(
+            pod=pod,
+            lookup=tools.sources.lookup,
+            token=tools.volumes.tokens.get,
+            addresses=(),
+            host_ip=tools.node.ip,
+            allocatable=tools.node.allocatable,
+        )
+        try:
+            refresh_at = tools.volumes.set_up(inputs)
+        except Exception as error:
+            if not isinstance(error, VolumeError):
+                log.exception("Volumes of pod %s", podspec.path(pod))
+            message = str(error)
+            tools.events.pod(pod, "Warning", "FailedMount", message)
+            tools.tell(podspec.uid(pod), lambda state: _failed(state, message, again))
+        else:
+            tools.tell(podspec.uid(pod), lambda state: _mounted(state, refresh_at))
+
+
+def _mounted(state: PodState, refresh_at: float | None) -> None:
+    volumes = state.volumes
+    volumes.phase, volumes.message, volumes.attempts, volumes.refresh_at = "mounted", "", 0, refresh_at
+
+
+def _failed(state: PodState, message: str, again: bool) -> None:
+    """Volumes that were there stay as they are; the next try comes later each time."""
+    volumes = state.volumes
+    delay = min(FIRST_RETRY * 2.0**volumes.attempts, LONGEST_RETRY)
+    volumes.attempts += 1
+    volumes.message = message
+    if again:
+        volumes.refresh_at = time.time() + delay
+    else:
+        volumes.phase, volumes.retry_at = "failed", time.time() + delay
