@@ -42,7 +42,7 @@ from apiserver.control.bootstrap import Bootstrap
 from apiserver.control.definitions import Definitions
 from apiserver.control.loop import Reconciler
 from apiserver.control.policykeeper import PolicyKeeper
-from apiserver.kinds.allocation import RANGES
+from apiserver.kinds.allocation import ServiceRanges
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
@@ -164,8 +164,8 @@ class Application:
 
 def assemble(config: Config, store: Store | None = None) -> Server:
     """All parts for these flags; ``store`` overrides the one that they name."""
-    RANGES.configure(config.service_cluster_ip_range, config.service_node_port_range)
-    builtin = features.registry_of(features.load(config.features))
+    ranges = ServiceRanges.parse(config.service_cluster_ip_range, config.service_node_port_range)
+    builtin = features.registry_of(features.load(config.features), ranges)
     store = store or open_store(config)
     cache = WatchCache(store, [kind.prefix for kind in builtin.stored()], AcknowledgedRevisions(config.blocks))
     policy, roles_exist = Policy(CachedObjects(cache)), threading.Event()
@@ -196,7 +196,9 @@ def assemble(config: Config, store: Store | None = None) -> Server:
         partial(visible, authorizer),
         documents,
     )
-    own = Bootstrap(rest, config, PolicyKeeper(rest, roles_exist), server.bootstrapped.set)
+    own = Bootstrap(
+        rest, config, builtin.find("", "v1", "services"), PolicyKeeper(rest, roles_exist), server.bootstrapped.set
+    )
     crds = Definitions(rest, served)
     server.background += [
         Reconciler("bootstrap", cache, own.sync, own.concerns, bootstrap.RESYNC),

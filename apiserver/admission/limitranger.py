@@ -45,7 +45,7 @@ class LimitRanger(Plugin):
 
 def _limits(request: AdmissionRequest) -> Iterator[list[Object]]:
     """Yield the limits of each LimitRange of the namespace."""
-    for limit_range in request.reader.list(LIMIT_RANGES, request.namespace, fresh=True):
+    for limit_range in request.reader.list(LIMIT_RANGES, request.namespace, consistent=True):
         yield (limit_range.get("spec") or {}).get("limits") or []
 
 

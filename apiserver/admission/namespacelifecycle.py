@@ -26,7 +26,7 @@ class NamespaceLifecycle(Plugin):
 
     def _require(self, request: AdmissionRequest) -> None:
         name = request.namespace
-        namespace = request.reader.get(NAMESPACES, "", name, fresh=request.operation == "CREATE")
+        namespace = request.reader.get(NAMESPACES, "", name, consistent=request.operation == "CREATE")
         if namespace is None:
             raise not_found("namespaces", name)
         if request.operation != "CREATE" or (namespace.get("status") or {}).get("phase") != TERMINATING:

@@ -72,7 +72,7 @@ class NodeRestriction(Plugin):
             case "status", "UPDATE":
                 self._pod_status(node, request)
             case "eviction", "CREATE":
-                pod = request.reader.get(PODS, request.namespace, request.name, fresh=True)
+                pod = request.reader.get(PODS, request.namespace, request.name, consistent=True)
                 if pod is None:
                     raise not_found("pods", request.name)
                 if _pod_node(pod) != node:
@@ -121,7 +121,7 @@ class NodeRestriction(Plugin):
             raise refuse(request, why)
         if owner.get("blockOwnerDeletion"):
             raise refuse(request, f'node "{node}" must not set blockOwnerDeletion on an owner reference')
-        found = request.reader.get(NODES, "", node, fresh=True)
+        found = request.reader.get(NODES, "", node, consistent=True)
         if found is None:
             raise not_found("nodes", node)
         uid = found["metadata"]["uid"]
@@ -162,7 +162,7 @@ class NodeRestriction(Plugin):
             raise refuse(request, "node requested token not bound to a pod")
         if not ref.get("uid"):
             raise refuse(request, "node requested token with a pod binding without a uid")
-        pod = request.reader.get(PODS, request.namespace, ref["name"], fresh=True)
+        pod = request.reader.get(PODS, request.namespace, ref["name"], consistent=True)
         if pod is None:
             raise not_found("pods", ref["name"])
         uid = pod["metadata"]["uid"]

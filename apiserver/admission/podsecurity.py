@@ -52,7 +52,7 @@ class PodSecurity(Plugin):
 
 def _policy(request: AdmissionRequest) -> NamespacePolicy:
     """Return the policy of the request's namespace, by a consistent read."""
-    namespace = request.reader.get(NAMESPACES, "", request.namespace, fresh=True)
+    namespace = request.reader.get(NAMESPACES, "", request.namespace, consistent=True)
     return policy_of(_labels(namespace))[0] if namespace else NamespacePolicy()
 
 
@@ -107,7 +107,7 @@ def _validate_namespace(request: AdmissionRequest, namespace: Object) -> None:
 
 def _about_pods(request: AdmissionRequest, level: LevelVersion) -> list[str]:
     """Return warnings of why existing pods violate the level; one pod of each controller is looked at first."""
-    pods = request.reader.list(PODS, request.name, fresh=True)
+    pods = request.reader.list(PODS, request.name, consistent=True)
     seen: set[str] = set()
     firsts: list[Object] = []
     others: list[Object] = []

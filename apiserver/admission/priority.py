@@ -40,7 +40,7 @@ class Priority(Plugin):
 
 def _default_class(reader: Reader) -> Object | None:
     """Return the default class; the lowest of several, which two simultaneous writes can make."""
-    marked = [obj for obj in reader.list(PRIORITY_CLASSES, fresh=True) if obj.get("globalDefault")]
+    marked = [obj for obj in reader.list(PRIORITY_CLASSES, consistent=True) if obj.get("globalDefault")]
     return min(marked, key=lambda obj: int(obj["value"]), default=None)
 
 
@@ -49,7 +49,7 @@ def _resolve(request: AdmissionRequest) -> None:
     spec = request.object["spec"]
     name = spec.get("priorityClassName")
     if name:
-        found = request.reader.get(PRIORITY_CLASSES, "", name, fresh=True)
+        found = request.reader.get(PRIORITY_CLASSES, "", name, consistent=True)
         if found is None:
             raise refuse(request, f"no PriorityClass with name {name} was found")
     else:

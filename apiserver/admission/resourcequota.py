@@ -39,7 +39,7 @@ class ResourceQuota(Plugin):
         return self._locks.hold(request.namespace)
 
     def validate(self, request: AdmissionRequest) -> Sequence[Swap]:
-        quotas = request.reader.list(RESOURCE_QUOTAS, request.namespace, fresh=True)
+        quotas = request.reader.list(RESOURCE_QUOTAS, request.namespace, consistent=True)
         if not quotas or request.object is None or request.kind.resource in IGNORED:
             return ()
         evaluator = evaluator_of(request.kind.resource)

@@ -50,7 +50,7 @@ def _class_of(request: AdmissionRequest) -> Object | None:
     name = request.object["spec"].get("runtimeClassName")
     if name is None:
         return None
-    found = request.reader.get(RUNTIME_CLASSES, "", name, fresh=True)
+    found = request.reader.get(RUNTIME_CLASSES, "", name, consistent=True)
     if found is None:
         raise refuse(request, f"pod rejected: RuntimeClass {quote(name)} not found")
     return found

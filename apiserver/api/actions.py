@@ -24,7 +24,7 @@ class RestActions:
         self._rest = rest
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object:
-        obj = self._rest.reader.get(kind, namespace, name, fresh=True)
+        obj = self._rest.reader.get(kind, namespace, name, consistent=True)
         if obj is None:
             raise not_found(kind.resource, name)
         return obj

@@ -34,7 +34,7 @@ class CachedPods:
         self._reader = CacheReader(cache)
 
     def in_namespace(self, namespace: str) -> Sequence[Object]:
-        return self._reader.list(PODS, namespace, fresh=True)
+        return self._reader.list(PODS, namespace, consistent=True)
 
     def named(self, namespace: str, name: str) -> Object | None:
-        return self._reader.get(PODS, namespace, name, fresh=True)
+        return self._reader.get(PODS, namespace, name, consistent=True)

@@ -173,7 +173,7 @@ class Verifier:
     def _check(self, what: str, namespace: str, ref: Object, shown: str, absent: str = "") -> None:
         """Raise TokenRefused unless the object exists, has the token's uid, and is not long since deleted."""
         kind = self._kinds[what]
-        found = self._reader.get(kind, namespace if kind.namespaced else "", ref["name"], fresh=True)
+        found = self._reader.get(kind, namespace if kind.namespaced else "", ref["name"], consistent=True)
         if found is None:
             raise TokenRefused(absent or f"{kind.plural} {quote(ref['name'])} not found")
         meta = found["metadata"]

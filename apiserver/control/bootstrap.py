@@ -19,7 +19,6 @@ from apiserver.kinds.endpoints import ENDPOINTS
 from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.priorityclasses import PRIORITY_CLASSES, SYSTEM_CLASSES
-from apiserver.kinds.services.row import SERVICES
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
 from apiserver.registry.rest import Rest
@@ -37,10 +36,12 @@ RESYNC = 60.0
 class Bootstrap:
     """Writes the objects with ``sync``, and calls ``done`` each time that all of them are there."""
 
-    def __init__(self, rest: Rest, config: Config, keeper: PolicyKeeper, done: Callable[[], None]) -> None:
+    def __init__(
+        self, rest: Rest, config: Config, services: Kind, keeper: PolicyKeeper, done: Callable[[], None]
+    ) -> None:
         self._rest = rest
         self._keeper = keeper
-        self._wanted = list(wanted_objects(config))
+        self._wanted = list(wanted_objects(config, services))
         self._initial = list(initial_objects())
         self._done = done
         self._keys = frozenset(
@@ -98,7 +99,7 @@ def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
     labels = {"component": "apiserver", "provider": "kubernetes"}
     port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.secure_port}
     yield (
-        SERVICES,
+        services,
         {
             "kind": "Service",
             "apiVersion": "v1",

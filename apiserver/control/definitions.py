@@ -43,7 +43,7 @@ class Definitions:
     def sync(self) -> None:
         """Write conditions and finish deletions. Raises StoreError or ApiError (Conflict: another was faster)."""
         self._served.registry()
-        crds = self._rest.reader.list(DEFINITIONS, fresh=True)
+        crds = self._rest.reader.list(DEFINITIONS, consistent=True)
         deleted = [crd for crd in crds if crd["metadata"].get("deletionTimestamp")]
         self._emptying = frozenset(_prefix(crd) for crd in deleted)
         for crd in crds:
@@ -70,7 +70,7 @@ class Definitions:
         kind = storage_row(crd)
         self._write(crd, _in_progress)
         self._served.registry()
-        for obj in self._rest.reader.list(kind, fresh=True):
+        for obj in self._rest.reader.list(kind, consistent=True):
             self._delete(kind, obj["metadata"])
         if not self._rest.store.list(kind.prefix, limit=1).total:
             self._end(crd, "InstanceDeletionCompleted", "removed all instances")

@@ -75,7 +75,7 @@ class PolicyKeeper:
 
     def _aggregate(self) -> None:
         """Write aggregated rules until nothing changes any more: an aggregated role may be part of another."""
-        while sum(self._aggregate_one(role) for role in self._rest.reader.list(CLUSTER_ROLES, fresh=True)):
+        while sum(self._aggregate_one(role) for role in self._rest.reader.list(CLUSTER_ROLES, consistent=True)):
             continue
 
     def _aggregate_one(self, role: Object) -> bool:

@@ -46,7 +46,7 @@ def _complete(rest: Rest, namespace: Object) -> Item | None:
 
 def complete_all(rest: Rest) -> None:
     """Complete the projects that a killed server has left unfinished."""
-    for namespace in rest.reader.list(NAMESPACES, fresh=True):
+    for namespace in rest.reader.list(NAMESPACES, consistent=True):
         try:
             if _complete(rest, namespace):
                 log.info("completed project %s", namespace["metadata"]["name"])

@@ -10,8 +10,9 @@ import importlib
 from collections.abc import Iterable
 
 from apiserver.features.feature import Feature
+from apiserver.kinds.allocation import ServiceRanges
 from apiserver.kinds.registry import Registry
-from apiserver.kinds.rows import CORE
+from apiserver.kinds.rows import core
 
 # The modules of this folder that hold a ``FEATURE``.
 NAMES = (
@@ -46,6 +47,6 @@ def load(names: Iterable[str] = (ALL,)) -> tuple[Feature, ...]:
     return tuple(importlib.import_module(f"apiserver.features.{name}").FEATURE for name in selected(names))
 
 
-def registry_of(features: Iterable[Feature]) -> Registry:
+def registry_of(features: Iterable[Feature], ranges: ServiceRanges) -> Registry:
     """Return the rows of the core and of these features, in the order of discovery."""
-    return Registry.of_builtin([*CORE, *(kind for feature in features for kind in feature.kinds)])
+    return Registry.of_builtin([*core(ranges), *(kind for feature in features for kind in feature.kinds)])

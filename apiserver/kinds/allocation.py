@@ -1,11 +1,11 @@
-"""Hands out cluster IPs and node ports to Services, each to one Service at a time.
+"""How Services get cluster IPs and node ports, so that each value belongs to one Service at a time.
 
-What is handed out is a *claim*: a key in the store that is written in the transaction that writes the Service and
-deleted in the one that deletes it, so that neither a crash nor a race between two API servers can give a value twice.
-This module only chooses; the store refuses a claim that somebody else holds, and the choice is made again.
+Each value is a *claim*: a key in the store that is written in the transaction that writes the Service, and deleted in
+the one that deletes it. So neither a crash nor a race between two API servers can give a value out twice, and none is
+lost. This module only chooses; the store refuses a claim that another Service holds, and the choice is made again.
 
-As upstream, a range has a lower band that is left to those who ask for a value by name, and automatic choices come
-from the upper band, at random, until that is full.
+As upstream, a range has a lower band that is left to those who ask for a certain value; automatic choices come from the
+upper band, at random, until that is full.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from __future__ import annotations
 import ipaddress
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 IP_PREFIX = "/registry/ranges/serviceips/"
 PORT_PREFIX = "/registry/ranges/servicenodeports/"
 
-# Tells whether somebody else holds a claim key.
+# Returns True if another object holds the claim with this key.
 Taken = Callable[[str], bool]
 
 
-class Unavailable(ValueError):
-    """A value that cannot be had; the text is upstream's."""
+class AllocationError(ValueError):
+    """The requested value is out of range or already taken; the text is upstream's."""
 
 
 class RangeFull(Exception):
-    """Nothing is left to hand out."""
+    """The range has no free value left."""
 
 
 @dataclass(frozen=True)
 class ClusterIPs:
-    """The addresses of ``--service-cluster-ip-range``, without its first (the network's) and last (broadcast)."""
+    """The addresses of ``--service-cluster-ip-range``, without the first (the network's) and the last (broadcast)."""
 
     network: ipaddress.IPv4Network
 
@@ -44,18 +44,18 @@ class ClusterIPs:
         return IP_PREFIX + address
 
     def check(self, address: str, taken: Taken) -> None:
-        """Raises when the address is not ours to give or given already."""
+        """Raise AllocationError if the address is out of range or another object's."""
         wanted = ipaddress.ip_address(address)
         offset = int(wanted) - int(self.network.network_address)
         if wanted.version != self.network.version or not 1 <= offset <= self.usable:
-            raise Unavailable(
+            raise AllocationError(
                 f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {self.network}"
             )
         if taken(self.claim(address)):
-            raise Unavailable("provided IP is already allocated")
+            raise AllocationError("provided IP is already allocated")
 
     def choose(self, taken: Taken) -> str:
-        """A free address."""
+        """Return a free address; raises RangeFull."""
         reserved = min(max(16, self.usable // 16), 256)
         for offset in _upper_band_first(self.usable, reserved):
             address = str(self.network.network_address + 1 + offset)
@@ -79,16 +79,16 @@ class NodePorts:
         return f"{PORT_PREFIX}{port}"
 
     def check(self, port: int, taken: Taken) -> None:
-        """Raises when the port is not ours to give or given already."""
+        """Raise AllocationError if the port is out of range or another object's."""
         if not self.first <= port <= self.last:
-            raise Unavailable(
+            raise AllocationError(
                 f"provided port is not in the valid range. The range of valid ports is {self.first}-{self.last}"
             )
         if taken(self.claim(port)):
-            raise Unavailable("provided port is already allocated")
+            raise AllocationError("provided port is already allocated")
 
     def choose(self, taken: Taken) -> int:
-        """A free port."""
+        """Return a free port; raises RangeFull."""
         reserved = min(max(16, self.size // 32), 128)
         for offset in _upper_band_first(self.size, reserved):
             if not taken(self.claim(self.first + offset)):
@@ -97,7 +97,7 @@ class NodePorts:
 
 
 def _upper_band_first(size: int, reserved: int) -> Iterator[int]:
-    """Every offset once: those from ``reserved`` up from a random start, then the others likewise."""
+    """Yield every offset once: first the band from ``reserved`` up, from a random start, then the lower one."""
     bands = [(reserved, size), (0, reserved)] if reserved < size else [(0, size)]
     for low, high in bands:
         start = random.randrange(low, high)
@@ -105,22 +105,20 @@ def _upper_band_first(size: int, reserved: int) -> Iterator[int]:
         yield from range(low, start)
 
 
-@dataclass
-class Ranges:
-    """The two ranges of this cluster; ``configure`` sets them from the command line before the first request."""
+@dataclass(frozen=True)
+class ServiceRanges:
+    """The two ranges from which this cluster's Services get their values; by default those of the flags' defaults."""
 
-    ips: ClusterIPs = field(default_factory=lambda: ClusterIPs(ipaddress.IPv4Network("172.30.0.0/16")))
-    ports: NodePorts = field(default_factory=lambda: NodePorts(30000, 32767))
+    ips: ClusterIPs = ClusterIPs(ipaddress.IPv4Network("172.30.0.0/16"))
+    ports: NodePorts = NodePorts(30000, 32767)
 
-    def configure(self, cluster_ip_range: str, node_port_range: str) -> None:
-        """Takes the values of the flags; raises ValueError with what is wrong with them."""
+    @classmethod
+    def parse(cls, cluster_ip_range: str, node_port_range: str) -> ServiceRanges:
+        """Read the values of the two flags; raises ValueError with what is wrong with them."""
         network = ipaddress.ip_network(cluster_ip_range)
         if not isinstance(network, ipaddress.IPv4Network) or network.num_addresses < 8:
             raise ValueError(f"--service-cluster-ip-range {cluster_ip_range!r}: give an IPv4 network of at least /29")
         first, _, last = node_port_range.partition("-")
         if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= 65535):
             raise ValueError(f"--service-node-port-range {node_port_range!r}: write it as 30000-32767")
-        self.ips, self.ports = ClusterIPs(network), NodePorts(int(first), int(last))
-
-
-RANGES = Ranges()
+        return cls(ClusterIPs(network), NodePorts(int(first), int(last)))

@@ -18,7 +18,7 @@ UNSET = "<unset>"
 
 
 def created(obj: Object) -> str:
-    """How long ago the object was created."""
+    """Return how long ago the object was created."""
     return age(obj["metadata"].get("creationTimestamp"))
 
 
@@ -32,7 +32,7 @@ AGE = Column("Age", created, description="CreationTimestamp is the time when thi
 
 
 def cut(items: Sequence[str], empty: str = UNSET, most: int = 3) -> str:
-    """The first few items, and how many more there are."""
+    """Join the first ``most`` items and say how many more there are; without items it is ``empty``."""
     text = ",".join(items[:most])
     if len(items) > most:
         return f"{text} + {len(items) - most} more..."
@@ -40,10 +40,10 @@ def cut(items: Sequence[str], empty: str = UNSET, most: int = 3) -> str:
 
 
 def label_map(labels: Mapping[str, str] | None) -> str:
-    """``a=b,c=d``, sorted."""
+    """Return labels as ``a=b,c=d``, sorted."""
     return ",".join(f"{name}={labels[name]}" for name in sorted(labels)) if labels else NONE
 
 
 def names(items: Iterable[Mapping[str, Any]], field: str) -> str:
-    """One field of each item, as a list."""
+    """Join one field of each item with commas."""
     return ",".join(str(item.get(field, "")) for item in items)

@@ -49,7 +49,7 @@ _RESET: Mapping[str, Mapping[str, Any]] = {
 
 class CertificateSigningRequestStrategy(StatusStrategy):
     def validate_name(self, name: str) -> list[str]:
-        """Upstream does not care what they are called."""
+        """Accept every name, as upstream does."""
         return is_path_segment_name(name)
 
     def reset_fields(self, subresource: str) -> Mapping[str, Any]:
@@ -71,7 +71,7 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         return [*_validate_spec(obj["spec"]), *_validate_conditions(_conditions(obj))]
 
     def prepare_update(self, new: Object, old: Object) -> None:
-        """The request itself never changes."""
+        """Restore spec and status: the request itself never changes."""
         put(new, "spec", old)
         put(new, "status", old)
 
@@ -79,7 +79,7 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         return list(_validate_change(new, old))
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
-        """Approvals and denials stay as they are, each in the place of one of its sort."""
+        """Restore approvals and denials, in their places: only the approval subresource may change them."""
         put(new, "spec", old)
         conditions = _conditions(new)
         for type in (APPROVED, DENIED):
@@ -94,7 +94,7 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         return list(_validate_change(new, old, may_set_certificate=True))
 
     def prepare_part_update(self, part: str, new: Object, old: Object) -> None:
-        """``approval``: the conditions, and nothing else of the status."""
+        """Restore all of the status except its conditions: ``approval`` may change nothing else."""
         conditions = _conditions(new)
         _fill_in_times(conditions, _conditions(old))
         put(new, "spec", old)
@@ -163,7 +163,7 @@ def _validate_spec(spec: Object) -> checks.Errors:
 
 
 def validate_signer_name(path: str, name: str) -> checks.Errors:
-    """``example.com/signer``: a domain, and what may also be ``namespace.name``."""
+    """Check a name such as ``example.com/signer``: a domain, a slash, and a path that may be ``namespace.name``."""
     if not name:
         yield FieldError.required(path, "signerName must be provided")
         return
@@ -184,7 +184,7 @@ def validate_signer_name(path: str, name: str) -> checks.Errors:
 
 
 def _validate_labels(path: str, segment: str, found: Iterator[tuple[str, list[str]]]) -> checks.Errors:
-    """The problems of the first label that has any: those of others would read alike."""
+    """Yield the problems of the first label that has any; those of the others would read alike."""
     label, problems = next(((label, problems) for label, problems in found if problems), ("", []))
     for problem in problems:
         yield FieldError.invalid(path, segment, f'validating label "{label}": {problem}')

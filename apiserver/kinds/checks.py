@@ -27,35 +27,33 @@ MAX_DATA_BYTES = 1024 * 1024
 
 
 def invalid(path: str, value: Any, messages: Iterable[str]) -> Errors:
-    """One error a message, all about the same value."""
+    """Yield one error for each message, all about the same value."""
     for message in messages:
         yield FieldError.invalid(path, value, message)
 
 
 def label(path: str, value: str) -> Errors:
-    """A DNS-1123 label."""
     return invalid(path, value, validation.is_dns1123_label(value))
 
 
 def subdomain(path: str, value: str) -> Errors:
-    """A DNS-1123 subdomain: what most names are."""
+    """Check a DNS-1123 subdomain, which most names are."""
     return invalid(path, value, validation.is_dns1123_subdomain(value))
 
 
 def qualified_name(path: str, value: str) -> Errors:
-    """A label key's form."""
+    """Check the form of a label's key: a name with an optional domain before a slash."""
     return invalid(path, value, validation.is_qualified_name(value))
 
 
 def labels(path: str, values: Mapping[str, str]) -> Errors:
-    """A map of labels."""
     for name, value in values.items():
         yield from qualified_name(path, name)
         yield from invalid(path, value, validation.is_label_value(value))
 
 
 def label_selector(path: str, selector: Mapping[str, Any] | None) -> Errors:
-    """A ``metav1.LabelSelector``."""
+    """Check a ``metav1.LabelSelector``; None is valid."""
     if selector is None:
         return
     yield from labels(f"{path}.matchLabels", selector.get("matchLabels") or {})
@@ -76,13 +74,13 @@ def label_selector(path: str, selector: Mapping[str, Any] | None) -> Errors:
 
 
 def not_negative(path: str, value: int | None) -> Errors:
-    """Zero, more, or unset."""
+    """Check that a number is not negative; None is valid."""
     if value is not None and value < 0:
         yield FieldError.invalid(path, value, NEGATIVE)
 
 
 def one_of(path: str, value: str | None, supported: Iterable[str]) -> Errors:
-    """One of the names, and set at all."""
+    """Check that a value is set, and is one of the supported names."""
     if not value:
         yield FieldError.required(path)
     elif value not in (names := tuple(supported)):
@@ -90,24 +88,22 @@ def one_of(path: str, value: str | None, supported: Iterable[str]) -> Errors:
 
 
 def port(path: str, value: int) -> Errors:
-    """A port number."""
     return invalid(path, value, validation.is_port_number(value))
 
 
 def port_or_name(path: str, value: int | str) -> Errors:
-    """A port number or the name of a container's port."""
+    """Check an int as a port number, and a str as the name of a container's port."""
     if isinstance(value, int):
         return port(path, value)
     return invalid(path, value, validation.is_port_name(value))
 
 
 def ip(path: str, value: str) -> Errors:
-    """An IP address of either family."""
     return invalid(path, value, validation.is_ip(value))
 
 
 def ordinary_ip(path: str, value: str) -> Errors:
-    """An address at which another machine could be (upstream: ValidateNonSpecialIP)."""
+    """Check that another machine could have the address (upstream: ValidateNonSpecialIP)."""
     try:
         address = ipaddress.ip_address(value)
     except ValueError:
@@ -124,24 +120,22 @@ def ordinary_ip(path: str, value: str) -> Errors:
 
 
 def cidr(path: str, value: str) -> Errors:
-    """An IP network."""
     return invalid(path, value, validation.is_cidr(value))
 
 
 def immutable(path: str, new: Any, old: Any) -> Errors:
-    """A field that keeps the value it was created with."""
     if new != old:
         yield FieldError.invalid(path, new, IMMUTABLE)
 
 
 def data_keys(path: str, data: Mapping[str, Any]) -> Errors:
-    """Keys that do as file names."""
+    """Check that the keys of a ConfigMap or Secret are valid as file names."""
     for name in data:
         yield from invalid(f"{path}[{name}]", name, validation.is_config_map_key(name))
 
 
 def difference(old: Object, new: Object) -> str:
-    """What differs, as a person would look for it; upstream shows its Go structs here."""
+    """Return a diff of two specs as YAML, for a message; upstream shows a diff of Go structs here."""
     before, after = (yaml.safe_dump(spec).splitlines() for spec in (old, new))
     lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
     return "\n".join(line for line in lines if not line.startswith("@@")) + "\n"

@@ -9,7 +9,7 @@ from machinery.objects import Object, get_condition
 
 
 def _healthy(obj: Object) -> Object:
-    """The condition: the objects have no status around it."""
+    """Return the condition ``Healthy``; it stands at the top of the object, which has no status."""
     return get_condition({"status": obj}, "Healthy") or {}
 
 

@@ -15,12 +15,12 @@ SET_FOR_EVER = "field is immutable when `immutable` is set"
 
 
 def data_size(data: dict[str, str]) -> int:
-    """Bytes under base64 values."""
+    """Return how many bytes the base64 values encode."""
     return sum(len(base64.b64decode(value or "")) for value in data.values())
 
 
 def immutable_data(new: Object, old: Object, *fields: str) -> checks.Errors:
-    """``immutable: true`` can neither be taken back nor worked around."""
+    """Check that an object with ``immutable: true`` keeps that and its data."""
     if not old.get("immutable"):
         return
     if not new.get("immutable"):

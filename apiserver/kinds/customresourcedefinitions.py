@@ -52,7 +52,7 @@ class CustomResourceDefinitionStrategy(StatusStrategy):
         return list(definition.check_names("status.acceptedNames", names))
 
     def claims(self, obj: Object) -> Sequence[str]:
-        """The accepted names: two definitions of a group cannot both be given one, whoever gives them at once."""
+        """Return a key for each accepted name, so that two definitions of a group can never both get the same name."""
         names = (obj.get("status") or {}).get("acceptedNames") or {}
         resources = {names.get("plural"), names.get("singular"), *(names.get("shortNames") or ())}
         kinds = {names.get("kind"), names.get("listKind")}
@@ -80,12 +80,12 @@ class CustomResourceDefinitionStrategy(StatusStrategy):
         )
 
     def may_remove(self, obj: Object) -> bool:
-        """A deletion first marks it, which is when it gets its finalizer."""
+        """Return False: a deletion first marks the definition, which then gets its finalizer."""
         return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def _remember_storage_version(obj: Object) -> None:
-    """Every version that objects may be stored in stays on a list, until someone has rewritten them all."""
+    """Add the storage version to ``status.storedVersions``, where it stays until someone has rewritten all objects."""
     stored, version = obj["status"].setdefault("storedVersions", []), definition.storage_version(obj["spec"])
     if version and version not in stored:
         obj["status"]["storedVersions"] = [*stored, version]

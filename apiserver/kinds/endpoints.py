@@ -59,7 +59,7 @@ def _validate_port(path: str, port: Object, *, named: bool) -> checks.Errors:
 
 
 def addresses(obj: Object) -> str:
-    """The ready ones, each with each of its ports; the first three of them."""
+    """Return the first three ready addresses, each with each of its ports."""
     subsets = obj.get("subsets") or ()
     if not subsets:
         return NONE

@@ -46,7 +46,7 @@ class EndpointSliceStrategy(Strategy):
 
 
 def _content(obj: Object) -> Object:
-    """What a consumer of the slice looks at."""
+    """Return the part of a slice whose changes count in its generation."""
     fields = {field: obj.get(field) for field in ("addressType", "endpoints", "ports")}
     return {**fields, "labels": obj["metadata"].get("labels"), "annotations": obj["metadata"].get("annotations")}
 
@@ -109,7 +109,7 @@ def _validate_ports(ports: list[Object]) -> checks.Errors:
 
 
 def convert(obj: Object, version: str, inward: bool) -> None:
-    """Between v1 and v1beta1."""
+    """Convert between v1 and v1beta1, in place."""
     if version != "v1beta1":
         return
     for endpoint in obj.get("endpoints") or ():

@@ -44,7 +44,7 @@ class EventStrategy(Strategy):
 
 
 def _validate(event: Object) -> checks.Errors:
-    """An event lies in its subject's namespace; that of a cluster-wide subject in ``default``."""
+    """Check that an event is in its subject's namespace, or in ``default`` if its subject has none."""
     if event.get("eventTime"):
         yield from _validate_new_form(event)
         return
@@ -54,7 +54,7 @@ def _validate(event: Object) -> checks.Errors:
 
 
 def _validate_new_form(event: Object) -> checks.Errors:
-    """An event with ``eventTime`` comes from a recorder of the newer API, which says more."""
+    """Check what a recorder of the newer API has to say; such an event has an ``eventTime``."""
     if not _namespace_of_subject(event) and event["metadata"].get("namespace", "") not in CLUSTER_NAMESPACES:
         yield _elsewhere("")
     controller = event.get("reportingComponent") or ""

@@ -40,7 +40,7 @@ _IMMUTABLE = (
 
 
 def convert(obj: Object, version: str, inward: bool) -> None:
-    """Between the two groups; ``version`` is always v1."""
+    """Convert between the two groups, in place; ``version`` is always v1."""
     for name, new in (NAMES if inward else _CORE_NAMES).items():
         if name in obj:
             obj[new] = obj.pop(name)
@@ -87,7 +87,7 @@ def _validate_create(event: Object) -> checks.Errors:
 
 
 def _validate_change(new: Object, old: Object) -> checks.Errors:
-    """The series goes on, and little else may."""
+    """Check that little else than the series has changed."""
     if new.get("series") != old.get("series"):
         yield from _validate_series(new)
     for path in _IMMUTABLE:
@@ -96,7 +96,7 @@ def _validate_change(new: Object, old: Object) -> checks.Errors:
 
 
 def _column(column: Column) -> Column:
-    """A column of the core group's for objects that are in this group's form."""
+    """Adapt a column of the core group's row to objects in this group's form."""
     value: Callable[[Object], Any] = column.value
     return replace(column, value=lambda obj: value({NAMES.get(name, name): part for name, part in obj.items()}))
 

@@ -39,7 +39,7 @@ class LimitRangeStrategy(Strategy):
 
 
 def _default(item: Object) -> None:
-    """The limit is by default the maximum; the request is the limit, or else the minimum."""
+    """Fill in the default limit from the maximum, and the default request from the limit, or else the minimum."""
     limits, requests = item.get("default") or {}, item.get("defaultRequest") or {}
     limits = {**(item.get("max") or {}), **limits}
     requests = {**(item.get("min") or {}), **limits, **requests}
@@ -86,7 +86,7 @@ def _validate_names(path: str, type_: str, item: Object) -> checks.Errors:
 
 
 def _validate_amounts(path: str, name: str, given: dict[str, ResourceList]) -> checks.Errors:
-    """That the amounts of one resource go together."""
+    """Check that minimum, default request, default and maximum of a resource are in this order."""
     amount = {field: amounts[name] for field, amounts in given.items() if name in amounts}
 
     def above(larger: str, smaller: str) -> bool:

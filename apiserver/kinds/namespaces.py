@@ -28,7 +28,7 @@ class NamespaceStrategy(StatusStrategy):
     max_name_length = 63
 
     def default(self, obj: Object) -> None:
-        """Every namespace can be selected by its name."""
+        """Set the label by which every namespace can be selected by its name."""
         metadata = obj.get("metadata") or {}
         if metadata.get("name"):
             metadata["labels"] = {**(metadata.get("labels") or {}), NAME_LABEL: metadata["name"]}
@@ -72,7 +72,7 @@ class NamespaceStrategy(StatusStrategy):
 
 
 def validate_finalizers(path: str, obj: Object) -> checks.Errors:
-    """The names in ``spec.finalizers``."""
+    """Check the names in ``spec.finalizers``."""
     for name in (obj.get("spec") or {}).get("finalizers") or ():
         yield from checks.invalid(path, name, validation.is_finalizer_name(name))
 

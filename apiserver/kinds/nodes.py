@@ -22,7 +22,7 @@ AMOUNTS = ("capacity", "allocatable")
 
 class NodeStrategy(StatusStrategy):
     def default(self, obj: Object) -> None:
-        """A node can allocate what it has, unless its kubelet says less; amounts are kept in canonical form."""
+        """Set allocatable to the capacity unless the kubelet says less, and write amounts in canonical form."""
         status = obj.get("status")
         if not status:
             return
@@ -33,7 +33,7 @@ class NodeStrategy(StatusStrategy):
             status["allocatable"] = dict(status["capacity"])
 
     def prepare_create(self, obj: Object) -> None:
-        """A kubelet registers its node with the status in it; upstream keeps that."""
+        """Keep the status: a kubelet registers its node with it, as upstream."""
         obj.setdefault("spec", {})
         obj.setdefault("status", {})
 
@@ -76,7 +76,7 @@ def _validate_status(status: Object) -> checks.Errors:
 
 
 def _validate_change(new: Object, old: Object) -> checks.Errors:
-    """Addresses and provider identity are given once."""
+    """Check that pod CIDRs and the provider's ID, once set, have not changed."""
     for field, shown in (("podCIDRs", "podCIDR"), ("providerID", "providerID")):
         if old.get(field) and new.get(field) != old[field]:
             why = f'node updates may not change {shown} except from "" to valid'

@@ -61,7 +61,7 @@ class ClaimStrategy(StatusStrategy):
 
 
 def _unite_sources(spec: Object) -> None:
-    """The two fields that say what a claim is filled from say the same (upstream: NormalizeDataSources)."""
+    """Copy ``dataSource`` to ``dataSourceRef``, or the other way round (upstream: NormalizeDataSources)."""
     if (spec.get("dataSourceRef") or {}).get("namespace"):
         del spec["dataSourceRef"]  # upstream's feature CrossNamespaceVolumeDataSource, which is off
     _drop_other_sources(spec)
@@ -116,7 +116,7 @@ def _validate_source(path: str, source: Object) -> checks.Errors:
 
 
 def _validate_change(new: Object, old: Object) -> checks.Errors:
-    """All that may change is which volume it is bound to, once, and the size of a bound one, upwards."""
+    """Check that nothing changes but the volume that the claim is bound to, once, and that a bound claim only grows."""
     before, after = dict(old["spec"]), dict(new["spec"])
     if not before.get("volumeName"):
         for spec in (before, after):
@@ -158,7 +158,7 @@ def _phase(obj: Object) -> str:
 
 
 def _when_bound(obj: Object, field: str) -> Any:
-    """Something of the status, which says nothing before there is a volume."""
+    """Return a field of the status, or "" before the claim is bound."""
     return (obj.get("status") or {}).get(field) if obj["spec"].get("volumeName") else None
 
 

@@ -55,7 +55,7 @@ def _validate(obj: Object) -> checks.Errors:
 
 
 def _no_system_class(name: str, value: int, default: bool) -> str:
-    """Why these are not a system class's; empty when they are."""
+    """Return why these are not the values of a system class, or "" if they are."""
     if name not in SYSTEM_CLASSES:
         return f"{name} is not a known system priority class"
     if value != SYSTEM_CLASSES[name][0]:

@@ -76,7 +76,7 @@ class RoleBindingStrategy(Strategy):
     role_kinds: Sequence[str] = ("Role", "ClusterRole")
 
     def default(self, obj: Object) -> None:
-        """The only group of roles, and that of users and groups, need not be said."""
+        """Fill in the API group of a role and of users and groups: there is only one."""
         if "roleRef" in obj:
             obj["roleRef"]["apiGroup"] = obj["roleRef"].get("apiGroup") or GROUP
         for subject in obj.get("subjects") or ():

@@ -57,22 +57,22 @@ class Registry:
         return Registry((*self._rows, *rows))
 
     def find(self, group: str, version: str, plural: str) -> Kind:
-        """The row served at this path; raises NotFound with upstream's message for an unknown path."""
+        """Return the row that is served at this path; raises NotFound with upstream's message if there is none."""
         row = self.get(group, version, plural)
         if row is None:
             raise no_such_resource()
         return row
 
     def get(self, group: str, version: str, plural: str) -> Kind | None:
-        """The row served at this path, None when there is none."""
+        """Return the row that is served at this path, or None."""
         return self._by_path.get((group, version, plural))
 
     def by_kind(self, group: str, kind: str) -> Kind | None:
-        """The row of ``kind``, None when it is not served."""
+        """Return the row of a kind, or None if it is not served."""
         return self._by_kind.get((group, kind))
 
     def by_name(self, name: str) -> Kind | None:
-        """The row that a person means by a plural, singular, short name or kind."""
+        """Return the row that a person means by a plural, singular, short name or kind, or None."""
         wanted = name.lower()
         for row in self._rows:
             if wanted in (row.plural, row.singular or row.kind.lower(), *row.short_names):
@@ -80,15 +80,15 @@ class Registry:
         return None
 
     def kinds(self) -> tuple[Kind, ...]:
-        """Every row, in the order of discovery."""
+        """Return every row, in the order of discovery."""
         return self._rows
 
     def stored(self) -> tuple[Kind, ...]:
-        """The rows whose objects are kept in the store."""
+        """Return the rows whose objects are kept in the store."""
         return tuple(row for row in self._rows if "list" in row.verbs and not row.computed)
 
     def groups(self) -> dict[str, tuple[str, ...]]:
-        """Group → its served versions, the preferred first; the core group is ``""`` and comes first."""
+        """Return each group's served versions, the preferred one first; the core group is ``""`` and comes first."""
         found: dict[str, list[str]] = {}
         for row in self._rows:
             versions = found.setdefault(row.group, [])

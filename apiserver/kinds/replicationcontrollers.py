@@ -27,7 +27,7 @@ class ReplicationControllerStrategy(StatusStrategy):
     orphan_by_default = True
 
     def default(self, obj: Object) -> None:
-        """The template's labels stand in for a missing selector and for missing labels of its own."""
+        """Fill in defaults; the template's labels are those of the selector and of the object itself."""
         spec = obj.setdefault("spec", {})
         template = spec.get("template")
         labels = ((template or {}).get("metadata") or {}).get("labels")
@@ -71,7 +71,7 @@ def _validate(obj: Object) -> checks.Errors:
 
 
 def validate_template(obj: Object, selector: Selector) -> checks.Errors:
-    """Checks the pods to be of a ReplicationController or ReplicaSet (upstream: ValidatePodTemplateSpecForRC)."""
+    """Check the template of a ReplicationController or ReplicaSet (upstream: ValidatePodTemplateSpecForRC)."""
     template = obj["spec"].get("template")
     if template is None:
         yield FieldError.required("spec.template")
@@ -111,7 +111,7 @@ def _status(obj: Object, count: str) -> int:
 
 
 def replica_columns(selector: Callable[[Object], str]) -> tuple[Column, ...]:
-    """What ``kubectl get`` shows; ``selector`` gives the selector's text."""
+    """Return the columns; ``selector`` returns the text of an object's selector."""
     return (
         NAME,
         Column("Desired", lambda obj: obj["spec"].get("replicas", 0), "integer"),

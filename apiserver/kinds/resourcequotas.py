@@ -116,7 +116,7 @@ def _validate_amounts(path: str, amounts: Object) -> checks.Errors:
 
 
 def _scopes(spec: Object) -> GoValue:
-    """The scopes as upstream's messages show them."""
+    """Return the scopes as upstream's messages show them."""
     scopes = spec.get("scopes")
     if scopes is None:
         return GoValue("[]core.ResourceQuotaScope(nil)")
@@ -124,7 +124,7 @@ def _scopes(spec: Object) -> GoValue:
 
 
 def _selector(requirements: list[Object]) -> GoValue:
-    """Likewise a scope selector."""
+    """Return a scope selector as upstream's messages show it."""
     inner = "core.ScopedResourceSelectorRequirement"
     shown = []
     for requirement in requirements:
@@ -136,7 +136,7 @@ def _selector(requirements: list[Object]) -> GoValue:
 
 
 def _column(obj: Object, limits: bool) -> str:
-    """``pods: 1/2, secrets: 0/10``: the limits of containers stand in a column of their own."""
+    """Return a cell such as ``pods: 1/2, secrets: 0/10``, of limits of containers only or of all the others."""
     status = obj.get("status") or {}
     hard, used = status.get("hard") or {}, status.get("used") or {}
     names = [name for name in sorted(hard) if name.startswith("limits.") == limits]

@@ -25,7 +25,7 @@ STANDARD_RESOURCES = (*QUOTA_RESOURCES, "storage")
 
 
 def validate_resources(path: str, resources: Object) -> checks.Errors:
-    """Requests and limits of a container."""
+    """Check the requests and limits of a container."""
     limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
     for name, amount in limits.items():
         yield from _validate_amount(f"{path}.limits[{name}]", name, amount)
@@ -52,7 +52,7 @@ def _validate_amount(path: str, name: str, amount: str) -> checks.Errors:
 
 
 def validate_quantity(path: str, name: str, amount: str) -> checks.Errors:
-    """Not negative, and whole where only whole ones make sense."""
+    """Check that an amount is not negative, and an integer if it counts something."""
     value = _amount(amount)
     if value < 0:
         yield FieldError.invalid(path, str(amount), checks.NEGATIVE)
@@ -61,7 +61,7 @@ def validate_quantity(path: str, name: str, amount: str) -> checks.Errors:
 
 
 def validate_resource_name(path: str, name: str) -> checks.Errors:
-    """One of Kubernetes' own resources, or somebody's with a prefix (upstream: validateResourceName)."""
+    """Check that a name is a resource of Kubernetes or has a domain as prefix (upstream: validateResourceName)."""
     problems = list(checks.qualified_name(path, name))
     yield from problems
     if not problems and "/" not in name and name not in STANDARD_RESOURCES and not _is_huge_pages(name):
@@ -69,7 +69,7 @@ def validate_resource_name(path: str, name: str) -> checks.Errors:
 
 
 def validate_container_resource_name(path: str, name: str) -> checks.Errors:
-    """What a container can ask for (upstream: validateContainerResourceName)."""
+    """Check that a container may request the resource (upstream: validateContainerResourceName)."""
     yield from validate_resource_name(path, name)
     if "/" not in name:
         if name not in CONTAINER_RESOURCES and not name.startswith(HUGE_PAGES):
@@ -79,17 +79,17 @@ def validate_container_resource_name(path: str, name: str) -> checks.Errors:
 
 
 def is_quota_resource(name: str) -> bool:
-    """One of Kubernetes' own that a quota may limit (upstream: IsStandardQuotaResourceName)."""
+    """Return True for a resource of Kubernetes that a quota may limit (upstream: IsStandardQuotaResourceName)."""
     return name in QUOTA_RESOURCES or _is_huge_pages(name)
 
 
 def _is_huge_pages(name: str) -> bool:
-    """``hugepages-2Mi``, or as a quota may also name it ``requests.hugepages-2Mi``."""
+    """Return True for ``hugepages-2Mi``, and for ``requests.hugepages-2Mi``, as a quota may also name it."""
     return name.removeprefix(REQUESTS).startswith(HUGE_PAGES)
 
 
 def may_overcommit(name: str) -> bool:
-    """Limits may be above requests: they cannot where a resource is handed out whole."""
+    """Return True if limits may be above requests, which they may not for resources that are given out whole."""
     return is_native(name) and not name.startswith(HUGE_PAGES)
 
 

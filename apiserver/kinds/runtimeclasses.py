@@ -18,7 +18,7 @@ class RuntimeClassStrategy(Strategy):
     unconditional_update = False
 
     def default(self, obj: Object) -> None:
-        """The overhead in canonical form: a pod's is compared with it."""
+        """Write the overhead in canonical form, because the overhead of pods is compared with it."""
         amounts = (obj.get("overhead") or {}).get("podFixed") or {}
         for name, amount in amounts.items():
             amounts[name] = quantity.canonical(amount)

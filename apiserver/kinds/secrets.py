@@ -27,7 +27,7 @@ DOCKER_KEYS = {
 
 class SecretStrategy(Strategy):
     def default(self, obj: Object) -> None:
-        """``stringData`` is a way of writing ``data``, never stored; it wins over ``data``."""
+        """Encode ``stringData`` into ``data``, over what is there; only ``data`` is stored."""
         obj.setdefault("type", OPAQUE)
         text = obj.pop("stringData", None)
         if text:

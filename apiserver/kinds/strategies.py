@@ -7,7 +7,7 @@ from machinery.objects import Object
 
 
 def put(obj: Object, field: str, source: Object) -> None:
-    """Makes one top-level field what it is in ``source``, its absence included."""
+    """Set one top-level field to what it is in ``source``; remove it if it is absent there."""
     if field in source:
         obj[field] = source[field]
     else:
@@ -15,7 +15,7 @@ def put(obj: Object, field: str, source: Object) -> None:
 
 
 class StatusStrategy(Strategy):
-    """Writers of the object cannot touch its status, writers of its status can touch nothing else."""
+    """Keep writers of the object from changing its status, and writers of its status from changing anything else."""
 
     # Which status a new object has, whatever the client sent.
     initial_status: Object = {}

@@ -16,11 +16,11 @@ class Reader(Protocol):
     it waits until the cache shows every acknowledged write to the kind, and raises Timeout when that takes too long.
     """
 
-    def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
+    def get(self, kind: Kind, namespace: str, name: str, *, consistent: bool = False) -> Object | None:
         """Return one object, or None if it does not exist."""
 
     def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
         """Return one object as soon as it exists, or None if it does not within ``seconds``."""
 
-    def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
+    def list(self, kind: Kind, namespace: str = "", *, consistent: bool = False) -> Sequence[Object]:
         """Return all objects of a kind, or only those of one namespace if it is given."""

@@ -15,12 +15,12 @@ class CacheReader:
     def __init__(self, cache: WatchCache) -> None:
         self._cache = cache
 
-    def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
-        if fresh:
+    def get(self, kind: Kind, namespace: str, name: str, *, consistent: bool = False) -> Object | None:
+        if consistent:
             self._cache.catch_up(kind.prefix)
         key = kind.key(namespace, name)
         item = self._cache.get(kind.prefix, key)
-        if item is None and not fresh:
+        if item is None and not consistent:
             self._cache.catch_up(kind.prefix)
             item = self._cache.get(kind.prefix, key)
         return kind.codec.view(item).object if item else None
@@ -29,8 +29,8 @@ class CacheReader:
         item = self._cache.await_item(kind.prefix, kind.key(namespace, name), seconds)
         return item.object if item else None
 
-    def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
-        if fresh:
+    def list(self, kind: Kind, namespace: str = "", *, consistent: bool = False) -> Sequence[Object]:
+        if consistent:
             self._cache.catch_up(kind.prefix)
         if not self._cache.count(kind.prefix):
             return ()  # Of most kinds that admission asks for on every write there are none.

@@ -145,13 +145,13 @@ class Connect:
         return upgrade(call.environ, connection.sock, path, [("Host", f"{target.host}:{target.port}")])
 
     def _pod(self, call: Call) -> Object:
-        pod = self._rest.reader.get(PODS, call.namespace, call.name, fresh=True)
+        pod = self._rest.reader.get(PODS, call.namespace, call.name, consistent=True)
         if pod is None:
             raise not_found("pods", call.name)
         return pod
 
     def _kubelet(self, call: Call, name: str) -> Target:
-        node = self._rest.reader.get(NODES, "", name, fresh=True)
+        node = self._rest.reader.get(NODES, "", name, consistent=True)
         if node is None:
             raise not_found("nodes", name)
         return kubelet_of(node)

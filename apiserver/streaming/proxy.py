@@ -19,7 +19,6 @@ from flask import Response
 from apiserver.kinds.endpoints import ENDPOINTS
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
-from apiserver.kinds.services.row import SERVICES
 from apiserver.model.kind import Kind
 from apiserver.registry.call import Call
 from apiserver.registry.rest import Rest
@@ -60,9 +59,9 @@ class Proxy:
     def service(self, call: Call) -> Response:
         """Serve ``services/[scheme:]name[:port]/proxy``."""
         scheme, name, port = split_scheme_name_port(call.name, "service")
-        service = _find(self._rest, SERVICES, call.namespace, name)
+        service = _find(self._rest, call.kind, call.namespace, name)
         reader = self._rest.reader
-        endpoints = reader.get(ENDPOINTS, call.namespace, name, fresh=True)
+        endpoints = reader.get(ENDPOINTS, call.namespace, name, consistent=True)
         target = service_target(service, endpoints, scheme, port, lambda pod: reader.get(PODS, call.namespace, pod))
         return self._forward(call, target, name)
 
@@ -172,7 +171,7 @@ def _add_slash(environ: dict[str, Any], prefix: str) -> Response:
 
 
 def _find(rest: Rest, kind: Kind, namespace: str, name: str) -> Object:
-    found = rest.reader.get(kind, namespace, name, fresh=True)
+    found = rest.reader.get(kind, namespace, name, consistent=True)
     if found is None:
         raise not_found(kind.resource, name)
     return found

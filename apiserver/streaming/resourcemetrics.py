@@ -197,7 +197,7 @@ class NodeMetricsSource:
         self._kubelets = kubelets
 
     def get(self, namespace: str, name: str) -> Object:
-        node = self._kubelets.reader.get(NODES, "", name, fresh=True)
+        node = self._kubelets.reader.get(NODES, "", name, consistent=True)
         if node is None:
             raise not_found("nodes", name)
         found = self._of([node])
@@ -206,7 +206,7 @@ class NodeMetricsSource:
         return found[0]
 
     def list(self, namespace: str) -> Sequence[Object]:
-        return self._of(self._kubelets.reader.list(NODES, fresh=True))
+        return self._of(self._kubelets.reader.list(NODES, consistent=True))
 
     def _of(self, nodes: Sequence[Object]) -> Sequence[Object]:
         used = self._kubelets.usage_of(nodes)
@@ -224,7 +224,7 @@ class PodMetricsSource:
         self._kubelets = kubelets
 
     def get(self, namespace: str, name: str) -> Object:
-        pod = self._kubelets.reader.get(PODS, namespace, name, fresh=True)
+        pod = self._kubelets.reader.get(PODS, namespace, name, consistent=True)
         if pod is None:
             raise not_found("pods", name)
         found = self._of([pod])
@@ -233,7 +233,7 @@ class PodMetricsSource:
         return found[0]
 
     def list(self, namespace: str) -> Sequence[Object]:
-        return self._of(self._kubelets.reader.list(PODS, namespace, fresh=True))
+        return self._of(self._kubelets.reader.list(PODS, namespace, consistent=True))
 
     def _of(self, pods: Sequence[Object]) -> Sequence[Object]:
         running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]

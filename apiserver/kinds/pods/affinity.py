@@ -15,7 +15,7 @@ WEIGHT = "must be in the range 1-100"
 
 
 def validate_affinity(path: str, affinity: Object) -> checks.Errors:
-    """To nodes, to pods and away from pods."""
+    """Check node affinity, pod affinity and pod anti-affinity."""
     node = affinity.get("nodeAffinity") or {}
     if node.get(REQUIRED) is not None:
         yield from validate_node_selector(f"{path}.nodeAffinity.{REQUIRED}", node[REQUIRED])
@@ -39,7 +39,7 @@ def _weight(path: str, term: Object) -> checks.Errors:
 
 
 def validate_node_selector(path: str, selector: Object) -> checks.Errors:
-    """Terms, one of which must hold."""
+    """Check a node selector: it has terms, of which one must hold."""
     terms = selector.get("nodeSelectorTerms") or ()
     if not terms:
         yield FieldError.required(f"{path}.nodeSelectorTerms", "must have at least one node selector term")
@@ -93,7 +93,7 @@ def _pod_term(path: str, term: Object) -> checks.Errors:
 
 
 def validate_spread(path: str, constraints: Iterable[Object]) -> checks.Errors:
-    """How evenly pods are to spread over topologies."""
+    """Check topology spread constraints."""
     seen: set[tuple[str, str]] = set()
     for index, constraint in enumerate(constraints):
         at, key, action = f"{path}[{index}]", constraint.get("topologyKey", ""), constraint.get("whenUnsatisfiable", "")

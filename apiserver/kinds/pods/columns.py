@@ -30,18 +30,18 @@ class _Summary:
 
 
 def ready(pod: Object) -> str:
-    """Ready containers of all, ``1/2``."""
+    """Return how many containers are ready, of how many: ``1/2``."""
     summary = _summarize(pod)
     return f"{summary.ready}/{summary.total}"
 
 
 def reason(pod: Object) -> str:
-    """The one word, as ``Running``, ``Init:0/1`` or ``CrashLoopBackOff``."""
+    """Return the Status column: ``Running``, ``Init:0/1``, ``CrashLoopBackOff`` …"""
     return _summarize(pod).reason
 
 
 def restarts(pod: Object) -> str:
-    """How often, and when last: ``3 (12s ago)``."""
+    """Return how often containers restarted, and how long ago the last one did: ``3 (12s ago)``."""
     summary = _summarize(pod)
     if summary.restarts and summary.last_restart:
         return f"{summary.restarts} ({age(summary.last_restart)} ago)"
@@ -49,13 +49,13 @@ def restarts(pod: Object) -> str:
 
 
 def ip(pod: Object) -> str:
-    """Its first address."""
+    """Return the pod's first address."""
     status = pod.get("status") or {}
     return next((str(entry["ip"]) for entry in status.get("podIPs") or () if entry.get("ip")), NONE)
 
 
 def readiness_gates(pod: Object) -> str:
-    """Gates whose condition is true, of all."""
+    """Return how many readiness gates have a true condition, of how many."""
     gates = pod["spec"].get("readinessGates") or ()
     if not gates:
         return NONE
@@ -84,7 +84,7 @@ def _summarize(pod: Object) -> _Summary:
 
 
 def _init_containers(pod: Object, staying: set[str], summary: _Summary) -> bool:
-    """Looks as far as the first init container that is not done; tells whether there is one."""
+    """Summarize init containers up to the first that is not done; return True if there is one."""
     for index, container in enumerate((pod.get("status") or {}).get("initContainerStatuses") or ()):
         summary.count_restarts(container)
         state = container.get("state") or {}

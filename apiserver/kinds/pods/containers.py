@@ -20,7 +20,7 @@ NOT_FOR_INIT = "may not be set for init containers without restartPolicy=Always"
 
 
 def validate_containers(path: str, spec: Object) -> checks.Errors:
-    """The regular containers; there must be one."""
+    """Check the regular containers; there must be at least one."""
     containers = spec.get("containers") or ()
     if not containers:
         yield FieldError.required(path)
@@ -40,7 +40,7 @@ def validate_containers(path: str, spec: Object) -> checks.Errors:
 
 
 def validate_init_containers(path: str, spec: Object) -> checks.Errors:
-    """Init containers, and those that stay (``restartPolicy: Always``), which are like regular ones."""
+    """Check init containers; a sidecar (``restartPolicy: Always``) may have what a regular container may."""
     names = {container.get("name") for container in spec.get("containers") or ()}
     for index, container in enumerate(spec.get("initContainers") or ()):
         at, policy = f"{path}[{index}]", container.get("restartPolicy")
@@ -100,7 +100,7 @@ def _validate_ports(path: str, ports: Iterable[Object]) -> checks.Errors:
 
 
 def _validate_host_ports(path: str, containers: Iterable[tuple[int, Object]]) -> checks.Errors:
-    """No two ports of the containers on one port of the host."""
+    """Check that no two ports of the containers are on the same port of the host."""
     taken: set[str] = set()
     for index, container in containers:
         for position, port in enumerate(container.get("ports") or ()):

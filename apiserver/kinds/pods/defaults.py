@@ -17,7 +17,7 @@ PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 def default_pod(pod: Object) -> None:
-    """A pod; idempotent."""
+    """Fill in the defaults of a pod. Running it again changes nothing."""
     spec = pod.setdefault("spec", {})
     default_pod_spec(spec)
     for container in spec.get("initContainers", []) + spec.get("containers", []):
@@ -30,13 +30,13 @@ def default_pod(pod: Object) -> None:
 
 
 def default_pod_template(template: Object) -> None:
-    """A template, as in a ReplicationController; idempotent."""
+    """Fill in the defaults of a pod template, as in a ReplicationController."""
     template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
     default_pod_spec(template.setdefault("spec", {}))
 
 
 def default_pod_spec(spec: Object) -> None:
-    """What pods and templates have in common."""
+    """Fill in what pods and pod templates have in common."""
     spec["dnsPolicy"] = spec.get("dnsPolicy") or "ClusterFirst"
     spec["restartPolicy"] = spec.get("restartPolicy") or "Always"
     spec["schedulerName"] = spec.get("schedulerName") or "default-scheduler"
@@ -52,7 +52,7 @@ def default_pod_spec(spec: Object) -> None:
 
 
 def set_service_account(spec: Object, name: str) -> None:
-    """The name stands in two fields; the older one is shown for old clients."""
+    """Set the ServiceAccount's name in both of its fields, of which the older one is for old clients."""
     if name:
         spec["serviceAccountName"] = spec["serviceAccount"] = name
 
@@ -83,7 +83,7 @@ def _default_container(container: Object) -> None:
 
 
 def pull_policy(image: str) -> str:
-    """Always for the tag ``latest``, said or meant; a digest or another tag never changes."""
+    """Return Always for the tag ``latest``, written or implied, and IfNotPresent for any other tag or a digest."""
     name, _, digest = image.partition("@")
     if digest:
         tag = name.rpartition("/")[2].partition(":")[2]
@@ -160,7 +160,7 @@ def _canonical(amounts: Object) -> None:
 
 
 def _canonical_quantity(amount: str | int | float) -> str:
-    """As stored; what is no quantity stays for the schema to refuse."""
+    """Return an amount in canonical form; what is no quantity is returned as it is, for the schema to refuse."""
     try:
         return quantity.canonical(amount)
     except ValueError:

@@ -38,7 +38,6 @@ MORE_THAN_ONE = "may not have more than one field specified at a time"
 
 
 def validate_env(path: str, variables: Iterable[Object]) -> checks.Errors:
-    """A container's ``env``."""
     for index, variable in enumerate(variables):
         at, name = f"{path}[{index}]", variable.get("name")
         if name:
@@ -77,7 +76,6 @@ def _validate_key_ref(path: str, reference: Object) -> checks.Errors:
 
 
 def validate_env_from(path: str, sources: Iterable[Object]) -> checks.Errors:
-    """A container's ``envFrom``."""
     for index, source in enumerate(sources):
         at = f"{path}[{index}]"
         if source.get("prefix"):
@@ -95,7 +93,7 @@ def validate_env_from(path: str, sources: Iterable[Object]) -> checks.Errors:
 
 
 def validate_field_ref(path: str, reference: Object, allowed: tuple[str, ...]) -> checks.Errors:
-    """A field of the pod, as ``metadata.name`` or ``metadata.labels['app']``."""
+    """Check a reference to a field of the pod, such as ``metadata.name`` or ``metadata.labels['app']``."""
     field = reference.get("fieldPath", "")
     if not field:
         yield FieldError.required(f"{path}.fieldPath")
@@ -122,7 +120,7 @@ def validate_field_ref(path: str, reference: Object, allowed: tuple[str, ...]) -
 
 
 def validate_resource_ref(path: str, reference: Object, *, in_volume: bool) -> checks.Errors:
-    """A container's request or limit."""
+    """Check a reference to a container's request or limit."""
     resource = reference.get("resource", "")
     if in_volume and not reference.get("containerName"):
         yield FieldError.required(f"{path}.containerName")

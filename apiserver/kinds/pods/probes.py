@@ -13,7 +13,7 @@ COUNTS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThre
 
 
 def validate_probes(path: str, container: Object, spec: Object) -> checks.Errors:
-    """The three probes of a container."""
+    """Check the liveness, readiness and startup probes of a container."""
     for field in ("livenessProbe", "readinessProbe", "startupProbe"):
         probe = container.get(field)
         if probe is None:
@@ -34,7 +34,7 @@ def validate_probes(path: str, container: Object, spec: Object) -> checks.Errors
 
 
 def validate_lifecycle(path: str, container: Object, spec: Object) -> checks.Errors:
-    """What runs after the start and before the stop."""
+    """Check the postStart and preStop hooks of a container."""
     lifecycle = container.get("lifecycle") or {}
     for hook in ("postStart", "preStop"):
         if lifecycle.get(hook) is not None:

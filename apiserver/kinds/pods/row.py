@@ -89,7 +89,7 @@ class PodStrategy(StatusStrategy):
         }
 
     def graceful_period(self, obj: Object, requested: int | None) -> int:
-        """A pod that runs nowhere, or no longer, need not be waited for (upstream: CheckGracefulDelete)."""
+        """Return 0 for a pod that is on no node or has ended: nobody has to stop it (upstream: CheckGracefulDelete)."""
         spec = obj["spec"]
         if not spec.get("nodeName") or is_pod_terminal(obj):
             return 0

@@ -18,7 +18,6 @@ _SYSCTL_MAX = 253
 
 
 def validate_pod_security(path: str, spec: Object) -> checks.Errors:
-    """``spec.securityContext``."""
     context = spec.get("securityContext") or {}
     yield from _ids(path, context, "fsGroup", "runAsUser", "runAsGroup")
     for index, group in enumerate(context.get("supplementalGroups") or ()):
@@ -34,7 +33,6 @@ def validate_pod_security(path: str, spec: Object) -> checks.Errors:
 
 
 def validate_container_security(path: str, context: Object) -> checks.Errors:
-    """A container's ``securityContext``."""
     yield from _ids(path, context, "runAsUser", "runAsGroup")
     mount = context.get("procMount")
     if mount is not None and mount not in ("Default", "Unmasked"):

@@ -26,7 +26,7 @@ MAX_SEARCH_CHARACTERS = 2048
 
 
 def validate_pod_spec(path: str, spec: Object, *, is_pod: bool) -> checks.Errors:
-    """The whole spec. ``is_pod`` is False for a template, which may leave host ports open."""
+    """Check a whole spec. ``is_pod`` is False for that of a template, to which fewer rules apply."""
     yield from validate_volumes(f"{path}.volumes", spec)
     yield from validate_containers(f"{path}.containers", spec)
     yield from validate_init_containers(f"{path}.initContainers", spec)
@@ -117,7 +117,6 @@ def _validate_gates(path: str, spec: Object) -> checks.Errors:
 
 
 def validate_tolerations(path: str, tolerations: Iterable[Object]) -> checks.Errors:
-    """Which taints the pod puts up with."""
     for index, toleration in enumerate(tolerations):
         at, key, operator = f"{path}[{index}]", toleration.get("key"), toleration.get("operator", "")
         effect, value = toleration.get("effect", ""), toleration.get("value", "")
@@ -146,7 +145,7 @@ def _validate_taint_value(path: str, value: str) -> checks.Errors:
 
 
 def validate_taints(path: str, taints: Iterable[Object]) -> checks.Errors:
-    """A node's taints: each key once an effect."""
+    """Check a node's taints: an effect may have each key once."""
     seen: set[tuple[str, str]] = set()
     for index, taint in enumerate(taints):
         at, key, effect = f"{path}[{index}]", taint.get("key", ""), taint.get("effect", "")

@@ -25,7 +25,7 @@ CHANGEABLE = (
 
 
 def validate_pod(pod: Object) -> checks.Errors:
-    """Everything about a pod that does not depend on an older one."""
+    """Check everything about a pod that does not depend on an older one."""
     spec, annotations = pod["spec"], pod["metadata"].get("annotations") or {}
     if MIRROR in annotations and not spec.get("nodeName"):
         why = "must set spec.nodeName if mirror pod annotation is set"
@@ -49,7 +49,9 @@ def _refuse_tokens(spec: Object) -> checks.Errors:
 
 
 def validate_pod_change(new: Object, old: Object) -> checks.Errors:
-    """An update: a new image, a nearer deadline, more tolerations, fewer gates, and nothing else of the spec."""
+    """Check an update, which may bring new images, a nearer deadline, more tolerations and fewer scheduling gates.
+    Nothing else of the spec may change.
+    """
     yield from validate_pod(new)
     yield from _validate_mirror(new, old)
     spec, before = new["spec"], old["spec"]
@@ -110,7 +112,7 @@ def _validate_gates(new: list[Object], old: list[Object]) -> checks.Errors:
 
 
 def _with_changeable_of(new: Object, old: Object) -> Object:
-    """The new spec with the old values wherever a change is allowed: it must equal the old one."""
+    """Return the new spec with the old values wherever a change is allowed, so that it has to equal the old one."""
     spec = copy.deepcopy(new)
     for field in ("containers", "initContainers"):
         for container, before in zip(spec.get(field) or (), old.get(field) or (), strict=True):
@@ -127,7 +129,7 @@ def _with_changeable_of(new: Object, old: Object) -> Object:
 
 
 def validate_pod_status_change(new: Object, old: Object) -> checks.Errors:
-    """A write to ``status``: what has ended stays ended, and addresses are addresses."""
+    """Check a write to the status: containers that have terminated stay so, and addresses are valid."""
     yield from _validate_mirror(new, old)
     status, before = new.get("status") or {}, old.get("status") or {}
     for index, condition in enumerate(status.get("conditions") or ()):

@@ -25,7 +25,7 @@ MIN_TOKEN_SECONDS, MAX_TOKEN_SECONDS = 600, 1 << 32
 
 
 def validate_volumes(path: str, spec: Object) -> checks.Errors:
-    """``spec.volumes``: names that are unique, and one source each."""
+    """Check ``spec.volumes``: names are unique, and each volume has one source."""
     names: set[str] = set()
     for index, volume in enumerate(spec.get("volumes") or ()):
         at, name = f"{path}[{index}]", volume.get("name", "")
@@ -163,7 +163,7 @@ def _validate_token(path: str, token: Object) -> checks.Errors:
 
 
 def validate_mounts(path: str, container: Object, spec: Object) -> checks.Errors:
-    """A container's ``volumeMounts``: each of a volume of the pod, each at its own place."""
+    """Check a container's ``volumeMounts``: each is of a volume of the pod, and each at a path of its own."""
     volumes = {volume.get("name") for volume in spec.get("volumes") or ()}
     points: set[str] = set()
     for index, mount in enumerate(container.get("volumeMounts") or ()):
@@ -204,13 +204,13 @@ def _validate_propagation(path: str, mount: Object, container: Object) -> checks
 
 
 def no_backsteps(path: str, value: str) -> checks.Errors:
-    """A path without ``..``."""
+    """Check that a path has no ``..``."""
     if ".." in PurePosixPath(value).parts:
         yield FieldError.invalid(path, value, BACKSTEPS)
 
 
 def descending(path: str, value: str) -> checks.Errors:
-    """A relative path that stays below."""
+    """Check that a path is relative and has no ``..``."""
     if value.startswith("/"):
         yield FieldError.invalid(path, value, "must be a relative path")
     yield from no_backsteps(path, value)

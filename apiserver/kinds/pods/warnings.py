@@ -18,7 +18,7 @@ DNS_LABEL = "which can result in surprising behavior; a DNS label is recommended
 
 
 def pod_warnings(path: str, spec: Object) -> Iterator[str]:
-    """About a pod's spec."""
+    """Yield warnings about a pod's spec."""
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
         yield f"{path}.terminationGracePeriodSeconds: {NEGATIVE_GRACE}"
     yield from _pull_secrets(f"{path}.imagePullSecrets", spec.get("imagePullSecrets") or ())
@@ -31,7 +31,7 @@ def pod_warnings(path: str, spec: Object) -> Iterator[str]:
 
 
 def name_warnings(name: str, used: str) -> Iterator[str]:
-    """About a name that becomes (part of) a host name."""
+    """Yield warnings about a name that is no DNS label, although it becomes a host name or a part of one."""
     problems = is_dns1123_label(name)
     if problems:
         yield f"metadata.name: this is used in {used}, {DNS_LABEL}: [{' '.join(problems)}]"
@@ -49,7 +49,7 @@ def _pull_secrets(path: str, secrets: Iterable[Object]) -> Iterator[str]:
 
 
 def _fractions(path: str, resources: Object) -> Iterator[str]:
-    """``100m`` of memory is a tenth of a byte."""
+    """Yield a warning about each amount of bytes that is a fraction: ``100m`` of memory is a tenth of a byte."""
     for field in ("limits", "requests"):
         for name, amount in (resources.get(field) or {}).items():
             if name in BYTES and (value := quantity.parse(amount)) != value.to_integral_value():

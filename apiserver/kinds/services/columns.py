@@ -7,13 +7,13 @@ from machinery.objects import Object
 
 
 def cluster_ip(service: Object) -> str:
-    """The first one; ``None`` for a headless Service."""
+    """Return the first cluster IP; of a headless Service that is ``None``."""
     spec = service["spec"]
     return (spec.get("clusterIPs") or [spec.get("clusterIP")])[0] or NONE
 
 
 def external_ip(service: Object) -> str:
-    """Where it is reached from outside."""
+    """Return the addresses at which the Service is reached from outside the cluster."""
     spec = service["spec"]
     match spec.get("type"):
         case "ClusterIP" | "NodePort":
@@ -28,7 +28,7 @@ def external_ip(service: Object) -> str:
 
 
 def ports(service: Object) -> str:
-    """``80/TCP``, ``80:30080/TCP``."""
+    """Return the ports with their node ports: ``80/TCP,443:30443/TCP``."""
     return ",".join(_port(port) for port in service["spec"].get("ports") or ()) or NONE
 
 
@@ -38,5 +38,5 @@ def _port(port: Object) -> str:
 
 
 def selector(service: Object) -> str:
-    """The labels of its pods."""
+    """Return the selector: the labels of the Service's pods."""
     return label_map(service["spec"].get("selector"))

@@ -17,7 +17,7 @@ ADDRESS_FIELDS = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")
 
 
 def default_service(service: Object) -> None:
-    """Upstream's static defaults; idempotent."""
+    """Fill in upstream's static defaults."""
     spec = service.setdefault("spec", {})
     affinity = spec.get("sessionAffinity") or "None"
     spec["sessionAffinity"] = affinity
@@ -40,30 +40,30 @@ def default_service(service: Object) -> None:
 
 
 def externally_accessible(spec: Object) -> bool:
-    """Traffic can come from outside the cluster."""
+    """Return True if traffic can come from outside the cluster."""
     type = spec.get("type")
     return type in WITH_NODE_PORTS or (type == "ClusterIP" and bool(spec.get("externalIPs")))
 
 
 def is_headless(spec: Object) -> bool:
-    """It has no virtual IP: DNS gives its endpoints."""
+    """Return True if the Service has no virtual IP: its DNS name resolves to its endpoints."""
     return (spec.get("clusterIPs") or [spec.get("clusterIP")]) == ["None"]
 
 
 def wants_cluster_ip(spec: Object) -> bool:
-    """Its type has a cluster IP (which may be None)."""
+    """Return True if the Service's type has a cluster IP (which is None if it is headless)."""
     return spec.get("type") in WITH_CLUSTER_IP
 
 
 def wants_node_ports(spec: Object) -> bool:
-    """Its type is reached through ports of the nodes."""
+    """Return True if the Service gets node ports."""
     return spec.get("type") == "NodePort" or (
         spec.get("type") == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts", True)
     )
 
 
 def carry_over(new: Object, old: Object) -> None:
-    """Makes an update of ``old``'s spec complete: what was allocated stays, what a change of type ends goes."""
+    """Complete an update of the spec ``old``: keep what was allocated, drop what the new type does not have."""
     _keep_cluster_ips(new, old)
     if wants_node_ports(new) and wants_node_ports(old):
         _keep_node_ports(new, old)
@@ -81,7 +81,7 @@ def _keep_cluster_ips(new: Object, old: Object) -> None:
 
 
 def _keep_node_ports(new: Object, old: Object) -> None:
-    """A port without node port keeps the one that the old port of the same number and protocol had."""
+    """Give a port without node port the one that the old port of the same number and protocol had."""
     used = {port.get("nodePort") for port in new.get("ports") or ()}
     had = {_port_key(port): port["nodePort"] for port in old.get("ports") or () if port.get("nodePort")}
     for port in new.get("ports") or ():
@@ -95,7 +95,7 @@ def _port_key(port: Object) -> tuple[Any, Any]:
 
 
 def align_cluster_ips(new: Object, old: Object | None) -> None:
-    """``clusterIP`` and ``clusterIPs[0]`` are one thing; whoever sets either sets both."""
+    """Set ``clusterIP`` and ``clusterIPs[0]``, which mean the same, from the one that the client has set or changed."""
     single, several = new.get("clusterIP"), new.get("clusterIPs")
     if old is None:
         if single and not several:
@@ -111,7 +111,7 @@ def align_cluster_ips(new: Object, old: Object | None) -> None:
 
 
 def _drop_by_type(new: Object, old: Object) -> None:
-    """Fields that the new type may not have go, if the client left them as they were."""
+    """Drop fields that the new type may not have, if the client left them as they were."""
     if wants_cluster_ip(old) and not wants_cluster_ip(new) and _unchanged(new, old, "clusterIPs"):
         for field in ADDRESS_FIELDS:
             new.pop(field, None)

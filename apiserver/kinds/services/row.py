@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from apiserver.kinds.allocation import RANGES, RangeFull, Ranges, Taken, Unavailable
+from apiserver.kinds.allocation import AllocationError, RangeFull, ServiceRanges, Taken
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.services import columns as cells
 from apiserver.kinds.services.defaults import (
@@ -33,7 +33,7 @@ class ServiceStrategy(StatusStrategy):
     initial_status = {"loadBalancer": {}}
     max_name_length = 63
 
-    def __init__(self, ranges: Ranges = RANGES) -> None:
+    def __init__(self, ranges: ServiceRanges) -> None:
         self.ranges = ranges
 
     def default(self, obj: Object) -> None:
@@ -71,7 +71,7 @@ class ServiceStrategy(StatusStrategy):
         return keys + [self.ranges.ports.claim(port) for port in sorted(ports)]
 
     def allocate(self, obj: Object, old: Object | None, taken: Taken) -> list[FieldError]:
-        """Chooses what is unset and checks what is asked for; raises InternalError when a range is full."""
+        """Choose what is unset and check what is asked for; raises InternalError if a range is full."""
         held = frozenset(self.claims(old)) if old is not None else frozenset()
 
         def others(claim: str) -> bool:
@@ -93,13 +93,13 @@ class ServiceStrategy(StatusStrategy):
             return []
         try:
             self.ranges.ips.check(wanted, taken)
-        except Unavailable as why:
+        except AllocationError as why:
             detail = f"failed to allocate IP {wanted}: {why}"
             return [FieldError.invalid("spec.clusterIPs", spec["clusterIPs"], detail)]
         return []
 
     def _allocate_ports(self, spec: Object, held: frozenset[str], taken: Taken) -> list[FieldError]:
-        """Ports of one number share a node port across protocols, as upstream's do."""
+        """Choose or check node ports; ports of one number and several protocols share one, as upstream."""
         if not wants_node_ports(spec) and not any(port.get("nodePort") for port in spec.get("ports") or ()):
             return []
         chosen: dict[int, int] = {}  # service port → node port
@@ -115,10 +115,10 @@ class ServiceStrategy(StatusStrategy):
                 claim = self.ranges.ports.claim(wanted)
                 try:
                     if claim in given and claim not in held:
-                        raise Unavailable("provided port is already allocated")
+                        raise AllocationError("provided port is already allocated")
                     if claim not in held:
                         self.ranges.ports.check(wanted, taken)
-                except Unavailable as why:
+                except AllocationError as why:
                     return [FieldError.invalid(f"spec.ports[{index}].nodePort", wanted, str(why))]
             port["nodePort"] = chosen[port["port"]] = wanted
             given.add(self.ranges.ports.claim(wanted))
@@ -132,9 +132,9 @@ class ServiceStrategy(StatusStrategy):
 
 
 def set_families(spec: Object, old: Object | None = None) -> None:
-    """IP families in a cluster of IPv4 alone (upstream: initIPFamilyFields).
+    """Fill in the IP families and their policy, in a cluster of IPv4 alone (upstream: initIPFamilyFields).
 
-    A headless Service without selector may have any: its endpoints are its owner's.
+    A headless Service without selector may have either family, because somebody else makes its endpoints.
     """
     if not wants_cluster_ip(spec):
         return
@@ -147,23 +147,25 @@ def set_families(spec: Object, old: Object | None = None) -> None:
     spec["ipFamilies"] = list(families)
 
 
-SERVICES = Kind(
-    "",
-    "v1",
-    "Service",
-    "services",
-    UpstreamCodec("io.k8s.api.core.v1.Service"),
-    short_names=("svc",),
-    categories=("all",),
-    subresources=("proxy", "status"),
-    strategy=ServiceStrategy(),
-    columns=(
-        NAME,
-        Column("Type", lambda obj: obj["spec"].get("type", "")),
-        Column("Cluster-IP", cells.cluster_ip),
-        Column("External-IP", cells.external_ip),
-        Column("Port(s)", cells.ports),
-        AGE,
-        Column("Selector", cells.selector, priority=1),
-    ),
-)
+def services(ranges: ServiceRanges) -> Kind:
+    """Return the row, whose Services get cluster IPs and node ports of these ranges."""
+    return Kind(
+        "",
+        "v1",
+        "Service",
+        "services",
+        UpstreamCodec("io.k8s.api.core.v1.Service"),
+        short_names=("svc",),
+        categories=("all",),
+        subresources=("proxy", "status"),
+        strategy=ServiceStrategy(ranges),
+        columns=(
+            NAME,
+            Column("Type", lambda obj: obj["spec"].get("type", "")),
+            Column("Cluster-IP", cells.cluster_ip),
+            Column("External-IP", cells.external_ip),
+            Column("Port(s)", cells.ports),
+            AGE,
+            Column("Selector", cells.selector, priority=1),
+        ),
+    )

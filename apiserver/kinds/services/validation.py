@@ -19,7 +19,7 @@ LOAD_BALANCER_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
 
 def validate_service(service: Object) -> checks.Errors:
-    """The whole of a Service, new or changed."""
+    """Check a whole Service, new or changed."""
     spec = service["spec"]
     headless = is_headless(spec)
     if not spec.get("ports") and not headless and spec["type"] != "ExternalName":
@@ -198,7 +198,7 @@ def _validate_traffic_policies(spec: Object) -> checks.Errors:
 
 
 def validate_change(new_service: Object, old_service: Object) -> checks.Errors:
-    """What may not change: the cluster IP, unless the Service comes from or goes to ExternalName."""
+    """Check that the cluster IP has not changed, unless the type was or is ExternalName."""
     new, old = new_service["spec"], old_service["spec"]
     if "ExternalName" in (new["type"], old["type"]) or (is_headless(new) and is_headless(old)):
         return

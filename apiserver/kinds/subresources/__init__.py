@@ -27,7 +27,7 @@ CONNECT = ("create", "delete", "get", "patch", "update")
 
 
 def find_subresource(kind: Kind, name: str) -> Subresource | None:
-    """The row for one of the kind's subresources, None when the kind has no such."""
+    """Return the row of one of the kind's subresources, or None if the kind has none of this name."""
     if name not in kind.subresources:
         return None
     own: Subresource | None = kind.own_subresources.get(name)

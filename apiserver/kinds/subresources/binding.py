@@ -11,7 +11,7 @@ RESOURCE = "pods/binding"
 
 
 def bind(actions: Actions, pod: Object, binding: Object) -> Object:
-    """POST to the pod's own ``binding``."""
+    """Answer a POST to the pod's own ``binding``."""
     name = pod["metadata"]["name"]
     if (binding.get("metadata") or {}).get("name", name) != name:
         raise BadRequest("name in URL does not match name in Binding object")
@@ -21,7 +21,7 @@ def bind(actions: Actions, pod: Object, binding: Object) -> Object:
 
 
 def check(name: str, binding: Object) -> None:
-    """Raises Invalid unless the Binding names a node."""
+    """Raise Invalid unless the Binding names a node."""
     target, errors = binding.get("target") or {}, []
     if target.get("kind") and target["kind"] != "Node":
         errors.append(FieldError.not_supported("target.kind", target["kind"], ("Node", "<empty>")))
@@ -32,7 +32,7 @@ def check(name: str, binding: Object) -> None:
 
 
 def assign(pod: Object, binding: Object) -> None:
-    """Puts the pod on its node; raises Conflict when that cannot be."""
+    """Put the pod on the Binding's node; raises Conflict if it is on one already, or being deleted, or has changed."""
     metadata, wanted, spec = pod["metadata"], binding.get("metadata") or {}, pod["spec"]
     name = metadata["name"]
     for field, shown in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):

@@ -8,7 +8,7 @@ from machinery.objects import Object
 
 
 def finalize(namespace: Object, wanted: Object) -> None:
-    """Replaces nothing but the finalizers; raises Invalid for bad ones."""
+    """Replace the finalizers, and nothing else; raises Invalid for bad names."""
     finalizers = (wanted.get("spec") or {}).get("finalizers") or []
     spec = namespace.setdefault("spec", {})
     spec["finalizers"] = finalizers

@@ -27,13 +27,13 @@ _METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
 def show(obj: Object) -> Object:
-    """An object's Scale."""
+    """Return an object's Scale."""
     replicas = (obj.get("status") or {}).get("replicas", 0)
     return shown(obj, obj["spec"].get("replicas", 0), replicas, str(_selector(obj)))
 
 
 def shown(obj: Object, wanted: int, replicas: int, selector: str) -> Object:
-    """The Scale of an object with so many replicas."""
+    """Return the Scale of an object that should have ``wanted`` replicas and has ``replicas``."""
     metadata = obj["metadata"]
     return {
         "kind": KIND,
@@ -51,7 +51,7 @@ def _selector(obj: Object) -> Selector:
 
 
 def resize(obj: Object, scale: Object) -> None:
-    """Takes over the replicas of a Scale; raises Invalid for fewer than none."""
+    """Set an object's replicas to those of a Scale; raises Invalid if they are negative."""
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     if errors := list(checks.not_negative("spec.replicas", replicas)):
         raise invalid("Scale.autoscaling", obj["metadata"]["name"], errors)

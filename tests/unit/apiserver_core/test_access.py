@@ -59,13 +59,13 @@ class Objects:
     def __init__(self, *objects: Object) -> None:
         self.objects = {(obj["kind"], obj["metadata"]["name"]): obj for obj in objects}
 
-    def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
+    def get(self, kind: Kind, namespace: str, name: str, *, consistent: bool = False) -> Object | None:
         return self.objects.get((kind.kind, name))
 
     def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
         return self.get(kind, namespace, name)
 
-    def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> list[Object]:
+    def list(self, kind: Kind, namespace: str = "", *, consistent: bool = False) -> list[Object]:
         return []
 
 

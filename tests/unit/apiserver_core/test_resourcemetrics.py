@@ -72,12 +72,12 @@ class Cluster:
         metadata = {"name": name, "namespace": "a", "labels": {"app": name}}
         return {"metadata": metadata, "spec": {"nodeName": node}, "status": {"phase": phase}}
 
-    def get(self, kind: Any, namespace: str, name: str, *, fresh: bool = False) -> Any:
+    def get(self, kind: Any, namespace: str, name: str, *, consistent: bool = False) -> Any:
         if kind.plural == "nodes":
             return self.nodes.get(name)
         return next((pod for pod in self.pods if pod["metadata"]["name"] == name), None)
 
-    def list(self, kind: Any, namespace: str = "", *, fresh: bool = False) -> Any:
+    def list(self, kind: Any, namespace: str = "", *, consistent: bool = False) -> Any:
         return list(self.nodes.values()) if kind.plural == "nodes" else self.pods
 
     def sleep(self, seconds: float) -> None:

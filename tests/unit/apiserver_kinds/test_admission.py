@@ -42,13 +42,13 @@ class Objects:
         self.objects = {(o["kind"], o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for o in objects}
         self.coming: Object | None = None
 
-    def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
+    def get(self, kind: Kind, namespace: str, name: str, *, consistent: bool = False) -> Object | None:
         return self.objects.get((kind.kind, namespace, name))
 
     def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
         return self.coming
 
-    def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
+    def list(self, kind: Kind, namespace: str = "", *, consistent: bool = False) -> Sequence[Object]:
         return [obj for (known, _, _), obj in self.objects.items() if known == kind.kind]
 
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from apiserver.kinds.allocation import IP_PREFIX, PORT_PREFIX, ClusterIPs, NodePorts, RangeFull, Ranges, Unavailable
+from apiserver.kinds.allocation import (
+    IP_PREFIX,
+    PORT_PREFIX,
+    AllocationError,
+    ClusterIPs,
+    NodePorts,
+    RangeFull,
+    ServiceRanges,
+)
 from apiserver.kinds.services.row import ServiceStrategy
 from machinery.errors import InternalError
 
@@ -17,9 +25,7 @@ NONE_TAKEN = lambda claim: False  # noqa: E731
 
 
 def strategy(network: str = "172.30.0.0/16", ports: str = "30000-32767") -> ServiceStrategy:
-    ranges = Ranges()
-    ranges.configure(network, ports)
-    return ServiceStrategy(ranges)
+    return ServiceStrategy(ServiceRanges.parse(network, ports))
 
 
 def service(**spec: Any) -> dict[str, Any]:
@@ -59,7 +65,7 @@ def test_the_lower_band_is_used_when_the_upper_is_full() -> None:
 
 @pytest.mark.parametrize("address", ["172.30.0.0", "172.30.255.255", "10.0.0.1"])
 def test_an_address_outside_is_refused(address: str) -> None:
-    with pytest.raises(Unavailable) as error:
+    with pytest.raises(AllocationError) as error:
         IPS.check(address, NONE_TAKEN)
     assert str(error.value) == (
         f"the provided IP ({address}) is not in the valid range. The range of valid IPs is 172.30.0.0/16"
@@ -130,4 +136,4 @@ def test_a_full_range_is_the_servers_problem() -> None:
 @pytest.mark.parametrize("network, ports", [("fd00::/64", "1-2"), ("10.0.0.0/30", "1-2"), ("10.0.0.0/16", "9")])
 def test_bad_flags(network: str, ports: str) -> None:
     with pytest.raises(ValueError, match="--service"):
-        Ranges().configure(network, ports)
+        ServiceRanges.parse(network, ports)

@@ -34,13 +34,13 @@ class Ranges:
         self.items = [{"kind": "LimitRange", "metadata": {"name": "limits"}, "spec": {"limits": list(limits)}}]
         LIMIT_RANGES.strategy.default(self.items[0])
 
-    def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
+    def get(self, kind: Kind, namespace: str, name: str, *, consistent: bool = False) -> Object | None:
         raise NotImplementedError
 
     def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
         raise NotImplementedError
 
-    def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
+    def list(self, kind: Kind, namespace: str = "", *, consistent: bool = False) -> Sequence[Object]:
         assert (kind, namespace, fresh) == (LIMIT_RANGES, "t", True)
         return self.items
 

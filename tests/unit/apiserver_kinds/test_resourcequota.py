@@ -9,13 +9,14 @@ import orjson
 import pytest
 
 from apiserver.admission.resourcequota import ResourceQuota
+from apiserver.kinds.allocation import ServiceRanges
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.events import EVENTS
 from apiserver.kinds.leases import LEASES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
-from apiserver.kinds.services.row import SERVICES
+from apiserver.kinds.services.row import services
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
 from apiserver.registry.admissionrequest import AdmissionRequest
@@ -43,13 +44,13 @@ class Quotas:
     def __init__(self, items: Sequence[Object]) -> None:
         self.items = items
 
-    def get(self, kind: Kind, namespace: str, name: str, *, fresh: bool = False) -> Object | None:
+    def get(self, kind: Kind, namespace: str, name: str, *, consistent: bool = False) -> Object | None:
         raise NotImplementedError
 
     def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
         raise NotImplementedError
 
-    def list(self, kind: Kind, namespace: str = "", *, fresh: bool = False) -> Sequence[Object]:
+    def list(self, kind: Kind, namespace: str = "", *, consistent: bool = False) -> Sequence[Object]:
         assert (kind, namespace, fresh) == (RESOURCE_QUOTAS, "t", True)
         return self.items
 
@@ -153,6 +154,9 @@ def test_a_quota_is_charged_for_quotas() -> None:
     assert "requested: resourcequotas=1, used: resourcequotas=1, limited: resourcequotas=1" in refusal(
         RESOURCE_QUOTAS, {"metadata": {"name": "second"}}, limits
     )
+
+
+SERVICES = services(ServiceRanges())
 
 
 def test_an_update_is_charged_for_what_is_more() -> None:
