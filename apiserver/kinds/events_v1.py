@@ -34,9 +34,19 @@ _DEPRECATED = ("firstTimestamp", "lastTimestamp", "count")
 # Upstream compared nothing here before v1.21, and its v1.20 suite, which judges this server, changes a note. So the
 # message may change; v1.32 would refuse that too.
 _IMMUTABLE = (
-    "involvedObject", "reason", "source", "firstTimestamp", "lastTimestamp", "count", "type", "eventTime",
-    "action", "related", "reportingController", "reportingInstance",
-)  # fmt: skip
+    "involvedObject",
+    "reason",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "type",
+    "eventTime",
+    "action",
+    "related",
+    "reportingController",
+    "reportingInstance",
+)
 
 
 def convert(obj: Object, version: str, inward: bool) -> None:

@@ -19,8 +19,11 @@ from machinery.errors import FieldError
 from machinery.objects import Object
 
 ACCESS_MODES = {
-    "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOnce": "RWO", "ReadWriteOncePod": "RWOP",
-}  # fmt: skip
+    "ReadOnlyMany": "ROX",
+    "ReadWriteMany": "RWX",
+    "ReadWriteOnce": "RWO",
+    "ReadWriteOncePod": "RWOP",
+}
 VOLUME_MODES = ("Block", "Filesystem")
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 # What a claim may be filled from by its field ``dataSource``; any other is only asked for in ``dataSourceRef``.

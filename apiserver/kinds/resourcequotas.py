@@ -18,8 +18,8 @@ from machinery.errors import FieldError, GoValue, quote
 from machinery.objects import Object
 
 POD_RESOURCES = frozenset(
-    {"pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"}
-)  # fmt: skip
+    {"pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"},
+)
 # Which resources a scope goes with.
 SCOPES = {
     "Terminating": POD_RESOURCES,

@@ -12,9 +12,16 @@ from machinery.resourcelists import HUGE_PAGES, REQUESTS, is_extended, is_native
 
 CONTAINER_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 INTEGER_RESOURCES = (
-    "pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps",
-    "persistentvolumeclaims", "services.nodeports", "services.loadbalancers",
-)  # fmt: skip
+    "pods",
+    "services",
+    "replicationcontrollers",
+    "resourcequotas",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
+)
 QUOTA_RESOURCES = (
     *CONTAINER_RESOURCES,
     *(f"{field}.{name}" for field in ("requests", "limits") for name in CONTAINER_RESOURCES),

@@ -16,9 +16,16 @@ _READING = ("get", "list", "watch")
 def _row(group: str, kind: str, plural: str, short_name: str, *, all: bool = True, namespaced: bool = True) -> Kind:
     package = group.partition(".")[0] or "core"
     return Kind(
-        group, "v1", kind, plural, UpstreamCodec(f"io.k8s.api.{package}.v1.{kind}"), namespaced=namespaced,
-        verbs=_READING, short_names=(short_name,) if short_name else (), categories=("all",) if all else (),
-    )  # fmt: skip
+        group,
+        "v1",
+        kind,
+        plural,
+        UpstreamCodec(f"io.k8s.api.{package}.v1.{kind}"),
+        namespaced=namespaced,
+        verbs=_READING,
+        short_names=(short_name,) if short_name else (),
+        categories=("all",) if all else (),
+    )
 
 
 WORKLOADS = (

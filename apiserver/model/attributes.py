@@ -11,7 +11,10 @@ from machinery.errors import Forbidden, forbidden, quote
 
 
 class Attributes(NamedTuple):
-    """One question: may this user do this? ``path`` is set for what is no resource, and all the rest otherwise."""
+    """One question: may this user do this? Upstream: authorizer.Attributes.
+
+    For a path that is no resource only ``user``, ``verb`` and ``path`` are set, and ``path`` for nothing else.
+    """
 
     user: User
     verb: str
@@ -31,7 +34,7 @@ class Attributes(NamedTuple):
 
 
 class Authorizer(Protocol):
-    """What answers such questions."""
+    """Answers such questions."""
 
     def allows(self, asked: Attributes) -> bool:
         """Return whether the user may do this."""
@@ -41,24 +44,30 @@ class Authorizer(Protocol):
 
 
 class Decision(NamedTuple):
-    """Allowed, or not; the reason may be empty."""
+    """An authorizer's answer. The reason may be empty."""
 
     allowed: bool
     reason: str = ""
 
 
 def attributes_of(user: User, request: RequestInfo) -> Attributes:
-    """The question that a request asks."""
+    """Return the question whether ``user`` may make this request."""
     if not request.is_resource:
         return Attributes(user, request.verb, path=request.path, is_resource=False)
     return Attributes(
-        user, request.verb, request.group, request.resource, request.subresource, request.namespace,
-        request.name or request.selected, request.field_selector,
-    )  # fmt: skip
+        user,
+        request.verb,
+        request.group,
+        request.resource,
+        request.subresource,
+        request.namespace,
+        request.name or request.selected,
+        request.field_selector,
+    )
 
 
 def refusal(asked: Attributes, reason: str = "") -> Forbidden:
-    """Upstream's 403 (apiserver endpoints/handlers/responsewriters/errors.go)."""
+    """Return upstream's 403 (apiserver endpoints/handlers/responsewriters/errors.go)."""
     what = f"User {quote(asked.user.name)} cannot {asked.verb} "
     if not asked.is_resource:
         what += f"path {quote(asked.path)}"

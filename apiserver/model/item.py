@@ -16,7 +16,11 @@ _METADATA = b'"metadata":{'
 
 
 class Item:
-    """One object at one revision."""
+    """One object at one revision.
+
+    ``data`` is its JSON as clients get it, with metadata.resourceVersion, and is sent as it is. Items are shared by all
+    threads: nobody may change ``object``, or what ``object`` returns.
+    """
 
     __slots__ = ("_object", "data", "key", "revision", "views")
 
@@ -30,29 +34,33 @@ class Item:
 
     @property
     def object(self) -> Object:
-        """The parsed object, shared by all readers."""
+        """The parsed object, shared by all readers: copy it before changing it."""
         parsed = self._object
         if parsed is None:
             parsed = self._object = orjson.loads(self.data)
         return parsed
 
     def bare(self) -> bytes:
-        """The JSON as it is stored."""
+        """Return the JSON as it is stored, without resourceVersion."""
         return self.data.replace(b'"resourceVersion":"%d",' % self.revision, b"", 1) if self.revision else self.data
 
     def moved_to(self, revision: int) -> Item:
-        """The same object at another revision."""
+        """Return the same object at another revision."""
         parsed = dict(self.object)
         parsed["metadata"] = parsed["metadata"] | {"resourceVersion": str(revision)}
         return Item(self.key, encode(parsed), revision)
 
     def shrink(self) -> None:
-        """Keeps the bytes only: whoever still wants to look inside parses them once more."""
+        """Drop what can be worked out again, and keep the bytes; a reader that looks inside parses them again."""
         self._object = self.views = None
 
 
 class Change:
-    """One event of a kind: ``item`` is the new state, or the last one with the revision of its deletion."""
+    """One change of one object: an event of a watch.
+
+    ``item`` is the new state; of a deletion the last state, at the revision of the deletion. ``previous`` is the state
+    before, None if there was none.
+    """
 
     __slots__ = ("_wire", "deleted", "item", "previous", "revision")
 
@@ -71,20 +79,23 @@ class Change:
         return "MODIFIED" if self.previous else "ADDED"
 
     def gone(self) -> Change:
-        """The change as a watcher sees it that the object no longer matches: its state before, at this revision."""
+        """Return the change as a deletion: so a watcher sees it whose selector the object no longer matches.
+
+        The object is in its state before, at this revision.
+        """
         if self.deleted or self.previous is None:
             return self
         return Change(self.previous.moved_to(self.revision), self.previous, True)
 
     def wire(self, type_: str) -> bytes:
-        """The line on the wire, made once for all watchers."""
+        """Return the event as a line of JSON, which is made once for all watchers."""
         line = self._wire.get(type_)
         if line is None:
             line = self._wire[type_] = wire(type_, self.item)
         return line
 
     def shrink(self) -> None:
-        """It is of the past, and most watchers have seen it: what was worked out for them takes ten times its bytes."""
+        """Drop what was worked out for watchers, which is ten times the bytes, once most have seen the change."""
         self._wire.clear()
         if self.previous is not None:
             self.previous.shrink()
@@ -93,18 +104,21 @@ class Change:
 
 
 def wire(type_: str, item: Item) -> bytes:
-    """An event as a line."""
+    """Return an event as a watch sends it: one line of JSON."""
     return b'{"type":"%b","object":%b}\n' % (type_.encode(), item.data)
 
 
 def with_resource_version(value: bytes, revision: int) -> bytes:
-    """The stored JSON with its ``metadata.resourceVersion``, by splicing: ``encode`` puts metadata near the front."""
+    """Insert ``metadata.resourceVersion`` into stored JSON, without parsing it.
+
+    Relies on ``encode``, which puts the metadata before everything that a client could have written.
+    """
     place = value.index(_METADATA) + len(_METADATA)
     return b'%b"resourceVersion":"%d",%b' % (value[:place], revision, value[place:])
 
 
 def encode(obj: Object) -> bytes:
-    """The JSON to store: without resourceVersion, and with the metadata behind apiVersion and kind."""
+    """Return the JSON to store: without resourceVersion, and with kind, apiVersion and metadata in front."""
     metadata: dict[str, Any] = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
     head = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": metadata}
     return orjson.dumps(head | {k: v for k, v in obj.items() if k not in head})

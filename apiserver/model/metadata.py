@@ -26,7 +26,7 @@ _IMMUTABLE = ("name", "namespace", "uid", "creationTimestamp", "deletionTimestam
 
 
 def place(kind: Kind, namespace: str, obj: Object) -> None:
-    """Gives the object the namespace of its path; raises BadRequest when it says another."""
+    """Set the namespace to that of the request's path; raises BadRequest if the object says another."""
     metadata = obj["metadata"]
     if not kind.namespaced:
         if metadata.get("namespace"):
@@ -39,7 +39,7 @@ def place(kind: Kind, namespace: str, obj: Object) -> None:
 
 
 def check_name(obj: Object, name: str, namespace: str) -> None:
-    """Raises BadRequest unless the object is the one of its path (upstream: handlers' checkName)."""
+    """Raise BadRequest unless the object is the one that the path names (upstream: handlers' checkName)."""
     metadata = obj["metadata"]
     found, found_namespace = metadata.get("name"), metadata.get("namespace")
     if not found:
@@ -54,7 +54,10 @@ def check_name(obj: Object, name: str, namespace: str) -> None:
 
 
 def stamp(obj: Object) -> None:
-    """What the server writes into a new object's metadata, whatever the client sent."""
+    """Set uid and creationTimestamp of a new object, and drop what else only the server sets.
+
+    Raises BadRequest if the client has sent a resourceVersion.
+    """
     metadata = obj["metadata"]
     if metadata.get("resourceVersion"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
@@ -65,7 +68,7 @@ def stamp(obj: Object) -> None:
 
 
 def unique_owners(obj: Object, when: str = "") -> list[str]:
-    """Leaves out owners that are there already; returns what the client is to be warned of."""
+    """Remove repeated ownerReferences; return warnings about them. ``when`` is a part of the warning's text."""
     owners = obj["metadata"].get("ownerReferences") or ()
     if len(owners) < 2:
         return []
@@ -83,12 +86,15 @@ def unique_owners(obj: Object, when: str = "") -> list[str]:
 
 
 def generate_name(kind: Kind, base: str) -> str:
-    """A name that begins with ``base``, cut so that the suffix fits."""
+    """Return a name of ``base`` and a random suffix; a long base is cut so that the name is not too long."""
     return base[: kind.strategy.max_name_length - SUFFIX_LENGTH] + random_suffix(SUFFIX_LENGTH)
 
 
 def keep(new: Object, old: Object) -> None:
-    """Restores on an update what only the server may set; a uid or name that was sent is compared elsewhere."""
+    """Restore, on an update, what only the server may set.
+
+    A uid, name or namespace that the client has sent is left as it is: ``validate_update`` compares it.
+    """
     metadata, before = new["metadata"], old["metadata"]
     for field in ("selfLink", "generation"):
         metadata.pop(field, None)
@@ -104,13 +110,13 @@ def keep(new: Object, old: Object) -> None:
 
 
 def validate(kind: Kind, obj: Object) -> list[FieldError]:
-    """Everything wrong with an object's metadata."""
+    """Return everything that is wrong with a new object's metadata."""
     metadata = obj["metadata"]
     return [*_names(kind, metadata), *_maps(metadata), *_owners(metadata), *_finalizers(kind, metadata)]
 
 
 def validate_update(kind: Kind, new: Object, old: Object) -> list[FieldError]:
-    """Everything wrong with the metadata of a changed object."""
+    """Return everything that is wrong with the metadata of a changed object."""
     metadata, before = new["metadata"], old["metadata"]
     found = [*_maps(metadata), *_owners(metadata), *_finalizers(kind, metadata)]
     if before.get("deletionTimestamp"):

@@ -33,34 +33,42 @@ RESPONSE_SIZES = METRICS.histogram(
     [10.0**power for power in range(3, 10)],
 )
 IN_FLIGHT = METRICS.gauge(
-    "apiserver_current_inflight_requests", "[STABLE] Requests that are being served, without long ones.",
+    "apiserver_current_inflight_requests",
+    "[STABLE] Requests that are being served, without long ones.",
     ("request_kind",),
-)  # fmt: skip
+)
 LONG_RUNNING = METRICS.gauge(
-    "apiserver_longrunning_requests", "[STABLE] Open watches, logs, execs and other requests that last.",
+    "apiserver_longrunning_requests",
+    "[STABLE] Open watches, logs, execs and other requests that last.",
     ("verb", *_RESOURCE),
-)  # fmt: skip
+)
 WATCH_EVENTS = METRICS.histogram(
-    "apiserver_watch_events_sizes", "[ALPHA] Bytes of the events that watches were sent.",
-    ("group", "version", "kind"), [1024 * 2**power for power in range(8)],
-)  # fmt: skip
+    "apiserver_watch_events_sizes",
+    "[ALPHA] Bytes of the events that watches were sent.",
+    ("group", "version", "kind"),
+    [1024 * 2**power for power in range(8)],
+)
 WATCH_EVENTS.counted_as("apiserver_watch_events_total", "[ALPHA] Events that watches were sent.")
 STORE = METRICS.histogram(
-    "etcd_request_duration_seconds", "[ALPHA] How long the store took.",
-    ("operation", "type"), (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20),
-)  # fmt: skip
+    "etcd_request_duration_seconds",
+    "[ALPHA] How long the store took.",
+    ("operation", "type"),
+    (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20),
+)
 STORE.counted_as("etcd_requests_total", "[ALPHA] What the store was asked.")
 STORE_ERRORS = METRICS.counter(
     "etcd_request_errors_total", "[ALPHA] What the store was asked and did not answer.", ("operation", "type")
 )
 CACHE_RECEIVED = METRICS.counter(
-    "apiserver_watch_cache_events_received_total", "[ALPHA] Events that the watch caches of all workers were sent.",
+    "apiserver_watch_cache_events_received_total",
+    "[ALPHA] Events that the watch caches of all workers were sent.",
     ("resource",),
-)  # fmt: skip
+)
 CACHE_DISPATCHED = METRICS.counter(
-    "apiserver_watch_cache_events_dispatched_total", "[ALPHA] Events that the watch caches gave to watches.",
+    "apiserver_watch_cache_events_dispatched_total",
+    "[ALPHA] Events that the watch caches gave to watches.",
     ("resource",),
-)  # fmt: skip
+)
 CACHE_LOADS = METRICS.counter(
     "apiserver_watch_cache_initializations_total", "[ALPHA] How often workers read all objects from the store."
 )
@@ -78,13 +86,16 @@ CACHE_REVISION.shown_as(
     "max",
 )
 TERMINATED_WATCHES = METRICS.counter(
-    "apiserver_terminated_watchers_total", "[ALPHA] Watches that ended because their clients read too slowly.",
+    "apiserver_terminated_watchers_total",
+    "[ALPHA] Watches that ended because their clients read too slowly.",
     ("resource",),
-)  # fmt: skip
+)
 HEALTH = METRICS.gauge(
-    "kubernetes_healthcheck", "[STABLE] The result of each health check when it was last made: 1 is well.",
-    ("name", "type"), merge="min",
-)  # fmt: skip
+    "kubernetes_healthcheck",
+    "[STABLE] The result of each health check when it was last made: 1 is well.",
+    ("name", "type"),
+    merge="min",
+)
 HEALTH_CHECKS = METRICS.counter(
     "kubernetes_healthchecks_total", "[STABLE] The results of health checks.", ("name", "type", "status")
 )

@@ -15,7 +15,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
 def parse(text: str) -> dict[str, str]:
-    """The query's parameters, each with its first value."""
+    """Return the query's parameters, each with its first value."""
     found: dict[str, str] = {}
     for name, value in parse_qsl(text, keep_blank_values=True) if text else ():
         found.setdefault(name, value)
@@ -23,24 +23,24 @@ def parse(text: str) -> dict[str, str]:
 
 
 def values(text: str, name: str) -> list[str]:
-    """Every value of one parameter."""
+    """Return every value of one parameter."""
     return [value for key, value in parse_qsl(text, keep_blank_values=True) if key == name] if text else []
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    """A boolean: true unless it is absent, ``false`` or ``0``, so ``?watch=`` and ``?watch=no`` are true."""
+    """Return a boolean: False if it is absent, ``false`` or ``0``, so ``?watch=`` and ``?watch=no`` are True."""
     text = query.get(name)
     return text is not None and text != "0" and text.lower() != "false"
 
 
 def integer(query: Mapping[str, str], name: str) -> int | None:
-    """A number of 64 bits, None when the parameter is absent; raises BadRequest for anything else."""
+    """Return an integer of 64 bits, or None if the parameter is absent; raises BadRequest for anything else."""
     text = query.get(name)
     return None if text is None else int64(text)
 
 
 def int64(text: str) -> int:
-    """Go's ``strconv.ParseInt(text, 10, 64)``."""
+    """Return what Go's ``strconv.ParseInt(text, 10, 64)`` does; raises BadRequest with its message."""
     if not _INTEGER.fullmatch(text):
         raise BadRequest(f"strconv.ParseInt: parsing {quote(text)}: invalid syntax")
     number = int(text) if len(text) < 40 else 1 << 64

@@ -12,8 +12,8 @@ from machinery.objects import Object
 class Reader(Protocol):
     """Reads objects from the watch cache. What it returns is shared by all threads and must not be modified.
 
-    Without ``fresh`` an answer may be some milliseconds older than the store. With ``fresh`` the read is consistent:
-    it waits until the cache shows every acknowledged write to the kind, and raises Timeout when that takes too long.
+    Without ``consistent`` an answer may be some milliseconds older than the store. A consistent read waits until the
+    cache shows every acknowledged write to the kind, and raises Timeout if that takes too long.
     """
 
     def get(self, kind: Kind, namespace: str, name: str, *, consistent: bool = False) -> Object | None:

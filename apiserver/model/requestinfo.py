@@ -18,7 +18,10 @@ _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 
 class RequestInfo(NamedTuple):
-    """``verb`` of a non-resource request is the method in lower case, and only ``path`` is set besides."""
+    """What a request asks for, by its method and path.
+
+    Of a request for no resource only ``path`` and ``verb`` are set; the verb is the method in lower case.
+    """
 
     path: str
     verb: str
@@ -35,7 +38,7 @@ class RequestInfo(NamedTuple):
 
 
 def parse_request(method: str, path: str, *, watch: bool = False, field_selector: str = "") -> RequestInfo:
-    """What a request asks for; ``watch`` is the query's flag, which makes a list a watch."""
+    """Return what a request asks for. ``watch`` is the flag of the query that makes a list a watch."""
     parts = path.strip("/").split("/")
     other = RequestInfo(path, method.lower())
     if parts[0] == "api" and len(parts) >= 3:
@@ -77,7 +80,10 @@ def parse_request(method: str, path: str, *, watch: bool = False, field_selector
 
 
 def _selected_name(field_selector: str) -> str:
-    """A list of one object by name is as good as a get to an authorizer: roles may name the object."""
+    """Return the one name that a field selector asks for, or "".
+
+    An authorizer treats such a list as a get, because a role may allow an object by its name.
+    """
     try:
         name = parse_field_selector(field_selector).exact("metadata.name") or ""
     except BadRequest:

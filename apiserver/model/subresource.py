@@ -12,24 +12,24 @@ from machinery.objects import Object
 
 
 class Actions(Protocol):
-    """What an action may do to the world, in the name of its caller. Every error is an ApiError."""
+    """The verbs that an action may use, in the name of its caller. All of them raise ApiErrors."""
 
     dry_run: bool
     user: User
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object:
-        """Reads another object; raises NotFound."""
+        """Return an object; raises NotFound."""
 
     def update(self, kind: Kind, namespace: str, name: str, change: Callable[[Object], Any]) -> Object:
-        """Reads, lets ``change`` modify a copy, writes; again from the start when another writer was faster."""
+        """Write what ``change`` makes of a copy of the object; begins again when another writer was faster."""
 
     def delete(self, kind: Kind, namespace: str, name: str, options: Object) -> Object:
-        """Deletes as the verb does, with DeleteOptions."""
+        """Delete an object as the verb does, with DeleteOptions; return it."""
 
 
 @dataclass(frozen=True)
 class Subresource:
-    """One row. Group, version, kind and definition are those of the body; empty means the parent's."""
+    """One row. ``kind``, ``group``, ``version`` and ``definition`` are those of the body; if empty, the parent's."""
 
     name: str
     verbs: tuple[str, ...]
@@ -48,5 +48,5 @@ class Subresource:
 
 
 def success() -> Object:
-    """What an action answers that has nothing to show."""
+    """Return the Status that an action answers with if it has nothing to show."""
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

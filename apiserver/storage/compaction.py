@@ -16,7 +16,7 @@ PERIOD = 300.0
 
 
 class Compaction:
-    """A thread that wakes up once a period."""
+    """A thread that compacts the store once in ``period`` seconds."""
 
     def __init__(self, store: Store, period: float = PERIOD) -> None:
         self._store = store

@@ -61,7 +61,10 @@ _OPTIONS = (
 
 
 def parse_server(server: str) -> tuple[str, int]:
-    """``http://host:port``, ``host:port`` or ``unix:/path/to/socket:0`` as etcd3.client's host and port."""
+    """Return a server's host and port for etcd3.client; raises ValueError.
+
+    A server is ``http://host:port``, ``host:port``, or ``unix:/path/to/socket:0`` as etcd names its sockets.
+    """
     if server.startswith("unix:"):
         path, colon, port = server.removeprefix("unix://").removeprefix("unix:").rpartition(":")
         if not colon or not port.isdecimal():
@@ -76,7 +79,7 @@ def parse_server(server: str) -> tuple[str, int]:
 
 
 class EtcdStore:
-    """See ``Store``."""
+    """A store on etcd: see ``Store`` for what the methods promise."""
 
     def __init__(self, server: str, deadline: float = DEADLINE) -> None:
         self._host, self._port = parse_server(server)
@@ -248,7 +251,10 @@ class EtcdStore:
     def _transact(
         self, key: str, revision: int, claims: tuple[str, ...], swaps: Sequence[Entry], writes: Sequence[Any]
     ) -> int:
-        """One compare-and-swap. When it fails, its other branch has read all that was compared."""
+        """Make all writes in one transaction, if ``key``, ``swaps`` and ``claims`` are at the expected revisions.
+
+        Otherwise the transaction's other branch reads all that was compared, which tells what to raise.
+        """
         compared = [(key, revision), *((claim, 0) for claim in claims), *((swap.key, swap.revision) for swap in swaps)]
         compare = [_unchanged(name, at) for name, at in compared]
         reads = [_reading(name) for name, _ in compared]

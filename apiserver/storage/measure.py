@@ -21,7 +21,10 @@ _GROUPS = frozenset({"apps", "autoscaling", "batch", "extensions", "policy"})
 
 
 def measured(operation: str) -> Callable[[Method[Self, P, T]], Method[Self, P, T]]:
-    """For a method whose first argument is a key, or what keys begin with."""
+    """Count and time a method of a store, whose first argument is a key or the beginning of keys.
+
+    The labels in metrics are ``operation`` and the key's resource; the time is also told to the request's trace.
+    """
 
     def around(method: Method[Self, P, T]) -> Method[Self, P, T]:
         @wraps(method)
@@ -43,7 +46,7 @@ def measured(operation: str) -> Callable[[Method[Self, P, T]], Method[Self, P, T
 
 
 def resource_of(key: str) -> str:
-    """``pods`` or ``leases.coordination.k8s.io``, of ``/registry/[group/]plural/…``."""
+    """Return ``pods`` or ``leases.coordination.k8s.io``, of a key ``/registry/[group/]plural/…``."""
     first, _, rest = key.removeprefix("/registry/").partition("/")
     if "." in first or first in _GROUPS:
         return _joined(first, rest.partition("/")[0])

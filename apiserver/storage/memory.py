@@ -33,7 +33,10 @@ def _revision(item: tuple[Event, Entry | None]) -> int:
 
 
 class MemoryStore:
-    """See ``Store``. One lock guards all; watchers wait on its condition."""
+    """A store in memory: see ``Store`` for what the methods promise.
+
+    One lock guards everything. Watchers wait on a condition of it, which every write notifies.
+    """
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
@@ -198,7 +201,7 @@ class MemoryStore:
         self._history.append((Event(key, None, current.value, self._revision), current))
 
     def _content(self) -> memoryfile.Content:
-        """Times become those of the wall clock, which goes on between two processes."""
+        """Return what is to be kept in the file, with times of the wall clock, which goes on between two processes."""
         self._expire()
         ahead = time.time() - time.monotonic()
         expiries = [(when + ahead, key, revision) for when, key, revision in self._expiries]

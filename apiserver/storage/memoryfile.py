@@ -16,7 +16,7 @@ from apiserver.storage.protocol import Entry
 
 
 class Content(NamedTuple):
-    """What survives: ``expiries`` are (seconds since the epoch, key, revision)."""
+    """What the file keeps. ``expiries`` are (seconds since the epoch, key, revision)."""
 
     revision: int
     entries: list[Entry]
@@ -25,7 +25,7 @@ class Content(NamedTuple):
 
 
 def write(file: Path, content: Content) -> None:
-    """Writes it readable by its owner alone: Secrets are in it."""
+    """Write the file, readable by its owner alone, because Secrets are in it."""
     entries = [[entry.key, b64encode(entry.value).decode(), entry.revision] for entry in content.entries]
     document = orjson.dumps({**content._asdict(), "entries": entries})
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
@@ -39,7 +39,7 @@ def write(file: Path, content: Content) -> None:
 
 
 def read(file: Path) -> Content | None:
-    """None when there is no such file yet; raises ValueError for one that is not ours."""
+    """Return the file's content, or None if there is no file yet; raises ValueError if it holds something else."""
     try:
         document: Any = orjson.loads(file.read_bytes())
     except FileNotFoundError:

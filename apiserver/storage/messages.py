@@ -25,7 +25,10 @@ _SERIALIZED = re.compile(r"serialized_pb=_b\(('.*')\)")
 
 
 def install() -> None:
-    """Puts ``etcd3.etcdrpc.{kv,auth,rpc}_pb2`` into ``sys.modules``; must run before the first ``import etcd3``."""
+    """Put ``etcd3.etcdrpc.{kv,auth,rpc}_pb2`` into ``sys.modules``; to be called before the first ``import etcd3``.
+
+    Raises ImportError if the package is missing or is another version than 0.12.
+    """
     if "etcd3.etcdrpc.rpc_pb2" in sys.modules:
         return
     spec = importlib.util.find_spec("etcd3")

@@ -22,7 +22,10 @@ class Entry(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Entries in the order of their keys, all as of one revision; ``total`` counts those behind the page as well."""
+    """A part of a list: entries in the order of their keys, all as of one revision.
+
+    ``total`` is how many entries there are from the first of the page on, including those behind the page.
+    """
 
     entries: list[Entry]
     revision: int
@@ -39,26 +42,29 @@ class Event(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """All changes up to ``revision`` that were not in an earlier batch; without events it only reports progress."""
+    """All changes up to ``revision`` that were not in an earlier batch of the same watch, in order.
+
+    Without events it reports progress: nothing has changed below the prefix up to this revision.
+    """
 
     revision: int
     events: list[Event]
 
 
 class StoreError(Exception):
-    """The root of what a store raises."""
+    """The base of all errors that a store raises."""
 
 
 class Unavailable(StoreError):
-    """No answer in time. A write may have happened or not."""
+    """The store has not answered in time. A write may have happened or not."""
 
 
 class TooLarge(StoreError):
-    """The store does not take values of this size."""
+    """The store does not take a value of this size; nothing was written."""
 
 
 class Compacted(StoreError):
-    """The revision asked for is gone; ``oldest`` is the first that is still there."""
+    """The requested revision has been compacted; ``oldest`` is the first that is still there."""
 
     def __init__(self, oldest: int) -> None:
         super().__init__(f"history before revision {oldest} is compacted")
@@ -66,11 +72,14 @@ class Compacted(StoreError):
 
 
 class FutureRevision(StoreError):
-    """The revision asked for has not happened yet."""
+    """The requested revision has not happened yet."""
 
 
 class Changed(StoreError):
-    """The key is not at the expected revision; ``current`` is what it is now, None when it does not exist."""
+    """The key is not at the expected revision; nothing was written.
+
+    ``current`` is what it is now, None if it does not exist.
+    """
 
     def __init__(self, current: Entry | None) -> None:
         super().__init__("changed meanwhile")
@@ -78,7 +87,7 @@ class Changed(StoreError):
 
 
 class Claimed(StoreError):
-    """``claim`` belongs to another object; nothing was written."""
+    """Another object holds ``claim``; nothing was written."""
 
     def __init__(self, claim: str) -> None:
         super().__init__(f"{claim} is taken")
@@ -86,7 +95,10 @@ class Claimed(StoreError):
 
 
 class Overtaken(StoreError):
-    """A key of ``swaps`` is at another ``revision`` than the expected one, 0 if it is gone; nothing was written."""
+    """A key of ``swaps`` is not at the expected revision; nothing was written.
+
+    ``revision`` is the one that it is at, 0 if the key is gone.
+    """
 
     def __init__(self, revision: int) -> None:
         super().__init__("another object of the transaction changed meanwhile")
@@ -94,20 +106,27 @@ class Overtaken(StoreError):
 
 
 class Store(Protocol):
-    """Thread-safe; connects on first use, so that it may be made before a fork. Everything raises Unavailable."""
+    """A key-value store with revisions. All methods are thread-safe, and all raise Unavailable.
+
+    A store connects on first use, so that it can be made before the workers are forked.
+    """
 
     def get(self, key: str) -> Entry | None:
-        """The newest value."""
+        """Return the key's newest entry, or None if it does not exist."""
 
     def list(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Page:
-        """Entries below ``prefix`` from ``start`` on, as of a revision (0: now). Raises Compacted, FutureRevision."""
+        """Return the entries whose keys begin with ``prefix`` and are not before ``start``; ``limit`` 0 is no limit.
+
+        They are as of ``revision``, 0 being the newest. Raises Compacted or FutureRevision.
+        """
 
     def create(
         self, key: str, value: bytes, *, claims: Iterable[str] = (), swaps: Sequence[Entry] = (), ttl: int = 0
     ) -> int:
-        """Writes a key that must not exist and returns the revision. Raises Changed, Claimed, Overtaken.
+        """Write a key that must not exist; return the revision of the transaction.
 
-        ``ttl`` seconds later, or a little after, the key vanishes by itself.
+        ``ttl`` seconds later, or a little after that, the store deletes the key; 0 means never. Raises Changed if the
+        key exists, Claimed, Overtaken or TooLarge.
         """
 
     def update(
@@ -121,28 +140,36 @@ class Store(Protocol):
         swaps: Sequence[Entry] = (),
         ttl: int = 0,
     ) -> int:
-        """Replaces what was last changed at ``revision``; takes and gives back claims. Raises as ``create``."""
+        """Replace the value that was last changed at ``revision``; return the new revision.
+
+        The same transaction takes ``claims`` and gives back ``released`` ones. Raises as ``create``; Changed if the key
+        is at another revision.
+        """
 
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
-        """Removes the key last changed at ``revision`` with its claims. Raises Changed."""
+        """Delete the key last changed at ``revision``, and give back claims; return the revision. Raises Changed."""
 
     def claimed(self, claim: str) -> bool:
-        """Whether an object has the claim."""
+        """Return True if some object holds the claim."""
 
     def watch(self, prefix: str, revision: int, stop: Stop, *, previous: bool = True) -> Iterator[Batch]:
-        """Changes from ``revision`` on, without end until ``stop`` is set and ``close`` called. Raises Compacted.
+        """Yield all changes below ``prefix`` from ``revision`` on, in order, each once; blocks until there are some.
 
-        Who does not need ``previous`` spares the store looking for it.
+        Ends when ``stop`` is set and ``close`` is called. Raises Compacted if changes that were not yielded are gone.
+        Without ``previous`` the events' previous values are None, which spares the store looking for them.
         """
 
     def revision(self, *, wait_for_ready: bool = False) -> int:
-        """The newest revision. ``patient`` waits for a store that is away, until it is back or the deadline is over."""
+        """Return the newest revision.
+
+        With ``wait_for_ready`` an absent store is waited for until the deadline; else Unavailable is raised at once.
+        """
 
     def size(self) -> int:
-        """How many bytes the store takes, about."""
+        """Return about how many bytes the store takes."""
 
     def compact(self, revision: int) -> None:
-        """Forgets values that were replaced before ``revision``. Compacting twice is no error."""
+        """Forget values that were replaced before ``revision``. Compacting twice is no error."""
 
     def close(self) -> None:
-        """Ends watches and connections."""
+        """End all watches and connections."""
