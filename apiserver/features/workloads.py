@@ -6,7 +6,7 @@ from apiserver.features.feature import Feature
 from apiserver.kinds.persistentvolumeclaims import PERSISTENT_VOLUME_CLAIMS
 from apiserver.kinds.podtemplates import POD_TEMPLATES
 from apiserver.kinds.replicasets import REPLICA_SETS
-from apiserver.kinds.workloads import WORKLOADS
+from apiserver.kinds.unsupported import UNSUPPORTED
 
 FEATURE = Feature(
     "workloads",
@@ -14,6 +14,6 @@ FEATURE = Feature(
         PERSISTENT_VOLUME_CLAIMS,
         POD_TEMPLATES,
         REPLICA_SETS,
-        *WORKLOADS,
+        *UNSUPPORTED,
     ),
 )

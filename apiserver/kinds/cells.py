@@ -1,4 +1,4 @@
-"""What rows of Table columns share: ages, lists that are cut off, label maps, and the columns almost all kinds have.
+"""Cells that the columns of many kinds share: ages, shortened lists, label maps; and the columns Name and Age.
 
 The texts are those of upstream's server-side printers (pkg/printers/internalversion).
 """

@@ -1,4 +1,4 @@
-"""CertificateSigningRequests: asked for by one, approved by another, signed by a third.
+"""CertificateSigningRequests: a client creates one, somebody approves it, and a signer adds the certificate.
 
 Upstream: pkg/registry/certificates/certificates and pkg/apis/certificates/validation. Each of the three writes
 through a path of its own: the object itself (once), ``approval`` (conditions), ``status`` (the certificate).
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE
-from apiserver.kinds.strategies import StatusStrategy, put
+from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Column, Kind
 from apiserver.model.printing import human_duration
 from apiserver.schema.codec import UpstreamCodec
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from apiserver.model.user import User
 
 APPROVED, DENIED, FAILED = "Approved", "Denied", "Failed"
-# What is said once for all: such a condition can neither be false nor be taken back.
+# Conditions that are final: they can be neither false nor taken back.
 FINAL = (APPROVED, DENIED, FAILED)
 STATUSES = ("False", "True", "Unknown")
 LEGACY_SIGNER = "kubernetes.io/legacy-unknown"
@@ -58,7 +58,7 @@ MIN_EXPIRATION = 600
 MAX_DOMAIN = 253
 MAX_SIGNER_NAME = MAX_DOMAIN + 1 + 63 + 1 + 253
 CONDITIONS = "status.conditions"
-# Each path has a part of its own, and nobody changes what has been asked for.
+# What each path owns of the object; nobody can change the spec.
 _RESET: Mapping[str, Mapping[str, Any]] = {
     "": {"f:spec": {}, "f:status": {}},
     "status": {"f:spec": {}, "f:status": {"f:conditions": {}}},
@@ -91,15 +91,15 @@ class CertificateSigningRequestStrategy(StatusStrategy):
 
     def prepare_update(self, new: Object, old: Object) -> None:
         """Restore spec and status: the request itself never changes."""
-        put(new, "spec", old)
-        put(new, "status", old)
+        restore(new, "spec", old)
+        restore(new, "status", old)
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
         return list(_validate_change(new, old))
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
         """Restore approvals and denials, in their places: only the approval subresource may change them."""
-        put(new, "spec", old)
+        restore(new, "spec", old)
         conditions = _conditions(new)
         for type in (APPROVED, DENIED):
             before = _of_type(old, type)
@@ -116,7 +116,7 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         """Restore all of the status except its conditions: ``approval`` may change nothing else."""
         conditions = _conditions(new)
         _fill_in_times(conditions, _conditions(old))
-        put(new, "spec", old)
+        restore(new, "spec", old)
         status = {field: value for field, value in (old.get("status") or {}).items() if field != "conditions"}
         new["status"] = {**({"conditions": conditions} if conditions else {}), **status}
 

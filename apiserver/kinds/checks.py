@@ -1,4 +1,4 @@
-"""The field checks that many kinds share, each a generator of what is wrong at a path (empty for a good value).
+"""The checks of fields that many kinds share. Each yields the errors of a value; a good value has none.
 
 Paths are upstream's field paths as text; the messages about the values come from ``machinery.validation``.
 """

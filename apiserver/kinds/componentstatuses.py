@@ -1,4 +1,4 @@
-"""ComponentStatuses: an old way to ask how the control plane is. Nothing is stored (see ``streaming/computed.py``)."""
+"""ComponentStatuses: the health of the control plane's parts (deprecated). Nothing is stored."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from apiserver.crdschema import definition
-from apiserver.kinds.strategies import StatusStrategy, put
+from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Kind
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
 from machinery.objects import Object, set_condition
 
-# Keeps a deleted definition until its objects are gone.
+# The finalizer that keeps a deleted definition until its objects are gone.
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 _CLAIMS = "/claims/customresourcedefinitions/"
 
@@ -45,7 +45,7 @@ class CustomResourceDefinitionStrategy(StatusStrategy):
     def prepare_status_update(self, new: Object, old: Object) -> None:
         super().prepare_status_update(new, old)
         for field in ("labels", "annotations", "ownerReferences"):
-            put(new["metadata"], field, old["metadata"])
+            restore(new["metadata"], field, old["metadata"])
 
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
         names = (new.get("status") or {}).get("acceptedNames") or {}

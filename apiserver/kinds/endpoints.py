@@ -1,4 +1,4 @@
-"""Endpoints: a Service's addresses in the older form, one object a Service (upstream: pkg/registry/core/endpoint)."""
+"""Endpoints: a Service's addresses in one object, the older form (upstream: pkg/registry/core/endpoint)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EndpointSlices: a Service's addresses in pieces, which the proxy reads.
+"""EndpointSlices: a Service's addresses, in slices of limited size, which the proxy reads.
 
 Upstream: pkg/registry/discovery/endpointslice and its validation.
 

@@ -16,7 +16,7 @@ from machinery.errors import FieldError
 from machinery.objects import Object
 
 SUBJECT_FIELDS = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-# Where events about cluster-wide objects lie; those with eventTime may also lie in the second.
+# The namespaces of events about cluster-wide objects; the second is only for events with an eventTime.
 CLUSTER_NAMESPACES = ("default", "kube-system")
 MAX_WORD, MAX_MESSAGE = 128, 1024
 

@@ -18,7 +18,7 @@ from machinery.errors import FieldError
 from machinery.objects import Object
 
 TYPES = ("Normal", "Warning")
-# This group's names → the core group's.
+# The names of fields in this group → those in the core group.
 NAMES = {
     "regarding": "involvedObject",
     "note": "message",
@@ -29,10 +29,10 @@ NAMES = {
     "deprecatedCount": "count",
 }
 _CORE_NAMES = {core: name for name, core in NAMES.items()}
-# What only older recorders fill in; a source is one of two words.
+# Fields that only recorders of the older API fill in, beside the source.
 _DEPRECATED = ("firstTimestamp", "lastTimestamp", "count")
-# Upstream compared nothing here before v1.21, and its v1.20 suite, which judges this server, changes a note. So the
-# message may change; v1.32 would refuse that too.
+# Upstream's v1.20 suite, which tests this server, changes a note, as upstream compared nothing before v1.21. So the
+# message may change here, which v1.32 would refuse.
 _IMMUTABLE = (
     "involvedObject",
     "reason",

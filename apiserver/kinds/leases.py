@@ -1,4 +1,4 @@
-"""Leases: who leads and when it last said so; nodes renew one as their heartbeat.
+"""Leases: who holds one, and when it was last renewed. Leaders hold one, and nodes renew theirs as a heartbeat.
 
 Upstream: pkg/registry/coordination/lease. Fields of coordinated leader election, which is off in v1.32, are dropped.
 """

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
-from apiserver.kinds.strategies import StatusStrategy, put
+from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import UpstreamCodec
 from machinery import validation
@@ -38,7 +38,7 @@ class NamespaceStrategy(StatusStrategy):
 
     def prepare_create(self, obj: Object) -> None:
         super().prepare_create(obj)
-        self.default(obj)  # The name may have been generated since.
+        self.default(obj)  # the name may have been generated after the first call
         finalizers = obj.setdefault("spec", {}).setdefault("finalizers", [])
         if FINALIZER not in finalizers:
             finalizers.append(FINALIZER)
@@ -48,7 +48,7 @@ class NamespaceStrategy(StatusStrategy):
 
     def prepare_update(self, new: Object, old: Object) -> None:
         super().prepare_update(new, old)
-        put(new, "spec", old)
+        restore(new, "spec", old)
 
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
         phase = (new.get("status") or {}).get("phase", "")

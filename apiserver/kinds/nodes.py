@@ -8,7 +8,7 @@ from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE, UNKNOWN
 from apiserver.kinds.pods.spec import validate_taints
 from apiserver.kinds.resources import validate_quantity
-from apiserver.kinds.strategies import StatusStrategy, put
+from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import UpstreamCodec
 from machinery import quantity
@@ -44,7 +44,7 @@ class NodeStrategy(StatusStrategy):
         return [*_validate(new), *_validate_change(new.get("spec") or {}, old.get("spec") or {})]
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
-        put(new, "spec", old)
+        restore(new, "spec", old)
 
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
         return list(_validate_status(new.get("status") or {}))

@@ -26,7 +26,7 @@ ACCESS_MODES = {
 }
 VOLUME_MODES = ("Block", "Filesystem")
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
-# What a claim may be filled from by its field ``dataSource``; any other is only asked for in ``dataSourceRef``.
+# The kinds that ``dataSource`` may name; every other one can only be named by ``dataSourceRef``.
 CLASSIC_SOURCES = (("", "PersistentVolumeClaim"), ("snapshot.storage.k8s.io", "VolumeSnapshot"))
 IMMUTABLE = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
@@ -66,7 +66,7 @@ class ClaimStrategy(StatusStrategy):
 def _unite_sources(spec: Object) -> None:
     """Copy ``dataSource`` to ``dataSourceRef``, or the other way round (upstream: NormalizeDataSources)."""
     if (spec.get("dataSourceRef") or {}).get("namespace"):
-        del spec["dataSourceRef"]  # upstream's feature CrossNamespaceVolumeDataSource, which is off
+        del spec["dataSourceRef"]  # upstream drops it while the feature CrossNamespaceVolumeDataSource is off
     _drop_other_sources(spec)
     if source := spec.get("dataSource") or spec.get("dataSourceRef"):
         spec.setdefault("dataSource", dict(source))
@@ -126,7 +126,7 @@ def _validate_change(new: Object, old: Object) -> checks.Errors:
             spec.pop("volumeName", None)
     annotated = [(obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION, "") for obj in (new, old)]
     if "storageClassName" not in before and annotated[1] and after.get("storageClassName") == annotated[1]:
-        after.pop("storageClassName")  # from the annotation to the field that took its place
+        after.pop("storageClassName")  # a claim may move its class from the annotation to the field that replaced it
     else:
         yield from checks.immutable(f"metadata.annotations.{CLASS_ANNOTATION}", *annotated)
     if (new.get("status") or {}).get("phase") == "Bound" and (after.get("resources") or {}).get("requests"):

@@ -13,7 +13,7 @@ PREEMPT_LOWER_PRIORITY = "PreemptLowerPriority"
 PREEMPTION_POLICIES = (PREEMPT_LOWER_PRIORITY, "Never")
 SYSTEM_PREFIX = "system-"
 HIGHEST_OF_USERS = 1_000_000_000
-# Name → value and description of those that every cluster has.
+# Name → value and description of the classes that every cluster has.
 SYSTEM_CLASSES = {
     "system-node-critical": (
         2_000_001_000,

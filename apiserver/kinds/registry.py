@@ -1,4 +1,4 @@
-"""Finds a kind's row by the names that requests, kubectl and other code use for it.
+"""An index of the rows by the names that requests, kubectl and other code use for it.
 
 The rows themselves stand in the files of this folder; ``rows.py`` and the features list them.
 """

@@ -35,7 +35,7 @@ class ReplicaSetStrategy(ReplicationControllerStrategy):
             for error in checks.not_negative(f"spec.{count}", spec.get(count))
         ]
         wrong = list(_validate_selector(selector))
-        # What is no selector cannot be compared with the template's labels.
+        # An invalid selector cannot be compared with the template's labels.
         return [*counts, *wrong, *validate_template(obj, from_label_selector({} if wrong else selector))]
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:

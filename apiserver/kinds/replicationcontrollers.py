@@ -1,4 +1,7 @@
-"""ReplicationControllers: so many pods of one template (upstream: pkg/registry/core/replicationcontroller)."""
+"""ReplicationControllers: a number of pods that are all made from one template.
+
+Upstream: pkg/registry/core/replicationcontroller.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from machinery.objects import Object
 POD_RESOURCES = frozenset(
     {"pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"},
 )
-# Which resources a scope goes with.
+# The resources that a quota with the scope may limit.
 SCOPES = {
     "Terminating": POD_RESOURCES,
     "NotTerminating": POD_RESOURCES,

@@ -1,4 +1,4 @@
-"""Kinds that are answered and never stored: the create verb fills in the status."""
+"""Reviews: kinds that are never stored. A create is a question, and is answered with the object's status filled in."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def _validate(obj: Object) -> checks.Errors:
 
 
 def _validate_tolerations(path: str, tolerations: list[Object]) -> checks.Errors:
-    yield from validate_tolerations(f"{path}.tolerations", tolerations)  # upstream's path, twice the same word
+    yield from validate_tolerations(f"{path}.tolerations", tolerations)  # upstream's path, which repeats a word
     seen: set[tuple[str, ...]] = set()
     for index, toleration in enumerate(tolerations):
         identity = tuple(toleration.get(field) or "" for field in ("key", "operator", "value", "effect"))

@@ -18,7 +18,7 @@ OPAQUE = "Opaque"
 SERVICE_ACCOUNT_TOKEN = "kubernetes.io/service-account-token"
 SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
 REDACTED = "<secret contents redacted>"
-# Types whose value must be a JSON object, and under which key.
+# Types whose data must hold a JSON object, and the key that it must be under.
 DOCKER_KEYS = {
     "kubernetes.io/dockercfg": ".dockercfg",
     "kubernetes.io/dockerconfigjson": ".dockerconfigjson",

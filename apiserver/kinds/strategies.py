@@ -1,4 +1,4 @@
-"""The strategy that kinds share whose spec is its owner's and whose status is a controller's."""
+"""The strategy of kinds with a spec, which users write, and a status, which a controller writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from apiserver.model.kind import Strategy
 from machinery.objects import Object
 
 
-def put(obj: Object, field: str, source: Object) -> None:
+def restore(obj: Object, field: str, source: Object) -> None:
     """Set one top-level field to what it is in ``source``; remove it if it is absent there."""
     if field in source:
         obj[field] = source[field]
@@ -17,9 +17,9 @@ def put(obj: Object, field: str, source: Object) -> None:
 class StatusStrategy(Strategy):
     """Keep writers of the object from changing its status, and writers of its status from changing anything else."""
 
-    # Which status a new object has, whatever the client sent.
+    # The status of a new object, whatever the client has sent.
     initial_status: Object = {}
-    # The kind counts the changes of its spec in metadata.generation.
+    # metadata.generation counts the changes of the spec.
     counts_generation = False
 
     def prepare_create(self, obj: Object) -> None:
@@ -28,13 +28,13 @@ class StatusStrategy(Strategy):
             obj["metadata"]["generation"] = 1
 
     def prepare_update(self, new: Object, old: Object) -> None:
-        put(new, "status", old)
+        restore(new, "status", old)
         if self.counts_generation:
             generation = old["metadata"].get("generation", 0)
             changed = new.get("spec") != old.get("spec")
             new["metadata"]["generation"] = generation + 1 if changed else generation
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
-        put(new, "spec", old)
+        restore(new, "spec", old)
         if "generation" in old["metadata"]:
             new["metadata"]["generation"] = old["metadata"]["generation"]

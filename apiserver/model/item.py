@@ -1,7 +1,7 @@
 """An object of the store at one revision, and a change from one to the next.
 
-An object's JSON is spliced together once a revision, and parsed only when somebody has to look inside. Objects handed
-out are shared: copy before changing one.
+Both are values that all readers and watchers share. An object's JSON is made once for each revision, and is parsed only
+when somebody has to look inside; most reads and watches send the bytes as they are.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Item:
     def __init__(self, key: str, value: bytes, revision: int) -> None:
         self.key = key
         self.revision = revision
-        self.data = with_resource_version(value, revision) if revision else value  # 0: a dry run
+        self.data = with_resource_version(value, revision) if revision else value  # revision 0 is that of a dry run
         self._object: Object | None = None
-        # Of a custom resource: apiVersion → its row's part and what that shows.
+        # Of a custom resource: apiVersion → (the version's codec, the object as that version shows it).
         self.views: dict[str, tuple[object, Item]] | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""The part that all objects have in common: stamped on creation, kept on updates, checked on both.
+"""The metadata that all objects have: what the server sets on creation, restores on updates, and checks on both.
 
 Upstream's rules and messages: apimachinery ``api/validation/objectmeta.go``, apiserver ``registry/rest/update.go``.
 """
@@ -16,7 +16,7 @@ from machinery.validation import is_finalizer_name, is_label_value, is_qualified
 
 SUFFIX_LENGTH = 5
 ANNOTATIONS_LIMIT = 256 * 1024
-# Set by the server; what a client sends for them on an update is replaced by what they were.
+# Set by the server: on an update they are restored.
 _SERVERS_OWN = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
 _REPEATED_OWNERS = (
     ".metadata.ownerReferences contains duplicate entries{}; API server dedups owner references in 1.20+, and may "

@@ -11,7 +11,7 @@ from machinery.metrics import METRICS
 _RESOURCE = ("group", "version", "resource", "subresource", "scope", "component")
 _SECONDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60)
 
-# One observation a request, shown three times: what is read most is raised with the least.
+# A request is observed once and shown as three families, because requests are far more frequent than scrapes.
 REQUESTS = METRICS.histogram(
     "apiserver_request_duration_seconds",
     "[STABLE] How long requests took, until the last byte of the answer was sent.",

@@ -13,7 +13,7 @@ from machinery.selectors import parse_field_selector
 from machinery.validation import is_path_segment_name
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-# The words after /namespaces/{name}/ that belong to the namespace itself.
+# What may follow /namespaces/{name}/ and is a subresource of the namespace, not a resource in it.
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 
@@ -47,12 +47,12 @@ def parse_request(method: str, path: str, *, watch: bool = False, field_selector
         group, version, rest = parts[1], parts[2], parts[3:]
     else:
         return other
-    if path.startswith("//"):  # which is no path of ours, whatever follows
+    if path.startswith("//"):  # no path of the API begins so, whatever follows
         return other
     verb = _VERBS.get(method, method.lower())
-    if method == "OPTIONS" and "proxy" in rest:  # a method like any other for the server behind a proxy
+    if method == "OPTIONS" and "proxy" in rest:  # the server behind a proxy may know this method
         verb = "get"
-    # Deprecated upstream, and still served. (A GET with a name is none elsewhere: its ``watch`` is ignored.)
+    # The prefix /watch is deprecated upstream, and still served. Only behind it can a GET with a name be a watch.
     old_watch = rest[0] == "watch" and len(rest) > 1
     if old_watch:
         watch, rest = True, rest[1:]
@@ -68,7 +68,7 @@ def parse_request(method: str, path: str, *, watch: bool = False, field_selector
     if subresource == "proxy" and path.endswith("/") and subpath != "" and not subpath.endswith("/"):
         subpath += "/"
     if not name and verb == "get":
-        verb = "watch" if watch and method != "HEAD" else "list"  # whose answer would have no end and no content
+        verb = "watch" if watch and method != "HEAD" else "list"  # the answer to a HEAD has no body for events
     elif old_watch and method == "GET" and not subresource:
         verb = "watch"
     elif not name and verb == "delete":
@@ -87,5 +87,5 @@ def _selected_name(field_selector: str) -> str:
     try:
         name = parse_field_selector(field_selector).exact("metadata.name") or ""
     except BadRequest:
-        return ""  # refused for what it is when it is served
+        return ""  # the verb refuses the selector with its own message
     return "" if is_path_segment_name(name) else name

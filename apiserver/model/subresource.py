@@ -1,4 +1,4 @@
-"""What a subresource is: one row that discovery, OpenAPI and the endpoints read."""
+"""A subresource is a row too, which discovery, OpenAPI and the verbs read."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Subresource:
     show: Callable[[Object], Object] | None = None
     apply: Callable[[Object, Object], None] | None = None  # (parent to change, body); raises ApiError
     act: Callable[[Actions, Object, Object], Object] | None = None  # (actions, parent, body) → response
-    columns: tuple[Column, ...] = ()  # of a view in another form, when it is asked for as a Table
-    # Whether strategy and admission look at what a view writes; not where they would put back what the view is for.
+    columns: tuple[Column, ...] = ()  # of the Table, if a view has a form of its own
+    # Strategy and admission check what a view writes. False for a view that writes what the strategy would restore.
     hooks: bool = True
-    # Of a scale: where the replicas are in the parent, as elements of FieldsV1.
+    # Of a scale: the path of the replicas in the parent, as elements of FieldsV1.
     replicas: tuple[str, ...] = ("f:spec", "f:replicas")
 
 

@@ -1,6 +1,6 @@
-"""Lets the store forget: every five minutes, what was replaced more than five minutes ago (upstream: etcd3/compact.go).
+"""Compaction: every five minutes the store forgets what was replaced more than five minutes ago.
 
-Every worker does so. The one that comes later has nothing left to do, and what either forgets is old enough.
+Upstream: apiserver/pkg/storage/etcd3/compact.go. Every worker does so; the later one has nothing left to do.
 """
 
 from __future__ import annotations

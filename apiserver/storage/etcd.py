@@ -1,9 +1,11 @@
-"""The store on etcd, through the etcd3 package's channel and stubs.
+"""The store on etcd, through the channel and stubs of the package etcd3.
 
-The package's own get, put and transaction helpers are left aside where they cost a round trip or an object a call: a
-write here is one Txn whose failure branch already brings what the caller needs to know. Every call has a deadline, so
-that requests fail promptly while etcd is away; gRPC reconnects by itself. The connection is made on first use, because
-gRPC does not survive a fork.
+A write is one transaction: it compares the revisions of the object, its claims and its swaps, and writes all of them or
+none. If a comparison fails, its other branch reads what was compared, so that a failure needs no second round trip. The
+helpers of the package are not used, because they would need one.
+
+Every call has a deadline, so that requests fail promptly while etcd is away; gRPC reconnects by itself. The connection
+is made on first use, because gRPC does not survive a fork.
 """
 
 from __future__ import annotations
@@ -43,9 +45,9 @@ import grpc  # noqa: E402
 import grpc.experimental  # noqa: E402
 from etcd3 import etcdrpc as rpc  # noqa: E402
 
-DEADLINE = 4.0  # seconds an operation may take; upstream's requests give up later, a person at kubectl earlier
+DEADLINE = 4.0  # seconds that an operation may take
 LEASE_SHARED = 60  # keys written within so many seconds share a lease and so vanish together
-# Upstream's name for the key that tells what has been compacted.
+# The key that holds the last compacted revision, under upstream's name.
 COMPACTED_KEY = "compact_rev_key"
 _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -88,7 +90,7 @@ class EtcdStore:
         self._client: Any = None
         self._closed = False
         self._calls: set[Any] = set()  # open watches
-        self._lease: tuple[int, int, float] = (0, 0, 0.0)  # id, time to live, shared until
+        self._lease: tuple[int, int, float] = (0, 0, 0.0)  # id, time to live, until when it is shared
 
     @measured("get")
     def get(self, key: str) -> Entry | None:
@@ -162,7 +164,7 @@ class EtcdStore:
                 if answer.created:
                     continue
                 events = list(map(_event, answer.events))
-                # While a watch catches up, the header is ahead of the events.
+                # While a watch catches up, the header's revision is ahead of the events.
                 yield Batch(events[-1].revision if events else answer.header.revision, events)
                 if stop.is_set():
                     return
@@ -175,8 +177,8 @@ class EtcdStore:
             call.cancel()
 
     def revision(self, *, wait_for_ready: bool = False) -> int:
-        # gRPC works on a connection only while somebody waits for it, and otherwise once in five seconds. So one has to
-        # wait for an etcd that starts, or each attempt to reach it is over before it is looked at.
+        # gRPC works on a connection only while a caller waits for it, and otherwise once in five seconds. So the caller
+        # has to wait for an etcd that is starting; a call that fails at once would never find it.
         request = rpc.RangeRequest(key=COMPACTED_KEY.encode(), count_only=True)
         answer = self._call(partial(self._kv.Range, wait_for_ready=wait_for_ready), request)
         return int(answer.header.revision)
@@ -219,7 +221,7 @@ class EtcdStore:
     def _call(self, method: Callable[..., Any], request: Any) -> Any:
         try:
             return method(request, timeout=self._deadline)
-        except ValueError:  # gRPC's word for a closed channel
+        except ValueError:  # which gRPC raises for a closed channel
             raise Unavailable("the API server is stopping") from None
         except grpc.RpcError as error:
             raised = _translated(error)
@@ -270,7 +272,7 @@ class EtcdStore:
         for swap, found in zip(swaps, others[len(claims) :], strict=True):
             if (found.revision if found else 0) != swap.revision:
                 raise Overtaken(found.revision if found else 0)
-        raise Changed(current)  # released between compare and read: the caller tries again
+        raise Changed(current)  # a claim was given back in between: the caller tries again
 
     def _lease_for(self, ttl: int) -> int:
         now = time.monotonic()

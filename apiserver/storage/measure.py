@@ -16,7 +16,7 @@ T = TypeVar("T")
 Self = TypeVar("Self")
 Method = Callable[Concatenate[Self, str, P], T]
 
-# The groups without a dot, which their plurals are told from by it.
+# The groups whose names have no dot; a first part that is neither of these nor dotted is a plural of the core group.
 _GROUPS = frozenset({"apps", "autoscaling", "batch", "extensions", "policy"})
 
 

@@ -47,7 +47,7 @@ class MemoryStore:
         self._history: list[tuple[Event, Entry | None]] = []  # each event with the entry before it
         self._revision = 1
         self._oldest = 1
-        self._forgotten = 0  # no change up to here is in the history
+        self._forgotten = 0  # changes up to this revision are not in the history, because it was read from a file
         self._closed = False
         self._expiries: list[tuple[float, str, int]] = []
         self._restore()
@@ -106,13 +106,15 @@ class MemoryStore:
         while not stop.is_set():
             with self._changed:
                 while self._revision < position and not self._closed:
-                    # Expiry is the only change that no caller brings about.
+                    # Nobody calls to delete an expired key, so the one who waits has to wake up for it.
                     wait = self._expiries[0][0] - time.monotonic() if self._expiries else None
                     self._changed.wait(wait)
                     self._expire()
                 if self._closed:
                     return
-                if position < self._oldest or position <= self._forgotten:  # perhaps since a moment ago: it slept
+                if (
+                    position < self._oldest or position <= self._forgotten
+                ):  # it may have been compacted while this slept
                     raise Compacted(self._oldest)
                 begin = bisect_left(self._history, position, key=_revision)
                 batch = Batch(
@@ -178,7 +180,7 @@ class MemoryStore:
             return self._revision
 
     def _begin_write(self) -> None:
-        if self._closed:  # what is acknowledged now would not be in the file
+        if self._closed:  # a write that was acknowledged now would not be in the file
             raise Unavailable("the store is closed")
         self._expire()
 

@@ -1,6 +1,6 @@
 """A memory store's content as a file, for a server that stops and comes back: one JSON document, replaced whole.
 
-History is not in it: to watches and lists of the past it is as if the store had been compacted.
+The history is not in it: for watches and lists of the past it is as if the store had been compacted.
 """
 
 from __future__ import annotations

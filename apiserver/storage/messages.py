@@ -1,4 +1,4 @@
-"""Makes etcd3's message modules usable with a current protobuf, at the speed of its C implementation.
+"""etcd3's message classes, made usable with a current protobuf, at the speed of its C implementation.
 
 etcd3 0.12 ships modules that protoc generated years ago. Importing them fails with protobuf >= 3.21, unless
 PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python is set, which slows every user of protobuf in the process down: 500
@@ -20,7 +20,7 @@ from types import ModuleType
 
 from google.protobuf import descriptor_pool, message_factory
 
-_FILES = ("kv", "auth", "rpc")  # each imports only those before it
+_FILES = ("kv", "auth", "rpc")  # in the order in which they import one another
 _SERIALIZED = re.compile(r"serialized_pb=_b\(('.*')\)")
 
 

@@ -1,4 +1,4 @@
-"""What the API server fills in of a pod and of a pod template (upstream: pkg/apis/core/v1/defaults.go).
+"""The fields of a pod and of a pod template that the API server fills in (upstream: pkg/apis/core/v1/defaults.go).
 
 Some defaults are for pods alone: a template shows what its author wrote (``enableServiceLinks``, host ports, requests).
 """

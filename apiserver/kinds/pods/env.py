@@ -23,7 +23,7 @@ ENV_FIELDS = (
     "status.podIPs",
 )
 VOLUME_FIELDS = ("metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid")
-# Everything that the downward API can name at all.
+# All fields that the downward API can name.
 KNOWN_FIELDS = frozenset(ENV_FIELDS) | frozenset(VOLUME_FIELDS) | {"spec.restartPolicy", "status.phase"}
 RESOURCES = (
     "limits.cpu",

@@ -10,7 +10,7 @@ from apiserver.kinds.pods import columns as cells
 from apiserver.kinds.pods.defaults import default_pod
 from apiserver.kinds.pods.update import validate_pod, validate_pod_change, validate_pod_status_change
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
-from apiserver.kinds.strategies import StatusStrategy, put
+from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError
@@ -58,7 +58,7 @@ class PodStrategy(StatusStrategy):
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
         super().prepare_status_update(new, old)
-        put(new["metadata"], "ownerReferences", old["metadata"])
+        restore(new["metadata"], "ownerReferences", old["metadata"])
         status, before = new.setdefault("status", {}), old.get("status") or {}
         if not status.get("qosClass") and before.get("qosClass"):
             status["qosClass"] = before["qosClass"]
@@ -77,14 +77,14 @@ class PodStrategy(StatusStrategy):
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
         return {
             "spec.nodeName": spec.get("nodeName", ""),
-            "spec.host": spec.get("nodeName", ""),  # as clients said before v1
+            "spec.host": spec.get("nodeName", ""),  # the name of the field before v1
             "spec.restartPolicy": spec.get("restartPolicy", ""),
             "spec.schedulerName": spec.get("schedulerName", ""),
             "spec.serviceAccountName": spec.get("serviceAccountName", ""),
             "spec.hostNetwork": str(bool(spec.get("hostNetwork"))).lower(),
             "status.phase": status.get("phase", ""),
             "status.podIP": status.get("podIP", ""),
-            "status.podIPs": "",  # upstream takes the name and has no value for it
+            "status.podIPs": "",  # upstream accepts the name, but has no value for it
             "status.nominatedNodeName": status.get("nominatedNodeName", ""),
         }
 

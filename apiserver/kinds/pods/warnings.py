@@ -1,4 +1,4 @@
-"""What is allowed in a pod or template and most likely a mistake; told in ``Warning:`` headers.
+"""Warnings about what is allowed in a pod or pod template, but most likely a mistake.
 
 Upstream: pkg/api/pod/warnings.go.
 """

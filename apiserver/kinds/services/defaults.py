@@ -1,4 +1,4 @@
-"""What the API server fills in of a Service, and carries over from the old one on an update.
+"""The fields of a Service that the API server fills in, and those that it carries over on an update.
 
 Upstream: SetDefaults_Service, and patchAllocatedValues, normalizeClusterIPs and dropTypeDependentFields of the
 service registry, which let a client send a whole Service without knowing what was allocated to it.

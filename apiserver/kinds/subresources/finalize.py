@@ -1,4 +1,4 @@
-"""``namespaces/finalize``: who has something to clean up stands in ``spec.finalizers``, and takes itself off here."""
+"""``namespaces/finalize``: who has cleaned up a deleted namespace removes its name from ``spec.finalizers`` here."""
 
 from __future__ import annotations
 

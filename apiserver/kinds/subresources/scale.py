@@ -46,7 +46,7 @@ def shown(obj: Object, wanted: int, replicas: int, selector: str) -> Object:
 
 def _selector(obj: Object) -> Selector:
     selector = obj["spec"].get("selector")
-    # The core group's kind has a map of labels, all later ones a LabelSelector.
+    # A ReplicationController has a map of labels; all other kinds have a LabelSelector.
     return from_map(selector) if obj["apiVersion"] == "v1" else from_label_selector(selector)
 
 

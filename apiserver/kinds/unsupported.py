@@ -28,7 +28,7 @@ def _row(group: str, kind: str, plural: str, short_name: str, *, all: bool = Tru
     )
 
 
-WORKLOADS = (
+UNSUPPORTED = (
     _row("", "PersistentVolume", "persistentvolumes", "pv", all=False, namespaced=False),
     _row("apps", "DaemonSet", "daemonsets", "ds"),
     _row("apps", "Deployment", "deployments", "deploy"),
