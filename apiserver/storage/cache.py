@@ -127,7 +127,6 @@ class WatchCache:
         self._acknowledged = acknowledged
         self._listeners: list[Callable[[str], None]] = []
         self._kinds = {prefix: _KindCache(prefix) for prefix in prefixes}
-        self._last_prefix = ""
         self._forgotten = 0  # the revision at which a kind that came and went was last forgotten
         self._loaded = 0  # L, the revision of the last full list; 0 if there has to be one
         self._fed = 0  # the revision of the last event from the watch; below L it is history
@@ -344,12 +343,6 @@ class WatchCache:
 
     def _prefix_of(self, key: str) -> str:
         """Return the prefix of the kind that a key belongs to, or "" if it belongs to none that is served."""
-        if self._last_prefix and key.startswith(self._last_prefix):
-            return self._last_prefix  # events of one kind come in swarms
-        self._last_prefix = found = self._find_prefix(key)
-        return found
-
-    def _find_prefix(self, key: str) -> str:
         parts = key.split("/", 4)
         prefix = f"/registry/{parts[2]}/"
         if prefix in self._kinds:

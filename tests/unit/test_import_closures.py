@@ -1,4 +1,4 @@
-"""What importing one lower module of the API server loads of ours, in a fresh interpreter: a store alone, a kind alone.
+"""What importing one lower module of the API server loads of ours, in a fresh interpreter: a store, a kind, the verbs.
 
 An import that grows shows that a lower room has begun to know of a higher one. Then move what is needed down instead.
 """
