@@ -1,5 +1,12 @@
-"""The rows of the built-in kinds: a file each, a folder where a kind is large (``pods/``, ``services/``).
+"""The rows of the built-in kinds: everything that differs from kind to kind. ``model/kind.py`` explains what a row is.
 
-``rows.py`` lists them, ``registry.py`` finds them by the names that requests use. ``strategies.py``, ``checks.py`` and
-``cells.py`` are what rows share; ``subresources/`` has a row for each subresource.
+<plural>.py      one kind each: its strategy (defaults, checks, what may change), its columns, and last the row
+pods/            Pods and the pod templates of other kinds: row.py; then defaults, checks of the spec, columns
+services/        Services: row.py; then defaults, checks, columns. allocation.py chooses cluster IPs and node ports
+rows.py          lists the kinds of the core; ``features/`` lists all others. registry.py finds a row by its names
+strategies.py    the strategy of kinds with a spec and a status
+checks.py        checks of fields that many kinds share; resources.py: those of resource names and amounts
+cells.py         cells and columns that many kinds share
+reviews.py       kinds that are answered and never stored; unsupported.py: kinds that can only be listed
+subresources/    what status, scale, binding and the others do: a row each
 """

@@ -1,9 +1,12 @@
-"""Words that all rooms of the API server share. They stand on ``machinery`` alone, and do no I/O.
+"""The words that all rooms of the API server share. They stand on ``machinery`` alone, and do no I/O.
 
 kind.py          a kind is a row; subresource.py: so is a subresource
 item.py          an object of the store at one revision, and a change from one to the next
-metadata.py      what all objects have in common
-requestinfo.py   a path → what is asked for; attributes.py: what the authorizers are asked about it
-query.py         query parameters, as Go reads them
-metrics.py       what the server counts
+metadata.py      the metadata that all objects have: set, restored and checked
+user.py          in whose name a request is made; requestinfo.py: what it asks for; query.py: its parameters
+attributes.py    what an authorizer is asked about a request, and the 403 if it says no
+reader.py        how plugins read other objects
+trace.py         what a request has spent its time on; metrics.py: what ``/metrics`` shows
+printing.py      ages in columns; patchtypes.py: the media types of a PATCH
+exchange.py      what the web server and the application tell each other about a request beyond WSGI
 """

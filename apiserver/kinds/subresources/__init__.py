@@ -1,14 +1,14 @@
-"""The parts of an object that have a path of their own, one row each: what discovery says, and what a request does.
+"""Subresources: the parts of an object that have a path of their own, one row each.
 
-Three sorts, told apart by the function that the row has:
+Three sorts are told apart by the function that the row has:
 
 - a *view* (scale, finalize) shows the parent in another form (``show``) and writes a change of that form back into it
   (``apply``, on a copy of the parent that is then checked and stored like any update); ``status`` and ``approval`` are
   the parent itself;
 - an *action* (binding, token, eviction) is a create that does something to the parent (``act``);
-- a *connection* (log, exec, proxy …) has neither: ``connect.py`` carries its bytes to the kubelet.
+- a *connection* (log, exec, proxy …) has neither: a handler in ``streaming/`` carries its bytes to the kubelet.
 
-A kind names those that it has in its own row. Rows are found by ``<plural>/<name>`` first and by ``<name>`` after that.
+A kind's row names the subresources that it has. Their rows are found by ``<plural>/<name>``, or else by ``<name>``.
 """
 
 from __future__ import annotations
