@@ -42,13 +42,13 @@ from apiserver.control.bootstrap import Bootstrap
 from apiserver.control.definitions import Definitions
 from apiserver.control.loop import Reconciler
 from apiserver.control.policykeeper import PolicyKeeper
-from apiserver.kinds.allocation import ServiceRanges
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.secrets import SECRETS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
+from apiserver.kinds.services.allocation import ServiceRanges
 from apiserver.kinds.subresources import SUBRESOURCES
 from apiserver.model.attributes import Attributes
 from apiserver.model.kind import Kind

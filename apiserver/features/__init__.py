@@ -10,9 +10,9 @@ import importlib
 from collections.abc import Iterable
 
 from apiserver.features.feature import Feature
-from apiserver.kinds.allocation import ServiceRanges
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.rows import core
+from apiserver.kinds.services.allocation import ServiceRanges
 
 # The modules of this folder that hold a ``FEATURE``.
 NAMES = (

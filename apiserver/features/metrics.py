@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiserver.features.feature import Feature
 from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
-from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
+from apiserver.kinds.resourcemetrics import NODE_METRICS, POD_METRICS
 
 FEATURE = Feature(
     "metrics",

@@ -2,7 +2,7 @@
 
 <plural>.py      one kind each: its strategy (defaults, checks, what may change), its columns, and last the row
 pods/            Pods and the pod templates of other kinds: row.py; then defaults, checks of the spec, columns
-services/        Services: row.py; then defaults, checks, columns. allocation.py chooses cluster IPs and node ports
+services/        Services: row.py; then defaults, checks, columns, and the allocation of cluster IPs and node ports
 rows.py          lists the kinds of the core; ``features/`` lists all others. registry.py finds a row by its names
 strategies.py    the strategy of kinds with a spec and a status
 checks.py        checks of fields that many kinds share; resources.py: those of resource names and amounts

@@ -5,7 +5,6 @@ All other kinds are brought along by features (``features/``), each in the row o
 
 from __future__ import annotations
 
-from apiserver.kinds.allocation import ServiceRanges
 from apiserver.kinds.endpoints import ENDPOINTS
 from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.events import EVENTS
@@ -14,6 +13,7 @@ from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import BINDINGS, PODS
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
+from apiserver.kinds.services.allocation import ServiceRanges
 from apiserver.kinds.services.row import services
 from apiserver.model.kind import Kind
 

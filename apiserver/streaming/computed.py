@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from apiserver.config import Config
 from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
-from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
+from apiserver.kinds.resourcemetrics import NODE_METRICS, POD_METRICS
 from apiserver.model.reader import Reader
 from apiserver.registry.computed import Computed
 from apiserver.storage.protocol import Store, StoreError

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
-from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
+from apiserver.kinds.resourcemetrics import NODE_METRICS, POD_METRICS
 from apiserver.model.reader import Reader
 from apiserver.model.trace import spent
 from apiserver.streaming.backend import BackendError, Dialer

@@ -1,15 +1,15 @@
 """Services: a stable address before pods that come and go (upstream: pkg/registry/core/service).
 
-The cluster IP and the node ports are claims: see ``apiserver/kinds/allocation.py``.
+The cluster IP and the node ports are claims: see ``apiserver/kinds/services/allocation.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from apiserver.kinds.allocation import AllocationError, RangeFull, ServiceRanges, Taken
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.services import columns as cells
+from apiserver.kinds.services.allocation import AllocationError, RangeFull, ServiceRanges, Taken
 from apiserver.kinds.services.defaults import (
     align_cluster_ips,
     carry_over,

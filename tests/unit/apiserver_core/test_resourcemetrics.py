@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from apiserver.api import tables
-from apiserver.kinds.usage import NODE_METRICS, POD_METRICS
+from apiserver.kinds.resourcemetrics import NODE_METRICS, POD_METRICS
 from apiserver.streaming.backend import BackendError
 from apiserver.streaming.resourcemetrics import (
     NODE,

@@ -9,13 +9,13 @@ import orjson
 import pytest
 
 from apiserver.admission.resourcequota import ResourceQuota
-from apiserver.kinds.allocation import ServiceRanges
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.events import EVENTS
 from apiserver.kinds.leases import LEASES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
+from apiserver.kinds.services.allocation import ServiceRanges
 from apiserver.kinds.services.row import services
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
