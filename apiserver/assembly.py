@@ -48,7 +48,7 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.secrets import SECRETS
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
-from apiserver.kinds.services.allocation import ServiceRanges
+from apiserver.kinds.services.ranges import ServiceRanges
 from apiserver.kinds.subresources import SUBRESOURCES
 from apiserver.model.attributes import Attributes
 from apiserver.model.kind import Kind

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from apiserver.features.feature import Feature
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.rows import core
-from apiserver.kinds.services.allocation import ServiceRanges
+from apiserver.kinds.services.ranges import ServiceRanges
 
 # The modules of this folder that hold a ``FEATURE``.
 NAMES = (

@@ -13,7 +13,7 @@ from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import BINDINGS, PODS
 from apiserver.kinds.replicationcontrollers import REPLICATION_CONTROLLERS
-from apiserver.kinds.services.allocation import ServiceRanges
+from apiserver.kinds.services.ranges import ServiceRanges
 from apiserver.kinds.services.row import services
 from apiserver.model.kind import Kind
 

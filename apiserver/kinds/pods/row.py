@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apiserver.kinds.cells import AGE, NAME, NONE
-from apiserver.kinds.pods import columns as cells
+from apiserver.kinds.pods import columns
 from apiserver.kinds.pods.defaults import default_pod
 from apiserver.kinds.pods.update import validate_pod, validate_pod_change, validate_pod_status_change
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
@@ -109,14 +109,14 @@ PODS = Kind(
     strategy=PodStrategy(),
     columns=(
         NAME,
-        Column("Ready", cells.ready, description="The aggregate readiness state of this pod for accepting traffic."),
-        Column("Status", cells.reason, description="The aggregate status of the containers in this pod."),
-        Column("Restarts", cells.restarts, description="How often the containers in this pod have been restarted."),
+        Column("Ready", columns.ready, description="The aggregate readiness state of this pod for accepting traffic."),
+        Column("Status", columns.reason, description="The aggregate status of the containers in this pod."),
+        Column("Restarts", columns.restarts, description="How often the containers in this pod have been restarted."),
         AGE,
-        Column("IP", cells.ip, priority=1),
+        Column("IP", columns.ip, priority=1),
         Column("Node", lambda obj: obj["spec"].get("nodeName") or NONE, priority=1),
         Column("Nominated Node", lambda obj: (obj.get("status") or {}).get("nominatedNodeName") or NONE, priority=1),
-        Column("Readiness Gates", cells.readiness_gates, priority=1),
+        Column("Readiness Gates", columns.readiness_gates, priority=1),
     ),
 )
 

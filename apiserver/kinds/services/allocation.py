@@ -1,124 +1,92 @@
-"""How Services get cluster IPs and node ports, so that each value belongs to one Service at a time.
+"""How a Service gets its cluster IP and node ports, and gives them back (upstream: registry/core/service/storage).
 
 Each value is a *claim*: a key in the store that is written in the transaction that writes the Service, and deleted in
 the one that deletes it. So neither a crash nor a race between two API servers can give a value out twice, and none is
 lost. This module only chooses; the store refuses a claim that another Service holds, and the choice is made again.
-
-As upstream, a range has a lower band that is left to those who ask for a certain value; automatic choices come from the
-upper band, at random, until that is full.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
-IP_PREFIX = "/registry/ranges/serviceips/"
-PORT_PREFIX = "/registry/ranges/servicenodeports/"
-
-# Returns True if another object holds the claim with this key.
-Taken = Callable[[str], bool]
+from apiserver.kinds.services.defaults import is_headless, wants_cluster_ip, wants_node_ports
+from apiserver.kinds.services.ranges import AllocationError, NodePorts, RangeFull, ServiceRanges, Taken
+from machinery.errors import FieldError, InternalError
+from machinery.objects import Object
 
 
-class AllocationError(ValueError):
-    """The requested value is out of range or already taken; the text is upstream's."""
+def claims_of(spec: Object, ranges: ServiceRanges) -> Sequence[str]:
+    """Return the keys of what a Service holds: its cluster IPs and its node ports."""
+    keys = []
+    if wants_cluster_ip(spec) and not is_headless(spec):
+        keys += [ranges.ips.claim(address) for address in spec.get("clusterIPs") or ()]
+    ports = {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
+    return keys + [ranges.ports.claim(port) for port in sorted(ports)]
 
 
-class RangeFull(Exception):
-    """The range has no free value left."""
+def allocate(spec: Object, ranges: ServiceRanges, taken: Taken, held: Collection[str]) -> list[FieldError]:
+    """Choose what is unset, and check what is asked for; ``held`` are the claims that the Service has already.
+
+    Raises InternalError if a range is full.
+    """
+
+    def taken_by_others(claim: str) -> bool:
+        return claim not in held and taken(claim)
+
+    return [
+        *_allocate_ip(spec, ranges, taken_by_others),
+        *_allocate_ports(spec, ranges.ports, taken_by_others, held),
+    ]
 
 
-@dataclass(frozen=True)
-class ClusterIPs:
-    """The addresses of ``--service-cluster-ip-range``, without the first (the network's) and the last (broadcast)."""
-
-    network: ipaddress.IPv4Network
-
-    @property
-    def usable(self) -> int:
-        return self.network.num_addresses - 2
-
-    def claim(self, address: str) -> str:
-        return IP_PREFIX + address
-
-    def check(self, address: str, taken: Taken) -> None:
-        """Raise AllocationError if the address is out of range or another object's."""
-        wanted = ipaddress.ip_address(address)
-        offset = int(wanted) - int(self.network.network_address)
-        if wanted.version != self.network.version or not 1 <= offset <= self.usable:
-            raise AllocationError(
-                f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {self.network}"
-            )
-        if taken(self.claim(address)):
-            raise AllocationError("provided IP is already allocated")
-
-    def choose(self, taken: Taken) -> str:
-        """Return a free address; raises RangeFull."""
-        reserved = min(max(16, self.usable // 16), 256)
-        for offset in _upper_band_first(self.usable, reserved):
-            address = str(self.network.network_address + 1 + offset)
-            if not taken(self.claim(address)):
-                return address
-        raise RangeFull("range is full")
+def _allocate_ip(spec: Object, ranges: ServiceRanges, taken: Taken) -> list[FieldError]:
+    if not wants_cluster_ip(spec) or is_headless(spec):
+        return []
+    wanted = (spec.get("clusterIPs") or [""])[0]
+    if wanted:
+        try:
+            ranges.ips.check(wanted, taken)
+        except AllocationError as why:
+            detail = f"failed to allocate IP {wanted}: {why}"
+            return [FieldError.invalid("spec.clusterIPs", spec["clusterIPs"], detail)]
+        return []
+    try:
+        address = ranges.ips.choose(taken)
+    except RangeFull as full:
+        raise InternalError(f"Internal error occurred: failed to allocate a serviceIP: {full}") from full
+    spec["clusterIP"], spec["clusterIPs"] = address, [address]
+    return []
 
 
-@dataclass(frozen=True)
-class NodePorts:
-    """The ports of ``--service-node-port-range``, first and last included."""
-
-    first: int
-    last: int
-
-    @property
-    def size(self) -> int:
-        return self.last - self.first + 1
-
-    def claim(self, port: int) -> str:
-        return f"{PORT_PREFIX}{port}"
-
-    def check(self, port: int, taken: Taken) -> None:
-        """Raise AllocationError if the port is out of range or another object's."""
-        if not self.first <= port <= self.last:
-            raise AllocationError(
-                f"provided port is not in the valid range. The range of valid ports is {self.first}-{self.last}"
-            )
-        if taken(self.claim(port)):
-            raise AllocationError("provided port is already allocated")
-
-    def choose(self, taken: Taken) -> int:
-        """Return a free port; raises RangeFull."""
-        reserved = min(max(16, self.size // 32), 128)
-        for offset in _upper_band_first(self.size, reserved):
-            if not taken(self.claim(self.first + offset)):
-                return self.first + offset
-        raise RangeFull("range is full")
+def _allocate_ports(spec: Object, ports: NodePorts, taken: Taken, held: Collection[str]) -> list[FieldError]:
+    """Choose or check node ports; ports of one number and several protocols share one, as upstream."""
+    if not wants_node_ports(spec) and not any(port.get("nodePort") for port in spec.get("ports") or ()):
+        return []
+    chosen: dict[int, int] = {}  # service port → node port
+    given: set[str] = set()  # claims of node ports that this Service gets now
+    requested = {port["port"]: port["nodePort"] for port in spec["ports"] if port.get("nodePort")}
+    for index, port in enumerate(spec["ports"]):
+        wanted = port.get("nodePort") or chosen.get(port["port"]) or requested.get(port["port"])
+        if not wanted and not wants_node_ports(spec):
+            continue
+        if not wanted:
+            wanted = _choose_port(ports, lambda claim: claim in given or claim in held or taken(claim))
+        elif chosen.get(port["port"]) != wanted:
+            claim = ports.claim(wanted)
+            try:
+                if claim in given and claim not in held:
+                    raise AllocationError("provided port is already allocated")
+                if claim not in held:
+                    ports.check(wanted, taken)
+            except AllocationError as why:
+                return [FieldError.invalid(f"spec.ports[{index}].nodePort", wanted, str(why))]
+        port["nodePort"] = chosen[port["port"]] = wanted
+        given.add(ports.claim(wanted))
+    return []
 
 
-def _upper_band_first(size: int, reserved: int) -> Iterator[int]:
-    """Yield every offset once: first the band from ``reserved`` up, from a random start, then the lower one."""
-    bands = [(reserved, size), (0, reserved)] if reserved < size else [(0, size)]
-    for low, high in bands:
-        start = random.randrange(low, high)
-        yield from range(start, high)
-        yield from range(low, start)
-
-
-@dataclass(frozen=True)
-class ServiceRanges:
-    """The two ranges from which this cluster's Services get their values; by default those of the flags' defaults."""
-
-    ips: ClusterIPs = ClusterIPs(ipaddress.IPv4Network("172.30.0.0/16"))
-    ports: NodePorts = NodePorts(30000, 32767)
-
-    @classmethod
-    def parse(cls, cluster_ip_range: str, node_port_range: str) -> ServiceRanges:
-        """Read the values of the two flags; raises ValueError with what is wrong with them."""
-        network = ipaddress.ip_network(cluster_ip_range)
-        if not isinstance(network, ipaddress.IPv4Network) or network.num_addresses < 8:
-            raise ValueError(f"--service-cluster-ip-range {cluster_ip_range!r}: give an IPv4 network of at least /29")
-        first, _, last = node_port_range.partition("-")
-        if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= 65535):
-            raise ValueError(f"--service-node-port-range {node_port_range!r}: write it as 30000-32767")
-        return cls(ClusterIPs(network), NodePorts(int(first), int(last)))
+def _choose_port(ports: NodePorts, taken: Taken) -> int:
+    try:
+        return ports.choose(taken)
+    except RangeFull as full:
+        raise InternalError(f"Internal error occurred: failed to allocate a nodePort: {full}") from full

@@ -132,3 +132,19 @@ def _unchanged(new: Object, old: Object, field: str) -> bool:
 
 def _node_ports(spec: Object) -> set[int]:
     return {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
+
+
+def set_families(spec: Object, old: Object | None = None) -> None:
+    """Fill in the IP families and their policy, in a cluster of IPv4 alone (upstream: initIPFamilyFields).
+
+    A headless Service without selector may have either family, because somebody else makes its endpoints.
+    """
+    if not wants_cluster_ip(spec):
+        return
+    free = is_headless(spec) and not spec.get("selector")
+    policy = spec.get("ipFamilyPolicy") or (old or {}).get("ipFamilyPolicy")
+    spec["ipFamilyPolicy"] = policy or ("RequireDualStack" if free else "SingleStack")
+    families = spec.get("ipFamilies") or (old or {}).get("ipFamilies") or ["IPv4"]
+    if free and len(families) == 1 and spec["ipFamilyPolicy"] != "SingleStack":
+        families = [*families, "IPv6" if families[0] == "IPv4" else "IPv4"]
+    spec["ipFamilies"] = list(families)

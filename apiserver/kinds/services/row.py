@@ -1,6 +1,6 @@
 """Services: a stable address before pods that come and go (upstream: pkg/registry/core/service).
 
-The cluster IP and the node ports are claims: see ``apiserver/kinds/services/allocation.py``.
+The cluster IP and the node ports are claims, which are chosen in allocation.py.
 """
 
 from __future__ import annotations
@@ -8,22 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from apiserver.kinds.cells import AGE, NAME
-from apiserver.kinds.services import columns as cells
-from apiserver.kinds.services.allocation import AllocationError, RangeFull, ServiceRanges, Taken
-from apiserver.kinds.services.defaults import (
-    align_cluster_ips,
-    carry_over,
-    default_service,
-    is_headless,
-    wants_cluster_ip,
-    wants_node_ports,
-)
+from apiserver.kinds.services import columns
+from apiserver.kinds.services.allocation import allocate, claims_of
+from apiserver.kinds.services.defaults import align_cluster_ips, carry_over, default_service, set_families
+from apiserver.kinds.services.ranges import ServiceRanges, Taken
 from apiserver.kinds.services.validation import validate_change, validate_service
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import UpstreamCodec
 from machinery import validation
-from machinery.errors import FieldError, InternalError
+from machinery.errors import FieldError
 from machinery.objects import Object
 
 
@@ -63,88 +57,10 @@ class ServiceStrategy(StatusStrategy):
         return {"spec.clusterIP": spec.get("clusterIP", ""), "spec.type": spec.get("type", "")}
 
     def claims(self, obj: Object) -> Sequence[str]:
-        spec = obj.get("spec") or {}
-        keys = []
-        if wants_cluster_ip(spec) and not is_headless(spec):
-            keys += [self.ranges.ips.claim(address) for address in spec.get("clusterIPs") or ()]
-        ports = {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
-        return keys + [self.ranges.ports.claim(port) for port in sorted(ports)]
+        return claims_of(obj.get("spec") or {}, self.ranges)
 
     def allocate(self, obj: Object, old: Object | None, taken: Taken) -> list[FieldError]:
-        """Choose what is unset and check what is asked for; raises InternalError if a range is full."""
-        held = frozenset(self.claims(old)) if old is not None else frozenset()
-
-        def others(claim: str) -> bool:
-            return claim not in held and taken(claim)
-
-        spec = obj["spec"]
-        return [*self._allocate_ip(spec, others), *self._allocate_ports(spec, held, others)]
-
-    def _allocate_ip(self, spec: Object, taken: Taken) -> list[FieldError]:
-        if not wants_cluster_ip(spec) or is_headless(spec):
-            return []
-        wanted = (spec.get("clusterIPs") or [""])[0]
-        if not wanted:
-            try:
-                address = self.ranges.ips.choose(taken)
-            except RangeFull as full:
-                raise InternalError(f"Internal error occurred: failed to allocate a serviceIP: {full}") from full
-            spec["clusterIP"], spec["clusterIPs"] = address, [address]
-            return []
-        try:
-            self.ranges.ips.check(wanted, taken)
-        except AllocationError as why:
-            detail = f"failed to allocate IP {wanted}: {why}"
-            return [FieldError.invalid("spec.clusterIPs", spec["clusterIPs"], detail)]
-        return []
-
-    def _allocate_ports(self, spec: Object, held: frozenset[str], taken: Taken) -> list[FieldError]:
-        """Choose or check node ports; ports of one number and several protocols share one, as upstream."""
-        if not wants_node_ports(spec) and not any(port.get("nodePort") for port in spec.get("ports") or ()):
-            return []
-        chosen: dict[int, int] = {}  # service port → node port
-        given: set[str] = set()
-        requested = {port["port"]: port["nodePort"] for port in spec["ports"] if port.get("nodePort")}
-        for index, port in enumerate(spec["ports"]):
-            wanted = port.get("nodePort") or chosen.get(port["port"]) or requested.get(port["port"])
-            if not wanted and not wants_node_ports(spec):
-                continue
-            if not wanted:
-                wanted = self._choose_port(lambda claim: claim in given or claim in held or taken(claim))
-            elif chosen.get(port["port"]) != wanted:
-                claim = self.ranges.ports.claim(wanted)
-                try:
-                    if claim in given and claim not in held:
-                        raise AllocationError("provided port is already allocated")
-                    if claim not in held:
-                        self.ranges.ports.check(wanted, taken)
-                except AllocationError as why:
-                    return [FieldError.invalid(f"spec.ports[{index}].nodePort", wanted, str(why))]
-            port["nodePort"] = chosen[port["port"]] = wanted
-            given.add(self.ranges.ports.claim(wanted))
-        return []
-
-    def _choose_port(self, taken: Taken) -> int:
-        try:
-            return self.ranges.ports.choose(taken)
-        except RangeFull as full:
-            raise InternalError(f"Internal error occurred: failed to allocate a nodePort: {full}") from full
-
-
-def set_families(spec: Object, old: Object | None = None) -> None:
-    """Fill in the IP families and their policy, in a cluster of IPv4 alone (upstream: initIPFamilyFields).
-
-    A headless Service without selector may have either family, because somebody else makes its endpoints.
-    """
-    if not wants_cluster_ip(spec):
-        return
-    free = is_headless(spec) and not spec.get("selector")
-    policy = spec.get("ipFamilyPolicy") or (old or {}).get("ipFamilyPolicy")
-    spec["ipFamilyPolicy"] = policy or ("RequireDualStack" if free else "SingleStack")
-    families = spec.get("ipFamilies") or (old or {}).get("ipFamilies") or ["IPv4"]
-    if free and len(families) == 1 and spec["ipFamilyPolicy"] != "SingleStack":
-        families = [*families, "IPv6" if families[0] == "IPv4" else "IPv4"]
-    spec["ipFamilies"] = list(families)
+        return allocate(obj["spec"], self.ranges, taken, held=self.claims(old) if old is not None else ())
 
 
 def services(ranges: ServiceRanges) -> Kind:
@@ -162,10 +78,10 @@ def services(ranges: ServiceRanges) -> Kind:
         columns=(
             NAME,
             Column("Type", lambda obj: obj["spec"].get("type", "")),
-            Column("Cluster-IP", cells.cluster_ip),
-            Column("External-IP", cells.external_ip),
-            Column("Port(s)", cells.ports),
+            Column("Cluster-IP", columns.cluster_ip),
+            Column("External-IP", columns.external_ip),
+            Column("Port(s)", columns.ports),
             AGE,
-            Column("Selector", cells.selector, priority=1),
+            Column("Selector", columns.selector, priority=1),
         ),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.kinds.services.allocation import (
+from apiserver.kinds.services.ranges import (
     IP_PREFIX,
     PORT_PREFIX,
     AllocationError,

@@ -15,7 +15,7 @@ from apiserver.kinds.leases import LEASES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
-from apiserver.kinds.services.allocation import ServiceRanges
+from apiserver.kinds.services.ranges import ServiceRanges
 from apiserver.kinds.services.row import services
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
