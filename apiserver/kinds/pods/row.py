@@ -8,7 +8,7 @@ from typing import Any
 from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.pods import columns
 from apiserver.kinds.pods.defaults import default_pod
-from apiserver.kinds.pods.update import validate_pod, validate_pod_change, validate_pod_status_change
+from apiserver.kinds.pods.update import validate_new_pod, validate_pod_change, validate_pod_status_change
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Column, Kind
@@ -17,7 +17,6 @@ from machinery.errors import FieldError
 from machinery.objects import Object, is_pod_terminal, now
 from machinery.pods import qos_class
 
-GATED = "SchedulingGated"
 _BUT_STATUS: Mapping[str, Any] = {"f:spec": {}, "f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}}
 
 
@@ -33,25 +32,10 @@ class PodStrategy(StatusStrategy):
     def prepare_create(self, obj: Object) -> None:
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
         if obj["spec"].get("schedulingGates"):
-            obj["status"]["conditions"] = [
-                {
-                    "type": "PodScheduled",
-                    "status": "False",
-                    "reason": GATED,
-                    "message": "Scheduling is blocked due to non-empty scheduling gates",
-                    "lastProbeTime": None,
-                    "lastTransitionTime": now(),
-                }
-            ]
+            obj["status"]["conditions"] = [_gated()]
 
     def validate(self, obj: Object) -> list[FieldError]:
-        errors = list(validate_pod(obj))
-        if obj["spec"].get("ephemeralContainers"):
-            errors.append(FieldError.forbidden("spec.ephemeralContainers", "cannot be set on create"))
-        if obj["spec"].get("nodeName") and obj["spec"].get("schedulingGates"):
-            why = "cannot be set until all schedulingGates have been cleared"
-            errors.append(FieldError.forbidden("spec.nodeName", why))
-        return errors
+        return list(validate_new_pod(obj))
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
         return list(validate_pod_change(new, old))
@@ -95,6 +79,18 @@ class PodStrategy(StatusStrategy):
             return 0
         period = spec.get("terminationGracePeriodSeconds") or 0 if requested is None else requested
         return 1 if period < 0 else int(period)
+
+
+def _gated() -> Object:
+    """Return the condition of a pod that the scheduler leaves alone until its scheduling gates are removed."""
+    return {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "SchedulingGated",
+        "message": "Scheduling is blocked due to non-empty scheduling gates",
+        "lastProbeTime": None,
+        "lastTransitionTime": now(),
+    }
 
 
 PODS = Kind(

@@ -48,6 +48,15 @@ def _refuse_tokens(spec: Object) -> checks.Errors:
                 yield FieldError.forbidden(path, "must not be specified when serviceAccountName is not set")
 
 
+def validate_new_pod(pod: Object) -> checks.Errors:
+    """Check a pod that is to be created."""
+    yield from validate_pod(pod)
+    if pod["spec"].get("ephemeralContainers"):
+        yield FieldError.forbidden("spec.ephemeralContainers", "cannot be set on create")
+    if pod["spec"].get("nodeName") and pod["spec"].get("schedulingGates"):
+        yield FieldError.forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared")
+
+
 def validate_pod_change(new: Object, old: Object) -> checks.Errors:
     """Check an update, which may bring new images, a nearer deadline, more tolerations and fewer scheduling gates.
     Nothing else of the spec may change.
