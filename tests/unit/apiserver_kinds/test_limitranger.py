@@ -41,7 +41,7 @@ class Ranges:
         raise NotImplementedError
 
     def list(self, kind: Kind, namespace: str = "", *, consistent: bool = False) -> Sequence[Object]:
-        assert (kind, namespace, fresh) == (LIMIT_RANGES, "t", True)
+        assert (kind, namespace, consistent) == (LIMIT_RANGES, "t", True)
         return self.items
 
 

@@ -51,7 +51,7 @@ class Quotas:
         raise NotImplementedError
 
     def list(self, kind: Kind, namespace: str = "", *, consistent: bool = False) -> Sequence[Object]:
-        assert (kind, namespace, fresh) == (RESOURCE_QUOTAS, "t", True)
+        assert (kind, namespace, consistent) == (RESOURCE_QUOTAS, "t", True)
         return self.items
 
 
