@@ -91,7 +91,7 @@ class Bootstrap:
         return found
 
 
-def wanted_objects(config: Config) -> Iterator[tuple[Kind, Object]]:
+def wanted_objects(config: Config, services: Kind) -> Iterator[tuple[Kind, Object]]:
     """Yield the objects as they should be, the namespaces first."""
     for name in SYSTEM_NAMESPACES:
         yield NAMESPACES, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
