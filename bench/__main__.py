@@ -40,7 +40,7 @@ COMMAND = [sys.executable, "-m", "cluster"]
 @click.option("--image", default=SISE_IMAGE, show_default=True, help="Image of the echo app.")
 @click.option("--save", type=click.Path(path_type=Path), help="Write the samples to this file as JSON.")
 @click.option("--peer", type=click.File(), help="Samples saved from another cluster, to show beside.")
-def main(
+def main(  # noqa: PLR0913 - click passes each option by itself
     runs: int,
     rows: str,
     by_itself: bool,

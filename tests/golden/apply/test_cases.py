@@ -51,7 +51,7 @@ def test_case(case: dict[str, Any]) -> None:
     if "conflicts" in case:
         assert failure is not None
         assert failure.code == 409
-        causes = [f"{cause['message']}: {cause['field']}" for cause in failure.details["causes"]]
+        causes = [f"{cause['message']}: {cause['field']}" for cause in failure.details["causes"]]  # type: ignore[index]
         assert causes == [f"conflict with {conflict}" for conflict in case["conflicts"]]
     elif "error" in case:
         assert failure is not None
@@ -77,7 +77,7 @@ def carry_out(kind: Kind, live: Object | None, step: dict[str, Any]) -> Object:
     else:
         obj = managedfields.apply(kind, live, obj, writer, force=step.get("force", False))
     obj["metadata"]["uid"] = "1"
-    return obj
+    return obj  # type: ignore[no-any-return]
 
 
 def check(case: dict[str, Any], live: Object) -> None:

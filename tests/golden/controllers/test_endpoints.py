@@ -23,7 +23,9 @@ def test_golden(case: Path, goldens: Goldens) -> None:
     given = yaml.safe_load(case.read_text())
     service = completed(given["service"], "svc", "Service")
     pods = [completed(pod, name, "Pod") for name, pod in given.get("pods", {}).items()]
-    nodes = {pod["spec"]["nodeName"]: {"metadata": {}} for pod in pods if pod["spec"].get("nodeName")}
+    nodes: dict[str, Object] = {
+        pod["spec"]["nodeName"]: {"metadata": {}} for pod in pods if pod["spec"].get("nodeName")
+    }
     changes = endpointslice.plan(service, pods, [], nodes.get)
     result = {"endpoints": endpoints.plan(service, pods, None), "slices": changes.create}
     assert not changes.update
@@ -38,7 +40,9 @@ def test_what_is_right_is_not_written_again(case: Path) -> None:
     given = yaml.safe_load(case.read_text())
     service = completed(given["service"], "svc", "Service")
     pods = [completed(pod, name, "Pod") for name, pod in given.get("pods", {}).items()]
-    nodes = {pod["spec"]["nodeName"]: {"metadata": {}} for pod in pods if pod["spec"].get("nodeName")}
+    nodes: dict[str, Object] = {
+        pod["spec"]["nodeName"]: {"metadata": {}} for pod in pods if pod["spec"].get("nodeName")
+    }
     written = yaml.safe_load(case.with_name(case.name.replace("input", "output")).read_text())
     for number, each in enumerate(written["slices"]):
         each["metadata"] |= {"name": f"svc-{number}", "uid": str(number), "resourceVersion": "1"}
@@ -46,6 +50,10 @@ def test_what_is_right_is_not_written_again(case: Path) -> None:
     assert endpoints.plan(service, pods[::-1], written["endpoints"]) is None
     changes = endpointslice.plan(service, pods[::-1], written["slices"], nodes.get)
     assert (changes.create, changes.update, changes.delete) == ([], [], [])
+
+
+def nodes_of(pods: list[Object]) -> dict[str, Object]:
+    return {pod["spec"]["nodeName"]: {"metadata": {}} for pod in pods if pod["spec"].get("nodeName")}
 
 
 def completed(given: Object, name: str, kind: str) -> Object:

@@ -40,11 +40,11 @@ def through(path: Path) -> tuple[dict[str, Any], list[str]]:
         kind.strategy.default(old)
         kind.strategy.prepare_create(old)
         kind.strategy.prepare_update(obj, old)
-        errors = kind.strategy.validate_update(obj, old)
+        errors = [str(error) for error in kind.strategy.validate_update(obj, old)]
     else:
         kind.strategy.prepare_create(obj)
-        errors = [*name_errors(kind, obj), *kind.strategy.validate(obj)]
-    return obj, [str(error) for error in errors]
+        errors = [*name_errors(kind, obj), *(str(error) for error in kind.strategy.validate(obj))]
+    return obj, errors
 
 
 def name_errors(kind: Kind, obj: dict[str, Any]) -> list[str]:

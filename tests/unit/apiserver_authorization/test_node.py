@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from apiserver.authorization.authorizer import UnionAuthorizer
-from apiserver.authorization.node import references
 from apiserver.model.attributes import attributes_of
 from apiserver.model.requestinfo import parse_request
 from apiserver.model.user import User
 from machinery.objects import Object
+from machinery.pods import references
 
 NODE = User("system:node:n1", ("system:nodes", "system:authenticated"))
 OTHER = User("system:node:n2", ("system:nodes", "system:authenticated"))

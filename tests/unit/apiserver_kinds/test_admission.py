@@ -125,7 +125,7 @@ def test_the_pod_says_whether_it_wants_a_token_and_else_the_account(
 ) -> None:
     field = "automountServiceAccountToken"
     obj = pod(**({} if of_pod is None else {field: of_pod}))
-    run("CREATE", PODS, "", obj, namespace("t"), account(**({} if of_account is None else {field: of_account})))
+    run("CREATE", PODS, "", obj, namespace("t"), account(**({} if of_account is None else {field: of_account})))  # type: ignore[arg-type]
     assert ("volumes" in obj["spec"]) is mounts
 
 

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from unit.apiserver_kinds.test_admission import Objects
 
 from apiserver.admission import certificates as plugins
+from apiserver.admission.plugin import Plugin
 from apiserver.api.tables import cells
 from apiserver.kinds.certificatesigningrequests import CERTIFICATE_SIGNING_REQUESTS as CSRS
 from apiserver.kinds.certificatesigningrequests import validate_signer_name
@@ -276,7 +277,7 @@ class Signers:
         return asked.verb in ("approve", "sign") and asked.name in asked.user.groups
 
 
-def ask(plugin: plugins.Plugin, subresource: str, new: Object, old: Object | None, *groups: str) -> None:
+def ask(plugin: Plugin, subresource: str, new: Object, old: Object | None, *groups: str) -> None:
     operation = "UPDATE" if old else "CREATE"
     write = WriteRequest(CSRS, "", "ana", User("bob", groups), subresource)
     request = AdmissionRequest(operation, write, new, old, Objects())

@@ -160,7 +160,7 @@ def test_pull_policy_follows_the_tag(image: str, policy: str) -> None:
     ],
 )
 def test_quality_of_service(resources: list[Object], quality: str) -> None:
-    assert qos_class({"containers": [{"resources": entry} for entry in resources]}) == quality
+    assert qos_class({"containers": [{"resources": entry} for entry in resources]}) == quality  # type: ignore[typeddict-item]
 
 
 def test_restarts_tell_when_the_last_was() -> None:

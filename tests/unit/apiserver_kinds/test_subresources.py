@@ -36,7 +36,7 @@ class World:
         return self.object
 
     def delete(self, kind: Kind, namespace: str, name: str, options: Object) -> Object:
-        self.deleted = options
+        self.deleted = options  # type: ignore[assignment]
         return self.object
 
 
@@ -105,9 +105,9 @@ def test_a_scale_shows_and_takes_replicas() -> None:
     assert shown["status"] == {"replicas": 1, "selector": "a=b,b=c"}
     assert shown["metadata"] == {"name": "sise", "namespace": "t", "uid": "u", "resourceVersion": "3"}
     scale.resize(controller, {"spec": {"replicas": 5}})
-    assert controller["spec"]["replicas"] == 5
+    assert controller["spec"]["replicas"] == 5  # type: ignore[index]
     scale.resize(controller, {"spec": {}})
-    assert controller["spec"]["replicas"] == 0, "an absent number is zero, as upstream has it"
+    assert controller["spec"]["replicas"] == 0, "an absent number is zero, as upstream has it"  # type: ignore[index]
     with pytest.raises(ApiError) as error:
         scale.resize(controller, {"spec": {"replicas": -1}})
     assert error.value.message == (

@@ -54,7 +54,8 @@ def test_elements_of_a_map(item: Object, element: str, shown: str) -> None:
 def test_elements_of_a_set() -> None:
     array = Array(SchemaNode("interface {}"), list_type="set")
     assert [elements.of_item(array, item) for item in ("a", 1, 1.5, False)] == ['v:"a"', "v:1", "v:1.5", "v:false"]
-    for item in ({}, [], None):
+    items: tuple[Any, ...] = ({}, [], None)
+    for item in items:
         with pytest.raises(elements.MissingKeyError, match="associative list"):
             elements.of_item(array, item)
 
@@ -137,7 +138,7 @@ def test_the_oldest_updaters_become_one() -> None:
     obj["metadata"]["managedFields"][0]["time"] = "2000-01-01T00:00:00Z"
     for number in range(1, 11):
         data = {f"k{i}": str(i) for i in range(number + 1)}
-        obj = changed(obj, str(number), **data)
+        obj = changed(obj, str(number), **data)  # type: ignore[arg-type]
         for entry in obj["metadata"]["managedFields"]:
             if entry["manager"] == str(number):
                 entry["time"] = f"20{number:02}-01-01T00:00:00Z"
@@ -207,7 +208,7 @@ def test_only_another_time_is_no_change() -> None:
     assert new["metadata"]["managedFields"][0]["time"] == "2100-01-01T00:00:00Z"
 
 
-REPLICAS = {"f:spec": {"f:replicas": {}}}
+REPLICAS: Object = {"f:spec": {"f:replicas": {}}}
 
 
 def parent(*owners: tuple[ManagerIdentifier, Any]) -> list[Object]:
@@ -215,7 +216,7 @@ def parent(*owners: tuple[ManagerIdentifier, Any]) -> list[Object]:
 
 
 def test_owners_of_replicas() -> None:
-    other = {"f:spec": {"f:replicas": {}, "f:selector": {}}}
+    other: Object = {"f:spec": {"f:replicas": {}, "f:selector": {}}}
     owners = parent(
         (ManagerIdentifier("a", "Apply", ""), other),
         (ManagerIdentifier("b", "Update", "v1"), {"f:spec": {"f:selector": {}}}),

@@ -43,7 +43,7 @@ def test_nothing_is_acknowledged_that_the_file_does_not_hold(file: Path) -> None
     store.close()
     for write in (lambda: store.create("/b", b""), lambda: store.delete("/a", revision)):
         with pytest.raises(Unavailable):
-            write()
+            write()  # type: ignore[no-untyped-call]
     store.close()
     assert MemoryStore(file).get("/a") == ("/a", b"1", revision)
 

@@ -86,6 +86,13 @@ def test_whose_endpoints_are_ours(spec: dict[str, Any], ours: bool) -> None:
 def test_a_change_that_concerns_no_service_is_known(pod: Any) -> None:
     before = pod(ip="10.0.0.1", node="n", ready=True)
     assert relevant_to_endpoints(before) == relevant_to_endpoints(pod(ip="10.0.0.1", node="n", ready=True, restarts=3))
-    for change in ({"ready": False}, {"labels": {}}, {"deleting": True}, {"ip": "10.0.0.2"}, {"phase": "Failed"}):
+    changes: tuple[Object, ...] = (
+        {"ready": False},
+        {"labels": {}},
+        {"deleting": True},
+        {"ip": "10.0.0.2"},
+        {"phase": "Failed"},
+    )
+    for change in changes:
         after = pod(**{"ip": "10.0.0.1", "node": "n", "ready": True, **change})
         assert relevant_to_endpoints(before) != relevant_to_endpoints(after), change

@@ -64,7 +64,7 @@ def test_invalid_and_surplus_addresses_are_counted() -> None:
         pytest.param(
             endpoints(labels={"endpointslice.kubernetes.io/skip-mirror": "true"}), {}, False, id="asked not to"
         ),
-        pytest.param(endpoints(**{"control-plane.alpha.kubernetes.io/leader": ""}), {}, False, id="a leader election"),
+        pytest.param(endpoints(**{"control-plane.alpha.kubernetes.io/leader": ""}), {}, False, id="a leader election"),  # type: ignore[arg-type]
     ],
 )
 def test_which_are_mirrored(given: Object, spec: Any, mirrored: bool) -> None:

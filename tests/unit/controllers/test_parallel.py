@@ -9,7 +9,7 @@ from controllers.shared.parallel import in_parallel
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])
 def test_results_come_in_order(count: int) -> None:
-    assert in_parallel([lambda number=number: number for number in range(count)], 3) == list(range(count))
+    assert in_parallel([lambda number=number: number for number in range(count)], 3) == list(range(count))  # type: ignore[misc]
 
 
 def test_so_many_run_at_a_time_and_no_more() -> None:

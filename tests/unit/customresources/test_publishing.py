@@ -111,6 +111,6 @@ def test_documents_with_custom_resources() -> None:
     assert "application/strategic-merge-patch+json" not in patch["consumes"]
     message: Message = _document_class()()
     message.ParseFromString(openapi.v2_protobuf(registry).body)
-    names = [each.name for each in message.definitions.additional_properties]  # type: ignore[attr-defined]
+    names = [each.name for each in message.definitions.additional_properties]
     assert sorted(names) == sorted(after["definitions"])
     assert openapi.v3(without, "apis/apps/v1") is openapi.v3(registry, "apis/apps/v1"), "others are not made again"

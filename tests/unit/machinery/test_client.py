@@ -6,10 +6,12 @@ import json
 import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,9 +25,10 @@ from machinery.resources import LEASES, PODS
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def handle_any(self):
+    def handle_any(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length)
+        assert isinstance(self.server, Server)
         server = self.server
         server.requests.append((self.command, self.path, dict(self.headers), json.loads(body) if body else None))
         server.peers.append(self.client_address)
@@ -33,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
-    def reply(self, code, value, **headers):
+    def reply(self, code: Any, value: Any, **headers: Any) -> None:
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
         self.send_response(code)
         for name, text in headers.items():
@@ -42,25 +45,32 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def chunk(self, data: bytes):
+    def chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
 
-    def begin_stream(self):
+    def begin_stream(self) -> None:
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
 
-    def log_message(self, *args):
+    def log_message(self, *args: Any) -> None:
         pass
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.requests: list[Any] = []
+        self.peers: list[Any] = []
+        self.answer: Callable[[Handler], Any] = lambda handler: handler.reply(200, {"ok": True})
+
+
 @pytest.fixture
-def server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.requests, server.peers = [], []
-    server.answer = lambda handler: handler.reply(200, {"ok": True})
+def server() -> Iterator[Any]:
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -70,13 +80,13 @@ def server():
 
 
 @pytest.fixture
-def client(server):
+def client(server: Any) -> Iterator[Any]:
     client = Client(ClientConfig(f"http://127.0.0.1:{server.server_port}", token="secret"), user_agent="test")
     yield client
     client.close()
 
 
-def test_verbs(server, client) -> None:
+def test_verbs(server: Any, client: Any) -> None:
     pod = {"metadata": {"namespace": "ns", "name": "p"}}
     client.create(PODS, pod)
     client.update(PODS, pod, subresource="status")
@@ -111,14 +121,14 @@ def test_verbs(server, client) -> None:
     assert len(set(server.peers)) == 1  # one connection for all
 
 
-def test_list_gives_items_their_kind(server, client) -> None:
+def test_list_gives_items_their_kind(server: Any, client: Any) -> None:
     server.answer = lambda handler: handler.reply(200, {"metadata": {"resourceVersion": "5"}, "items": [{}]})
     result = client.list(PODS, field_selector="spec.nodeName=n", limit=5)
     assert result["items"] == [{"kind": "Pod", "apiVersion": "v1"}]
     assert server.requests[0][1] == "/api/v1/pods?fieldSelector=spec.nodeName%3Dn&limit=5"
 
 
-def test_errors_come_back_as_what_they_were(server, client) -> None:
+def test_errors_come_back_as_what_they_were(server: Any, client: Any) -> None:
     server.answer = lambda handler: handler.reply(404, errors.not_found("pods", "p").status())
     with pytest.raises(errors.NotFound, match='pods "p" not found'):
         client.get(PODS, "p", "ns")
@@ -132,10 +142,10 @@ def test_errors_come_back_as_what_they_were(server, client) -> None:
     assert other.value.code == 502
 
 
-def drop_first(server):
+def drop_first(server: Any) -> None:
     """The first request's connection is cut without an answer."""
 
-    def answer(handler):
+    def answer(handler: Any) -> None:
         if len(server.requests) == 1:
             handler.close_connection = True
         else:
@@ -144,13 +154,13 @@ def drop_first(server):
     server.answer = answer
 
 
-def test_a_read_is_repeated_when_the_connection_breaks(server, client) -> None:
+def test_a_read_is_repeated_when_the_connection_breaks(server: Any, client: Any) -> None:
     drop_first(server)
     assert client.get(PODS, "p", "ns") == {"ok": True}
     assert len(server.requests) == 2
 
 
-def test_a_write_is_not(server, client) -> None:
+def test_a_write_is_not(server: Any, client: Any) -> None:
     drop_first(server)
     with pytest.raises(errors.ServiceUnavailable):
         client.create(PODS, {"metadata": {}}, "ns")
@@ -164,14 +174,14 @@ def test_nobody_listens() -> None:
         Client(ClientConfig("http://127.0.0.1:1")).get(PODS, "p", "ns")
 
 
-def event(name):
+def event(name: Any) -> Any:
     return json.dumps({"type": "ADDED", "object": {"metadata": {"name": name}}}).encode() + b"\n"
 
 
-def test_watch_yields_each_event_when_it_comes_however_it_is_cut(server, client) -> None:
+def test_watch_yields_each_event_when_it_comes_however_it_is_cut(server: Any, client: Any) -> None:
     more = threading.Event()
 
-    def answer(handler):
+    def answer(handler: Any) -> None:
         handler.begin_stream()
         first = event("a") + event("b")
         handler.chunk(first[:10])
@@ -190,8 +200,8 @@ def test_watch_yields_each_event_when_it_comes_however_it_is_cut(server, client)
     )
 
 
-def test_watch_raises_an_error_event(server, client) -> None:
-    def answer(handler):
+def test_watch_raises_an_error_event(server: Any, client: Any) -> None:
+    def answer(handler: Any) -> None:
         handler.begin_stream()
         handler.chunk(json.dumps({"type": "ERROR", "object": errors.Gone("too old").status()}).encode() + b"\n")
         handler.chunk(b"")
@@ -201,8 +211,8 @@ def test_watch_raises_an_error_event(server, client) -> None:
         list(client.watch(PODS, resource_version="1"))
 
 
-def test_a_watch_that_breaks_raises(server, client) -> None:
-    def answer(handler):
+def test_a_watch_that_breaks_raises(server: Any, client: Any) -> None:
+    def answer(handler: Any) -> None:
         handler.begin_stream()
         handler.chunk(event("a"))
         handler.close_connection = True
@@ -215,10 +225,10 @@ def test_a_watch_that_breaks_raises(server, client) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_stop_ends_a_silent_watch_at_once(server, client, tls, authority) -> None:
+def test_stop_ends_a_silent_watch_at_once(server: Any, client: Any, tls: Any, authority: Any) -> None:
     hold = threading.Event()
 
-    def answer(handler):
+    def answer(handler: Any) -> None:
         handler.begin_stream()
         handler.chunk(event("a"))
         hold.wait(10)
@@ -229,7 +239,7 @@ def test_stop_ends_a_silent_watch_at_once(server, client, tls, authority) -> Non
     server.answer = answer
     stop, ended, first = threading.Event(), [], threading.Event()
 
-    def watch():
+    def watch() -> None:
         for _ in client.watch(PODS, stop=stop):
             first.set()
         ended.append(time.monotonic())
@@ -248,12 +258,12 @@ def test_stop_ends_a_silent_watch_at_once(server, client, tls, authority) -> Non
 class Authority:
     """A throw-away certificate authority with a certificate for 127.0.0.1 and one for a client."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Any) -> None:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
 
-        def make(name, issuer=None, issuer_key=None, san=None):
+        def make(name: Any, issuer: Any = None, issuer_key: Any = None, san: Any = None) -> Any:
             key = ec.generate_private_key(ec.SECP256R1())
             subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
             now = datetime.now(UTC)
@@ -280,7 +290,7 @@ class Authority:
         self.client_pair = make("client", subject, key)[:2]
         self.folder = folder
 
-    def secure(self, server, **changes):
+    def secure(self, server: Any, **changes: Any) -> Any:
         """Puts TLS with required client certificates on the server, and gives a client for it."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         pair = self.folder / "pair.pem"
@@ -299,31 +309,31 @@ class Authority:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory):
+def authority(tmp_path_factory: Any) -> Any:
     return Authority(tmp_path_factory.mktemp("pki"))
 
 
-def test_client_certificate_and_authority(server, authority) -> None:
+def test_client_certificate_and_authority(server: Any, authority: Any) -> None:
     client = authority.secure(server)
     assert [client.get(PODS, "p", "ns") for _ in range(3)] == [{"ok": True}] * 3
     assert len(set(server.peers)) == 1  # one connection, one handshake
 
 
-def test_a_server_of_another_authority_is_refused(server, authority, tmp_path: Path) -> None:
+def test_a_server_of_another_authority_is_refused(server: Any, authority: Any, tmp_path: Path) -> None:
     other = Authority(tmp_path)
     with pytest.raises(errors.ServiceUnavailable, match="certificate verify failed"):
         authority.secure(server, certificate_authority=other.ca).get(PODS, "p", "ns")
 
 
-def test_a_certificate_for_another_name_is_refused(server, authority) -> None:
+def test_a_certificate_for_another_name_is_refused(server: Any, authority: Any) -> None:
     with pytest.raises(errors.ServiceUnavailable, match=r"certificate is not valid for|mismatch"):
         authority.secure(server, tls_server_name="kubernetes").get(PODS, "p", "ns")
 
 
-def test_requests_are_counted(server, client) -> None:
+def test_requests_are_counted(server: Any, client: Any) -> None:
     host = client.server.removeprefix("http://")
 
-    def counted(code, method):
+    def counted(code: Any, method: Any) -> Any:
         text = METRICS.exposition("rest_client_requests_total").decode()
         line = f'rest_client_requests_total{{code="{code}",method="{method}",host="{host}"}} '
         return next((int(found.removeprefix(line)) for found in text.splitlines() if found.startswith(line)), 0)

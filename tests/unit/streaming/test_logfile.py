@@ -149,7 +149,8 @@ def test_a_follower_beside_a_fast_writer(writer: Writer) -> None:
                 rotated.clear()
                 writer.rotate()
 
-    rotated, found = threading.Event(), []
+    rotated = threading.Event()
+    found: list[Any] = []
     thread = threading.Thread(target=write)
     with FolderWatch(writer.path.parent) as folder, LogFile(writer.path) as log:
         thread.start()

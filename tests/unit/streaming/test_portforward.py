@@ -203,7 +203,7 @@ def test_two_connections_at_once(pair: Any, run: Callable[..., Any], read_all: A
         assert read_all(pod) == b"question %d" % number
         pod.sendall(b"answer %d" % number)
         pod.close()
-        stage.until(lambda event, stream=stream: isinstance(event, spdy.Data) and event[0] == stream and event.end)
+        stage.until(lambda event, stream=stream: isinstance(event, spdy.Data) and event[0] == stream and event.end)  # type: ignore[misc]
         assert stage.data(stream) == b"answer %d" % number
     stage.leave()
 

@@ -106,7 +106,7 @@ def test_pings_are_answered_and_farewells_too() -> None:
     browser.received()
     browser.send(Ping(b"there?"))
     assert [event for event in browser.client.events() if isinstance(event, Pong)] == [
-        Pong(payload=bytearray(b"there?"))
+        Pong(payload=bytearray(b"there?"))  # type: ignore[arg-type]
     ]
     browser.send(CloseConnection(1000))
     assert browser.streams.closed
