@@ -31,10 +31,8 @@ from machinery.objects import Object
 _ERROR_LIMIT = 50_000  # bytes of a kubelet's error message
 _CHUNK = 65536
 
-Handler = Callable[[Call], Response]
 
-
-def handlers(config: Config, rest: Rest) -> Mapping[tuple[str, str], Handler]:
+def handlers(config: Config, rest: Rest) -> Mapping[tuple[str, str], Callable[[Call], Response]]:
     """Return the handler of each subresource that streams, by (resource, subresource)."""
     dialer = Dialer.of(config)
     connect, proxy = Connect(dialer, rest), Proxy(dialer, rest)
