@@ -35,7 +35,7 @@ class Component(NamedTuple):
 
 
 def components(state: State, record: Record) -> list[Component]:
-    """In the order of their start; they stop in reverse."""
+    """Return the components in the order of their start; they stop in reverse."""
     return [
         etcd(state),
         apiserver(state, record),

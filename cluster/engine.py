@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluster.docker import DockerError, Engine
 from cluster.processes import Process, end, start_ticks
-from cluster.progress import last_words
+from cluster.progress import log_end
 from cluster.settings import STATE_VARIABLE
 
 START_SECONDS = 60.0
@@ -21,7 +21,7 @@ def running_systemd() -> bool:
 
 
 def start(engine: Engine, log: Path) -> Process | None:
-    """Starts dockerd and waits until it answers; returns its process if it is ours to stop."""
+    """Start dockerd and wait until it answers; return its process if it is ours to stop."""
     if running_systemd():
         subprocess.run(["systemctl", "start", "docker.service"], check=True, capture_output=True)
         process = None
@@ -40,9 +40,7 @@ def start(engine: Engine, log: Path) -> Process | None:
     deadline = time.monotonic() + START_SECONDS
     while engine.version() is None:
         if process is not None and process.poll() is not None:
-            raise DockerError(
-                f"dockerd exited with {process.returncode}; its last words, from {log}:\n{last_words(log)}"
-            )
+            raise DockerError(f"dockerd exited with {process.returncode}; the end of {log}:\n{log_end(log)}")
         if time.monotonic() > deadline:
             raise DockerError(f"dockerd does not answer on {engine.path} after {START_SECONDS:.0f} s: see {log}")
         time.sleep(0.05)  # its socket appears before it serves: there is no event to wait for
@@ -50,7 +48,7 @@ def start(engine: Engine, log: Path) -> Process | None:
 
 
 def stop(engine: Engine, process: Process) -> str:
-    """Stops the engine that we started, unless somebody else's containers run on it; says what it did."""
+    """Stop the engine that we started, unless somebody else's containers run on it; say what it did."""
     if engine.containers(running_only=True):
         return "goes on: containers that are not ours run on it"
     end([process], seconds=30)

@@ -14,7 +14,7 @@ from cluster import lock, table
 from cluster.components import Component
 from cluster.docker import UnixConnection
 from cluster.errors import ClusterError
-from cluster.progress import last_words
+from cluster.progress import log_end
 from cluster.settings import State
 from machinery import errors
 from machinery.client import Client
@@ -76,13 +76,13 @@ def wait_until(what: str, check: Callable[[], str], state: State, deadline: floa
 
 
 def give_up_early(state: State) -> None:
-    """Raises when no waiting can help: the supervisor is gone, or a component dies again and again."""
+    """Raise when no waiting can help: the supervisor is gone, or a component dies again and again."""
     if lock.holder() is None:
         raise NotWell(f"the supervisor ended: see {state.logs}/supervisor.log")
     dying = _dying(state)
     if dying:
         log = state.logs / f"{dying}.log"
-        raise NotWell(f"{dying} keeps dying; its last words, from {log}:\n{last_words(log)}")
+        raise NotWell(f"{dying} keeps dying; the end of {log}:\n{log_end(log)}")
 
 
 def _dying(state: State) -> str:
@@ -95,7 +95,7 @@ def node_ready(node: Object) -> bool:
 
 
 def wait_node_ready(api: Client, name: str, state: State, deadline: float) -> None:
-    """Watches the node, and looks now and then whether there is hope."""
+    """Watch the node, and look now and then whether there is hope."""
     selector = f"metadata.name={name}"
     while time.monotonic() < deadline:
         give_up_early(state)

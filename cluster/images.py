@@ -42,7 +42,7 @@ class Image(NamedTuple):
 
 
 def layer(files: dict[str, bytes], links: dict[str, str], folders: dict[str, int]) -> bytes:
-    """A file system layer as tar: files executable (they are small and few), owner root, time zero."""
+    """Return a file system layer as tar: files executable (they are small and few), owner root, time zero."""
     entries: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
 
     def add(path: str, kind: bytes, mode: int, data: bytes = b"", target: str = "") -> None:
@@ -72,7 +72,7 @@ def _tar(entries: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
 
 
 def archive(images: list[Image], key: str) -> bytes:
-    """A ``docker load`` archive of the images; layers that they share are in it once."""
+    """Return a ``docker load`` archive of the images; layers that they share are in it once."""
     contents: dict[str, bytes] = {}
     manifest = []
     for image in images:
@@ -106,7 +106,7 @@ def busybox() -> Path:
 
 
 def busybox_layer(binary: Path) -> bytes:
-    """The static busybox, a link for each tool of it, and the files that programs expect of any system."""
+    """Return the static busybox, a link for each tool of it, and the files that programs expect of any system."""
     tools = subprocess.run([binary, "--list-full"], check=True, capture_output=True, text=True).stdout.split()
     files = {
         "/bin/busybox": binary.read_bytes(),
@@ -154,7 +154,7 @@ def key() -> str:
 
 
 def ensure(engine: Engine) -> bool:
-    """Builds the images unless the engine has them as they would be built; returns whether it built."""
+    """Build the images unless the engine has them as they would be built; return whether it built."""
     wanted = key()
     names = (SANDBOX_IMAGE, BUSYBOX_IMAGE, SISE_IMAGE)
     if all((engine.image_labels(name) or {}).get(KEY_LABEL) == wanted for name in names):

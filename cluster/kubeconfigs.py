@@ -40,7 +40,7 @@ def write_all(state: State) -> None:
 
 
 def people(state: State) -> kubeconfig.Kubeconfig:
-    """Both contexts, the administrator's selected."""
+    """Return both contexts, the administrator's selected."""
 
     def data(name: str) -> str:
         return base64.b64encode((state.pki / name).read_bytes()).decode()
@@ -56,7 +56,7 @@ def people(state: State) -> kubeconfig.Kubeconfig:
 
 
 def users_file() -> Path:
-    """The kubeconfig that the user's kubectl reads: under sudo, that of the person who typed it."""
+    """Return the kubeconfig that the user's kubectl reads: under sudo, that of the person who typed it."""
     chosen = os.environ.get("KUBECONFIG", "")
     if chosen:
         return Path(chosen.split(os.pathsep)[0])
@@ -66,7 +66,7 @@ def users_file() -> Path:
 
 
 def merge(state: State, record: Record) -> dict[str, str]:
-    """Adds our contexts to the user's file and selects the administrator's; returns what to remember of it."""
+    """Add our contexts to the user's file and select the administrator's; return what to remember of it."""
     path = users_file()
     config = kubeconfig.load(path)
     selected = config.get("current-context") or ""
@@ -81,12 +81,12 @@ def merge(state: State, record: Record) -> dict[str, str]:
 
 
 def unmerge(record: Record) -> bool:
-    """Takes our contexts out again; returns whether there were any."""
+    """Take our contexts out again; return whether there were any."""
     return bool(record.kubeconfig) and take_out(Path(record.kubeconfig), CONTEXTS, record.previous_context)
 
 
 def take_out(path: Path, contexts: Sequence[str], previous: str) -> bool:
-    """The same for any file and contexts; ``previous`` is what was selected before."""
+    """Do the same for any file and contexts; ``previous`` is what was selected before."""
     if not path.exists():
         return False
     config = left = kubeconfig.load(path)

@@ -57,7 +57,7 @@ def up(state: State, progress: Progress, *, seconds: float = 120) -> None:
 
 
 def prepare(state: State, progress: Progress) -> None:
-    """Packages, engine and images, as a first ``up`` would get them."""
+    """Install packages, start the engine and build the images, as a first ``up`` does."""
     packages.search_path()
     engine = Engine()
     running = lock.holder() is not None
@@ -67,7 +67,7 @@ def prepare(state: State, progress: Progress) -> None:
 
 
 def _check_lock(state: State) -> bool:
-    """Whether this cluster's supervisor runs; refuses when another one's does."""
+    """Return whether this cluster's supervisor runs; raise CannotStart if another cluster's does."""
     holder = lock.holder()
     if holder is None:
         return False
@@ -80,7 +80,7 @@ def _check_lock(state: State) -> bool:
 
 
 def _prepare_machine(state: State, engine: Engine, progress: Progress, *, ours_runs: bool) -> Process | None:
-    """Preflight, and what it found lacking; returns the engine that we started, if we did."""
+    """Check the machine and provide what is lacking; return the engine that we started, if we did."""
     with progress.step("preflight") as step:
         if not ours_runs and os.geteuid() == 0:
             leftovers.end_processes()  # whose ports would else look taken
@@ -119,7 +119,7 @@ def _show(findings: list[preflight.Finding], progress: Progress) -> None:
 
 
 def _remember(state: State, engine: Engine, started: Process | None) -> record.Record:
-    """The record of this cluster, made now if there is none, with what the engine says today."""
+    """Return the record of this cluster, made now if there is none, with what the engine says today."""
     known = record.load(state) or record.Record(record.new_id(), socket.gethostname().lower(), "", "")
     for folder in (state.root, state.logs, state.etcd, state.kubeconfigs, state.kubelet):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def _remember(state: State, engine: Engine, started: Process | None) -> record.R
 
 
 def start_supervisor(state: State) -> int:
-    """Starts it in a session of its own, so that it outlives this terminal."""
+    """Start it in a session of its own, so that it outlives this terminal."""
     with (state.logs / "supervisor.log").open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "cluster.supervisor", str(state.root)],

@@ -25,7 +25,7 @@ class CleanupFailed(ClusterError):
 
 
 def end_processes(state: str | None = None) -> int:
-    """Ends the processes of one state directory, or of any; returns how many there were."""
+    """End the processes of one state directory, or of any; return how many there were."""
     found = [process for process, where in marked().items() if state is None or where == state]
     end(found)
     return len(found)
@@ -36,7 +36,7 @@ def containers(engine: Engine) -> list[dict[str, Any]]:
 
 
 def remove_containers(engine: Engine, *, keep: str = "", only: str = "") -> int:
-    """Removes the containers of any cluster of ours but ``keep``, or of ``only`` one; returns how many."""
+    """Remove the containers of any cluster of ours but ``keep``, or of ``only`` one; return how many."""
     found = [
         container["Id"]
         for container in containers(engine)
@@ -49,7 +49,7 @@ def remove_containers(engine: Engine, *, keep: str = "", only: str = "") -> int:
 
 
 def remove_rules() -> None:
-    """Every KUBE chain, the route to the Service range and the device that it leads into."""
+    """Remove every KUBE chain, the route to the Service range and the device that it leads into."""
     command = [sys.executable, "-m", "proxy", "--cleanup", f"--service-cidr={SERVICE_CIDR}"]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if result.returncode != 0:
@@ -57,7 +57,7 @@ def remove_rules() -> None:
 
 
 def unmount_below(folder: Path) -> int:
-    """Unmounts what lies below a folder (memory-backed emptyDirs and projected tokens), the deepest first."""
+    """Unmount what lies below a folder (memory-backed emptyDirs and projected tokens), the deepest first."""
     # Field 5 of mountinfo is the mount point, with spaces written as \040.
     points = [line.split()[4].replace("\\040", " ") for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     below = sorted((point for point in points if point.startswith(f"{folder}/")), key=len, reverse=True)
@@ -70,7 +70,7 @@ def unmount_below(folder: Path) -> int:
 
 
 def clear(state: State, cluster_id: str, engine: Engine) -> list[str]:
-    """Before a start, with no supervisor alive: clears what is in its way; returns what was cleared, in words.
+    """Clear what is in the way of a start, while no supervisor runs; return what was cleared, in words.
 
     Containers of this very cluster stay: the kubelet picks them up again.
     """

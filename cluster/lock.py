@@ -33,7 +33,7 @@ class Held(Exception):
 
 
 def acquire(state: str, cluster_id: str, path: Path = MACHINE_LOCK) -> IO[str]:
-    """Takes the lock for this process; the file must stay open for as long as it is to be held."""
+    """Take the lock for this process; the file must stay open for as long as it is to be held."""
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,7 +50,7 @@ def acquire(state: str, cluster_id: str, path: Path = MACHINE_LOCK) -> IO[str]:
 
 
 def owner(path: Path = MACHINE_LOCK) -> Owner | None:
-    """The last owner, whether it still lives or not; None when no cluster of ours ran since the boot."""
+    """Return the last owner, whether it still lives or not; None when no cluster of ours ran since the boot."""
     try:
         text = path.read_text()
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def owner(path: Path = MACHINE_LOCK) -> Owner | None:
 
 
 def holder(path: Path = MACHINE_LOCK) -> Owner | None:
-    """The owner when its supervisor runs."""
+    """Return the owner when its supervisor runs."""
     found = owner(path)
     return found if found and start_ticks(found.supervisor.pid) == found.supervisor.start else None
 

@@ -27,7 +27,7 @@ PROGRAMS = {
 
 
 class InstallationFailed(ClusterError):
-    """apt-get could not; the message holds its last words and what to try."""
+    """apt-get could not; the message holds the end of its output and what to try."""
 
 
 def missing(find: Callable[[str], str | None] = shutil.which) -> list[str]:
@@ -35,7 +35,7 @@ def missing(find: Callable[[str], str | None] = shutil.which) -> list[str]:
 
 
 def search_path() -> None:
-    """Adds the system folders to PATH, which a user's shell under sudo or su may lack."""
+    """Add the system folders to PATH, which a user's shell under sudo or su may lack."""
     folders = os.environ.get("PATH", "").split(os.pathsep)
     lacking = [folder for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin") if folder not in folders]
     os.environ["PATH"] = os.pathsep.join([*folders, *lacking])

@@ -50,7 +50,7 @@ class Role(NamedTuple):
 
 
 def roles(node: str, node_ip: str) -> list[Role]:
-    """Every certificate below the authority. Names and groups are the ones that upstream's authorizers know."""
+    """Return every certificate below the authority. Names and groups are the ones that upstream's authorizers know."""
     return [
         Role(
             "apiserver", "kube-apiserver", names=(*SERVICE_NAMES, "localhost", node, "127.0.0.1", SERVICE_IP, node_ip)
@@ -67,14 +67,14 @@ def roles(node: str, node_ip: str) -> list[Role]:
 
 
 def ensure(state: State, node: str, node_ip: str, *, now: datetime.datetime | None = None) -> list[str]:
-    """Completes the folder; returns the names of what was made, in order."""
+    """Complete the folder; return the names of what was made, in order."""
     return complete(state.pki, roles(node, node_ip), _rsa_key, now)
 
 
 def complete(
     folder: Path, wanted: list[Role], account_key: Callable[[], AccountKey], now: datetime.datetime | None = None
 ) -> list[str]:
-    """The same for any folder and roles, with another kind of key for service accounts."""
+    """Do the same for any folder and roles, with another kind of key for service accounts."""
     now = now or datetime.datetime.now(datetime.UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = []
@@ -94,7 +94,7 @@ def complete(
 
 
 def _load(folder: Path, name: str) -> Pair | None:
-    """Certificate and key, None when one is missing, unreadable or not the other's."""
+    """Return certificate and key, None when one is missing, unreadable or not the other's."""
     try:
         certificate = x509.load_pem_x509_certificate((folder / f"{name}.crt").read_bytes())
         key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), None)
@@ -222,7 +222,7 @@ def _write_key(path: Path, key: AccountKey) -> None:
 
 
 def _ensure_service_account_key(folder: Path, generate: Callable[[], AccountKey]) -> bool:
-    """The pair that signs and checks service account tokens. Never renewed: that would end every token."""
+    """Return the pair that signs and checks service account tokens. Never renewed: that would end every token."""
     private, public = folder / "sa.key", folder / "sa.pub"
     try:
         key = serialization.load_pem_private_key(private.read_bytes(), None)

@@ -141,7 +141,7 @@ def _judge_chains(facts: Facts) -> list[Finding]:
 
 
 def gather(engine: Engine, *, ours_runs: bool) -> Facts:
-    """Looks at the machine; ports and chains only when no cluster of ours runs, for they are its own then."""
+    """Look at the machine; ports and chains only when no cluster of ours runs, for they are its own then."""
     if os.geteuid() != 0:
         return Facts(root=False)
     missing = packages.missing()
@@ -232,7 +232,7 @@ def _foreign_programs() -> list[str]:
 
 
 def repair(facts: Facts) -> list[str]:
-    """Sets right what can be; returns what could not, as lines."""
+    """Set right what can be; return what could not, as lines."""
     problems = []
     if not facts.ip_forward:
         IP_FORWARD.write_text("1\n")

@@ -31,7 +31,7 @@ def start_ticks(pid: int) -> int | None:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/<pid>/stat from the state on; the name before it may itself hold spaces and brackets."""
+    """Return the fields of /proc/<pid>/stat from the state on; the name before it may hold spaces and brackets."""
     try:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -43,7 +43,7 @@ def is_alive(process: Process) -> bool:
 
 
 def started_at(process: Process) -> float:
-    """Seconds since the epoch."""
+    """Return seconds since the epoch."""
     boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     return boot + process.start / os.sysconf("SC_CLK_TCK")
 
@@ -53,7 +53,7 @@ def all_pids() -> list[int]:
 
 
 def marked() -> dict[Process, str]:
-    """Every process of any cluster of ours, with the state directory that its environment names.
+    """Return every process of any cluster of ours, with the state directory that its environment names.
 
     What runs in a container of its own, with process ids of its own, is another machine's as far as we go.
     """
@@ -76,7 +76,7 @@ def marked() -> dict[Process, str]:
 
 
 def children_of(pids: Iterable[int]) -> set[int]:
-    """The processes themselves and all below them."""
+    """Return the processes themselves and all below them."""
     parents = {pid: int(fields[1]) for pid in all_pids() if (fields := _stat(pid)) is not None}
     family = set(pids)
     while True:
@@ -87,7 +87,7 @@ def children_of(pids: Iterable[int]) -> set[int]:
 
 
 def memory(pid: int) -> int:
-    """Proportional set size in bytes: shared pages count their share."""
+    """Return proportional set size in bytes: shared pages count their share."""
     try:
         text = (PROC / str(pid) / "smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -96,7 +96,7 @@ def memory(pid: int) -> int:
 
 
 def wait_gone(process: Process, seconds: float) -> bool:
-    """Waits for the process to end; it need not be a child."""
+    """Wait for the process to end; it need not be a child."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:

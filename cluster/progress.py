@@ -19,7 +19,7 @@ class Progress:
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Times a step; its name stands there while it works, the seconds and notes follow when it is done."""
+        """Time a step; its name stands there while it works, the seconds and notes follow when it is done."""
         step = Step()
         began = time.monotonic()
         self.write(f"  {name:<{WIDTH}}")
@@ -49,8 +49,8 @@ class Step:
         self.notes.append(text)
 
 
-def last_words(log: Path, lines: int = 8) -> str:
-    """The end of a log, empty when there is none."""
+def log_end(log: Path, lines: int = 8) -> str:
+    """Return the end of a log, empty when there is none."""
     try:
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:

@@ -45,12 +45,12 @@ def interpreter() -> Path:
 
 
 def libraries(ldd_output: str) -> list[Path]:
-    """The paths in what ``ldd`` prints."""
+    """Return the paths in what ``ldd`` prints."""
     return [Path(match) for match in re.findall(r"(?:=> |^\s*)(/\S+) \(0x", ldd_output, re.MULTILINE)]
 
 
 def runtime_files(program: Path, name: str) -> tuple[Path, dict[str, bytes]]:
-    """The interpreter's path, and every file by its path in the image; the compiled program is ``name`` + "c"."""
+    """Return the interpreter's path, and every file by its path in the image; the program is ``name`` + "c"."""
     executable = interpreter()
     probe = subprocess.run(
         [executable, "-I", "-S", "-c", _PROBE, program, name], check=True, capture_output=True, text=True

@@ -53,7 +53,7 @@ def update(state: State, record: Record, **changes: Any) -> Record:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Replaces the file in one step, so that a reader never sees half of it."""
+    """Replace the file in one step, so that a reader never sees half of it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -95,7 +95,7 @@ def _ask_docker(report: Report, cluster_id: str) -> Report:
 
 
 def render(report: Report, state: State, now: float) -> str:
-    """A few lines for a person."""
+    """Return a few lines for a person."""
     if not report.parts:
         return f"mini-Minishift is stopped; its state is in {state.root}. Start it with: make up"
     lines = [f"{'':<2}{'COMPONENT':<13}{'HEALTH':<11}{'SINCE':<8}{'MEMORY':>8}  {'PID':<8}RESTARTS"]
@@ -122,7 +122,7 @@ def render(report: Report, state: State, now: float) -> str:
 
 
 def _gist(trouble: str) -> str:
-    """One line of it: of the API server's list of checks, the first that failed."""
+    """Return one line of it: of the API server's list of checks, the first that failed."""
     lines = trouble.splitlines()
     return next((line for line in lines if line.startswith("[-]")), lines[0])
 

@@ -39,7 +39,7 @@ WAKING = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
 
 def restart_delay(failures: int) -> float:
-    """Seconds to wait before the next start, after so many failures in a row (1 is the first)."""
+    """Return seconds to wait before the next start, after so many failures in a row (1 is the first)."""
     return float(min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY))
 
 
@@ -68,7 +68,7 @@ class Supervisor:
         self.published = True  # the table on disk is as the children are
 
     def run(self) -> None:
-        """Until SIGTERM."""
+        """Run until SIGTERM."""
         signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
         next_check = 0.0
@@ -87,7 +87,7 @@ class Supervisor:
         self.stop()
 
     def wait(self, until: float) -> None:
-        """Sleeps until a signal or the given moment, then collects every child that ended."""
+        """Sleep until a signal or the given moment, then collect every child that ended."""
         info = signal.sigtimedwait(WAKING, max(0.0, until - time.monotonic()))
         if info is not None and info.si_signo != signal.SIGCHLD:
             self.stopping = True
@@ -182,7 +182,7 @@ class Supervisor:
 
 
 def _become(component: Component, log_path: Path) -> None:
-    """In the new process: turns into the component, never returns."""
+    """Become the component, in the new process; never return."""
     try:
         os.setsid()
         output = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -18,7 +18,7 @@ STOP_SECONDS = 45.0  # the supervisor itself kills what does not stop within ten
 
 
 def stop(state: State, progress: Progress) -> None:
-    """Ends every process and every pod's containers; objects stay in etcd, containers stay for the next ``up``."""
+    """End every process and every pod's containers; objects stay in etcd, containers stay for the next ``up``."""
     packages.search_path()
     known = record.load(state)
     with progress.step("processes") as step:
@@ -52,7 +52,7 @@ def down(state: State, progress: Progress, *, keep_images: bool = False) -> None
 
 
 def _end_processes(state: State) -> int:
-    """The supervisor, which ends its components in order, and then whatever else carries our mark."""
+    """End the supervisor, which ends its components, then all other processes of the cluster; return their number."""
     holder = lock.holder()
     count = 0
     if holder is not None and holder.state == str(state.root):
@@ -72,7 +72,7 @@ def _stop_containers(engine: Engine, cluster_id: str) -> int:
 def _remove_from_docker(
     state: State, known: record.Record | None, progress: Progress, *, ours_alone: bool, keep_images: bool
 ) -> None:
-    """Containers and images; an engine that does not run is started for it when there is something to remove."""
+    """Remove containers and images; start an engine for it if none runs and there is something to remove."""
     engine = Engine()
     started = Process(known.docker_pid, known.docker_start) if known and known.docker_pid else None
     if engine.version() is None:

@@ -76,7 +76,7 @@ def api(
 
 @contextmanager
 def _log(file: Path | None) -> Iterator[None]:
-    """Lets everything that is written to standard error go to a file, from now on unless something fails."""
+    """Let everything that is written to standard error go to a file, from now on unless something fails."""
     setup_logging()
     if file is None:
         yield
@@ -96,7 +96,7 @@ def _log(file: Path | None) -> Iterator[None]:
 
 @contextmanager
 def _merged(file: Path, ours: Path) -> Iterator[None]:
-    """Our context is in the user's kubeconfig, and selected, meanwhile."""
+    """Keep our context in the user's kubeconfig, selected, while the block runs."""
     before = kubeconfig_files.load(file)
     kubeconfig_files.save(file, kubeconfig_files.merge(before, kubeconfig_files.load(ours)))
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cluster.components import etcd as component
 from cluster.errors import ClusterError
-from cluster.progress import last_words
+from cluster.progress import log_end
 from cluster.settings import State
 
 START_SECONDS = 30.0
@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class Etcd:
-    """Started at once, since starting takes it longer than anything else."""
+    """An etcd process, which starts when this object is made: nothing else takes as long."""
 
     def __init__(self, program: str, root: Path) -> None:
         binary = shutil.which(program)
@@ -59,7 +59,7 @@ class Etcd:
         self.server = f"unix:{State(root).etcd_socket.relative_to(root)}"
 
     def wait_ready(self) -> None:
-        """Raises ClusterError with etcd's last words when it ends instead."""
+        """Wait until etcd serves; raise ClusterError with the end of its log if it ends instead."""
         ended = os.pidfd_open(self._process.pid)
         try:
             readable, _, _ = select.select([self._news.fileno(), ended], [], [], START_SECONDS)
@@ -67,7 +67,7 @@ class Etcd:
             os.close(ended)
         if self._news.fileno() not in readable:
             how = "ended" if readable else f"was not ready within {START_SECONDS:.0f} s"
-            raise ClusterError(f"etcd {how}; its last words, from {self.log}:\n{last_words(self.log)}")
+            raise ClusterError(f"etcd {how}; the end of {self.log}:\n{log_end(self.log)}")
 
     def stop(self) -> None:
         self._process.terminate()

@@ -9,7 +9,7 @@ from mini_minishift.rest import ApiError, Object, Rest
 
 
 def read(manifest: Path | str | Object) -> list[Object]:
-    """The objects of a YAML file, or the one that is given as a dict; a List is its items."""
+    """Return the objects of a YAML file, or the one that is given as a dict; a List is its items."""
     if isinstance(manifest, dict):
         documents = [manifest]
     else:
@@ -29,7 +29,7 @@ def _items(document: Object) -> list[Object]:
 
 
 def apply(rest: Rest, obj: Object) -> Object:
-    """Creates the object, or replaces the one of its name."""
+    """Create the object, or replace the one of its name."""
     collection = _collection(rest, obj)
     try:
         made = rest.request("POST", collection, obj)
@@ -53,7 +53,7 @@ def _collection(rest: Rest, obj: Object) -> str:
 
 
 def _established(rest: Rest, collection: str, definition: Object) -> Object:
-    """The definition as it is once its objects can be used."""
+    """Return the definition as it is once its objects can be used."""
     name = definition["metadata"]["name"]
     for event in rest.watch(f"{collection}?watch=true&fieldSelector=metadata.name%3D{name}"):
         found: Object = event["object"]

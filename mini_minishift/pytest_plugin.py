@@ -132,14 +132,14 @@ def _option(config: pytest.Config, name: str) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> None:
-    """Remembers where the servers' logs are when a test begins."""
+    """Remember where the servers' logs are when a test begins."""
     servers = item.config.stash.get(_SERVERS, {})
     servers.update({server: server.log_size() for server in servers})
 
 
 @pytest.hookimpl(hookwrapper=True)  # the form that pytest 7 knows too
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
-    """Shows with a failed test what its servers said since it began."""
+    """Show with a failed test what its servers said since it began."""
     report = (yield).get_result()
     if not report.failed or STARTING.isdisjoint(getattr(item, "fixturenames", ())):
         return

@@ -46,7 +46,7 @@ class Rest:
         self._connection: http.client.HTTPSConnection | None = None
 
     def request(self, method: str, path: str, body: Any = None, content_type: str = JSON) -> Object:
-        """The decoded answer; raises ApiError for one that is no success."""
+        """Return the decoded answer; raise ApiError for one that is no success."""
         with self._lock:
             connection = self._connection = self._usable() or self._connect()
             try:
@@ -58,7 +58,7 @@ class Rest:
         return _decoded(response.status, data)
 
     def watch(self, path: str, silence: float = TIMEOUT) -> Iterator[Object]:
-        """The events of a watch, as long as the caller takes them: ``watch("/api/v1/pods?watch=true")``.
+        """Return the events of a watch, as long as the caller takes them: ``watch("/api/v1/pods?watch=true")``.
 
         Raises TimeoutError when nothing has happened for so many seconds.
         """
@@ -84,7 +84,7 @@ class Rest:
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
 
     def _usable(self) -> http.client.HTTPSConnection | None:
-        """The kept connection, unless the server has closed it: nothing else can be read from an idle one."""
+        """Return the kept connection, unless the server has closed it: nothing else can be read from an idle one."""
         kept = self._connection
         if kept is not None and kept.sock is not None and not is_readable(kept.sock.fileno(), 0):
             return kept
@@ -122,7 +122,7 @@ def _decoded(code: int, data: bytes) -> Object:
 
 
 def is_readable(descriptor: int, seconds: float) -> bool:
-    """Waits until there is something to read, or the other end has gone. Not by select: a test's process may have more
+    """Wait until there is something to read, or the other end has gone. Not by select: a test's process may have more
     than the 1,024 files that this can tell apart."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)

@@ -16,7 +16,7 @@ PATH_VARIABLE = "MINI_MINISHIFT_PATH"
 
 
 def isolated(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    """The command line of such a process, and what its environment must say."""
+    """Return the command line of such a process, and what its environment must say."""
     argv = [sys.executable, "-E", "-P", str(HERE / "run.py"), module, *arguments]
     return argv, {
         PATH_VARIABLE: os.pathsep.join(entry for entry in sys.path if entry),

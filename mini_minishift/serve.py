@@ -29,7 +29,7 @@ log = logging.getLogger("serve")
 
 
 def main() -> int:
-    """Until the caller has enough."""
+    """Serve until the caller ends."""
     parser = argparse.ArgumentParser("mini_minishift.serve", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
@@ -70,7 +70,7 @@ def say(document: object, output: TextIO = sys.stdout) -> None:
 
 
 def end_with_caller(caller: int, gone: threading.Event) -> None:
-    """Asks this process to end once the caller has closed the pipe, or has ended."""
+    """Ask this process to end once the caller has closed the pipe, or has ended."""
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
     try:

@@ -85,7 +85,7 @@ class Ready(NamedTuple):
 
 
 class Standalone:
-    """For the main thread, since signals end it."""
+    """A server and its controllers. It must run in the main thread, because signals end it."""
 
     def __init__(
         self, options: Options, progress: Progress, ready: Callable[[Ready], None], interrupts: Interrupts
@@ -103,7 +103,7 @@ class Standalone:
         self._failure: Exception | None = None
 
     def run(self) -> None:
-        """Serves until SIGTERM, SIGINT or SIGHUP; raises ClusterError when it cannot."""
+        """Serve until SIGTERM, SIGINT or SIGHUP; raise ClusterError when it cannot."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_locked(self._folder))
@@ -143,7 +143,7 @@ class Standalone:
         threading.Thread(target=self._bring_up, args=(server,), name="bring-up", daemon=True).start()
 
     def _bring_up(self, server: Server) -> None:
-        """Until what every client may expect is there: the server's own objects, and the controllers' first ones."""
+        """Wait until what every client may expect is there: the server's objects, and the controllers' first ones."""
         try:
             with self._progress.step("first objects"):
                 self._manager.start(self._stop)
@@ -235,7 +235,7 @@ class Standalone:
 
 
 def selected(names: str) -> list[ControllerDescriptor]:
-    """The controllers to run, as ``--controllers`` names them, without those that need a node unless they are named."""
+    """Return the controllers that ``--controllers`` names; those that need a node only if it names them itself."""
     from controllers.manager import rows
 
     asked = [] if names == NONE else names.split(",")
@@ -252,7 +252,7 @@ def _role() -> pki.Role:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Two servers on the same data would overwrite each other's."""
+    """Hold the folder's lock: two servers on the same data would overwrite each other's."""
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -94,7 +94,7 @@ class KubeServer:
     # Life
 
     def start(self) -> Self:
-        """Returns when the server is ready: its own objects are there, and what its controllers make first."""
+        """Return when the server is ready: its own objects are there, and what its controllers make first."""
         if self.running:
             raise ServerError("the server runs already")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ class KubeServer:
         return self
 
     def stop(self) -> None:
-        """Ends it; what it stored is there again after another ``start``."""
+        """End it; what it stored is there again after another ``start``."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -133,13 +133,13 @@ class KubeServer:
             self._reap()
 
     def kill(self) -> None:
-        """Ends it with SIGKILL. What was in memory is lost; etcd keeps it."""
+        """End it with SIGKILL. What was in memory is lost; etcd keeps it."""
         if self._process is not None:
             self._process.kill()
             self._reap()
 
     def restart(self, *, keep_data: bool = True) -> None:
-        """Stops and starts it on the same port. Without its data it is a new cluster with the same keys."""
+        """Stop and start it on the same port. Without its data it is a new cluster with the same keys."""
         self.stop()
         if not keep_data:
             (self.folder / "store.json").unlink(missing_ok=True)
@@ -147,7 +147,7 @@ class KubeServer:
         self.start()
 
     def close(self) -> None:
-        """Stops it, and removes its folder if that is a temporary one."""
+        """Stop it, and remove its folder if that is a temporary one."""
         self.stop()
         self._remove_temporary()
 
@@ -163,17 +163,20 @@ class KubeServer:
     # Use
 
     def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Object:
-        """One request as administrator, for what needs no client library; raises ApiError."""
+        """Send one request as administrator, for what needs no client library; raise ApiError."""
         return self._client().request(method, path, body, content_type)
 
     def watch(self, path: str) -> Iterator[Object]:
-        """The events of a watch: ``server.watch("/api/v1/pods?watch=true")``; 30 s without one are a TimeoutError."""
+        """Yield the events of a watch: ``server.watch("/api/v1/pods?watch=true")``.
+
+        Raise TimeoutError after 30 s without one.
+        """
         return self._client().watch(path)
 
     def wait(
         self, path: str, condition: Callable[[Object | None], object] = bool, *, seconds: float = 10.0
     ) -> Object | None:
-        """The object at ``path`` as soon as it is as wanted: by default, as soon as it is there.
+        """Return the object at ``path`` as soon as it is as wanted: by default, as soon as it is there.
 
         ``condition`` is given the object, or None while there is none. Raises TimeoutError with what there was instead.
         """
@@ -197,7 +200,7 @@ class KubeServer:
             yield None if event["type"] == "DELETED" else event["object"]
 
     def create_namespace(self, prefix: str = "test-") -> str:
-        """A new namespace's name, once its default service account and root certificate are there too."""
+        """Return a new namespace's name, once its default service account and root certificate are there too."""
         body = {"metadata": {"generateName": prefix}}
         name = str(self.request("POST", "/api/v1/namespaces", body)["metadata"]["name"])
         for plural, first in self._first_objects:
@@ -205,11 +208,11 @@ class KubeServer:
         return name
 
     def delete_namespace(self, name: str) -> None:
-        """Begins to delete it: controllers and finalizers go on from there."""
+        """Begin to delete it: controllers and finalizers go on from there."""
         self.request("DELETE", f"/api/v1/namespaces/{name}")
 
     def service_account_kubeconfig(self, namespace: str, name: str = "default", *, seconds: int = 3600) -> Path:
-        """A kubeconfig of a service account: to see whether its roles suffice for what a program does."""
+        """Return a kubeconfig of a service account: to see whether its roles suffice for what a program does."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
         token = self.request("POST", path, {"spec": {"expirationSeconds": seconds}})["status"]["token"]
         authority = base64.b64encode(self.certificate_authority.read_bytes()).decode()
@@ -227,7 +230,7 @@ class KubeServer:
         return file
 
     def apply(self, *manifests: Path | str | Object) -> list[Object]:
-        """Creates or replaces objects: of YAML files, or given as dicts. Custom resources can be used from then on."""
+        """Create or replace objects: of YAML files, or given as dicts. Custom resources can be used from then on."""
         from mini_minishift.manifests import apply, read
 
         return [apply(self._client(), obj) for manifest in manifests for obj in read(manifest)]
@@ -240,7 +243,7 @@ class KubeServer:
         return self.log_file.stat().st_size if self.log_file.exists() else 0
 
     def log_tail(self, lines: int = 40, begin: int = 0) -> str:
-        """The last lines of what the server said since the log had the length ``begin``."""
+        """Return the last lines of what the server said since the log had the length ``begin``."""
         self._let_finish()
         if not self.log_file.exists():
             return ""
@@ -262,7 +265,7 @@ class KubeServer:
         return self._rest
 
     def _first_words(self, process: subprocess.Popen[bytes], begin: int) -> Mapping[str, Any]:
-        """Waits for the line that says where the server is, or why it is not."""
+        """Wait for the line that says where the server is, or why it is not."""
         assert process.stdout
         if not is_readable(process.stdout.fileno(), self._timeout):
             raise ServerError(f"the server is not ready after {self._timeout:g} s\n{self.log_tail(begin=begin)}")

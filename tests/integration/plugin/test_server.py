@@ -254,11 +254,11 @@ def test_a_program_that_is_not_there_is_named(start: Start) -> None:
 
 
 @pytest.mark.etcd
-def test_the_last_words_of_an_etcd_that_fails_are_shown(start: Start, tmp_path: Path) -> None:
+def test_the_end_of_the_log_of_an_etcd_that_fails_is_shown(start: Start, tmp_path: Path) -> None:
     data = tmp_path / "etcd" / "data"
     data.mkdir(parents=True)
     (data / "member").write_text("a file where etcd wants a folder")
-    with pytest.raises(ServerError, match=r"(?s)etcd ended; its last words, .*member"):
+    with pytest.raises(ServerError, match=r"(?s)etcd ended; the end of .*member"):
         start(folder=tmp_path, store="etcd")
 
 
