@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 PAGES = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").glob("*.md"))]
 # `folder/file.py`, `file.py:function`, `folder/`: with a name in it, and nothing that only a shell understands.
 REFERENCE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|txt|toml|ipynb|yaml)|(?:[\w-]+/)+)(?::(\w+))?`")
