@@ -18,10 +18,10 @@ def main() -> None:
             require("etcd")
         except MissingExtra as error:
             fatal(str(error))
-    from apiserver.assembly import Application
+    from apiserver.assembly import ApiServer
     from apiserver.serving.server import serve
 
-    sys.exit(serve(config, Application(config)))
+    sys.exit(serve(config, ApiServer(config)))
 
 
 if __name__ == "__main__":

@@ -129,8 +129,8 @@ class Server:
         self.store.close()
 
 
-class Application:
-    """What the web server serves (see ``serving.worker.Application``): ``Server`` with what its workers share."""
+class ApiServer:
+    """What the web server serves (see ``serving.server.Preloaded``): ``Server`` with what its workers share."""
 
     def __init__(self, config: Config) -> None:
         """Loads all that the workers use, so that they share its memory when they are forked."""

@@ -119,12 +119,12 @@ class Standalone:
                 pki.complete(self._pki, [_role()], pki.elliptic_key)
                 self._write_access()
             with self._progress.step("API server"):
-                from apiserver.assembly import Application
+                from apiserver.assembly import ApiServer
                 from apiserver.serving.server import serve_here
 
                 config = self._config(etcd)
                 try:
-                    application = Application(config)
+                    application = ApiServer(config)
                 except ValueError as error:  # the file of the store in memory
                     raise ClusterError(f"{error}. Remove it to begin anew") from error
                 self._manager = self._build_manager()

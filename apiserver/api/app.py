@@ -49,7 +49,7 @@ _JSON = Form()
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
-class Application(Flask):
+class FlaskApplication(Flask):
     """Flask, which resource requests bypass.
 
     Flask's routing and contexts take 65 µs a request, longer than the rest of a GET, and are of no use to paths of
@@ -68,7 +68,7 @@ class Application(Flask):
 
 def create_app(front: Front) -> Flask:
     """Return the WSGI application: every path and method leads to ``front``."""
-    app = Application(front)
+    app = FlaskApplication(front)
     options: dict[str, Any] = {"strict_slashes": False, "merge_slashes": False}
     app.add_url_rule("/", "root", front.answer, methods=_METHODS, **options)
     app.add_url_rule("/<path:path>", "any", front.answer, methods=_METHODS, **options)

@@ -1,7 +1,8 @@
 """``/livez``, ``/readyz`` and ``/healthz`` with upstream's output, and each check at its own path below them.
 
-Alive is whose store answers, whose log is not stuck and whose own objects are there; ready is, besides, whose cache is
-filled, and who is not about to stop. Why a check failed is only said at its own path, which not everybody may see.
+A server is alive if its store answers, lines can be written to its log, and its own objects have been created. It is
+ready if, besides, its cache is filled and it is not about to stop. The reason of a failure is only told at the path of
+the check itself, which not everybody may see.
 Upstream: apiserver/pkg/server/healthz.
 """
 
@@ -21,22 +22,22 @@ from machinery.errors import no_such_resource, quote
 
 log = logging.getLogger(__name__)
 
-# How long a line may wait for the log before it counts as stuck.
+# Seconds that a line may wait for the log before the check of the log fails.
 LOG_SECONDS = 1.0
 
-# Why it fails; empty when all is well.
+# Returns why the check fails; "" if all is well.
 Check = Callable[[], str]
 _HEADERS = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
 class Health:
-    """The checks of this worker."""
+    """The checks of this worker process."""
 
     def __init__(self, store: Store, cache: WatchCache, bootstrapped: threading.Event) -> None:
         self._store = store
         self._cache = cache
         alive: dict[str, Check] = {"ping": lambda: "", "log": log_problem, "etcd": self._store_problem}
-        # Upstream's names for what bootstrap.py does.
+        # Upstream's names for what control/bootstrap.py does.
         hooks: dict[str, Check] = {
             f"poststarthook/{name}": lambda: "" if bootstrapped.is_set() else "not finished"
             for name in ("bootstrap-controller", "rbac/bootstrap-roles", "scheduling/bootstrap-system-priority-classes")
@@ -48,11 +49,11 @@ class Health:
 
     @property
     def paths(self) -> list[str]:
-        """Every path that is answered."""
+        """Return every path that is served."""
         return [f"/{root}{name}" for root, checks in self._checks.items() for name in ("", *(f"/{c}" for c in checks))]
 
     def answer(self, endpoint: str, check: str, query: str) -> Response:
-        """For ``/endpoint[/check]?query``."""
+        """Answer ``/endpoint[/check]?query``. Raises NotFound for a check that does not exist."""
         checks = self._checks[endpoint]
         if check:
             return _answer_one(checks, check)
@@ -98,7 +99,7 @@ def _answer_one(checks: Mapping[str, Check], name: str) -> Response:
 
 
 def log_problem() -> str:
-    """Whether the log takes lines: whoever writes one holds its handler's lock, perhaps for ever."""
+    """Check whether a line can be logged: who writes one holds the handler's lock, for ever if the output is stuck."""
     for handler in logging.getLogger().handlers:
         lock = handler.lock
         if lock is not None and not lock.acquire(timeout=LOG_SECONDS):

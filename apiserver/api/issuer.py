@@ -1,6 +1,6 @@
-"""Service account issuer discovery: how others check the tokens that are signed here.
+"""Service account issuer discovery: what others need in order to verify the tokens that are signed here.
 
-Two documents of OpenID Connect (upstream: pkg/serviceaccount/openidmetadata.go).
+These are two documents of OpenID Connect (upstream: pkg/serviceaccount/openidmetadata.go).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HEADERS = {"Cache-Control": "public, max-age=3600"}
 
 
 class IssuerDocuments:
-    """Both documents, made once."""
+    """Both documents, made when the server starts."""
 
     def __init__(self, issuer: str, keys_uri: str, keys: Sequence[PublicKey]) -> None:
         algorithms = sorted({algorithm_of(key) for key in keys})
@@ -37,17 +37,17 @@ class IssuerDocuments:
             CONFIGURATION: (orjson.dumps(configuration), "application/json"),
             KEYS: (orjson.dumps({"keys": [_jwk(key) for key in keys]}), "application/jwk-set+json"),
         }
-        # As upstream: an issuer that nobody could ask by HTTPS has no documents.
+        # As upstream, an issuer that nobody could ask over HTTPS has no documents.
         if not keys or urlsplit(issuer).scheme != "https":
             self._documents = {}
 
     @property
     def paths(self) -> Sequence[str]:
-        """What is served."""
+        """Return the paths that are served."""
         return tuple(self._documents)
 
     def answer(self, path: str) -> Response | None:
-        """The document at a path, None when there is none."""
+        """Return the document at a path, None if there is none."""
         found = self._documents.get(path)
         return Response(found[0], 200, _HEADERS, content_type=found[1]) if found else None
 

@@ -1,4 +1,4 @@
-"""What is not about resources: discovery, OpenAPI, version, health, metrics; most of it made once and kept as bytes."""
+"""Paths that are not about resources: discovery, OpenAPI, version, health, metrics. Documents are kept as bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from machinery.errors import MethodNotAllowed, no_such_resource, quote
 
 
 class Documents:
-    """Answers GET on the paths that are no resources, and PUT on the one flag that may be changed."""
+    """Answers GET on these paths, and PUT on ``/debug/flags/v``, the one flag that can be changed at run time."""
 
     def __init__(self, served: Served, health: Health, issuer: IssuerDocuments, address: str) -> None:
         """``address`` is host:port, which ``/api`` tells clients as the server's own."""
@@ -34,7 +34,7 @@ class Documents:
         self._address = address
 
     def answer(self, info: RequestInfo, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
-        """Raises NotFound for a path that is not served."""
+        """Answer a request. Raises NotFound for a path that is not served, and MethodNotAllowed."""
         path = info.path.rstrip("/") or "/"
         if path == "/debug/flags/v":
             return _verbosity(info.verb, read_body(environ))
@@ -90,7 +90,7 @@ class Documents:
 
 
 def _verbosity(verb: str, body: bytes) -> Response:
-    """Upstream's ``/debug/flags/v``: how much is logged, from now on and by all workers."""
+    """Serve upstream's ``/debug/flags/v``: set how much all workers log from now on."""
     headers = {"Content-Type": "text/plain", "X-Content-Type-Options": "nosniff"}
     if verb != "put":
         return Response("unsupported http method", 406, headers)
@@ -103,7 +103,7 @@ def _verbosity(verb: str, body: bytes) -> Response:
 
 
 def _openapi(registry: Registry, path: str, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
-    """A document; one that is asked for by its hash may be kept for ever, and an outdated hash leads to the new one."""
+    """Return an OpenAPI document. One asked for by its hash may be cached for ever; an outdated hash redirects."""
     from apiserver.api import openapi
 
     content_type, document = openapi.answer(registry, path, environ.get("HTTP_ACCEPT", ""))
@@ -117,7 +117,7 @@ def _openapi(registry: Registry, path: str, environ: Mapping[str, Any], query: M
 
 
 def _conditional(environ: Mapping[str, Any], body: bytes, content_type: str, etag: str, cache_control: str) -> Response:
-    """The body, or 304 for a client that has it."""
+    """Return the body, or 304 for a client that has it already."""
     answer = Response(body, 200, {"Content-Type": content_type, "Vary": "Accept"})
     answer.set_etag(etag)
     if cache_control:

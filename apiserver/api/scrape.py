@@ -1,4 +1,4 @@
-"""``/metrics``: what was counted, and what is looked up when somebody asks."""
+"""``/metrics``: what has been counted, and what is looked up for each scrape."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BUILD = {
 
 
 def answer(path: str) -> Response:
-    """``/metrics``, and of it what ``/metrics/slis`` is for; raises NotFound."""
+    """Answer ``/metrics/{path}``: all metrics, or for ``slis`` those of the health checks. Raises NotFound."""
     if path not in ("", "slis"):
         raise no_such_resource()
     text = METRICS.exposition("kubernetes_healthcheck" if path else "")
@@ -50,7 +50,7 @@ def register(served: Served, cache: WatchCache, store: Store, metrics: Metrics =
         try:
             yield Sample(("etcd-0",), store.size())
         except StoreError:
-            return  # it does not answer, which other metrics tell
+            return  # the store does not answer, which other metrics tell
 
     build = Sample(tuple(discovery.VERSION[field] for field in _BUILD.values()), 1)
     metrics.read("kubernetes_build_info", "gauge", "[ALPHA] The version.", tuple(_BUILD), lambda: [build])

@@ -34,7 +34,7 @@ MOST_WATCHES = 3000
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
-class Connection(Protocol):
+class WatchClient(Protocol):
     """The connection of a watch that has a thread of its own."""
 
     def fileno(self) -> int: ...
@@ -61,7 +61,7 @@ class WatchStream:
         kind: Kind,
         namespace: str,
         options: ListOptions,
-        connection: Connection | None,
+        connection: WatchClient | None,
         render: Render | None,
     ) -> None:
         self._cache = cache

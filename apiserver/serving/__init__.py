@@ -13,5 +13,6 @@ no thread; an application may take the socket over (exec, port-forward); and nei
 thread. This was first made of gunicorn's gthread worker, by overriding about 25 of its undocumented names, which
 tied users to one major version of it and could be understood only with gunicorn's source beside. What is used of an
 HTTP server beyond these properties is little: to fork, to accept, to parse and to write a head. Parsing, where mistakes
-are dangerous, is left to h11, through its public API. The result is shorter and, in measurements side by side, faster.
+are dangerous, is left to h11, through its public API. Side by side, a GET takes as much processor time as it did with
+gunicorn (about 270 µs), of which h11 takes 90.
 """

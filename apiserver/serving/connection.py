@@ -42,7 +42,7 @@ class Connection:
         self.is_new = True  # nothing has been received yet
         self._tls = tls
         self._head_timeout = head_timeout
-        self._handshaken = False
+        self._is_secured = False
         self._head_begun = True  # the deadline is that of a head
 
     def receive_head(self) -> bool:
@@ -66,7 +66,7 @@ class Connection:
         self.is_new = False
         if self._tls is None:
             self.socket = PlainSocket.of(self.socket)
-            self._handshaken = True
+            self._is_secured = True
         else:
             self.socket = self._tls.context().wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
@@ -77,9 +77,9 @@ class Connection:
         if time.monotonic() > self.deadline:
             raise ConnectionResetError(errno.ECONNRESET, "the client stalled")
         try:
-            if not self._handshaken:
+            if not self._is_secured:
                 self.socket.do_handshake()
-                self._handshaken = True
+                self._is_secured = True
             while not any(end in self.buffer for end in HEAD_ENDS) and len(self.buffer) < HEAD_LIMIT:
                 data = self.socket.recv(8192)
                 if not data:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 between a connection and a WSGI application: an ``Exchange`` is one request with its response.
+"""HTTP/1.1 between a connection and a WSGI application: an ``HTTPExchange`` is one request with its response.
 
 h11 parses the request, head and body. It is strict about what two servers could read differently (request smuggling),
 and what little it leaves open is refused here. The response is written without it, since head and body shall leave in
@@ -54,7 +54,7 @@ class BrokenBody(OSError):
     """The request's body ended early or is malformed."""
 
 
-class Exchange:
+class HTTPExchange:
     """One request and its response (see ``apiserver.model.exchange``).
 
     The steps are: make it of a head, call the application with ``build_environ`` and ``start_response``, ``write`` each
@@ -247,7 +247,7 @@ class Exchange:
 class _Input(io.RawIOBase):
     """The request's body as a file."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: HTTPExchange) -> None:
         self._exchange = exchange
         self._left = memoryview(b"")
 

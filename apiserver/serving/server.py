@@ -110,7 +110,7 @@ class Master:
 
     def run(self) -> int:
         """Return the exit code when told to stop, or when a worker cannot start."""
-        # The signals stay blocked and are waited for, so that none can come at a wrong moment.
+        # The signals stay blocked and are waited for, so that none interrupts what it must not.
         signal.pthread_sigmask(signal.SIG_BLOCK, (*_STOP, signal.SIGCHLD))
         code = 0
         while code == 0:

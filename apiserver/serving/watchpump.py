@@ -12,7 +12,7 @@ and for the time at which the next stream is due (a bookmark, or the watch's tim
 
 What is bounded. For each watch at most one piece of output is held, the one that is being sent. Nothing is queued
 behind it: what the client has not been told stays in the watch cache's log, which all watches share, and
-``Stream.step`` takes it from there when the piece is sent. After TURN bytes for one client the others have their turn.
+``step`` takes it from there when the piece is sent. After TURN bytes for one client the others have their turn.
 
 A slow client. When its socket takes no more, its watch is passed over until it does. If the cache's log has moved on
 meanwhile, the stream says 410 Gone and ends, as upstream does; the client lists again.
@@ -45,7 +45,7 @@ _LONGEST_WAIT = 3600.0
 _NEW, _OPEN, _BLOCKED, _ENDED = range(4)
 
 
-class Stream(Protocol):
+class EventStream(Protocol):
     """Where the events of a watch come from."""
 
     over: bool  # nothing more will come
@@ -73,7 +73,7 @@ class Socket(Protocol):
 class Watch:
     """One client's watch: its stream, its socket, and the piece of output between them."""
 
-    def __init__(self, stream: Stream, sock: Socket, *, chunked: bool, done: Callable[[bool], None]) -> None:
+    def __init__(self, stream: EventStream, sock: Socket, *, chunked: bool, done: Callable[[bool], None]) -> None:
         """``done`` is called in the pump's thread at the end: with True if the response was sent completely.
 
         ``chunked`` says whether the response's head has announced chunks; without, it ends with the connection.
@@ -239,4 +239,7 @@ class WatchPump:
         watch.timer[2] = None
         del self._open[watch.fd]
         self._poll.unregister(watch.fd)
-        watch.done(reusable)
+        try:
+            watch.done(reusable)
+        except Exception:
+            log.exception("the end of a watch failed")  # which must not end the pump, and with it all other watches

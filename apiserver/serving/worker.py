@@ -3,9 +3,9 @@
 The life of a connection:
 
     accept           by the main loop, which then waits for its first bytes. No thread yet, and no TLS object.
-    head             When bytes come, a thread takes them. A whole head is served at once; for the rest of an incomplete
-                     one (or of a handshake) the connection goes back to the main loop, which has HEAD_TIMEOUT seconds
-                     of patience in all and keeps at most PARTIAL_LIMIT such connections.
+    head             When bytes come, a thread takes them. A whole head is served at once. For the rest of an incomplete
+                     one (or of a TLS handshake) the connection goes back to the main loop, which waits for at most
+                     PARTIAL_LIMIT such connections, and for each of them HEAD_TIMEOUT seconds in all.
     request          The thread calls the application and writes what it returns.
     and then one of
     keep-alive       The thread stays for STAY_MILLISECONDS, because a client often asks again at once and a change of
@@ -36,15 +36,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from apiserver.model.exchange import WATCH
 from apiserver.serving.connection import Connection
-from apiserver.serving.http import BadMessage, Exchange, refusal
+from apiserver.serving.http import BadMessage, HTTPExchange, refusal
 from apiserver.serving.scoreboard import Scoreboard
 from apiserver.serving.threads import Threads
 from apiserver.serving.tls import ServerTLS
-from apiserver.serving.watchpump import Stream, Watch, WatchPump
+from apiserver.serving.watchpump import EventStream, Watch, WatchPump
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ class Worker:
         self._poll.register(self._wakeup, select.EPOLLIN)
         self._returned: deque[tuple[Connection, Next]] = deque()
         self._stopping = False
+        self._ended = False  # the main loop no longer takes connections back
         self._accepting = False
         self._next_sweep = 0.0
         self._count = 0  # of open connections, wherever they are
@@ -170,6 +172,8 @@ class Worker:
             self._turn(min(left, STOP_SWEEP))
         for connection in list(self._by_fd.values()):
             self._drop(connection)
+        self._ended = True
+        self._close_returned()
 
     # --- the main loop ----------------------------------------------------------------------------------------------
 
@@ -273,7 +277,15 @@ class Worker:
 
     def _return(self, connection: Connection, then: Next) -> None:
         self._returned.append((connection, then))
-        os.eventfd_write(self._wakeup, 1)
+        if self._ended:  # for those that took longer than the grace
+            self._close_returned()
+        else:
+            os.eventfd_write(self._wakeup, 1)
+
+    def _close_returned(self) -> None:
+        with suppress(IndexError):  # several threads may do this at a time
+            while True:
+                self._returned.popleft()[0].close()
 
     def _serve_requests(self, connection: Connection) -> Next:
         while True:
@@ -289,7 +301,7 @@ class Worker:
         exchange = None
         body: Any = ()
         try:
-            exchange = Exchange(connection, body_timeout=self._application.request_timeout, last=self._stopping)
+            exchange = HTTPExchange(connection, body_timeout=self._application.request_timeout, last=self._stopping)
             environ = exchange.build_environ()
             body = self._application(environ, exchange.start_response)
             if exchange.taken_over:
@@ -315,19 +327,26 @@ class Worker:
                 connection.socket.sendall(refusal(500, "InternalError", "Internal error occurred"))
             return Next.CLOSED
         finally:
-            if hasattr(body, "close"):
-                body.close()
+            _close(body)
         return Next.KEEP_ALIVE if exchange.can_be_followed() else Next.CLOSED
 
-    def _lend(self, connection: Connection, exchange: Exchange, stream: Stream, body: Any) -> None:
+    def _lend(self, connection: Connection, exchange: HTTPExchange, stream: EventStream, body: Any) -> None:
         """Give the connection of a watch to the pump until the watch has ended."""
         reusable = exchange.can_be_followed()
 
         def done(complete: bool) -> None:
             """Run in the pump's thread; ``complete`` says that the response was written to its end."""
             exchange.bytes_sent = watch.sent
-            body.close()
-            self._return(connection, Next.KEEP_ALIVE if complete and reusable else Next.CLOSED)
+            try:
+                _close(body)
+            finally:
+                self._return(connection, Next.KEEP_ALIVE if complete and reusable else Next.CLOSED)
 
         watch = Watch(stream, connection.socket, chunked=exchange.chunked, done=done)
         self._pump.serve(watch)
+
+
+def _close(body: Any) -> None:
+    """Close what a WSGI application has returned."""
+    if hasattr(body, "close"):
+        body.close()

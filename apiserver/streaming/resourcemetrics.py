@@ -42,7 +42,7 @@ Key = tuple[str, str, str]  # namespace, pod, container; all empty for the node 
 NODE: Key = ("", "", "")
 
 
-class Sample(NamedTuple):
+class UsageSample(NamedTuple):
     """The counters of a container or node at one time."""
 
     at: float  # seconds since the epoch
@@ -51,7 +51,7 @@ class Sample(NamedTuple):
     started: float  # seconds since the epoch; 0 for a node
 
 
-class Usage(NamedTuple):
+class UsageRate(NamedTuple):
     """What a container or node uses."""
 
     cpu: float  # CPUs, as an average over the window
@@ -60,7 +60,7 @@ class Usage(NamedTuple):
     window: float  # seconds
 
 
-Samples = Mapping[Key, Sample]
+Samples = Mapping[Key, UsageSample]
 # Returns a node's /metrics/resource; raises ApiError, BackendError, OSError or HTTPException.
 Fetch = Callable[[Object], str]
 
@@ -83,17 +83,17 @@ def parse(text: str) -> Samples:
         point[_FIELDS[name]] = float(value)
         if name.startswith("cpu"):
             point["at"] = int(at or 0) / 1000
-    return {key: Sample(**point) for key, point in found.items() if len(point) == len(Sample._fields)}
+    return {key: UsageSample(**point) for key, point in found.items() if len(point) == len(UsageSample._fields)}
 
 
-def rates(before: Samples, after: Samples) -> dict[Key, Usage]:
+def rates(before: Samples, after: Samples) -> dict[Key, UsageRate]:
     """Return what was used between two scrapes, without containers that started or ended meanwhile."""
     found = {}
     for key, last in after.items():
         first = before.get(key)
         if first is not None and first.started == last.started and first.at < last.at and first.cpu <= last.cpu:
             window = last.at - first.at
-            found[key] = Usage((last.cpu - first.cpu) / window, last.memory, last.at, window)
+            found[key] = UsageRate((last.cpu - first.cpu) / window, last.memory, last.at, window)
     return found
 
 
@@ -122,7 +122,7 @@ class Kubelets:
         self._lock = threading.Lock()
         self._kept: dict[str, list[_Scrape]] = {}
 
-    def usage_of(self, nodes: Iterable[Object]) -> dict[str, dict[Key, Usage]]:
+    def usage_of(self, nodes: Iterable[Object]) -> dict[str, dict[Key, UsageRate]]:
         """Return for each node's name what it and its containers use, without nodes whose kubelet does not answer."""
         asked, since = list(nodes), time.perf_counter()
         with ThreadPoolExecutor(PARALLEL, "usage") as pool:
@@ -131,7 +131,7 @@ class Kubelets:
         spent("kubelets", since)
         return used
 
-    def _of_node(self, node: Object) -> dict[Key, Usage] | None:
+    def _of_node(self, node: Object) -> dict[Key, UsageRate] | None:
         name = node["metadata"]["name"]
         try:
             latest = self._scrape(node)
@@ -239,7 +239,7 @@ class PodMetricsSource:
         running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
         names = sorted({pod["spec"].get("nodeName", "") for pod in running})
         nodes = [node for name in names if (node := self._kubelets.reader.get(NODES, "", name)) is not None]
-        by_pod: dict[tuple[str, str], dict[str, Usage]] = {}
+        by_pod: dict[tuple[str, str], dict[str, UsageRate]] = {}
         for used in self._kubelets.usage_of(nodes).values():
             for (namespace, pod, container), amounts in used.items():
                 by_pod.setdefault((namespace, pod), {})[container] = amounts
@@ -253,7 +253,7 @@ class PodMetricsSource:
         ]
 
 
-def _measured(kind: str, subject: Object, used: Iterable[Usage]) -> Object:
+def _measured(kind: str, subject: Object, used: Iterable[UsageRate]) -> Object:
     """Return what both kinds have in common: the node's or pod's name and labels, and the window."""
     last = min(used, key=lambda one: one.at)
     labels = subject["metadata"].get("labels")
@@ -273,6 +273,6 @@ def _duration(seconds: float) -> str:
     return f"{milliseconds}ms" if milliseconds < 1000 else f"{milliseconds / 1000:g}s"
 
 
-def _quantities(used: Usage) -> Object:
+def _quantities(used: UsageRate) -> Object:
     nanos = Decimal(round(used.cpu * 10**9)).scaleb(-9)
     return {"cpu": format_quantity(nanos), "memory": format_quantity(Decimal(int(used.memory)), "BinarySI")}

@@ -60,7 +60,7 @@ def only_one(fields: Mapping[str, str]) -> str:
 
 
 class WatchSocket:
-    """The client's side of a watch over a WebSocket (see ``watchstream.Connection``)."""
+    """The client's side of a watch over a WebSocket (see ``watchstream.WatchClient``)."""
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self._accepted = accept(environ, only_one)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.etcd
 
 @pytest.fixture
 def pair(pki: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:
-    """A server's and a client's end of one TLS connection; the server gives up after a moment."""
+    """A server's and a client's end of one TLS connection; the server gives up after 0.1 seconds."""
     monkeypatch.setattr(sockets, "STALLED", 0.1)
     context = tls.ServerTLS(pki.folder / "server.crt", pki.folder / "server.key", pki.ca).context()
     ours, theirs = socket.socketpair()

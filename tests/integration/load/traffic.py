@@ -26,7 +26,7 @@ MERGE = "application/merge-patch+json"
 
 
 class Target:
-    """The API server of the moment; who has lost it waits for the next one."""
+    """The API server that runs now. A client that has lost it waits here for its successor."""
 
     def __init__(self, served: Served, namespace: str) -> None:
         self.path = f"/api/v1/namespaces/{namespace}/configmaps"

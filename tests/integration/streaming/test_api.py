@@ -65,7 +65,7 @@ class WebSocket:
                 assert isinstance(event, BytesMessage | TextMessage) and event.message_finished
                 found.append(event.data if isinstance(event.data, str) else bytes(event.data))
             data = self.sock.recv(65536)
-            assert data, "the server left without a farewell"
+            assert data, "the server left without closing the WebSocket"
             self.framing.receive_data(data)
 
     def until(self, size: int) -> list[bytes]:
@@ -163,8 +163,8 @@ def test_a_watch_over_websocket_answers_pings_and_ends_with_its_client(api: Any)
         assert isinstance(pong, Pong) and pong.payload == b"%d" % number
     client.sock.sendall(client.framing.send(CloseConnection(code=1000)))
     client.framing.receive_data(client.sock.recv(4096))
-    [farewell] = client.framing.events()
-    assert isinstance(farewell, CloseConnection)
+    [closing] = client.framing.events()
+    assert isinstance(closing, CloseConnection)
     assert client.sock.recv(4096) == b""
     client.sock.close()
 

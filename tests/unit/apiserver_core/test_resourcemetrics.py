@@ -15,8 +15,8 @@ from apiserver.streaming.resourcemetrics import (
     Kubelets,
     NodeMetricsSource,
     PodMetricsSource,
-    Sample,
-    Usage,
+    UsageRate,
+    UsageSample,
     parse,
     rates,
 )
@@ -38,21 +38,25 @@ resource_scrape_error 0
 
 def test_parse() -> None:
     assert parse(TEXT) == {
-        ("a", "p", "main"): Sample(1700000000.25, 4.5, 1048576, 1699999000),
-        NODE: Sample(1700000000.5, 100, 2.5e9, 0),
+        ("a", "p", "main"): UsageSample(1700000000.25, 4.5, 1048576, 1699999000),
+        NODE: UsageSample(1700000000.5, 100, 2.5e9, 0),
     }
     assert parse("") == {}
 
 
 def test_rates() -> None:
-    before = {NODE: Sample(10, 5, 1, 0), ("a", "p", "c"): Sample(10, 2, 1, 7), ("a", "q", "c"): Sample(10, 2, 1, 7)}
-    after = {
-        NODE: Sample(14, 7, 3, 0),
-        ("a", "p", "c"): Sample(12, 1, 1, 11),  # started again
-        ("a", "q", "c"): Sample(10, 2, 1, 7),  # no time has passed
-        ("a", "new", "c"): Sample(14, 1, 1, 13),
+    before = {
+        NODE: UsageSample(10, 5, 1, 0),
+        ("a", "p", "c"): UsageSample(10, 2, 1, 7),
+        ("a", "q", "c"): UsageSample(10, 2, 1, 7),
     }
-    assert rates(before, after) == {NODE: Usage(0.5, 3, 14, 4)}
+    after = {
+        NODE: UsageSample(14, 7, 3, 0),
+        ("a", "p", "c"): UsageSample(12, 1, 1, 11),  # started again
+        ("a", "q", "c"): UsageSample(10, 2, 1, 7),  # no time has passed
+        ("a", "new", "c"): UsageSample(14, 1, 1, 13),
+    }
+    assert rates(before, after) == {NODE: UsageRate(0.5, 3, 14, 4)}
 
 
 class Cluster:

@@ -12,7 +12,7 @@ import pytest
 
 from apiserver.serving import http
 from apiserver.serving.connection import Connection
-from apiserver.serving.http import BadMessage, Exchange
+from apiserver.serving.http import BadMessage, HTTPExchange
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
 WITH_LENGTH = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
@@ -28,10 +28,10 @@ class Client:
         self.sock.settimeout(5)
         self.connection = Connection(accepted, ("10.0.0.1", 1), ("10.0.0.2", 2), None, 5.0)
 
-    def ask(self, data: bytes = b"", *, last: bool = False) -> tuple[Exchange, dict[str, Any]]:
+    def ask(self, data: bytes = b"", *, last: bool = False) -> tuple[HTTPExchange, dict[str, Any]]:
         self.sock.sendall(data)
         assert self.connection.receive_head()
-        exchange = Exchange(self.connection, body_timeout=0.2, last=last)
+        exchange = HTTPExchange(self.connection, body_timeout=0.2, last=last)
         return exchange, exchange.build_environ()
 
     def received(self) -> tuple[list[str], bytes]:
@@ -48,7 +48,7 @@ def client() -> Iterator[Client]:
     made.sock.close()
 
 
-def respond(exchange: Exchange, *parts: bytes, **headers: str) -> None:
+def respond(exchange: HTTPExchange, *parts: bytes, **headers: str) -> None:
     exchange.start_response("200 OK", [(name.replace("_", "-"), value) for name, value in headers.items()])
     for part in parts:
         exchange.write(part)
@@ -118,7 +118,7 @@ def test_what_is_refused(client: Client, head: bytes, code: int) -> None:
     client.connection.is_new = False
     client.connection.buffer += head
     with pytest.raises(BadMessage) as refused:
-        Exchange(client.connection, body_timeout=1, last=False).build_environ()
+        HTTPExchange(client.connection, body_timeout=1, last=False).build_environ()
     assert refused.value.code == code
     response = http.refusal(code, "BadRequest", str(refused.value))
     assert response.startswith(b"HTTP/1.1 %d " % code) and b'"kind":"Status"' in response
