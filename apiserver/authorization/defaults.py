@@ -43,7 +43,7 @@ AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
 
 
 def may_get(urls: str) -> Rule:
-    """A rule about paths that are no resources."""
+    """Return a rule about paths that are no resources."""
     return {"verbs": ["get"], "nonResourceURLs": sorted(urls.split())}
 
 
@@ -267,7 +267,7 @@ NAMESPACED: dict[tuple[str, str], tuple[list[Rule], tuple[str, ...]]] = {
 
 
 def default_policy() -> Iterator[tuple[Kind, Object]]:
-    """Every role and binding as it should be, roles first."""
+    """Yield every role and binding as it should be, roles first."""
     for name, rules in (CLUSTER | CONTROLLERS).items():
         yield CLUSTER_ROLES, _object("ClusterRole", name, {"rules": rules})
     for name, rules in AGGREGATED.items():
@@ -311,7 +311,7 @@ def _binding(kind: str, name: str, role_kind: str, role: str, subjects: tuple[st
 
 
 def _subject(text: str) -> Object:
-    """``User jane``, ``Group devs`` or ``ServiceAccount namespace/name``."""
+    """Return the subject that a text means: ``User jane``, ``Group devs`` or ``ServiceAccount namespace/name``."""
     kind, _, name = text.partition(" ")
     if kind != "ServiceAccount":
         return {"apiGroup": GROUP, "kind": kind, "name": name}

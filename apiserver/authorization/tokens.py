@@ -77,7 +77,7 @@ class Signer:
     def sign(
         self, account: Object, audiences: Sequence[str], seconds: int, bound: Bound | None = None, warn_after: int = 0
     ) -> tuple[str, datetime]:
-        """A token for a ServiceAccount, and when it expires; after ``warn_after`` seconds it is used too long."""
+        """Return a token for a ServiceAccount and when it expires. Use after ``warn_after`` seconds is a mistake."""
         meta = account["metadata"]
         now = int(time.time())
         private: Object = {"namespace": meta["namespace"], "serviceaccount": _reference(account)}

@@ -85,7 +85,7 @@ def _insert_swapping(backend: Backend, request: AdmissionRequest, obj: Object, s
 
 
 def _store(backend: Backend, request: AdmissionRequest, swaps: Sequence[Swap], obj: Object) -> Item:
-    """Raises AlreadyExists, Claimed, Overtaken, TooLarge."""
+    """Write the object in one transaction. Raises AlreadyExists, Claimed, Overtaken, TooLarge."""
     kind, meta = request.kind, obj["metadata"]
     key, value = kind.key(meta.get("namespace", ""), meta["name"]), encode(kind.codec.stored(obj))
     if request.dry_run:
