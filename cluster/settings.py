@@ -14,7 +14,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 IN_REPOSITORY = (REPOSITORY / "pyproject.toml").exists()  # not installed from a wheel
 
-SERVICE_CIDR = "172.30.0.0/16"  # the article's range of VIPs
+SERVICE_CIDR = "172.30.0.0/16"  # the range of VIPs in the article
 SERVICE_IP = "172.30.0.1"  # kubernetes.default, always the first address of the range
 CLUSTER_DNS = "172.30.0.10"
 CLUSTER_DOMAIN = "cluster.local"

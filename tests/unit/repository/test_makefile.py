@@ -1,4 +1,4 @@
-"""What make needs before it does something, tried on the Makefile in a folder of its own."""
+"""What make asks for before it works: tried with the Makefile alone in a folder."""
 
 from __future__ import annotations
 
