@@ -22,13 +22,14 @@ from kubelet.node.registration import NodeAgent, NodeConfig
 from kubelet.pod.status import NodeFacts
 from kubelet.probes.prober import Prober
 from kubelet.sync import metrics
-from kubelet.sync.deps import NodeLimits, Tools
+from kubelet.sync.deps import Deps, NodeLimits
 from kubelet.sync.events import PodEvents
 from kubelet.sync.executor import Executor
+from kubelet.sync.podstates import PodStates
 from kubelet.sync.runtimewatch import Listeners, RuntimeWatch
 from kubelet.sync.sources import Sources, references
 from kubelet.sync.sourcewatch import SourceWatch
-from kubelet.sync.statusmanager import StatusWriter
+from kubelet.sync.statusmanager import StatusManager
 from kubelet.sync.workers import PodWorkers
 from kubelet.threads.pool import Pool
 from kubelet.threads.timers import Timers
@@ -77,8 +78,8 @@ class Agent:
         self._informers = Informers(client)
         self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={config.node_name}")
         self._sources = SourceWatch(client, self._source_changed)
-        self._workers = PodWorkers(NodeFacts(config.node_ip))
-        self._statuses = StatusWriter(client, self._workers.released)
+        self._states = PodStates()
+        self._statuses = StatusManager(client, self._states.released)
         self._runtime_watch = RuntimeWatch(
             runtime, Listeners(self._listed, self._container_event, self._images_changed, self._health_changed)
         )
@@ -88,7 +89,7 @@ class Agent:
             NodeConfig(config.node_name, config.node_ip, config.port, config.root),
             lambda: self._runtime_watch.problem,
         )
-        self._workers.connect(self._executor(client), self._statuses)
+        self._workers = PodWorkers(self._states, self._executor(client), self._statuses, NodeFacts(config.node_ip))
         metrics.show(config.node_name, self._all_containers)
         self._unclaimed: dict[str, list[Container]] = {}  # listed at the start, until their pods are seen
         self._watching = False
@@ -96,20 +97,20 @@ class Agent:
     def _executor(self, client: Client) -> Executor:
         config, events, pool = self._config, PodEvents(self._recorder), self._pool
         services = self._informers.of(SERVICES)
-        tools = Tools(
+        deps = Deps(
             runtime=self._runtime,
             images=self._images,
             volumes=self._volumes,
             mounts=Mounts(self._volumes, config.dns),
             sources=Sources(client, self._sources.get, services),
             events=events,
-            prober=Prober(self._runtime, self._timers, pool, self._workers.verdict, events.container),
+            prober=Prober(self._runtime, self._timers, pool, self._states.verdict, events.container),
             pool=pool,
-            tell=self._workers.tell,
+            tell=self._states.tell,
             node=NodeLimits(config.node_ip, machine.memory(), machine.allocatable(config.root)),
             sandbox_image=config.sandbox_image,
         )
-        return Executor(tools)
+        return Executor(deps)
 
     def start(self, stop: threading.Event) -> None:
         """Returns at once; everything runs until ``stop``."""
@@ -144,11 +145,11 @@ class Agent:
             self._watching, self._unclaimed = True, {}
             self._clean_folders(set(by_pod))
         else:
-            for uid in self._workers.known():
-                self._workers.relist(uid, [found.id for found in by_pod.pop(uid, [])])
+            for uid in self._states.known():
+                self._states.relist(uid, [found.id for found in by_pod.pop(uid, [])])
         for uid, found in by_pod.items():
             log.info("Removing %d containers of pod %s, which is gone", len(found), found[0].pod_name or uid)
-            self._workers.end_orphan(_stand_in(uid, found), [container.id for container in found])
+            self._states.end_orphan(_stand_in(uid, found), [container.id for container in found])
 
     def _relist(self) -> None:
         """The safety net below Docker's events."""
@@ -167,13 +168,13 @@ class Agent:
         if new is None:
             if old is not None:
                 self._sources.pod_gone(old)
-                self._workers.gone(old)
+                self._states.gone(old)
             return
         self._sources.pod_changed(new)
         found = self._unclaimed.pop(podspec.uid(new), [])
         if found:
             log.info("Pod %s: picked up with %d containers", podspec.path(new), len(found))
-        self._workers.update(new, [container.id for container in found])
+        self._states.update(new, [container.id for container in found])
 
     def _clean_folders(self, with_containers: set[str]) -> None:
         known = {podspec.uid(pod) for pod in self._pods.list()} | with_containers
@@ -183,7 +184,7 @@ class Agent:
                 self._volumes.clean_up(uid)
 
     def _container_event(self, event: RuntimeEvent) -> None:
-        if not self._workers.look_at(event.pod_uid, event.id):
+        if not self._states.look_at(event.pod_uid, event.id):
             log.debug("Docker: %s %s of an unknown pod", event.action, event.id[:12])
 
     def _images_changed(self) -> None:
@@ -191,10 +192,10 @@ class Agent:
 
     def _health_changed(self) -> None:
         self._node.changed()
-        self._workers.wake_all()
+        self._states.wake_all()
 
     def _source_changed(self, kind: str, namespace: str, name: str) -> None:
-        self._workers.refresh(lambda pod: pod["metadata"]["namespace"] == namespace and (kind, name) in references(pod))
+        self._states.refresh(lambda pod: pod["metadata"]["namespace"] == namespace and (kind, name) in references(pod))
 
     # PodHost
 
@@ -246,11 +247,11 @@ class Agent:
         return self._runtime_watch.problem
 
     def _all_containers(self) -> list[Container]:
-        return [found for uid in self._workers.known() for found in self._workers.containers(uid)]
+        return [found for uid in self._states.known() for found in self._states.containers(uid)]
 
     def _containers(self, namespace: str, pod: str) -> list[Container]:
         found = self._pods.get(f"{namespace}/{pod}")
-        return self._workers.containers(podspec.uid(found)) if found else []
+        return self._states.containers(podspec.uid(found)) if found else []
 
 
 def _stand_in(uid: str, found: list[Container]) -> Object:

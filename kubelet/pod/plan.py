@@ -90,7 +90,8 @@ def _end(state: PodState, now: float, out: Plan) -> None:
 
     The sandbox goes last, so that its address is not given to another pod while the API still shows it here.
     """
-    if _stop_all(state, now, out):
+    if any(container.running for container in state.apps()):
+        _stop_all(state, now, out)
         return
     if not (state.gone or state.released):
         if not state.finishing:
@@ -104,7 +105,8 @@ def _end(state: PodState, now: float, out: Plan) -> None:
 
 def _wind_down(state: PodState, now: float, out: Plan) -> None:
     """It is over but still there to be looked at: keep its ended containers (for their logs), free the rest."""
-    if _stop_all(state, now, out):
+    if any(container.running for container in state.apps()):
+        _stop_all(state, now, out)
         return
     for sandbox in state.sandboxes():
         out.do(Remove(sandbox.id))
@@ -113,15 +115,14 @@ def _wind_down(state: PodState, now: float, out: Plan) -> None:
     _collect_garbage(state, out)
 
 
-def _stop_all(state: PodState, now: float, out: Plan) -> bool:
-    """Whether something still runs. Sidecars outlive the others and end in reverse order."""
+def _stop_all(state: PodState, now: float, out: Plan) -> None:
+    """Stop what still runs: sidecars outlive the other containers and end in reverse order."""
     running = {c.name: c for c in state.apps() if c.running}
     sidecars = [s["name"] for s in podspec.init_containers(state.pod) if podspec.is_sidecar(s) and s["name"] in running]
     first = [c for name, c in running.items() if name not in sidecars]
     grace = float(podspec.grace_period(state.pod))
     for container in first or [running[name] for name in sidecars[-1:]]:
         _stop(state, container, f"Stopping container {container.name}", grace, now, out)
-    return bool(running)
 
 
 def _stop(state: PodState, container: Container, message: str, grace: float, now: float, out: Plan) -> None:
@@ -154,8 +155,12 @@ def _stop(state: PodState, container: Container, message: str, grace: float, now
 
 
 def _run(state: PodState, now: float, out: Plan) -> None:
-    if _deadline_exceeded(state, now, out):
+    deadline = _active_deadline(state)
+    if deadline is not None and now >= deadline:
+        out.do(FailPod("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
         return
+    if deadline is not None:
+        out.wake(deadline)
     _mount(state, now, out)
     sandbox = state.sandbox()
     if sandbox is None:
@@ -164,23 +169,19 @@ def _run(state: PodState, now: float, out: Plan) -> None:
     for dead in state.sandboxes():
         if not dead.running:
             out.do(Remove(dead.id))
-    if _stop_strangers(state, sandbox, now, out):
+    outdated = [c for c in state.apps() if c.running and c.sandbox_id != sandbox.id]
+    if outdated:
+        _stop_for_new_sandbox(state, outdated, now, out)
         return
     if state.volumes.phase == "mounted":
         _start_containers(state, sandbox, now, out)
     _collect_garbage(state, out)
 
 
-def _deadline_exceeded(state: PodState, now: float, out: Plan) -> bool:
+def _active_deadline(state: PodState) -> float | None:
+    """Return when the pod has been active for activeDeadlineSeconds, None if it may be for ever."""
     seconds = state.pod["spec"].get("activeDeadlineSeconds")
-    if seconds is None or not state.start_time:
-        return False
-    deadline = state.start_time + int(seconds)
-    if now < deadline:
-        out.wake(deadline)
-        return False
-    out.do(FailPod("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
-    return True
+    return None if seconds is None or not state.start_time else state.start_time + int(seconds)
 
 
 def _mount(state: PodState, now: float, out: Plan) -> None:
@@ -199,10 +200,8 @@ def _mount(state: PodState, now: float, out: Plan) -> None:
 def _new_sandbox(state: PodState, now: float, out: Plan) -> None:
     """What still runs has lost its network with the old sandbox: it ends before there is a new one."""
     running = [c for c in state.apps() if c.running]
-    for container in running:
-        message = "Pod sandbox changed, it will be killed and re-created."
-        _stop(state, container, message, float(podspec.grace_period(state.pod)), now, out)
     if running:
+        _stop_for_new_sandbox(state, running, now, out)
         return
     error = state.sandbox_error
     if error and now < error.retry_at:
@@ -211,17 +210,15 @@ def _new_sandbox(state: PodState, now: float, out: Plan) -> None:
     out.do(CreateSandbox(max((c.attempt + 1 for c in state.sandboxes()), default=0)))
 
 
-def _stop_strangers(state: PodState, sandbox: Container, now: float, out: Plan) -> bool:
-    """Containers that run in an earlier sandbox."""
-    strangers = [c for c in state.apps() if c.running and c.sandbox_id != sandbox.id]
-    for container in strangers:
+def _stop_for_new_sandbox(state: PodState, containers: list[Container], now: float, out: Plan) -> None:
+    """Stop containers that have lost their network with the sandbox that they run in."""
+    for container in containers:
         message = "Pod sandbox changed, it will be killed and re-created."
         _stop(state, container, message, float(podspec.grace_period(state.pod)), now, out)
-    return bool(strangers)
 
 
 def _start_containers(state: PodState, sandbox: Container, now: float, out: Plan) -> None:
-    if not _init_done(state, sandbox, now, out):
+    if not _advance_init_containers(state, sandbox, now, out):
         return
     for spec in podspec.containers(state.pod):
         _advance(state, spec, now, out)
@@ -229,8 +226,8 @@ def _start_containers(state: PodState, sandbox: Container, now: float, out: Plan
             return  # upstream starts the next one only after the hook
 
 
-def _init_done(state: PodState, sandbox: Container, now: float, out: Plan) -> bool:
-    """Whether the init containers are through; if not, the next step of the first that is not."""
+def _advance_init_containers(state: PodState, sandbox: Container, now: float, out: Plan) -> bool:
+    """Plan the next step of the first init container that is not through. Return True if all are."""
     started = any(
         c.sandbox_id == sandbox.id and c.name == spec["name"]
         for spec in podspec.containers(state.pod)
@@ -287,7 +284,7 @@ def _advance(
                 out.do(AnnounceCrashLoop(name))
             out.wake(until)
             return
-    if _held_back(state, name, now, out):
+    if _wait_if_held(state, name, now, out):
         return
     out.do(StartContainer(name, next_attempt(state, name)))
 
@@ -333,8 +330,11 @@ def _reason_to_restart(state: PodState, spec: podspec.Spec, container: Container
     return "", grace
 
 
-def _held_back(state: PodState, name: str, now: float, out: Plan) -> bool:
-    """A pull is under way or must wait, or the last attempt to create it failed just now."""
+def _wait_if_held(state: PodState, name: str, now: float, out: Plan) -> bool:
+    """Return True if the container cannot be started yet, and plan to look again when it can.
+
+    Its image is being pulled, or the last attempt to pull the image or to create the container failed just now.
+    """
     pull = state.pulls.get(name)
     if pull and (pull.running or now < pull.retry_at):
         if not pull.running:

@@ -204,7 +204,7 @@ def _recorded(pod: Object, name: str) -> Status:
 
 def terminated(state: PodState, container: Container) -> Status:
     if (known := _recorded_end(state, container)) and container.id not in state.messages:
-        return known  # its last words were read by an earlier kubelet
+        return known  # an earlier kubelet has read its termination message
     out: Status = {
         "exitCode": container.exit_code,
         "reason": _end_reason(container),

@@ -124,7 +124,7 @@ class DockerRuntime:
             return str(self.client.create_container_from_config(config, name)["Id"])
 
     def _remove_namesake(self, name: str) -> None:
-        """A kubelet that died between create and start leaves one behind; a stranger with our name is left alone."""
+        """Remove what a kubelet that died between create and start left behind; never a container that is not ours."""
         found = self.client.inspect_container(name)
         if found["Config"]["Labels"].get(labels.CLUSTER) != self.cluster:
             raise RuntimeFailure(f'the container name "{name}" is taken by a container that is not ours')

@@ -197,10 +197,10 @@ class Handler(BaseHTTPRequestHandler):
             lambda: execute.attach(self.conn, self.headers, self._switch, self._host.docker, found, options)
         )
 
-    def _running(self, namespace: str, pod: str, container: str, absent: str) -> execute.Container:
+    def _running(self, namespace: str, pod: str, container: str, absent: str) -> execute.RunningContainer:
         self._existing(namespace, pod)
         try:
-            return execute.Container(self._host.container_id(namespace, pod, container), absent)
+            return execute.RunningContainer(self._host.container_id(namespace, pod, container), absent)
         except NotFound as error:
             raise InternalError(absent) from error
 

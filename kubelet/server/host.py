@@ -47,4 +47,4 @@ class PodHost(Protocol):
         """
 
     def healthy(self) -> str:
-        """Empty when the agent's loop turns, else what is wrong (GET /healthz answers 500 with it)."""
+        """Return "" if the agent works, else what is wrong (GET /healthz answers 500 with it)."""

@@ -1,5 +1,6 @@
 """Carries out what pod/plan.py decides, and reports what came of it.
 
+podstates.py    what is known about each pod, and what its worker has not taken in yet
 workers.py      one worker at a time for each pod: take in, plan, act, publish
 executor.py     an action → the part that carries it out:
                 volumes.py, imagepuller.py, sandbox.py (with hairpin.py), containerstart.py,

@@ -13,7 +13,7 @@ from kubelet.pod.state import PodState, StartError, Verdict, ended, ended_at
 from kubelet.pod.status import crash_loop_message
 from kubelet.probes import hooks
 from kubelet.probes.handlers import Outcome, Target
-from kubelet.sync.deps import Tools
+from kubelet.sync.deps import Deps
 from kubelet.sync.imagepuller import ImageRefused, ImageSupply
 from kubelet.sync.sandbox import SandboxStart
 from machinery.errors import ApiError
@@ -25,8 +25,8 @@ CONFIG_RETRY = 10.0
 
 
 class ContainerStart:
-    def __init__(self, tools: Tools, images: ImageSupply, sandboxes: SandboxStart) -> None:
-        self._tools = tools
+    def __init__(self, deps: Deps, images: ImageSupply, sandboxes: SandboxStart) -> None:
+        self._deps = deps
         self._images = images
         self._sandboxes = sandboxes
 
@@ -39,12 +39,12 @@ class ContainerStart:
         if plan is None:
             return None
         try:
-            container_id = self._tools.runtime.create_container(plan)
+            container_id = self._deps.runtime.create_container(plan)
         except RuntimeFailure as error:
-            self._tools.images.changed()  # it may be the image that is gone
+            self._deps.images.changed()  # it may be the image that is gone
             self._failed(state, name, "CreateContainerError", str(error), CONFIG_RETRY)
             return None
-        self._tools.events.container(state.pod, name, "Normal", "Created", f"Created container: {name}")
+        self._deps.events.container(state.pod, name, "Normal", "Created", f"Created container: {name}")
         return self._run(state, name, container_id)
 
     def attend(self, state: PodState, found: Container, recorded: Verdict | None = None) -> None:
@@ -56,8 +56,8 @@ class ContainerStart:
         if "startupProbe" not in container:
             verdict.started = True
         state.verdicts[found.id] = verdict
-        address = self._tools.address(state)
-        self._tools.prober.watch(state.pod, container, found, address, started=bool(verdict.started))
+        address = self._deps.address(state)
+        self._deps.prober.watch(state.pod, container, found, address, started=bool(verdict.started))
 
     def post_start(self, state: PodState, found: Container) -> None:
         """Calls the postStart hook, if there is one, in the background."""
@@ -65,25 +65,25 @@ class ContainerStart:
         hook = (container.get("lifecycle") or {}).get("postStart")
         if not hook:
             return
-        tools, pod, name = self._tools, state.pod, found.name
-        target = Target(found.id, tools.address(state), container)
+        deps, pod, name = self._deps, state.pod, found.name
+        target = Target(found.id, deps.address(state), container)
         state.post_start[found.id] = "running"
 
         def call() -> None:
-            outcome = hooks.run(tools.runtime, target, hook, hooks.POST_START_TIMEOUT)
+            outcome = hooks.run(deps.runtime, target, hook, hooks.POST_START_TIMEOUT)
             if not outcome.success:
                 log.warning("postStart hook of %s in %s: %s", name, podspec.path(pod), outcome.message)
-                tools.events.container(pod, name, "Warning", "FailedPostStartHook", "PostStartHook failed")
-            tools.tell(podspec.uid(pod), lambda state: _post_start_done(state, found.id, outcome))
+                deps.events.container(pod, name, "Warning", "FailedPostStartHook", "PostStartHook failed")
+            deps.tell(podspec.uid(pod), lambda state: _post_start_done(state, found.id, outcome))
 
-        tools.pool.submit(call)
+        deps.pool.submit(call)
 
     def announce_crash_loop(self, state: PodState, name: str) -> None:
         message = crash_loop_message(state.pod, name, state.crash_backoffs[name].delay)
         log.info("Pod %s: %s", podspec.path(state.pod), message)
         state.errors[name] = StartError("CrashLoopBackOff", message, 0.0)
         text = f"Back-off restarting failed container {name} in pod {podspec.title(state.pod)}"
-        self._tools.events.container(state.pod, name, "Warning", "BackOff", text)
+        self._deps.events.container(state.pod, name, "Warning", "BackOff", text)
 
     def _planned(
         self, state: PodState, container: podspec.Spec, sandbox: Container, attempt: int
@@ -93,7 +93,7 @@ class ContainerStart:
             image = self._images.get(state, container)
             if image is None:
                 return None
-            if not self._tools.mounts.has_names(state.pod):  # an earlier kubelet was killed before it came to them
+            if not self._deps.mounts.has_names(state.pod):  # an earlier kubelet was killed before it came to them
                 self._sandboxes.complete(state.pod, sandbox)
             return self._plan(state, container, sandbox, attempt, image)
         except ImageRefused as error:
@@ -105,14 +105,14 @@ class ContainerStart:
     def _plan(
         self, state: PodState, container: podspec.Spec, sandbox: Container, attempt: int, image: Image
     ) -> ContainerPlan:
-        tools = self._tools
+        deps = self._deps
         context = env.Context(
             pod=state.pod,
-            lookup=tools.sources.lookup,
-            services=tools.sources.services(),
-            addresses=(tools.address(state),),
-            host_ip=tools.node.ip,
-            allocatable=tools.node.allocatable,
+            lookup=deps.sources.lookup,
+            services=deps.sources.services(),
+            addresses=(deps.address(state),),
+            host_ip=deps.node.ip,
+            allocatable=deps.node.allocatable,
         )
         variables = env.environment(context, container)
         around = config.Surroundings(
@@ -120,31 +120,31 @@ class ContainerStart:
             attempt=attempt,
             image=image,
             environment=variables,
-            mounts=tools.mounts.of(state.pod, container, attempt, variables),
-            node_memory=tools.node.memory,
+            mounts=deps.mounts.of(state.pod, container, attempt, variables),
+            node_memory=deps.node.memory,
             runtime=sandbox.runtime,
         )
         return config.container_plan(state.pod, container, around)
 
     def _run(self, state: PodState, name: str, container_id: str) -> Container | None:
-        before, tools = state.newest(name), self._tools
+        before, deps = state.newest(name), self._deps
         if before is not None and ended(before):
             backoff = after_retry(state.crash_backoffs.get(name), ended_at(before), time.time())
             state.crash_backoffs[name] = backoff
         state.errors.pop(name, None)
         state.pulls.pop(name, None)
         try:
-            tools.runtime.start(container_id)
+            deps.runtime.start(container_id)
         except RuntimeFailure as error:
             self._failed(state, name, "RunContainerError", f'failed to start container "{name}": {error}', 0.0)
         else:
-            tools.events.container(state.pod, name, "Normal", "Started", f"Started container {name}")
+            deps.events.container(state.pod, name, "Normal", "Started", f"Started container {name}")
             log.info("Pod %s: started container %s", podspec.path(state.pod), name)
-        return tools.runtime.inspect(container_id)
+        return deps.runtime.inspect(container_id)
 
     def _failed(self, state: PodState, name: str, reason: str, message: str, retry: float, *, shown: str = "") -> None:
         log.warning("Pod %s, container %s: %s: %s", podspec.path(state.pod), name, reason, message)
-        self._tools.events.container(state.pod, name, "Warning", "Failed", f"Error: {shown or message}")
+        self._deps.events.container(state.pod, name, "Warning", "Failed", f"Error: {shown or message}")
         state.errors[name] = StartError(reason, message, time.time() + retry)
 
 

@@ -30,7 +30,7 @@ class NodeLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class Deps:
     """``tell`` brings what background work came to back to the pod's worker."""
 
     runtime: ContainerRuntime

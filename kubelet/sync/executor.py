@@ -15,7 +15,7 @@ from kubelet.pod.actions import Action
 from kubelet.pod.state import PodState, Verdict
 from kubelet.sync.containerstart import ContainerStart
 from kubelet.sync.containerstop import ContainerStop
-from kubelet.sync.deps import Tools
+from kubelet.sync.deps import Deps
 from kubelet.sync.imagepuller import ImageSupply
 from kubelet.sync.sandbox import SandboxStart
 from kubelet.sync.volumes import VolumeSetup
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 
 class Executor:
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
-        self._volumes = VolumeSetup(tools)
-        self._images = ImageSupply(tools)
-        self._sandboxes = SandboxStart(tools)
-        self._starts = ContainerStart(tools, self._images, self._sandboxes)
-        self._stops = ContainerStop(tools)
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._volumes = VolumeSetup(deps)
+        self._images = ImageSupply(deps)
+        self._sandboxes = SandboxStart(deps)
+        self._starts = ContainerStart(deps, self._images, self._sandboxes)
+        self._stops = ContainerStop(deps)
 
     def execute(self, state: PodState, action: Action) -> None:
         log.debug("Pod %s: %s", podspec.path(state.pod), action)
@@ -57,7 +57,7 @@ class Executor:
             case actions.AnnounceCrashLoop(name):
                 self._starts.announce_crash_loop(state, name)
             case actions.FailPod(reason, message):
-                self._tools.events.pod(state.pod, "Normal", reason, message)
+                self._deps.events.pod(state.pod, "Normal", reason, message)
             case actions.Finish() | actions.Forget():
                 raise AssertionError(f"{action} is the worker's own")
 
@@ -71,15 +71,15 @@ class Executor:
             self._starts.post_start(state, found)
 
     def _remove(self, state: PodState, container_id: str) -> None:
-        self._tools.prober.forget(container_id)
-        self._tools.runtime.remove(container_id)
+        self._deps.prober.forget(container_id)
+        self._deps.runtime.remove(container_id)
         state.forget_container(container_id)
 
     # What the worker sees
 
     def look(self, state: PodState, container_id: str) -> None:
         """Asks the runtime about a container anew."""
-        found = self._tools.runtime.inspect(container_id)
+        found = self._deps.runtime.inspect(container_id)
         if found is None:
             self.lose(state, container_id)
         else:
@@ -87,31 +87,33 @@ class Executor:
 
     def lose(self, state: PodState, container_id: str) -> None:
         """The runtime does not know it any more."""
-        self._tools.prober.forget(container_id)
+        self._deps.prober.forget(container_id)
         state.forget_container(container_id)
 
     def see(self, state: PodState, found: Container) -> None:
-        """Takes in what the runtime says of a container; when it has ended, its probes stop and its last words are
-        read."""
+        """Take in what the runtime says of a container.
+
+        When it has ended, its probes stop and its termination message is read.
+        """
         if not state.see(found):
             return
-        self._tools.prober.forget(found.id)
+        self._deps.prober.forget(found.id)
         if found.sandbox:
             log.warning("Pod %s: its sandbox has ended", podspec.path(state.pod))
             return
-        state.messages[found.id] = self._last_words(state, found)
+        state.messages[found.id] = self._termination_message(state, found)
         log.info("Pod %s: container %s ended with %d", podspec.path(state.pod), found.name, found.exit_code)
 
     def attend(self, state: PodState, found: Container, recorded: Verdict) -> None:
         """Probes a container that an earlier kubelet had started."""
         self._starts.attend(state, found, recorded)
 
-    def _last_words(self, state: PodState, found: Container) -> str:
+    def _termination_message(self, state: PodState, found: Container) -> str:
         """The termination message: what the container wrote to its file, or the end of its log if it asked for that."""
         container = podspec.container(state.pod, found.name)
         if container is None:
             return ""
-        words = self._tools.mounts.last_words(state.pod, container, found.attempt)
+        words = self._deps.mounts.termination_message(state.pod, container, found.attempt)
         if not words and found.exit_code != 0 and container.get("terminationMessagePolicy") == "FallbackToLogsOnError":
-            words = self._tools.runtime.log_tail(found.id, 80, 2048)
+            words = self._deps.runtime.log_tail(found.id, 80, 2048)
         return words

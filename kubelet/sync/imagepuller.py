@@ -9,7 +9,7 @@ from kubelet.model.backoff import after_retry
 from kubelet.model.images import credentials
 from kubelet.model.runtime import Image, RuntimeFailure, RuntimeUnavailable
 from kubelet.pod.state import PodState, Pull
-from kubelet.sync.deps import Tools
+from kubelet.sync.deps import Deps
 from machinery.errors import ApiError
 from machinery.objects import Object
 
@@ -23,16 +23,16 @@ class ImageRefused(Exception):
 
 
 class ImageSupply:
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
 
     def get(self, state: PodState, container: podspec.Spec) -> Image | None:
         """The image to start from; None when it is being pulled first. Raises ImageRefused."""
-        name, reference, events = container["name"], str(container["image"]), self._tools.events
+        name, reference, events = container["name"], str(container["image"]), self._deps.events
         if complaint := imagenames.complaint(reference):
             events.container(state.pod, name, "Warning", "InspectFailed", complaint)
             raise ImageRefused("InvalidImageName", complaint)
-        policy, found = imagenames.policy(container), self._tools.images.get(reference)
+        policy, found = imagenames.policy(container), self._deps.images.get(reference)
         pull = state.pulls.get(name)
         if found and pull and pull.done and pull.image == reference:
             return found  # its pull has been announced
@@ -48,7 +48,7 @@ class ImageSupply:
         return None
 
     def announce_back_off(self, state: PodState, name: str) -> None:
-        pull, events = state.pulls[name], self._tools.events
+        pull, events = state.pulls[name], self._deps.events
         pull.told = True
         events.container(state.pod, name, "Normal", "BackOff", f'Back-off pulling image "{pull.image}"')
         events.container(state.pod, name, "Warning", "Failed", "Error: ImagePullBackOff")
@@ -57,31 +57,31 @@ class ImageSupply:
         pod = state.pod
         state.pulls[name] = Pull(reference)
         state.errors.pop(name, None)
-        self._tools.events.container(pod, name, "Normal", "Pulling", f'Pulling image "{reference}"')
-        self._tools.pool.submit(lambda: self._pull(pod, name, reference))
+        self._deps.events.container(pod, name, "Normal", "Pulling", f'Pulling image "{reference}"')
+        self._deps.pool.submit(lambda: self._pull(pod, name, reference))
 
     def _pull(self, pod: Object, name: str, reference: str) -> None:
-        tools, began = self._tools, time.monotonic()
+        deps, began = self._deps, time.monotonic()
         try:
-            tools.runtime.pull(reference, credentials(reference, self._secrets(pod)))
-            tools.images.changed()
-            image = tools.images.get(reference)
+            deps.runtime.pull(reference, credentials(reference, self._secrets(pod)))
+            deps.images.changed()
+            image = deps.images.get(reference)
         except (RuntimeFailure, RuntimeUnavailable, ApiError, ValueError) as error:
             message = str(error)
-            tools.events.container(pod, name, "Warning", "Failed", f'Failed to pull image "{reference}": {message}')
-            tools.events.container(pod, name, "Warning", "Failed", "Error: ErrImagePull")
-            tools.tell(podspec.uid(pod), lambda state: _failed(state, name, message))
+            deps.events.container(pod, name, "Warning", "Failed", f'Failed to pull image "{reference}": {message}')
+            deps.events.container(pod, name, "Warning", "Failed", "Error: ErrImagePull")
+            deps.tell(podspec.uid(pod), lambda state: _failed(state, name, message))
             return
         took = f"{time.monotonic() - began:.3f}s"
         size = image.size if image else 0
         message = f'Successfully pulled image "{reference}" in {took} ({took} including waiting).'
-        tools.events.container(pod, name, "Normal", "Pulled", f"{message} Image size: {size} bytes.")
-        tools.tell(podspec.uid(pod), lambda state: _done(state, name))
+        deps.events.container(pod, name, "Normal", "Pulled", f"{message} Image size: {size} bytes.")
+        deps.tell(podspec.uid(pod), lambda state: _done(state, name))
 
     def _secrets(self, pod: Object) -> list[Object]:
         namespace = pod["metadata"]["namespace"]
         names = [entry.get("name", "") for entry in pod["spec"].get("imagePullSecrets") or []]
-        found = [self._tools.sources.lookup("secret", namespace, name) for name in names]
+        found = [self._deps.sources.lookup("secret", namespace, name) for name in names]
         return [secret for secret in found if secret]
 
 

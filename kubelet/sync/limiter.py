@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Turns:
-    """``wake`` is called, without a lock held, with the key of whoever waited longest when a turn is given back."""
+class Limiter:
+    """Lets at most ``most`` keys through at once.
+
+    ``wake`` is called, without a lock held, with the key that has waited longest when another is released.
+    """
 
     def __init__(self, most: int, wake: Callable[[str], None]) -> None:
         self._free = most
@@ -17,8 +20,8 @@ class Turns:
         self._holders: set[str] = set()
         self._waiting: dict[str, None] = {}  # in the order of asking
 
-    def take(self, key: str) -> bool:
-        """Whether ``key`` has a turn now; if not, it will be woken to ask again."""
+    def acquire(self, key: str) -> bool:
+        """Return True if ``key`` may go on now; if not, it will be woken to ask again."""
         with self._lock:
             if key in self._holders:
                 return True
@@ -30,8 +33,8 @@ class Turns:
             self._waiting.pop(key, None)
             return True
 
-    def give_back(self, key: str) -> None:
-        """Ends the turn of ``key``, if it has one."""
+    def release(self, key: str) -> None:
+        """Let another key through in place of ``key``, if that was let through."""
         with self._lock:
             if key not in self._holders:
                 return

@@ -10,7 +10,7 @@ from kubelet.model import podspec
 from kubelet.model.runtime import Container, RuntimeFailure
 from kubelet.pod.state import PodState, StartError
 from kubelet.sync import hairpin
-from kubelet.sync.deps import Tools
+from kubelet.sync.deps import Deps
 from machinery.errors import ApiError
 from machinery.objects import Object
 
@@ -21,12 +21,12 @@ FIRST_RETRY, LONGEST_RETRY = 0.5, 10.0
 
 
 class SandboxStart:
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
 
     def create(self, state: PodState, attempt: int) -> Container | None:
         """The running sandbox; None when there is none, which is then noted."""
-        pod, events = state.pod, self._tools.events
+        pod, events = state.pod, self._deps.events
         if attempt > 0:
             events.pod(pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         try:
@@ -42,19 +42,19 @@ class SandboxStart:
         return found
 
     def _start(self, pod: Object, attempt: int) -> Container:
-        tools = self._tools
+        deps = self._deps
         runtime_class = pod["spec"].get("runtimeClassName")
-        runtime = tools.sources.runtime_handler(runtime_class) if runtime_class else ""
-        plan = config.sandbox_plan(pod, attempt, tools.sandbox_image, tools.mounts.dns, runtime)
-        sandbox_id = tools.runtime.create_sandbox(plan)
+        runtime = deps.sources.runtime_handler(runtime_class) if runtime_class else ""
+        plan = config.sandbox_plan(pod, attempt, deps.sandbox_image, deps.mounts.dns, runtime)
+        sandbox_id = deps.runtime.create_sandbox(plan)
         try:
-            tools.runtime.start(sandbox_id)
-            found = tools.runtime.inspect(sandbox_id)
+            deps.runtime.start(sandbox_id)
+            found = deps.runtime.inspect(sandbox_id)
             if found is None or not found.running:
                 raise RuntimeFailure("the sandbox container ended at once; look at the image given as sandbox")
             self.complete(pod, found)
         except (RuntimeFailure, OSError):
-            tools.runtime.remove(sandbox_id)
+            deps.runtime.remove(sandbox_id)
             raise
         return found
 
@@ -62,4 +62,4 @@ class SandboxStart:
         """What a running sandbox needs before its pod's containers start; the names are written last."""
         if not podspec.is_host_network(pod):
             hairpin.enable(sandbox.pid)
-        self._tools.mounts.write_names(pod, sandbox.ip)
+        self._deps.mounts.write_names(pod, sandbox.ip)

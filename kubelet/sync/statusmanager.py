@@ -73,7 +73,7 @@ class _Entry:
     finish: bool = False
 
 
-class StatusWriter:
+class StatusManager:
     """``released(uid)`` is called when the API server has let a pod go for good."""
 
     def __init__(self, client: PodApi, released: Callable[[str], None]) -> None:

@@ -7,7 +7,7 @@ import time
 
 from kubelet.model import podspec
 from kubelet.pod.state import PodState
-from kubelet.sync.deps import Tools
+from kubelet.sync.deps import Deps
 from kubelet.volumes.errors import VolumeError
 from kubelet.volumes.payload import Inputs
 from machinery.objects import Object
@@ -19,8 +19,8 @@ FIRST_RETRY, LONGEST_RETRY = 0.5, 122.0
 
 
 class VolumeSetup:
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
 
     def begin(self, state: PodState) -> None:
         """For the first time, or again because what the volumes show has changed."""
@@ -32,35 +32,35 @@ class VolumeSetup:
             state.volumes.refresh_at = None
         else:
             state.volumes.phase = "mounting"
-        self._tools.pool.submit(lambda: self._set_up(pod, again))
+        self._deps.pool.submit(lambda: self._set_up(pod, again))
 
     def clean(self, state: PodState) -> None:
         try:
-            self._tools.volumes.clean_up(state.uid)
+            self._deps.volumes.clean_up(state.uid)
         except (VolumeError, OSError) as error:
             log.error("Volumes of pod %s stay on the disk: %s", podspec.path(state.pod), error)
         state.volumes.phase, state.volumes.refresh_at = "unmounted", None
 
     def _set_up(self, pod: Object, again: bool) -> None:
-        tools = self._tools
+        deps = self._deps
         inputs = Inputs(
             pod=pod,
-            lookup=tools.sources.lookup,
-            token=tools.volumes.tokens.get,
+            lookup=deps.sources.lookup,
+            token=deps.volumes.tokens.get,
             addresses=(),
-            host_ip=tools.node.ip,
-            allocatable=tools.node.allocatable,
+            host_ip=deps.node.ip,
+            allocatable=deps.node.allocatable,
         )
         try:
-            refresh_at = tools.volumes.set_up(inputs)
+            refresh_at = deps.volumes.set_up(inputs)
         except Exception as error:
             if not isinstance(error, VolumeError):
                 log.exception("Volumes of pod %s", podspec.path(pod))
             message = str(error)
-            tools.events.pod(pod, "Warning", "FailedMount", message)
-            tools.tell(podspec.uid(pod), lambda state: _failed(state, message, again))
+            deps.events.pod(pod, "Warning", "FailedMount", message)
+            deps.tell(podspec.uid(pod), lambda state: _failed(state, message, again))
         else:
-            tools.tell(podspec.uid(pod), lambda state: _mounted(state, refresh_at))
+            deps.tell(podspec.uid(pod), lambda state: _mounted(state, refresh_at))
 
 
 def _mounted(state: PodState, refresh_at: float | None) -> None:

@@ -1,4 +1,4 @@
-"""The mounts of one container: its volumes, /etc/hosts, /etc/resolv.conf and the file for its last words."""
+"""The mounts of one container: its volumes, /etc/hosts, /etc/resolv.conf and the file for its termination message."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Mounts:
         ]
         return tuple(mounts + [mount for mount in extra if mount.container_path not in taken])
 
-    def last_words(self, pod: Object, spec: podspec.Spec, attempt: int) -> str:
+    def termination_message(self, pod: Object, spec: podspec.Spec, attempt: int) -> str:
         """What the container wrote to its termination log."""
         file = self._message_file(pod, spec, attempt)
         try:

@@ -155,7 +155,7 @@ class SpdyStreams:
     """One SPDY stream a channel; the client opens them and says in a header which is which."""
 
     def __init__(self, write: Callable[[bytes], None], protocol: str, channels: Collection[Channel]) -> None:
-        self._session = spdy.Session(write)
+        self._session = spdy.SpdySession(write)
         self._awaited = set(channels) | {Channel.ERROR}
         self._awaited -= {Channel.RESIZE} if protocol not in (V4, V3) else set()
         self._json_status = protocol == V4

@@ -54,7 +54,7 @@ class StreamOptions:
         return {channel for channel, on in {**wanted, Channel.RESIZE: self.tty}.items() if on}
 
 
-class Container(NamedTuple):
+class RunningContainer(NamedTuple):
     """A container's Docker id, and upstream's words for when it does not run."""
 
     id: str
@@ -69,7 +69,7 @@ def execute(
     headers: Headers,
     answer: Answer,
     client: docker.APIClient,
-    container: Container,
+    container: RunningContainer,
     command: Sequence[str],
     options: StreamOptions,
 ) -> None:
@@ -101,7 +101,9 @@ def execute(
             finish_streams(conn, streams, exit_status(int(result["ExitCode"] or 0)))
 
 
-def _create(client: docker.APIClient, container: Container, command: Sequence[str], options: StreamOptions) -> str:
+def _create(
+    client: docker.APIClient, container: RunningContainer, command: Sequence[str], options: StreamOptions
+) -> str:
     stdin, stdout, stderr, tty = options.stdin, options.stdout, options.stderr, options.tty
     try:
         created = client.exec_create(container.id, list(command), stdout, stderr, stdin, tty)
@@ -165,7 +167,7 @@ def attach(
     headers: Headers,
     answer: Answer,
     client: docker.APIClient,
-    container: Container,
+    container: RunningContainer,
     options: StreamOptions,
 ) -> None:
     """Joins the streams of a running container's own process."""

@@ -101,7 +101,7 @@ class SpdyCarrier:
     """Pairs of SPDY streams. A pair is known by its data stream's number."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
-        self._session = spdy.Session(write)
+        self._session = spdy.SpdySession(write)
         self._waiting: dict[str, _Pair] = {}  # one stream of two is open
         self._pairs: dict[int, _Pair] = {}
         self.closed = False

@@ -1,6 +1,6 @@
 """SPDY/3.1 frames, as far as exec, attach and port-forward use them (kubectl before 1.31, upstream's test suite).
 
-Pure: ``Session.receive(bytes)`` gives events, ``Session`` methods write through the function that it was made with.
+Pure: ``receive(bytes)`` gives events, and the other methods write through the function that the session was made with.
 The rules are those of the draft (draft-mbelshe-httpbis-spdy-00, as amended for 3.1) and the habits of the one library
 that speaks it with us, moby/spdystream: a stream's initiator awaits SYN_REPLY, half-close is an empty DATA frame with
 FIN, there is no flow control (WINDOW_UPDATE is ignored; TCP pushes back), a PING is answered with itself.
@@ -131,7 +131,7 @@ def _text(block: bytes, offset: int) -> tuple[str, int]:
     return block[offset + 4 : end].decode("latin-1").partition("\0")[0], end
 
 
-class Session:
+class SpdySession:
     """One end of a SPDY connection."""
 
     def __init__(self, write: Callable[[bytes], None], *, server: bool = True) -> None:

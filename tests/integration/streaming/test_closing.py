@@ -52,7 +52,7 @@ def send_over_websocket(api: Any, path: str, protocol: str, data: bytes, *, poli
 def send_over_spdy(api: Any, path: str, protocol: str, streams: list[dict[str, str]], data: bytes) -> None:
     """On the last of the streams."""
     sock, rest = connect(api, path, "Upgrade: SPDY/3.1", f"X-Stream-Protocol-Version: {protocol}")
-    session = spdy.Session(sock.sendall, server=False)
+    session = spdy.SpdySession(sock.sendall, server=False)
     numbers = [session.open(headers) for headers in streams]
     replied = len([event for event in session.receive(rest) if isinstance(event, spdy.Replied)])
     while replied < len(numbers):

@@ -239,9 +239,9 @@ def test_a_link_in_place_of_the_termination_message_is_not_followed(tmp_path: Pa
     file.unlink()
     file.symlink_to(secret)
     with pytest.raises(OSError, match="Too many levels"):
-        mounts.last_words(pod, spec, 0)
+        mounts.termination_message(pod, spec, 0)
     mounts.of(pod, spec, 0, {})
-    assert (secret.read_text(), mounts.last_words(pod, spec, 0)) == ("x", "")
+    assert (secret.read_text(), mounts.termination_message(pod, spec, 0)) == ("x", "")
 
 
 def opened_inside(volume: Path, sub_path: str) -> Path:

@@ -33,7 +33,7 @@ class Kubectl:
 
     def __init__(self) -> None:
         self.written, self.answers = bytearray(), bytearray()
-        self.session = spdy.Session(self.written.extend, server=False)
+        self.session = spdy.SpdySession(self.written.extend, server=False)
         self.carrier = SpdyCarrier(self.answers.extend)
 
     def open(self, kind: str, port: str, request: str = "0") -> int:
@@ -96,7 +96,7 @@ def test_streams_that_make_no_sense_are_refused(kind: str, port: str) -> None:
 
 def test_the_tunnel_is_spdy_in_binary_messages() -> None:
     client, inner = Framing(ConnectionType.CLIENT), bytearray()
-    session = spdy.Session(inner.extend, server=False)
+    session = spdy.SpdySession(inner.extend, server=False)
     carrier = TunnelCarrier(client.receive_data)
     session.open({"streamtype": "error", "port": "80", "requestid": "0"})
     data = session.open({"streamtype": "data", "port": "80", "requestid": "0"})
@@ -151,7 +151,7 @@ class Stage:
         self.client, inner = pair()
         self.pair = pair
         self._pods: dict[int, queue.Queue[socket.socket]] = {port: queue.Queue() for port in (80, 81)}
-        self.session = spdy.Session(self.client.sendall, server=False)
+        self.session = spdy.SpdySession(self.client.sendall, server=False)
         self.slow: queue.Queue[Callable[[socket.socket | OSError], None]] = queue.Queue()
         self.events: list[spdy.Event] = []
         connection = Connection(inner)

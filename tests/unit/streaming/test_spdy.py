@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelet.server.streams import spdy
-from kubelet.server.streams.spdy import Data, Event, Left, Opened, Replied, Reset, Session, SpdyError
+from kubelet.server.streams.spdy import Data, Event, Left, Opened, Replied, Reset, SpdyError, SpdySession
 
 HEADERS = st.dictionaries(
     st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=12),
@@ -25,8 +25,8 @@ class Wire:
 
     def __init__(self) -> None:
         self.to_server, self.to_client = bytearray(), bytearray()
-        self.client = Session(self.to_server.extend, server=False)
-        self.server = Session(self.to_client.extend)
+        self.client = SpdySession(self.to_server.extend, server=False)
+        self.server = SpdySession(self.to_client.extend)
 
     def at_server(self) -> list[Event]:
         data = bytes(self.to_server)
@@ -124,7 +124,7 @@ def test_the_bytes_may_be_cut_anywhere(openings: list[dict[str, str]], contents:
 @given(st.binary(max_size=400))
 def test_garbage_neither_hangs_nor_crashes(garbage: bytes) -> None:
     try:
-        Session(bytearray().extend).receive(garbage)
+        SpdySession(bytearray().extend).receive(garbage)
     except SpdyError:
         return
 

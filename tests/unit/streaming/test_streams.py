@@ -125,7 +125,7 @@ class Kubectl:
 
     def __init__(self, protocol: str, channels: Collection[Channel]) -> None:
         self.written, self.answers = bytearray(), bytearray()
-        self.session = spdy.Session(self.written.extend, server=False)
+        self.session = spdy.SpdySession(self.written.extend, server=False)
         self.streams = SpdyStreams(self.answers.extend, protocol, channels)
 
     def sent(self) -> list[Received]:

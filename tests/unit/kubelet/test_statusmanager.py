@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubelet.sync.statusmanager import StatusWriter, difference
+from kubelet.sync.statusmanager import StatusManager, difference
 from machinery import errors
 from machinery.objects import Object
 
@@ -90,7 +90,7 @@ def stop() -> Any:
 
 def test_last_status_before_the_deletion(stop: threading.Event) -> None:
     api, released = Api(), threading.Event()
-    writer = StatusWriter(api, lambda uid: released.set())
+    writer = StatusManager(api, lambda uid: released.set())
     writer.newest(pod(1, {}))
     writer.publish("u", {"phase": "Succeeded"})
     writer.finish("u")
@@ -102,7 +102,7 @@ def test_last_status_before_the_deletion(stop: threading.Event) -> None:
 def test_waits_for_the_api_server(stop: threading.Event) -> None:
     api = Api()
     api.fail = [errors.ServiceUnavailable("away")] * 3
-    writer = StatusWriter(api, lambda uid: None)
+    writer = StatusManager(api, lambda uid: None)
     writer.newest(pod(1, {}))
     writer.publish("u", {"phase": "Running"})
     writer.start(stop)
@@ -111,7 +111,7 @@ def test_waits_for_the_api_server(stop: threading.Event) -> None:
 
 def test_what_was_written_counts_until_the_informer_has_seen_it(stop: threading.Event) -> None:
     api = Api()
-    writer = StatusWriter(api, lambda uid: None)
+    writer = StatusManager(api, lambda uid: None)
     writer.start(stop)
     writer.newest(pod(1, {}))
     writer.publish("u", {"phase": "Running"})
@@ -126,7 +126,7 @@ def test_what_was_written_counts_until_the_informer_has_seen_it(stop: threading.
 def test_an_object_that_is_gone_is_released(stop: threading.Event, error: errors.ApiError) -> None:
     api, released = Api(), threading.Event()
     api.fail = [error]
-    writer = StatusWriter(api, lambda uid: released.set())
+    writer = StatusManager(api, lambda uid: released.set())
     writer.newest(pod(1, {}))
     writer.publish("u", {"phase": "Failed"})
     writer.finish("u")

@@ -1,45 +1,45 @@
-"""Turns: never more than allowed, and whoever waits is woken in order. Starts: the others keep still meanwhile."""
+"""Limiter: never more than allowed, and whoever waits is woken in order. Starts: the others keep still meanwhile."""
 
 from __future__ import annotations
 
 import threading
 
-from kubelet.sync.limiter import Starts, Turns
+from kubelet.sync.limiter import Limiter, Starts
 
 
 def test_no_more_than_allowed_and_the_longest_waiting_is_next() -> None:
     woken: list[str] = []
-    turns = Turns(1, woken.append)
-    assert turns.take("a")
-    assert turns.take("a")
-    assert not turns.take("b")
-    assert not turns.take("c")
-    assert not turns.take("b")
-    turns.give_back("a")
+    limiter = Limiter(1, woken.append)
+    assert limiter.acquire("a")
+    assert limiter.acquire("a")
+    assert not limiter.acquire("b")
+    assert not limiter.acquire("c")
+    assert not limiter.acquire("b")
+    limiter.release("a")
     assert woken == ["b"]
-    assert turns.take("b")
-    turns.give_back("b")
+    assert limiter.acquire("b")
+    limiter.release("b")
     assert woken == ["b", "c"]
 
 
 def test_who_has_no_turn_gives_none_back() -> None:
     woken: list[str] = []
-    turns = Turns(1, woken.append)
-    assert turns.take("a")
-    turns.give_back("b")
-    assert not turns.take("c")
+    limiter = Limiter(1, woken.append)
+    assert limiter.acquire("a")
+    limiter.release("b")
+    assert not limiter.acquire("c")
     assert woken == []
 
 
 def test_one_that_was_woken_late_is_not_skipped() -> None:
     woken: list[str] = []
-    turns = Turns(1, woken.append)
-    turns.take("a")
-    turns.take("b")
-    turns.give_back("a")
-    assert turns.take("c")  # faster than b, who has been woken
-    assert not turns.take("b")
-    turns.give_back("c")
+    limiter = Limiter(1, woken.append)
+    limiter.acquire("a")
+    limiter.acquire("b")
+    limiter.release("a")
+    assert limiter.acquire("c")  # faster than b, who has been woken
+    assert not limiter.acquire("b")
+    limiter.release("c")
     assert woken == ["b", "b"]
 
 
