@@ -16,7 +16,7 @@ The API's client
 Objects, which are plain dicts
     objects.py            keys, owners, conditions, times
     pods.py               what several components ask about a pod
-    pods.py               what several components ask about a pod
+    budgets.py            the condition of a PodDisruptionBudget
     selectors.py          label and field selectors
     validation.py         upstream's rules for names and values
     quantity.py           500m, 1.5Gi; resourcelists.py calculates with lists of them; quota.py: what an object uses

@@ -139,12 +139,13 @@ class Invalid(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """Try again after ``retry_after`` seconds. An eviction that a disruption budget holds up is answered so, too."""
+    """Try again after ``retry_after`` seconds; 0 leaves the time open, as upstream does when an eviction must wait."""
 
     code, reason = 429, "TooManyRequests"
 
     def __init__(self, message: str = "", *, retry_after: int = 1, details: dict[str, Any] | None = None) -> None:
-        super().__init__(message, details={**(details or {}), "retryAfterSeconds": retry_after})
+        after = {"retryAfterSeconds": retry_after} if retry_after else {}
+        super().__init__(message, details={**(details or {}), **after})
 
 
 class InternalError(ApiError):

@@ -203,12 +203,10 @@ def owner_references_of(obj: Object) -> list[OwnerReference]:
     return references
 
 
-def controller_of(obj: Object) -> Object | None:
-    """Return a copy of the owner reference whose ``controller`` is true, None if nobody manages the object."""
-    for reference in obj.get("metadata", {}).get("ownerReferences") or ():
-        if reference.get("controller"):
-            return dict(reference)
-    return None
+def controller_of(obj: Object) -> OwnerReference | None:
+    """Return the owner reference whose ``controller`` is true, None if nobody manages the object."""
+    references: list[OwnerReference] = obj.get("metadata", {}).get("ownerReferences", [])
+    return next((each for each in references if each.get("controller")), None)
 
 
 def owner_reference(owner: Object) -> Object:

@@ -112,7 +112,8 @@ def _about_pods(request: AdmissionRequest, level: LevelVersion) -> list[str]:
     firsts: list[Object] = []
     others: list[Object] = []
     for pod in pods:
-        owner = (controller_of(pod) or {}).get("uid", "")
+        reference = controller_of(pod)
+        owner = reference["uid"] if reference else ""
         (others if owner in seen else firsts).append(pod)
         seen |= {owner} - {""}
     warnings = evaluate_pods(level, [*firsts, *others][:MOST_PODS])

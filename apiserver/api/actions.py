@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,9 @@ class RestActions:
         if obj is None:
             raise not_found(kind.resource, name)
         return obj
+
+    def list(self, kind: Kind, namespace: str) -> Sequence[Object]:
+        return self._rest.reader.list(kind, namespace, consistent=True)
 
     def update(self, kind: Kind, namespace: str, name: str, change: Callable[[Object], Any]) -> Object:
         def apply(old: Object) -> Object:

@@ -5,6 +5,7 @@ What a verb does stands in ``registry/`` and ``watchstream.py``; how an answer l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -216,7 +217,7 @@ class Resources:
 
     def _act(self, call: Call, row: Subresource) -> Response:
         form = form_of(call.environ, call.query)
-        body = _decode(call, view_kind(call.kind, row))
+        body = _decode(call, view_kind(call.kind, row), _body_version(call.body, row))
         parent = self._read.get(call.kind, call.namespace, call.name).object
         self._rest.admit("CREATE", call.write, body)
         assert row.act is not None
@@ -245,9 +246,20 @@ def method_not_allowed() -> MethodNotAllowed:
     return MethodNotAllowed("the server does not allow this method on the requested resource")
 
 
-def _decode(call: Call, kind: Kind) -> Object:
-    """Return the object in the body, in the form that is stored; warnings go to the call."""
-    version = call.version if kind is call.kind and call.version != kind.version else ""
+def _body_version(body: bytes, row: Subresource) -> str:
+    """Return the version that an action's body names, if it is another one that the row takes; else an empty text."""
+    found = re.search(rb'"apiVersion"\s*:\s*"([^"]*)"', body)
+    version = found[1].decode(errors="replace").removeprefix(f"{row.group}/") if found else ""
+    return version if version in row.also_taken else ""
+
+
+def _decode(call: Call, kind: Kind, version: str = "") -> Object:
+    """Return the object in the body, in the form that is stored; warnings go to the call.
+
+    ``version`` is that of a body that is not of the call's kind; empty means the kind's own.
+    """
+    if kind is call.kind and call.version != kind.version:
+        version = call.version
     obj, warnings = kind.codec.decode(
         kind, call.body, call.content_type, field_validation=call.field_validation, version=version
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,9 @@ class Actions(Protocol):
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object:
         """Return an object; raises NotFound."""
+
+    def list(self, kind: Kind, namespace: str) -> Sequence[Object]:
+        """Read the objects of a kind in a namespace, none if the kind is not served. They must not be changed."""
 
     def update(self, kind: Kind, namespace: str, name: str, change: Callable[[Object], Any]) -> Object:
         """Write what ``change`` makes of a copy of the object; begins again when another writer was faster."""
@@ -37,6 +40,7 @@ class Subresource:
     group: str = ""
     version: str = ""
     definition: str = ""
+    also_taken: tuple[str, ...] = ()  # other versions that the body may have, with the same schema
     show: Callable[[Object], Object] | None = None
     apply: Callable[[Object, Object], None] | None = None  # (parent to change, body); raises ApiError
     act: Callable[[Actions, Object, Object], Object] | None = None  # (actions, parent, body) → response

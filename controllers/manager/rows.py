@@ -22,6 +22,7 @@ from controllers.services.endpoints import ENDPOINTS_CONTROLLER
 from controllers.services.endpointslice import ENDPOINT_SLICE
 from controllers.services.endpointslicemirroring import ENDPOINT_SLICE_MIRRORING
 from controllers.shared.descriptor import ControllerDescriptor
+from controllers.workloads.disruption import DISRUPTION
 from controllers.workloads.replicaset import REPLICA_SET
 from controllers.workloads.replicationcontroller import REPLICATION_CONTROLLER
 from machinery.policyrules import Rule
@@ -32,6 +33,7 @@ ROWS = (
     ROOT_CA,
     REPLICATION_CONTROLLER,
     REPLICA_SET,
+    DISRUPTION,
     SCHEDULER,
     ENDPOINT_SLICE,
     ENDPOINTS_CONTROLLER,
@@ -47,9 +49,9 @@ ROWS = (
     GARBAGE_COLLECTOR,
 )
 # What the article's walk-through needs: pods that run under a ReplicationController, behind a Service, in a namespace.
+# They watch kinds of the API server's core only. With its feature of service accounts, pods need two controllers more:
+# --controllers=core,serviceaccount,root-ca-cert-publisher.
 CORE = (
-    SERVICE_ACCOUNT,
-    ROOT_CA,
     REPLICATION_CONTROLLER,
     SCHEDULER,
     ENDPOINT_SLICE,

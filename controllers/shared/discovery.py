@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from machinery.client import Client
+from machinery.errors import NotFound
 from machinery.objects import Object
 from machinery.resources import Resource
 
@@ -34,6 +35,21 @@ def all_resources(client: Client) -> list[Row]:
                 rows.append((resource, set(found["verbs"]), (group, name) not in seen))
                 seen.add((group, name))
     return rows
+
+
+def resource_of(client: Client, api_version: str, kind: str) -> tuple[Resource, set[str]] | None:
+    """Return the resource of a kind and the names of its subresources, None if the API server has no such kind."""
+    group, _, version = api_version.rpartition("/")
+    try:
+        listed = client.request("GET", f"/apis/{api_version}" if group else f"/api/{version}")["resources"]
+    except NotFound:
+        return None
+    for found in listed:
+        if found["kind"] == kind and "/" not in found["name"]:
+            name = found["name"]
+            parts = {each["name"].partition("/")[2] for each in listed if each["name"].startswith(f"{name}/")}
+            return Resource(group, version, name, kind, bool(found["namespaced"])), parts
+    return None
 
 
 def group_versions(client: Client) -> Iterator[tuple[str, str]]:

@@ -179,7 +179,8 @@ class PodControl:
             pod = self.client.get(PODS, name, owner["metadata"]["namespace"])
         except NotFound:
             return False
-        return bool((controller_of(pod) or {}).get("uid") == owner["metadata"]["uid"])
+        reference = controller_of(pod)
+        return reference is not None and reference["uid"] == owner["metadata"]["uid"]
 
     def _deletion(self, owner: Object, pod: Object) -> Call:
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]

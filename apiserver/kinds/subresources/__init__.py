@@ -55,7 +55,14 @@ SUBRESOURCES: dict[str, Subresource] = {
     ),
     "binding": Subresource("binding", ("create",), "Binding", "", "v1", "io.k8s.api.core.v1.Binding", act=bind),
     "eviction": Subresource(
-        "eviction", ("create",), "Eviction", "policy", "v1", "io.k8s.api.policy.v1.Eviction", act=evict
+        "eviction",
+        ("create",),
+        "Eviction",
+        "policy",
+        "v1",
+        "io.k8s.api.policy.v1.Eviction",
+        also_taken=("v1beta1",),  # kubectl before v1.22 sends it
+        act=evict,
     ),
     "token": Subresource(
         "token",

@@ -26,7 +26,7 @@ from integration.clients.conftest import pod_named
 from cluster.settings import BUSYBOX_IMAGE
 from machinery.client import Client
 from machinery.objects import Object
-from machinery.resources import REPLICATION_CONTROLLERS
+from machinery.resources import POD_DISRUPTION_BUDGETS, PODS, REPLICATION_CONTROLLERS
 
 LACKS = {"kubectl 1.20": ("auth whoami", "create token", "events", "get --subresource", "patch --subresource")}
 pytestmark = [pytest.mark.docker, pytest.mark.client("kubectl", lacks=LACKS)]
@@ -396,6 +396,27 @@ def test_a_node_is_emptied(kubectl: Kubectl, admin: Client, other_node: str) -> 
     kubectl("create", "--filename=-", stdin=text(pod))
     kubectl("drain", other_node, "--force", "--ignore-daemonsets", "--timeout=30s", "--disable-eviction=false",
             "--grace-period=0")  # fmt: skip
+    assert kubectl("get", "pods", "--output=name") == ""
+
+
+@verb("drain")
+def test_a_drain_respects_a_disruption_budget(kubectl: Kubectl, admin: Client, other_node: str) -> None:
+    pod = pod_named("guarded", "exit 0")
+    pod["metadata"]["labels"] = {"app": "guarded"}
+    pod["spec"]["nodeName"] = other_node
+    kubectl("create", "--filename=-", stdin=text(pod))
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    admin.patch(PODS, "guarded", kubectl.namespace, {"status": ready}, type="strategic", subresource="status")
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "guarded"}}}
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "pdb"}, "spec": spec}
+    admin.create(POD_DISRUPTION_BUDGETS, budget, kubectl.namespace)
+
+    drain = ("drain", other_node, "--force", "--ignore-daemonsets", "--grace-period=0")
+    message = kubectl.fails(*drain, "--timeout=2s")
+    assert "Cannot evict pod as it would violate the pod's disruption budget." in message
+    assert kubectl("get", "pods", "--output=name") == "pod/guarded\n"
+    admin.patch(POD_DISRUPTION_BUDGETS, "pdb", kubectl.namespace, {"spec": {"minAvailable": 0}})
+    kubectl(*drain, "--timeout=30s")
     assert kubectl("get", "pods", "--output=name") == ""
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from everykind import REGISTRY
 
+from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.subresources import find_subresource, scale
 from apiserver.kinds.subresources.binding import assign, bind
 from apiserver.kinds.subresources.eviction import evict
 from apiserver.kinds.subresources.finalize import finalize
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
-from machinery.errors import ApiError, Conflict, Invalid
+from machinery.errors import ApiError, Conflict, Invalid, TooManyRequests
 
 Object = dict[str, Any]
 
@@ -25,15 +26,19 @@ class World:
     dry_run = False
     user = User("u")
 
-    def __init__(self, obj: Object) -> None:
-        self.object, self.deleted = obj, None
+    def __init__(self, obj: Object, *budgets: Object) -> None:
+        self.object, self.deleted, self.budgets = obj, None, budgets
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object:
         return self.object
 
+    def list(self, kind: Kind, namespace: str) -> Sequence[Object]:
+        return self.budgets
+
     def update(self, kind: Kind, namespace: str, name: str, change: Callable[[Object], Any]) -> Object:
-        change(self.object)
-        return self.object
+        changed = self.object if kind is PODS else self.budgets[0]
+        change(changed)
+        return changed
 
     def delete(self, kind: Kind, namespace: str, name: str, options: Object) -> Object:
         self.deleted = options  # type: ignore[assignment]
@@ -141,3 +146,102 @@ def test_an_eviction_deletes() -> None:
     assert world.deleted == {"gracePeriodSeconds": 3}
     with pytest.raises(ApiError, match="does not match"):
         evict(world, pod(), {"metadata": {"name": "other"}})
+
+
+READY = {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Running"}
+LABELS = {"labels": {"app": "web"}}
+
+
+def budget(allowed: int = 1, *, spec: Object | None = None, generation: int = 1, **status: Any) -> Object:
+    counts = {"currentHealthy": 3, "desiredHealthy": 2, "disruptionsAllowed": allowed, "observedGeneration": 1}
+    return {
+        "metadata": {"name": "pdb", "namespace": "t", "generation": generation},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, **(spec or {})},
+        "status": {**counts, **status},
+    }
+
+
+def evicted(target: Object, *budgets: Object, **options: Any) -> World:
+    world = World(target, *budgets)
+    evict(world, target, {"metadata": {}, "deleteOptions": options})
+    return world
+
+
+def test_an_eviction_spends_a_disruption() -> None:
+    web = pod(metadata=LABELS, status=dict(READY))
+    pdb = budget(1)
+    world = evicted(web, pdb)
+    assert world.deleted == {}
+    assert pdb["status"]["disruptionsAllowed"] == 0
+    assert list(pdb["status"]["disruptedPods"]) == ["web"]
+    [condition] = pdb["status"]["conditions"]
+    assert (condition["type"], condition["status"], condition["reason"]) == (
+        "DisruptionAllowed", "False", "InsufficientPods",
+    )  # fmt: skip
+    target = next(each for each in web["status"]["conditions"] if each["type"] == "DisruptionTarget")
+    assert (target["status"], target["reason"]) == ("True", "EvictionByEvictionAPI")
+
+
+@pytest.mark.parametrize(
+    "pdb, cause, retry",
+    [
+        (budget(0, currentHealthy=2), "The disruption budget pdb needs 2 healthy pods and has 2 currently", None),
+        (budget(1, generation=2), "The disruption budget pdb is still being processed by the server.", 10),
+    ],
+)
+def test_a_budget_refuses(pdb: Object, cause: str, retry: int | None) -> None:
+    world = World(pod(metadata=LABELS, status=dict(READY)), pdb)
+    with pytest.raises(TooManyRequests) as error:
+        evict(world, world.object, {"metadata": {}})
+    assert error.value.message == "Cannot evict pod as it would violate the pod's disruption budget."
+    assert error.value.details is not None
+    assert error.value.details["causes"] == [{"reason": "DisruptionBudget", "message": cause}]
+    assert error.value.details.get("retryAfterSeconds") == retry
+    assert world.deleted is None
+
+
+def test_two_budgets_on_one_pod_are_an_error() -> None:
+    with pytest.raises(ApiError, match="more than one PodDisruptionBudget, which the eviction") as error:
+        evicted(pod(metadata=LABELS, status=dict(READY)), budget(5), budget(5))
+    assert (error.value.code, error.value.reason) == (500, "")
+
+
+@pytest.mark.parametrize(
+    "target, enforced",
+    [
+        (pod(metadata=LABELS, status={"phase": "Pending"}), True),
+        (pod(metadata=LABELS, status={"phase": "Failed"}), False),
+        (pod(metadata={**LABELS, "deletionTimestamp": "x"}, status=dict(READY)), True),
+        (pod(metadata={"labels": {"app": "other"}}, status=dict(READY)), False),
+        (pod(status=dict(READY)), False),
+    ],
+)
+def test_no_budget_is_asked_for_a_pod_whose_loss_disrupts_nothing(target: Object, enforced: bool) -> None:
+    world = evicted(target, budget(0))
+    assert world.deleted == ({"preconditions": {"resourceVersion": "7"}} if enforced else {})
+
+
+@pytest.mark.parametrize(
+    "pdb, goes",
+    [
+        (budget(0, currentHealthy=2), True),
+        (budget(0, currentHealthy=1), False),
+        (budget(0, currentHealthy=1, spec={"unhealthyPodEvictionPolicy": "AlwaysAllow"}), True),
+        (budget(0, currentHealthy=0, desiredHealthy=0), False),
+    ],
+)
+def test_a_pod_that_is_not_ready(pdb: Object, goes: bool) -> None:
+    target = pod(metadata=LABELS, status={"phase": "Running"})
+    if goes:
+        assert evicted(target, pdb).deleted == {"preconditions": {"resourceVersion": "7"}}
+    else:
+        with pytest.raises(TooManyRequests):
+            evicted(target, pdb)
+
+
+def test_a_dry_run_spends_nothing() -> None:
+    pdb = budget(1)
+    world = evicted(pod(metadata=LABELS, status=dict(READY)), pdb, dryRun=["All"])
+    assert world.deleted == {"dryRun": ["All"]}
+    assert pdb == budget(1)
+    assert world.object["status"] == READY
