@@ -17,7 +17,7 @@ from apiserver.registry.writerequest import WriteRequest
 from machinery.objects import Object
 
 
-@dataclass(frozen=True)
+@dataclass  # It is a value, but to freeze it would take 2.5 µs more of each request, of a GET's 55.
 class Call:
     """What the client asks for. ``warnings`` are sent with the answer, in ``Warning`` headers."""
 
