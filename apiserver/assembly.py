@@ -1,73 +1,56 @@
-"""Puts the API server together: from flags to the parts that serve requests, made before the workers are forked.
+"""Builds an API server from its flags: the core, and the parts that the selected features bring along.
 
-Nothing here opens a connection or starts a thread; ``Server.start`` does, in each worker.
+All of it is made before the workers are forked, so that they share its memory. Nothing here opens a connection or
+starts a thread; ``Server.start`` does, in each worker.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from flask import Flask
 
-from apiserver import features, managedfields
+from apiserver import features
 from apiserver.admission.chain import Chain, chain
-from apiserver.admission.standard import standard_plugins
-from apiserver.api import issuer, scrape
-from apiserver.api.accessreviews import access_reviews
+from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.admission.plugin import Plugin
+from apiserver.api import scrape
 from apiserver.api.app import Front, create_app
 from apiserver.api.health import Health
-from apiserver.api.issuer import IssuerDocuments
 from apiserver.api.nonresource import Documents
 from apiserver.api.requestlog import set_verbosity
 from apiserver.api.resources import Resources
-from apiserver.api.reviews import reviews
-from apiserver.api.tokenrequest import TokenRequests
+from apiserver.api.reviews import binding_review
 from apiserver.authorization.authn import Authenticator, TokenAuthenticator, TokenFile
-from apiserver.authorization.authorizer import UnionAuthorizer
-from apiserver.authorization.node import NodeAuthorizer
-from apiserver.authorization.objects import CachedObjects, CachedPods
-from apiserver.authorization.ownership import Visible, visible
-from apiserver.authorization.policy import Policy
-from apiserver.authorization.rbac import Rbac
-from apiserver.authorization.tokens import PublicKey, Signer, Verifier, read_public_keys
+from apiserver.authorization.everybody import AllowAuthenticated
 from apiserver.config import Config
-from apiserver.control import bootstrap, projects
-from apiserver.control import definitions as controller
-from apiserver.control.bootstrap import Bootstrap
-from apiserver.control.definitions import Definitions
+from apiserver.control import bootstrap
+from apiserver.control.bootstrap import Bootstrap, OwnObjects
 from apiserver.control.loop import Reconciler
-from apiserver.control.policykeeper import PolicyKeeper
-from apiserver.kinds.namespaces import NAMESPACES
-from apiserver.kinds.nodes import NODES
-from apiserver.kinds.pods.row import PODS
+from apiserver.features.feature import Base, Core, Feature
 from apiserver.kinds.registry import Registry
-from apiserver.kinds.secrets import SECRETS
-from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
 from apiserver.kinds.services.ranges import ServiceRanges
 from apiserver.kinds.subresources import SUBRESOURCES
-from apiserver.model.attributes import Attributes
-from apiserver.model.kind import Kind
-from apiserver.model.reader import Reader
+from apiserver.model.attributes import Attributes, Visible
 from apiserver.registry.read import Reading
+from apiserver.registry.reader import CacheReader
 from apiserver.registry.rest import Rest
-from apiserver.registry.served import Served
+from apiserver.registry.served import BuiltinKinds, ServedKinds
 from apiserver.schema import compiled
 from apiserver.storage.cache import WatchCache
 from apiserver.storage.compaction import Compaction
-from apiserver.storage.memory import MemoryStore
 from apiserver.storage.protocol import Store
 from apiserver.storage.revisions import AcknowledgedRevisions
-from apiserver.streaming import handlers as connect
-from apiserver.streaming.computed import computed
+from apiserver.streaming import handlers as streaming
 from apiserver.streaming.tunnel import TUNNELS
 from machinery.metrics import METRICS
 
-log = logging.getLogger(__name__)
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Task(Protocol):
@@ -78,62 +61,38 @@ class Task(Protocol):
     def stop(self) -> None: ...
 
 
-@dataclass
+@dataclass(frozen=True)
 class Server:
     """The parts of one worker."""
 
-    config: Config
     store: Store
     cache: WatchCache
     builtin: Registry  # the rows of the core and of the selected features
+    served: ServedKinds
     rest: Rest
-    reading: Reading
-    resources: Resources
-    authenticator: Authenticator
-    authorizer: UnionAuthorizer
-    served: Served
-    # Which objects of a list to show to a user who may not see all of them; None leaves it to the authorizer.
-    visible: Callable[[Attributes], Visible | None]
-    issuer: IssuerDocuments
-    bootstrapped: threading.Event = field(default_factory=threading.Event)  # its own objects are there
-    background: list[Task] = field(default_factory=list)
-
-    @cached_property
-    def wsgi(self) -> Flask:
-        """The WSGI application."""
-        health = Health(self.store, self.cache, self.bootstrapped)
-        address = f"{self.config.advertise_address}:{self.config.secure_port}"
-        documents = Documents(self.served, health, self.issuer, address)
-        front = Front(
-            self.authenticator,
-            self.authorizer,
-            self.builtin,
-            self.served,
-            self.resources,
-            documents,
-            self.visible,
-        )
-        return create_app(front)
+    wsgi: Flask
+    bootstrapped: threading.Event  # set when the server's own objects are there
+    tasks: tuple[Task, ...]
 
     def start(self) -> None:
-        """Begins to follow the store and to keep what the server itself must keep."""
+        """Begin to follow the store, and to keep what the server itself must keep."""
         self.cache.start()
-        for task in self.background:
+        for task in self.tasks:
             task.start()
 
     def stop(self) -> None:
-        """Ends watches and threads."""
-        for task in self.background:
+        """End watches and threads."""
+        for task in self.tasks:
             task.stop()
         self.cache.stop()
         self.store.close()
 
 
 class ApiServer:
-    """What the web server serves (see ``serving.server.Preloaded``): ``Server`` with what its workers share."""
+    """What the web server serves (see ``serving.server.Preloaded``): a ``Server`` with what its workers share."""
 
     def __init__(self, config: Config) -> None:
-        """Loads all that the workers use, so that they share its memory when they are forked."""
+        """Load all that the workers use, so that they share its memory when they are forked."""
         set_verbosity(config.verbosity)
         METRICS.share(config.blocks)
         self.server = assemble(config)
@@ -141,10 +100,9 @@ class ApiServer:
         scrape.register(self.server.served, self.server.cache, self.server.store)
         definitions = [kind.definition for kind in self.server.builtin.kinds()]
         compiled.preload(definitions + [row.definition for row in SUBRESOURCES.values()])
-        self._wsgi = self.server.wsgi
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        return self._wsgi(environ, start_response)
+        return self.server.wsgi(environ, start_response)
 
     def start(self, slot: int) -> None:
         METRICS.use_block(slot)
@@ -163,91 +121,107 @@ class ApiServer:
 
 
 def assemble(config: Config, store: Store | None = None) -> Server:
-    """All parts for these flags; ``store`` overrides the one that they name."""
+    """Build a server; ``store`` overrides the one that the flags name. Exits for flags that make no sense."""
+    try:
+        rows = features.load(config.features)
+    except ValueError as error:
+        raise SystemExit(f"apiserver: error: --features: {error}") from None
     ranges = ServiceRanges.parse(config.service_cluster_ip_range, config.service_node_port_range)
-    builtin = features.registry_of(features.load(config.features), ranges)
+    builtin = features.registry_of(rows, ranges)
     store = store or open_store(config)
     cache = WatchCache(store, [kind.prefix for kind in builtin.stored()], AcknowledgedRevisions(config.blocks))
-    policy, roles_exist = Policy(CachedObjects(cache)), threading.Event()
-    authorizer = UnionAuthorizer(NodeAuthorizer(CachedPods(cache)), Rbac(policy), roles_exist)
-    rest = Rest(store, cache, _admission(config, authorizer), authorizer, managedfields)
-    read = Reading(store, cache, computed(config, store, rest.reader))
-    keys = _account_keys(config)
-    tokens = tuple(_token_authenticators(config, keys, rest.reader))
-    handlers = {
-        ("serviceaccounts", "token"): _token_requests(config, rest, read).serve,
-        **connect.handlers(config, rest),
-    }
-    answers = {**reviews(tokens, rest), **access_reviews(authorizer, policy)}
-    after_create = {NAMESPACES.resource: partial(projects.completed, rest)}
-    resources = Resources(rest, read, cache, handlers, answers, after_create)
-    served, documents = Served(cache, builtin), _issuer(config, keys)
-    server = Server(
-        config,
+    base = Base(config, builtin, store, cache, CacheReader(cache))
+    core = _verbs(base, rows)
+    bootstrapped = threading.Event()
+    own = Bootstrap(_steps(base, core, rows), bootstrapped.set)
+    return Server(
         store,
         cache,
         builtin,
-        rest,
-        read,
-        resources,
-        Authenticator(tokens),
+        core.served,
+        core.rest,
+        create_app(_front(base, core, rows, bootstrapped)),
+        bootstrapped,
+        (
+            Reconciler("bootstrap", cache, own.sync, own.concerns, bootstrap.RESYNC),
+            *(task for row in rows for task in row.tasks(core)),
+            Compaction(store),
+        ),
+    )
+
+
+def _verbs(base: Base, rows: Iterable[Feature]) -> Core:
+    """Build the verbs from the core's parts and those of the features."""
+    authorizer = next((row.authorizer(base) for row in rows if row.authorizer), AllowAuthenticated())
+    plugins = [NamespaceLifecycle(), *(plugin for row in rows for plugin in row.admission(base, authorizer))]
+    fields = next((row.fields for row in rows if row.fields), None)
+    return Core(
+        base.config,
+        base.cache,
+        (*_token_file(base.config), *(each for row in rows for each in row.authenticators(base))),
         authorizer,
-        served,
-        partial(visible, authorizer),
-        documents,
+        next((row.served(base) for row in rows if row.served), BuiltinKinds(base.builtin)),
+        Rest(base.store, base.cache, _admission(base.config, plugins), authorizer, fields),
+        Reading(base.store, base.cache, _merged(row.computed(base) for row in rows)),
     )
-    own = Bootstrap(
-        rest, config, builtin.find("", "v1", "services"), PolicyKeeper(rest, roles_exist), server.bootstrapped.set
-    )
-    crds = Definitions(rest, served)
-    server.background += [
-        Reconciler("bootstrap", cache, own.sync, own.concerns, bootstrap.RESYNC),
-        Reconciler("customresourcedefinitions", cache, crds.sync, crds.concerns, controller.RESYNC),
-        Compaction(store),
-    ]
-    return server
 
 
-def _admission(config: Config, authorizer: UnionAuthorizer) -> Chain:
+def _front(base: Base, core: Core, rows: Iterable[Feature], bootstrapped: threading.Event) -> Front:
+    """Build what answers requests with the verbs."""
+    config = base.config
+    resources = Resources(
+        core.rest,
+        core.reading,
+        base.cache,
+        handlers=_merged([streaming.handlers(config, core.rest), *(row.handlers(core) for row in rows)]),
+        reviews=_merged([binding_review(core.rest), *(row.reviews(core) for row in rows)]),
+        after_create=_merged(row.after_create(core) for row in rows),
+    )
+    documents = Documents(
+        core.served,
+        Health(base.store, base.cache, bootstrapped),
+        _merged(row.documents(core) for row in rows),
+        f"{config.advertise_address}:{config.secure_port}",
+    )
+    visible = next((partial(row.visible, core.authorizer) for row in rows if row.visible), _as_authorized)
+    return Front(
+        Authenticator(core.authenticators), core.authorizer, base.builtin, core.served, resources, documents, visible
+    )
+
+
+def _as_authorized(asked: Attributes) -> Visible | None:
+    return None
+
+
+def _steps(base: Base, core: Core, rows: Iterable[Feature]) -> Iterator[bootstrap.Step]:
+    services = base.builtin.find("", "v1", "services")
+    yield OwnObjects(core.rest, bootstrap.wanted_objects(base.config, services))
+    for row in rows:
+        yield from row.steps(core)
+
+
+def _token_file(config: Config) -> Iterator[TokenAuthenticator]:
+    if config.token_auth_file:
+        yield TokenFile(config.token_auth_file, config.audiences)
+
+
+def _admission(config: Config, plugins: Iterable[Plugin]) -> Chain:
     """Return the chain of plugins; exits for a name in --disable-admission-plugins that is none of theirs."""
     try:
-        return chain(standard_plugins(authorizer), config.disable_admission_plugins)
+        return chain(plugins, config.disable_admission_plugins)
     except ValueError as error:
         raise SystemExit(f"apiserver: error: {error}") from None
 
 
-def _account_keys(config: Config) -> Sequence[PublicKey]:
-    """What ServiceAccounts' tokens are checked with."""
-    key_file = config.service_account_key_file or config.service_account_signing_key_file
-    return read_public_keys(key_file) if key_file else ()
-
-
-def _issuer(config: Config, keys: Sequence[PublicKey]) -> IssuerDocuments:
-    here = f"https://{config.advertise_address}:{config.secure_port}{issuer.KEYS}"
-    return IssuerDocuments(config.service_account_issuer, config.service_account_jwks_uri or here, keys)
-
-
-def _token_authenticators(config: Config, keys: Sequence[PublicKey], reader: Reader) -> Iterator[TokenAuthenticator]:
-    if config.token_auth_file:
-        yield TokenFile(config.token_auth_file, config.audiences)
-    if keys:
-        yield Verifier(keys, config.service_account_issuer, config.audiences, reader, _bindable_kinds())
-
-
-def _token_requests(config: Config, rest: Rest, read: Reading) -> TokenRequests:
-    signing = config.service_account_signing_key_file
-    signer = Signer(signing, config.service_account_issuer) if signing else None
-    return TokenRequests(signer, config, rest, read, _bindable_kinds())
-
-
-def _bindable_kinds() -> dict[str, Kind]:
-    """What a token names: the account itself and the objects that it may be bound to."""
-    return {"serviceaccount": SERVICE_ACCOUNTS, "pod": PODS, "secret": SECRETS, "node": NODES}
+def _merged(parts: Iterable[Mapping[K, V]]) -> dict[K, V]:
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def open_store(config: Config) -> Store:
-    """The store that the flags name; does not connect yet."""
+    """Return the store that the flags name; it does not connect yet."""
     if config.in_memory:
+        from apiserver.storage.memory import MemoryStore
+
         return MemoryStore(config.memory_file)
     from apiserver.storage.etcd import EtcdStore
 

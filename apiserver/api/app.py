@@ -19,16 +19,14 @@ from apiserver.api.nonresource import Documents
 from apiserver.api.requestlog import RequestLog
 from apiserver.api.resources import Resources
 from apiserver.authorization.authn import Authenticator
-from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.impersonation import impersonated
-from apiserver.authorization.ownership import Visible
 from apiserver.kinds.registry import Registry
 from apiserver.model import query as parameters
-from apiserver.model.attributes import Attributes, attributes_of
+from apiserver.model.attributes import Attributes, Authorizer, Visible, attributes_of
 from apiserver.model.kind import Kind
 from apiserver.model.requestinfo import RequestInfo, parse_request
 from apiserver.registry.call import Call
-from apiserver.registry.served import Served
+from apiserver.registry.served import ServedKinds
 from apiserver.storage.protocol import StoreError, TooLarge, Unavailable
 from machinery.errors import (
     ApiError,
@@ -83,9 +81,9 @@ class Front:
     """Answers requests: from WSGI's environ to a Response."""
 
     authenticator: Authenticator
-    authorizer: UnionAuthorizer
+    authorizer: Authorizer
     builtin: Registry
-    served: Served
+    served: ServedKinds
     resources: Resources
     documents: Documents
     # Which objects of a list to show to a user who may not see all of them; None leaves it to the authorizer.

@@ -14,23 +14,25 @@ from flask import Response
 from apiserver.api import discovery, negotiation, scrape
 from apiserver.api.body import read_body
 from apiserver.api.health import Health
-from apiserver.api.issuer import IssuerDocuments
 from apiserver.api.negotiation import AGGREGATED_DISCOVERY, Form
 from apiserver.api.requestlog import set_verbosity
 from apiserver.kinds.registry import Registry
 from apiserver.model.requestinfo import RequestInfo
-from apiserver.registry.served import Served
+from apiserver.registry.served import ServedKinds
 from machinery.errors import MethodNotAllowed, no_such_resource, quote
+
+# What answers a GET of one path.
+Document = Callable[[], Response]
 
 
 class Documents:
     """Answers GET on these paths, and PUT on ``/debug/flags/v``, the one flag that can be changed at run time."""
 
-    def __init__(self, served: Served, health: Health, issuer: IssuerDocuments, address: str) -> None:
-        """``address`` is host:port, which ``/api`` tells clients as the server's own."""
+    def __init__(self, served: ServedKinds, health: Health, others: Mapping[str, Document], address: str) -> None:
+        """``others`` are answered by features; ``address`` is host:port, which ``/api`` tells clients as our own."""
         self._served = served
         self._health = health
-        self._issuer = issuer
+        self._others = others
         self._address = address
 
     def answer(self, info: RequestInfo, environ: Mapping[str, Any], query: Mapping[str, str]) -> Response:
@@ -54,10 +56,10 @@ class Documents:
         if root == "openapi":
             return lambda environ, query: _openapi(self._served.registry(), path, environ, query)
         if path == "/":
-            paths = [*_paths(self._served.registry()), *self._health.paths, *self._issuer.paths]
+            paths = [*_paths(self._served.registry()), *self._health.paths, *self._others]
             return lambda environ, query: _json(orjson.dumps({"paths": sorted(paths)}))
-        if document := self._issuer.answer(path):
-            return lambda environ, query: document
+        if document := self._others.get(path):
+            return lambda environ, query: document()
         if root in ("api", "apis"):
             return lambda environ, query: self._discovery(root, parts, environ, query)
         raise no_such_resource()

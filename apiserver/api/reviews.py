@@ -18,10 +18,14 @@ from machinery.objects import Object
 Review = Callable[[Call, Object], Object]
 
 
-def reviews(authenticators: Sequence[TokenAuthenticator], rest: Rest) -> Mapping[str, Review]:
-    """Return what answers a POST to each of these resources, by its name."""
+def binding_review(rest: Rest) -> Mapping[str, Review]:
+    """Return what answers a POST to ``bindings``."""
+    return {"bindings": lambda call, obj: _bind(rest, call, obj)}
+
+
+def authentication_reviews(authenticators: Sequence[TokenAuthenticator]) -> Mapping[str, Review]:
+    """Return what answers a POST to each of the reviews of authentication.k8s.io, by its resource."""
     return {
-        "bindings": lambda call, obj: _bind(rest, call, obj),
         "selfsubjectreviews.authentication.k8s.io": _self_subject_review,
         "tokenreviews.authentication.k8s.io": lambda call, obj: _token_review(authenticators, obj),
     }

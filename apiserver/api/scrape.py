@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from flask import Response
 
 from apiserver.api import discovery
-from apiserver.registry.served import Served
+from apiserver.registry.served import ServedKinds
 from apiserver.storage.cache import WatchCache
 from apiserver.storage.protocol import Store, StoreError
 from machinery.errors import no_such_resource
@@ -34,7 +34,7 @@ def answer(path: str) -> Response:
     return Response(text, 200, content_type=CONTENT_TYPE)
 
 
-def register(served: Served, cache: WatchCache, store: Store, metrics: Metrics = METRICS) -> None:
+def register(served: ServedKinds, cache: WatchCache, store: Store, metrics: Metrics = METRICS) -> None:
     """Register the metrics whose values are looked up at each scrape, among them the memory and CPU of this process.
 
     Call it in the master process before the fork, so that the numbers of its children, the workers, are included.

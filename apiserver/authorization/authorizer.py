@@ -28,7 +28,7 @@ class UnionAuthorizer:
     def __init__(self, nodes: NodeAuthorizer, rbac: Rbac, roles_exist: threading.Event) -> None:
         self._nodes = nodes
         self._rbac = rbac
-        self._roles_exist = roles_exist
+        self.roles_exist = roles_exist
 
     @property
     def policy(self) -> Policy:
@@ -62,5 +62,5 @@ class UnionAuthorizer:
         return Decision(False, "\n".join(filter(None, reasons)))
 
     def _await_roles(self) -> None:
-        if not self._roles_exist.is_set() and not self._roles_exist.wait(STARTUP_TIMEOUT):
+        if not self.roles_exist.is_set() and not self.roles_exist.wait(STARTUP_TIMEOUT):
             raise Timeout("the API server has not yet got its roles in order", details={"retryAfterSeconds": 1})

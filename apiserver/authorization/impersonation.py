@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from apiserver.authorization.authn import ANONYMOUS, AUTHENTICATED
-from apiserver.authorization.tokens import PREFIX
 from apiserver.model.attributes import Attributes, Authorizer
-from apiserver.model.user import User
+from apiserver.model.user import SERVICE_ACCOUNT_PREFIX, User
 from machinery.errors import BadRequest
 
 UNAUTHENTICATED = "system:unauthenticated"
@@ -88,5 +87,5 @@ def _completed(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:
 
 def _account(name: str) -> tuple[str, str] | None:
     """Return namespace and name if the user is a ServiceAccount, else None."""
-    namespace, colon, account = name.removeprefix(PREFIX).partition(":")
-    return (namespace, account) if name.startswith(PREFIX) and colon and namespace and account else None
+    namespace, colon, account = name.removeprefix(SERVICE_ACCOUNT_PREFIX).partition(":")
+    return (namespace, account) if name.startswith(SERVICE_ACCOUNT_PREFIX) and colon and namespace and account else None

@@ -10,17 +10,13 @@ the bindings of its owner.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from apiserver.authorization.authorizer import MASTERS
-from apiserver.model.attributes import Attributes, Authorizer
+from apiserver.model.attributes import Attributes, Authorizer, Visible
 from apiserver.model.user import User
 from machinery.objects import Object
 
 OWN = "own"
 REQUESTER = "openshift.io/requester"  # the annotation that OpenShift gives its projects
-
-Visible = Callable[[Object], bool]
 
 
 def visible(authorizer: Authorizer, asked: Attributes) -> Visible | None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from apiserver.authorization.rules import Rule
-from apiserver.authorization.tokens import PREFIX
 from apiserver.kinds.rbac import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -21,7 +20,7 @@ from apiserver.kinds.rbac import (
     USER,
 )
 from apiserver.model.kind import Kind
-from apiserver.model.user import User
+from apiserver.model.user import SERVICE_ACCOUNT_PREFIX, User
 from machinery.errors import NotFound, not_found, quote
 from machinery.objects import Object
 
@@ -115,7 +114,7 @@ def _is(user: User, subject: Object, namespace: str) -> bool:
         case kind if kind == SERVICE_ACCOUNT:
             # A RoleBinding means an account of its own namespace unless it says another.
             home = subject.get("namespace") or namespace
-            return bool(home) and user.name == f"{PREFIX}{home}:{name}"
+            return bool(home) and user.name == f"{SERVICE_ACCOUNT_PREFIX}{home}:{name}"
     return False
 
 

@@ -29,11 +29,10 @@ from cryptography.hazmat.primitives.serialization import (
 from apiserver.authorization.authn import Identity, TokenRefused
 from apiserver.model.kind import Kind
 from apiserver.model.reader import Reader
-from apiserver.model.user import User
+from apiserver.model.user import SERVICE_ACCOUNT_PREFIX, User
 from machinery.errors import quote
 from machinery.objects import Object, parse_time
 
-PREFIX = "system:serviceaccount:"
 CLAIM = "kubernetes.io"
 EXTRA = "authentication.kubernetes.io/"
 # Seconds by which the clocks of two machines may differ.
@@ -95,7 +94,7 @@ class Signer:
             "jti": str(uuid.uuid4()),
             CLAIM: private,
             "nbf": now,
-            "sub": f"{PREFIX}{meta['namespace']}:{meta['name']}",
+            "sub": f"{SERVICE_ACCOUNT_PREFIX}{meta['namespace']}:{meta['name']}",
         }
         token = jwt.encode(claims, self._key, self._algorithm, headers={"kid": self._id})
         return token, datetime.fromtimestamp(now + (warn_after or seconds), UTC)
@@ -148,7 +147,7 @@ class Verifier:
                 if ref.get("uid"):
                     extra[f"{EXTRA}{what}-uid"] = (ref["uid"],)
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
-        return User(f"{PREFIX}{namespace}:{account['name']}", groups, account["uid"], extra)
+        return User(f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{account['name']}", groups, account["uid"], extra)
 
     def _claims(self, token: str) -> Object | None:
         """Return the claims of a token signed by us, else None. They are cached: checking a signature is slow."""
@@ -160,7 +159,7 @@ class Verifier:
             key = self._keys[jwt.get_unverified_header(token).get("kid", "")]
             claims: Object = jwt.decode(token, key, [algorithm_of(key)], issuer=self._issuer, options=_DECODING)
             private = claims[CLAIM]
-            if claims["sub"] != f"{PREFIX}{private['namespace']}:{private['serviceaccount']['name']}":
+            if claims["sub"] != f"{SERVICE_ACCOUNT_PREFIX}{private['namespace']}:{private['serviceaccount']['name']}":
                 return None
         except (jwt.PyJWTError, KeyError, TypeError):
             return None

@@ -1,8 +1,8 @@
 """Creates and repairs what must exist: the system namespaces, and the Service through which pods reach the API server.
 
-Upstream's controllers ``systemnamespaces`` and ``kubernetesservice`` (pkg/controlplane/controller). The system's
-priority classes are created if they are missing, and not changed otherwise. It runs again when one of its objects
-changes, and every RESYNC seconds.
+Upstream's controllers ``systemnamespaces`` and ``kubernetesservice`` (pkg/controlplane/controller). Features add steps
+of their own. All steps run again when an object changes that one of them is concerned with, and every ``RESYNC``
+seconds.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ from __future__ import annotations
 import copy
 import ipaddress
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from apiserver.config import Config
-from apiserver.control import projects
-from apiserver.control.policykeeper import PolicyKeeper
 from apiserver.kinds.endpoints import ENDPOINTS
 from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.namespaces import NAMESPACES
-from apiserver.kinds.priorityclasses import PRIORITY_CLASSES, SYSTEM_CLASSES
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
 from apiserver.registry.rest import Rest
@@ -33,38 +31,58 @@ SERVICE = "kubernetes"
 RESYNC = 60.0
 
 
-class Bootstrap:
-    """Writes the objects with ``sync``, and calls ``done`` each time that all of them are there."""
+class Step(Protocol):
+    """One part of what must be there before the server calls itself ready."""
 
-    def __init__(
-        self, rest: Rest, config: Config, services: Kind, keeper: PolicyKeeper, done: Callable[[], None]
-    ) -> None:
-        self._rest = rest
-        self._keeper = keeper
-        self._wanted = list(wanted_objects(config, services))
-        self._initial = list(initial_objects())
+    def concerns(self, key: str) -> bool:
+        """Return whether a change of this key of the store may leave something to do."""
+
+    def run(self) -> None:
+        """Do what there is to do. Raises ApiError or StoreError when that failed, and is run again then."""
+
+
+class Bootstrap:
+    """Runs all steps, in their order, and then calls ``done``."""
+
+    def __init__(self, steps: Iterable[Step], done: Callable[[], None]) -> None:
+        self._steps = tuple(steps)
         self._done = done
+
+    def concerns(self, key: str) -> bool:
+        """Return whether a change of this key may leave something to do."""
+        return any(step.concerns(key) for step in self._steps)
+
+    def sync(self) -> None:
+        """Run the steps. Raises ApiError or StoreError when one could not be done."""
+        for step in self._steps:
+            step.run()
+        self._done()
+
+
+class OwnObjects:
+    """Keeps objects as the server wants them: makes those that are missing, and restores what was changed in them.
+
+    With ``restore`` off, an object is the users' own as soon as it is there.
+    """
+
+    def __init__(self, rest: Rest, wanted: Iterable[tuple[Kind, Object]], *, restore: bool = True) -> None:
+        self._rest = rest
+        self._wanted = tuple(wanted)
+        self._restore = restore
         self._keys = frozenset(
             kind.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"]) for kind, obj in self._wanted
         )
 
     def concerns(self, key: str) -> bool:
-        """Return whether a change of this key may leave something to do."""
-        return key in self._keys or self._keeper.concerns(key)
+        return self._restore and key in self._keys
 
-    def sync(self) -> None:
-        """Write what is missing or wrong. Raises ApiError or StoreError."""
+    def run(self) -> None:
         for kind, obj in self._wanted:
             self._ensure(kind, obj)
-        for kind, obj in self._initial:
-            self._create_missing(kind, obj)
-        self._keeper.run()
-        projects.complete_all(self._rest)
-        self._done()
 
     def _ensure(self, kind: Kind, wanted: Object) -> None:
         found = self._create_missing(kind, wanted)
-        if found is not None and not covers(found.object, wanted):
+        if self._restore and found is not None and not covers(found.object, wanted):
             meta = wanted["metadata"]
             namespace, name = meta.get("namespace", ""), meta["name"]
             try:
@@ -142,14 +160,6 @@ def wanted_objects(config: Config, services: Kind) -> Iterator[tuple[Kind, Objec
             "ports": [endpoint],
         },
     )
-
-
-def initial_objects() -> Iterator[tuple[Kind, Object]]:
-    """Yield the objects that a cluster begins with, and that users may change."""
-    for name, (value, description) in SYSTEM_CLASSES.items():
-        metadata = {"name": name}
-        identity = {"kind": PRIORITY_CLASSES.kind, "apiVersion": PRIORITY_CLASSES.api_version}
-        yield PRIORITY_CLASSES, {**identity, "metadata": metadata, "value": value, "description": description}
 
 
 def covers(found: object, wanted: object) -> bool:

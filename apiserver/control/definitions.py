@@ -15,9 +15,9 @@ from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITION
 from apiserver.kinds.customresourcedefinitions import FINALIZER
 from apiserver.model.kind import Kind
 from apiserver.model.user import LOOPBACK
+from apiserver.registry.customkinds import CustomKinds
 from apiserver.registry.deletion import DeleteOptions
 from apiserver.registry.rest import Rest
-from apiserver.registry.served import Served
 from apiserver.registry.update import Change
 from apiserver.registry.writerequest import WriteRequest
 from machinery.errors import NotFound
@@ -31,7 +31,7 @@ RESYNC = 300.0
 class Definitions:
     """Reconciles all definitions, of which there are few, with each ``sync``."""
 
-    def __init__(self, rest: Rest, served: Served) -> None:
+    def __init__(self, rest: Rest, served: CustomKinds) -> None:
         self._rest = rest
         self._served = served
         self._emptying: frozenset[str] = frozenset()  # prefixes of kinds whose objects are being deleted

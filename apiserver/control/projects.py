@@ -25,9 +25,28 @@ log = logging.getLogger(__name__)
 BINDINGS = {"admin": "admin", "project-owner": "project-owner"}
 
 
-def completed(rest: Rest, item: Item) -> Item:
-    """Return a new namespace as it is in the end: a project has its owner's bindings."""
-    return _complete(rest, item.object) or item
+class Projects:
+    """Completes new projects: those that are created here, and at the start those that a killed server left undone."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    def complete(self, namespace: Item) -> Item:
+        """Return a new namespace as it is in the end: a project has its owner's bindings."""
+        return _complete(self._rest, namespace.object) or namespace
+
+    def concerns(self, key: str) -> bool:
+        """Return False: only a server that starts finds unfinished projects."""
+        return False
+
+    def run(self) -> None:
+        """Complete every project. Raises ApiError or StoreError."""
+        for namespace in self._rest.reader.list(NAMESPACES, consistent=True):
+            try:
+                if _complete(self._rest, namespace):
+                    log.info("completed project %s", namespace["metadata"]["name"])
+            except (NotFound, Forbidden):
+                continue  # It is being deleted, and takes no bindings any more.
 
 
 def _complete(rest: Rest, namespace: Object) -> Item | None:
@@ -42,16 +61,6 @@ def _complete(rest: Rest, namespace: Object) -> Item | None:
         except AlreadyExists:
             continue
     return rest.modify(WriteRequest(NAMESPACES, "", meta["name"], LOOPBACK), _finish)
-
-
-def complete_all(rest: Rest) -> None:
-    """Complete the projects that a killed server has left unfinished."""
-    for namespace in rest.reader.list(NAMESPACES, consistent=True):
-        try:
-            if _complete(rest, namespace):
-                log.info("completed project %s", namespace["metadata"]["name"])
-        except (NotFound, Forbidden):
-            continue  # The namespace is being deleted, and takes no bindings any more.
 
 
 def _binding(name: str, role: str, user: str) -> Object:

@@ -11,6 +11,6 @@ discovery and OpenAPI treat it as any other. What differs is behind the row's co
     scale.py         the subresource scale, with paths that the definition names
     publishing.py    a version's schema as OpenAPI publishes it
 
-In other rooms, ``crdschema/`` checks definitions, and objects by their schema; ``registry/served.py`` keeps the rows
-current; ``control/definitions.py`` writes the conditions, and removes the objects of a deleted definition.
+In other rooms, ``crdschema/`` checks definitions, and objects by their schema; ``registry/customkinds.py`` keeps the
+rows current; ``control/definitions.py`` writes the conditions, and removes the objects of a deleted definition.
 """

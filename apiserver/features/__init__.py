@@ -22,8 +22,12 @@ NAMES = (
     "customresources",
     "events",
     "metrics",
+    "podsecurity",
+    "projects",
+    "proxying",
     "quota",
     "scheduling",
+    "serversideapply",
     "serviceaccounts",
     "workloads",
 )
@@ -43,8 +47,15 @@ def selected(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def load(names: Iterable[str] = (ALL,)) -> tuple[Feature, ...]:
-    """Import the selected features; raises ValueError for a name that is not one."""
-    return tuple(importlib.import_module(f"apiserver.features.{name}").FEATURE for name in selected(names))
+    """Import the selected features. Raises ValueError for a name that is not one, or where one lacks another."""
+    chosen = selected(names)
+    features: tuple[Feature, ...] = tuple(
+        importlib.import_module(f"apiserver.features.{name}").FEATURE for name in chosen
+    )
+    for feature in features:
+        if missing := [name for name in feature.requires if name not in chosen]:
+            raise ValueError(f"the feature {feature.name} needs {', '.join(missing)}: select both or none")
+    return features
 
 
 def registry_of(features: Iterable[Feature], ranges: ServiceRanges) -> Registry:

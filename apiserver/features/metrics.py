@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from apiserver.features.feature import Feature
+from collections.abc import Mapping
+
+from apiserver.features.feature import Base, Feature
 from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
 from apiserver.kinds.resourcemetrics import NODE_METRICS, POD_METRICS
+from apiserver.registry.computed import Computed
+from apiserver.streaming.backend import Dialer
+from apiserver.streaming.componentstatuses import ComponentStatusSource
+from apiserver.streaming.resourcemetrics import Kubelets, NodeMetricsSource, PodMetricsSource, fetch_over
 
-FEATURE = Feature(
-    "metrics",
-    kinds=(
-        COMPONENT_STATUSES,
-        NODE_METRICS,
-        POD_METRICS,
-    ),
-)
+
+def _computed(base: Base) -> Mapping[str, Computed]:
+    kubelets = Kubelets(base.reader, fetch_over(Dialer.of(base.config)))
+    return {
+        COMPONENT_STATUSES.resource: ComponentStatusSource(base.config.controllers_healthz, base.store),
+        NODE_METRICS.resource: NodeMetricsSource(kubelets),
+        POD_METRICS.resource: PodMetricsSource(kubelets),
+    }
+
+
+FEATURE = Feature("metrics", kinds=(COMPONENT_STATUSES, NODE_METRICS, POD_METRICS), computed=_computed)

@@ -1,15 +1,25 @@
-"""PriorityClasses and RuntimeClasses, and what they fill into a pod."""
+"""PriorityClasses and RuntimeClasses, and what they and the default tolerations fill into a pod."""
 
 from __future__ import annotations
 
-from apiserver.features.feature import Feature
-from apiserver.kinds.priorityclasses import PRIORITY_CLASSES
+from apiserver.admission.plugin import Plugin
+from apiserver.admission.priority import Priority
+from apiserver.admission.runtimeclass import RuntimeClass
+from apiserver.admission.tolerations import DefaultTolerationSeconds
+from apiserver.control.bootstrap import OwnObjects
+from apiserver.features.feature import Base, Feature
+from apiserver.kinds.priorityclasses import PRIORITY_CLASSES, system_classes
 from apiserver.kinds.runtimeclasses import RUNTIME_CLASSES
+from apiserver.model.attributes import Authorizer
+
+
+def _admission(base: Base, authorizer: Authorizer) -> tuple[Plugin, ...]:
+    return Priority(), RuntimeClass(), DefaultTolerationSeconds()
+
 
 FEATURE = Feature(
     "scheduling",
-    kinds=(
-        PRIORITY_CLASSES,
-        RUNTIME_CLASSES,
-    ),
+    kinds=(PRIORITY_CLASSES, RUNTIME_CLASSES),
+    admission=_admission,
+    steps=lambda core: (OwnObjects(core.rest, system_classes(), restore=False),),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
@@ -86,3 +88,10 @@ PRIORITY_CLASSES = Kind(
         Column("PreemptionPolicy", lambda obj: obj.get("preemptionPolicy", "")),
     ),
 )
+
+
+def system_classes() -> Iterator[tuple[Kind, Object]]:
+    """Yield the objects that every cluster begins with."""
+    identity = {"kind": PRIORITY_CLASSES.kind, "apiVersion": PRIORITY_CLASSES.api_version}
+    for name, (value, description) in SYSTEM_CLASSES.items():
+        yield PRIORITY_CLASSES, {**identity, "metadata": {"name": name}, "value": value, "description": description}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from typing import NamedTuple, Protocol
 
 from apiserver.model.requestinfo import RequestInfo
 from apiserver.model.user import User
 from machinery.errors import Forbidden, forbidden, quote
+from machinery.objects import Object
 
 
 class Attributes(NamedTuple):
@@ -41,6 +43,10 @@ class Authorizer(Protocol):
 
     def require(self, asked: Attributes) -> None:
         """Raise Forbidden, with upstream's message, unless the user may do this."""
+
+
+# Tells whether a user is shown an object of a list.
+Visible = Callable[[Object], bool]
 
 
 class Decision(NamedTuple):

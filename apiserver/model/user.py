@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# The name of a ServiceAccount's user begins so; its namespace and name follow, with a colon between them.
+SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
+
 
 @dataclass(frozen=True)
 class User:

@@ -15,5 +15,5 @@ read.py              get and list; listoptions.py, continuetoken.py: their param
 options.py           the query of a write
 reader.py            objects of the cache, for admission and authorization
 computed.py          kinds of which nothing is stored
-served.py            the rows of built-in and custom kinds, as of now
+served.py            the rows that are served now; customkinds.py: with those of CustomResourceDefinitions
 """

@@ -22,7 +22,6 @@ from apiserver.registry.call import Call
 from apiserver.registry.rest import Rest
 from apiserver.streaming import weblog, websockets
 from apiserver.streaming.backend import BackendError, Dialer, Stream, open_stream
-from apiserver.streaming.proxy import Proxy
 from apiserver.streaming.targets import Target, choose_container, kubelet_of
 from apiserver.streaming.upgrade import http_head, take_over, unreachable, upgrade
 from machinery.errors import ApiError, BadRequest, FieldError, InternalError, NotFound, invalid, not_found
@@ -33,17 +32,13 @@ _CHUNK = 65536
 
 
 def handlers(config: Config, rest: Rest) -> Mapping[tuple[str, str], Callable[[Call], Response]]:
-    """Return the handler of each subresource that streams, by (resource, subresource)."""
-    dialer = Dialer.of(config)
-    connect, proxy = Connect(dialer, rest), Proxy(dialer, rest)
+    """Return the handler of each subresource of a pod that streams, by (resource, subresource)."""
+    connect = Connect(Dialer.of(config), rest)
     return {
         ("pods", "log"): connect.log,
         ("pods", "exec"): connect.exec,
         ("pods", "attach"): connect.attach,
         ("pods", "portforward"): connect.port_forward,
-        ("pods", "proxy"): proxy.pod,
-        ("services", "proxy"): proxy.service,
-        ("nodes", "proxy"): proxy.node,
     }
 
 

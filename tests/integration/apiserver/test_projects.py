@@ -9,7 +9,7 @@ import pytest
 
 from apiserver.admission.projectrequest import UNFINISHED
 from apiserver.authorization.ownership import REQUESTER
-from apiserver.control.projects import complete_all
+from apiserver.control.projects import Projects
 from apiserver.kinds.namespaces import NAMESPACES as NAMESPACE_KIND
 from apiserver.registry.writerequest import own_write
 
@@ -124,7 +124,7 @@ def test_nobody_can_write_the_marks_herself(api: Any, namespace: str) -> None:
     path = f"{NAMESPACES}/{namespace}"
     patched = api("PATCH", path, {"metadata": {"annotations": {**marks, "a": "b"}}}, {**lou, **MERGE})
     assert (patched.code, patched.json["metadata"]["annotations"]) == (200, {"a": "b"})
-    complete_all(api.server.rest)
+    Projects(api.server.rest).run()
     for name in (namespace, made.json["metadata"]["name"]):
         assert api("GET", f"{RBAC}/namespaces/{name}/rolebindings").json["items"] == []
 
@@ -145,6 +145,6 @@ def test_what_a_killed_server_left_undone_is_done_by_the_next(api: Any) -> None:
     left = {"kind": "Namespace", "apiVersion": "v1", "metadata": metadata}
     name = api.server.rest.create(own_write(NAMESPACE_KIND, "", ""), left).object["metadata"]["name"]
     assert api("GET", f"{NAMESPACES}/{name}", headers=developer("kim")).code == 403
-    complete_all(api.server.rest)
+    Projects(api.server.rest).run()
     found = api("GET", f"{NAMESPACES}/{name}", headers=developer("kim"))
     assert (found.code, found.json["metadata"]["annotations"]) == (200, {REQUESTER: "kim"})

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from everykind import plugins as every_plugin
 
 from apiserver.admission import serviceaccount
 from apiserver.admission.chain import chain
-from apiserver.admission.standard import standard_plugins
-from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.pods.row import PODS
@@ -32,7 +31,7 @@ class Nobody:
         return False
 
 
-PLUGINS = chain(standard_plugins(cast(UnionAuthorizer, Nobody())))
+PLUGINS = chain(every_plugin(Nobody()))
 
 
 class Objects:

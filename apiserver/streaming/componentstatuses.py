@@ -1,32 +1,16 @@
-"""The sources of kinds whose objects are computed for each request (see ``apiserver.registry.computed``)."""
+"""The source of ComponentStatuses, which are computed for each request (see ``registry/computed.py``)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from apiserver.config import Config
 from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
-from apiserver.kinds.resourcemetrics import NODE_METRICS, POD_METRICS
-from apiserver.model.reader import Reader
-from apiserver.registry.computed import Computed
 from apiserver.storage.protocol import Store, StoreError
-from apiserver.streaming.backend import Dialer
-from apiserver.streaming.resourcemetrics import Kubelets, NodeMetricsSource, PodMetricsSource, fetch_over
 from machinery.errors import not_found
 from machinery.objects import Object
 
 # Seconds that a component has for its answer.
 TIMEOUT = 5.0
-
-
-def computed(config: Config, store: Store, reader: Reader) -> Mapping[str, Computed]:
-    """Return the source of each computed resource."""
-    kubelets = Kubelets(reader, fetch_over(Dialer.of(config)))
-    return {
-        COMPONENT_STATUSES.resource: ComponentStatusSource(config.controllers_healthz, store),
-        NODE_METRICS.resource: NodeMetricsSource(kubelets),
-        POD_METRICS.resource: PodMetricsSource(kubelets),
-    }
 
 
 class ComponentStatusSource:

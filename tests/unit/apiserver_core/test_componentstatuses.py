@@ -10,7 +10,7 @@ import pytest
 
 from apiserver.storage.memory import MemoryStore
 from apiserver.storage.protocol import Unavailable
-from apiserver.streaming.computed import ComponentStatusSource
+from apiserver.streaming.componentstatuses import ComponentStatusSource
 from machinery.errors import NotFound
 
 Answering = Callable[[int, bytes], str]
