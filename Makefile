@@ -8,8 +8,8 @@ PYTEST := $(BIN)/python -m pytest
 help: ## Show this
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
-up: .venv/made ## Start the cluster, or bring it back as it was
-	@$(CLUSTER) up
+up: .venv/made ## Start the cluster, or bring it back as it was; with CORE=1 the core alone (docs/reading.md)
+	@$(CLUSTER) up $(if $(CORE),--core)
 
 stop: .venv/made ## Stop it and keep its objects
 	@$(CLUSTER) stop

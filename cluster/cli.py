@@ -59,9 +59,14 @@ def _need_root() -> None:
 
 
 @main.command()
+@click.option(
+    "--core/--whole",
+    default=None,
+    help="With the core alone, which docs/reading.md lists and the article needs, or the whole.  [default: as before]",
+)
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until the node is Ready.")
 @click.pass_obj
-def up(state: State, timeout: float) -> None:
+def up(state: State, core: bool | None, timeout: float) -> None:
     """Start the cluster, or bring it back as it was.
 
     Looks at the machine first and says what is missing; installs Debian packages, starts Docker, builds the two
@@ -72,7 +77,7 @@ def up(state: State, timeout: float) -> None:
     from cluster.progress import Progress
 
     progress = Progress()
-    launch.up(state, progress, seconds=timeout)
+    launch.up(state, progress, core=core, seconds=timeout)
     progress.line(f"Ready in {progress.seconds():.1f} s. What to type next:")
     progress.line("  kubectl get nodes")
     if IN_REPOSITORY:

@@ -39,7 +39,7 @@ def components(state: State, record: Record) -> list[Component]:
     return [
         etcd(state),
         apiserver(state, record),
-        controllers(state),
+        controllers(state, record),
         kubelet(state, record),
         proxy(state, record),
     ]
@@ -98,16 +98,19 @@ def apiserver(state: State, record: Record) -> Component:
         f"--kubelet-certificate-authority={pki}/ca.crt",
         f"--controllers-healthz=http://127.0.0.1:{CONTROLLERS_HEALTH_PORT}/healthz",
         "--workers=2",
+        *(["--features=none"] if record.core else []),
     )
     return Component("apiserver", argv, str(REPOSITORY), f"https://127.0.0.1:{API_PORT}/readyz")
 
 
-def controllers(state: State) -> Component:
+def controllers(state: State, record: Record) -> Component:
+    # Without the service accounts' feature there are no identities for single controllers.
+    selected = ["--controllers=core"] if record.core else ["--use-service-account-credentials"]
     argv = _python(
         "controllers",
         f"--kubeconfig={state.kubeconfigs}/controllers",
         f"--scheduler-kubeconfig={state.kubeconfigs}/scheduler",
-        "--use-service-account-credentials",
+        *selected,
         f"--root-ca-file={state.pki}/ca.crt",
         f"--cluster-signing-cert-file={state.pki}/ca.crt",
         f"--cluster-signing-key-file={state.pki}/ca.key",
@@ -134,6 +137,8 @@ def kubelet(state: State, record: Record) -> Component:
         f"--cluster-domain={CLUSTER_DOMAIN}",
         f"--healthz-bind-address=127.0.0.1:{KUBELET_HEALTH_PORT}",
         f"--cluster-id={record.id}",
+        # Without access control there is nobody to ask.
+        *(["--authorization-mode=AlwaysAllow"] if record.core else []),
     )
     return Component("kubelet", argv, str(REPOSITORY), f"http://127.0.0.1:{KUBELET_HEALTH_PORT}/healthz")
 

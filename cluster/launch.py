@@ -31,13 +31,18 @@ class CannotStart(ClusterError):
     """Something that we may not set right ourselves; the text says what and how."""
 
 
-def up(state: State, progress: Progress, *, seconds: float = 120) -> None:
+def up(state: State, progress: Progress, *, core: bool | None = None, seconds: float = 120) -> None:
+    """Start the cluster, or bring it back; ``core`` None keeps what it was made with. Raises CannotStart."""
     require("cluster")
     packages.search_path()
     runs = _check_lock(state)
     engine = Engine()
     started = _prepare_machine(state, engine, progress, ours_runs=runs)
     known = _remember(state, engine, started)
+    if core is not None and core != known.core:
+        if runs:
+            raise CannotStart("the running cluster was started otherwise: first mini-minishift stop, then up again")
+        known = record.update(state, known, core=core)
     if not runs:
         with progress.step("leftovers") as step:
             for text in leftovers.clear(state, known.id, engine) or ["none"]:

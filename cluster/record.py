@@ -19,6 +19,7 @@ class Record:
     node: str
     node_ip: str
     pod_cidr: str
+    core: bool = False  # only what the article needs: no optional part of the API server, and the core's controllers
     docker_pid: int = 0  # of the engine that we started, 0 when it was there
     docker_start: int = 0  # its start time, which tells it from a later process with its id
     kubeconfig: str = ""  # the user's, into which our context was merged

@@ -24,6 +24,9 @@ mini-minishift.cluster=<cluster-id>; containers without that label are never tou
 when it starts again, it picks them up.
 """
 
+# The values of --authorization-mode that upstream has, too.
+WEBHOOK, ALWAYS_ALLOW = "Webhook", "AlwaysAllow"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flags:
@@ -35,6 +38,11 @@ class Flags:
     tls_cert_file: Path | None = flag(None, "serving certificate for logs, exec and the like")
     tls_private_key_file: Path | None = flag(None, "its key")
     client_ca_file: Path | None = flag(None, "who signs the certificates of clients")
+    authorization_mode: str = flag(
+        WEBHOOK,
+        "who may read logs, exec and the like: Webhook asks the API server, AlwaysAllow lets every certified client",
+        choices=(WEBHOOK, ALWAYS_ALLOW),
+    )
     port: int = flag(10250, "of the HTTPS server")
     pod_infra_container_image: str = flag(
         "mini-minishift/sandbox:latest", "the local image of the container that holds a pod's network", metavar="IMAGE"
@@ -101,13 +109,14 @@ def serve(agent: Agent, options: Flags, client: Client) -> KubeletServer | None:
             "Without --tls-cert-file, its key and --client-ca-file there are no logs, exec, attach and port-forward"
         )
         return None
-    from kubelet.server.access import DelegatedGate
+    from kubelet.server.access import CertificateGate, DelegatedGate, Gate
     from kubelet.server.server import KubeletServer, server_context
 
     context = server_context(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
     addresses = dict.fromkeys(["127.0.0.1", options.node_ip])
     try:
-        gate = DelegatedGate(client, options.hostname_override)
+        delegates = options.authorization_mode == WEBHOOK
+        gate: Gate = DelegatedGate(client, options.hostname_override) if delegates else CertificateGate()
         server = KubeletServer(agent, gate, context, [(address, options.port) for address in addresses])
     except OSError as error:
         component.fatal(f"cannot listen on port {options.port}: {error.strerror}. Choose another --port.")

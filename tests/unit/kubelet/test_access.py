@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kubelet.server import access
-from kubelet.server.access import DelegatedGate
+from kubelet.server.access import CertificateGate, DelegatedGate
 from machinery.errors import ApiError, Forbidden, InternalError, ServiceUnavailable, Unauthorized
 
 ADMIN = {"subject": ((("organizationName", "ops"),), (("commonName", "ann"),))}
@@ -102,3 +102,11 @@ def test_nobody_gets_in_while_nobody_can_be_asked(gate: DelegatedGate, reviews: 
     gate.check(ADMIN, "", "GET", "/logs/")
     reviews.error = ServiceUnavailable("away")
     gate.check(ADMIN, "", "GET", "/logs/")
+
+
+def test_a_kubelet_that_asks_nobody_lets_in_who_has_a_certificate_of_the_cluster() -> None:
+    gate = CertificateGate()
+    gate.check({"subject": ((("commonName", "anybody"),),)}, "", "POST", "/exec/default/pod/container")
+    for authorization in ("", "Bearer token"):
+        with pytest.raises(Unauthorized):
+            gate.check({}, authorization, "GET", "/pods")
