@@ -22,6 +22,17 @@ def core() -> dict[str, int]:
     return files
 
 
+def tour() -> list[str]:
+    """Return the core's files that the page marks with a star."""
+    return [file for file in core() if re.search(rf"\(\.\./{re.escape(file)}\) \| [\d,]+ \| ★", PAGE.read_text())]
+
+
+def product() -> list[str]:
+    """Return the Python files of the product: everything but tests, demo and benchmarks."""
+    folders = ("apiserver", "cluster", "controllers", "kubelet", "machinery", "mini_minishift", "proxy", "sample-app")
+    return [str(file.relative_to(REPOSITORY)) for name in folders for file in (REPOSITORY / name).rglob("*.py")]
+
+
 def core_total() -> int:
     """Return the core's size as the page gives it."""
     return _total(_CORE_TOTAL)
