@@ -43,7 +43,6 @@ class Config:
     kubelet_client_certificate: Path | None = flag(None, "what this server shows to kubelets (logs, exec)")
     kubelet_client_key: Path | None = flag(None, "its key")
     kubelet_certificate_authority: Path | None = flag(None, "who signs kubelets' serving certificates")
-    controllers_healthz: str = flag("http://127.0.0.1:10257/healthz", "where componentstatuses ask for them")
     request_timeout: float = flag(60.0, "what a request may take to be read")
     workers: int = flag(2, "processes; --etcd-servers=memory allows one")
     verbosity: int = flag(

@@ -96,7 +96,6 @@ def apiserver(state: State, record: Record) -> Component:
         f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
         f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",
         f"--kubelet-certificate-authority={pki}/ca.crt",
-        f"--controllers-healthz=http://127.0.0.1:{CONTROLLERS_HEALTH_PORT}/healthz",
         "--workers=2",
         *(["--features=none"] if record.core else []),
     )

@@ -1,25 +1,19 @@
-"""What nodes and pods use (``kubectl top``), and how the control plane is (``kubectl get componentstatuses``)."""
+"""What nodes and pods use, for ``kubectl top``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from apiserver.features.feature import Base, Feature
-from apiserver.kinds.componentstatuses import COMPONENT_STATUSES
 from apiserver.kinds.resourcemetrics import NODE_METRICS, POD_METRICS
 from apiserver.registry.computed import Computed
 from apiserver.streaming.backend import Dialer
-from apiserver.streaming.componentstatuses import ComponentStatusSource
 from apiserver.streaming.resourcemetrics import Kubelets, NodeMetricsSource, PodMetricsSource, fetch_over
 
 
 def _computed(base: Base) -> Mapping[str, Computed]:
     kubelets = Kubelets(base.reader, fetch_over(Dialer.of(base.config)))
-    return {
-        COMPONENT_STATUSES.resource: ComponentStatusSource(base.config.controllers_healthz, base.store),
-        NODE_METRICS.resource: NodeMetricsSource(kubelets),
-        POD_METRICS.resource: PodMetricsSource(kubelets),
-    }
+    return {NODE_METRICS.resource: NodeMetricsSource(kubelets), POD_METRICS.resource: PodMetricsSource(kubelets)}
 
 
-FEATURE = Feature("metrics", kinds=(COMPONENT_STATUSES, NODE_METRICS, POD_METRICS), computed=_computed)
+FEATURE = Feature("metrics", kinds=(NODE_METRICS, POD_METRICS), computed=_computed)

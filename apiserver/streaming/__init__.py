@@ -5,5 +5,5 @@ proxy.py            the proxy subresources: HTTP to a pod, a Service or a node; 
 targets.py          where a connection leads: pure choices; backend.py opens it
 upgrade.py          passes a response on, or an upgrade, after which tunnel.py carries bytes both ways
 websockets.py       WebSockets that end here: watches; weblog.py: logs
-computed.py         kinds whose objects are computed for each request, among them resourcemetrics.py for kubectl top
+resourcemetrics.py  what nodes and pods use, asked of the kubelets for kubectl top
 """

@@ -1,4 +1,4 @@
-"""Kinds that show what others keep: events of both groups, and component statuses, which are kept nowhere."""
+"""The kinds that show the same stored objects in two forms: events of both groups."""
 
 from __future__ import annotations
 
@@ -135,26 +135,3 @@ def test_a_watch_in_the_newer_group(api: Any, namespace: str) -> None:
     seen = api("GET", f"{newer(namespace)}?watch=1&resourceVersion={start}&timeoutSeconds=1")
     first = json.loads(seen.body.splitlines()[0])
     assert (first["type"], first["object"]["apiVersion"], first["object"]["note"]) == ("ADDED", "events.k8s.io/v1", "m")
-
-
-# Component statuses
-
-
-def test_component_statuses_are_worked_out_and_deprecated(api: Any) -> None:
-    listed = api("GET", "/api/v1/componentstatuses")
-    assert listed.headers["Warning"] == '299 - "v1 ComponentStatus is deprecated in v1.19+"'
-    assert listed.json["kind"] == "ComponentStatusList"
-    assert [item["metadata"]["name"] for item in listed.json["items"]] == ["controller-manager", "etcd-0", "scheduler"]
-    one = api("GET", "/api/v1/componentstatuses/etcd-0").json
-    assert one["conditions"] == [{"type": "Healthy", "status": "True", "message": "ok"}]
-    assert api("GET", "/api/v1/componentstatuses", None, TABLE).json["rows"][1]["cells"] == [
-        "etcd-0",
-        "Healthy",
-        "ok",
-        "",
-    ]
-    assert api("GET", "/api/v1/componentstatuses?labelSelector=a=b").json["items"] == []
-    assert api("GET", "/api/v1/componentstatuses/none").code == 404
-    for method in ("POST", "DELETE"):
-        assert api(method, "/api/v1/componentstatuses", {}).code == 405
-    assert api("GET", "/api/v1/componentstatuses?watch=1").code == 405

@@ -134,13 +134,6 @@ def test_events_of_both_groups(kubectl: Kubectl) -> None:
     assert selected == "event/done\n"
 
 
-def test_component_statuses(kubectl: Kubectl) -> None:
-    result = kubectl.run("get", "cs")
-    assert "v1 ComponentStatus is deprecated in v1.19+" in result.stderr
-    assert result.stdout.splitlines()[0].split() == ["NAME", "STATUS", "MESSAGE", "ERROR"]
-    assert "etcd-0" in result.stdout
-
-
 def test_pod_security(kubectl: Kubectl) -> None:
     name = f"hard-{kubectl.namespace}"
     kubectl("create", "namespace", name)
