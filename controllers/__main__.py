@@ -22,7 +22,7 @@ log = logging.getLogger("controllers")
 
 @dataclass(frozen=True, kw_only=True)
 class Flags(Options):
-    """What only ``main`` reads, beside what the controllers do."""
+    """The flags of the process, beside those that the controllers read."""
 
     kubeconfig: str = flags.kubeconfig()
     scheduler_kubeconfig: str = flag("", "the scheduler's own; --kubeconfig if empty", metavar="FILE")
@@ -53,7 +53,7 @@ def arguments(argv: list[str] | None = None) -> Flags:
 
 
 class PrintRoles(argparse.Action):
-    """Prints the roles and ends the process, as --help does."""
+    """An option that prints the roles and ends the process, as --help does."""
 
     def __call__(self, *_: object) -> None:
         sys.stdout.write(roles_document())
@@ -61,7 +61,7 @@ class PrintRoles(argparse.Action):
 
 
 def access_of(flag: str, file: str) -> ClientConfig:
-    """What a kubeconfig says; ends the process with a message when it cannot be used."""
+    """Read a kubeconfig. If it cannot be used, end the process with a message."""
     try:
         return kubeconfig.client_config(file)
     except (OSError, KubeconfigError) as error:
@@ -69,7 +69,7 @@ def access_of(flag: str, file: str) -> ClientConfig:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs until SIGTERM."""
+    """Run the controllers until SIGTERM; return the exit status."""
     given = arguments(argv)
     component.setup_logging(given.verbose)
     try:

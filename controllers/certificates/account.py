@@ -1,4 +1,4 @@
-"""The service account that the controllers of certificate requests share, and what it may do."""
+"""The service account that the controllers of CertificateSigningRequests share, and its rules."""
 
 from __future__ import annotations
 

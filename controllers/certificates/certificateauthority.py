@@ -1,7 +1,7 @@
-"""Signs certificate requests with the cluster's authority (upstream: pkg/controller/certificates/authority).
+"""Sign certificates with the cluster's authority (upstream: pkg/controller/certificates/authority).
 
-Of a request only the subject, the names and the key are taken over; what the key may be used for is said by the
-request's object, and the rest by this file.
+Of the PEM request only the subject, the names and the key go into the certificate. The usages and the lifetime come
+from the API object, and everything else from this file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
-BACKDATE = timedelta(minutes=5)  # clocks differ
-# A certificate that lives shorter is not shortened by the backdating.
+BACKDATE = timedelta(minutes=5)  # A certificate is valid that much earlier, because clocks differ.
+# The lifetime of a certificate that is shorter than this does not include the backdating.
 SHORT = timedelta(hours=8)
 SHORTEST = timedelta(minutes=10)
 
@@ -51,7 +51,7 @@ EXTENDED_USAGES = {
 
 
 class CertificateAuthority:
-    """A certificate and its key, read anew for each signature: either may have been renewed."""
+    """A certificate and its key. Both files are read for each signature, as they may have been renewed."""
 
     def __init__(self, certificate_file: Path, key_file: Path, longest: timedelta) -> None:
         self._certificate_file = certificate_file
@@ -61,7 +61,7 @@ class CertificateAuthority:
     def sign(
         self, request: x509.CertificateSigningRequest, usages: Collection[str], seconds: int | None, now: datetime
     ) -> bytes:
-        """The certificate in PEM; raises ValueError when the authority is past its own end."""
+        """Return the certificate in PEM. Raises ValueError if the authority's own certificate has expired."""
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes
         from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
@@ -86,7 +86,7 @@ class CertificateAuthority:
             names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             builder = builder.add_extension(names, critical=not list(request.subject))
         except x509.ExtensionNotFound:
-            pass  # known by its subject alone
+            pass  # The holder is known by its subject alone.
         algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
         return builder.sign(key, algorithm).public_bytes(Encoding.PEM)
 
@@ -101,11 +101,14 @@ class CertificateAuthority:
 
         certificate = x509.load_pem_x509_certificate(self._certificate_file.read_bytes())
         key = load_pem_private_key(self._key_file.read_bytes(), None)
-        return certificate, key  # type: ignore[return-value]  # one that cannot sign fails when it has to
+        return certificate, key  # type: ignore[return-value]  # A key of a kind that cannot sign fails in sign().
 
 
 def validity(lifetime: timedelta, end_of_authority: datetime, now: datetime) -> tuple[datetime, datetime]:
-    """From when until when: nothing outlives its authority. Raises ValueError when that is past its end."""
+    """Return the start and the end of a new certificate, which does not outlive its authority.
+
+    Raises ValueError if the authority's own certificate has expired.
+    """
     if now >= end_of_authority:
         raise ValueError(f"refusing to sign a certificate that expired in the past: NotAfter={end_of_authority}")
     start = now - BACKDATE
@@ -120,7 +123,7 @@ def _usage_extensions(usages: Collection[str]) -> list[tuple[x509.ExtensionType,
     found: list[tuple[x509.ExtensionType, bool]] = []
     if bits:
         agreement = "key_agreement" in bits
-        # The two ``only`` say how a key is agreed upon, and nothing about others.
+        # "encipher only" and "decipher only" restrict key agreement, and have no meaning without it.
         flags = {bit: bit in bits and (agreement or not bit.endswith("_only")) for bit in KEY_USAGES.values()}
         found.append((x509.KeyUsage(**flags), True))
     oids = dict.fromkeys(oid for usage, oid in EXTENDED_USAGES.items() if usage in usages)

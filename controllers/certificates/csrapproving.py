@@ -1,7 +1,8 @@
-"""Approves the client certificates that kubelets ask for themselves, if their user may have such.
+"""Approve the client certificates that kubelets request for themselves, if their user has the right to them.
 
-Upstream: pkg/controller/certificates/approver. Who may is asked of the API server, as a SubjectAccessReview about
-the subresources ``selfnodeclient`` (a node renews its own) and ``nodeclient`` (somebody gets a node's first).
+Upstream: pkg/controller/certificates/approver. The API server is asked by a SubjectAccessReview about one of two
+subresources: ``selfnodeclient`` for a node that renews its own certificate, ``nodeclient`` for a user who requests a
+node's first one.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from machinery.resources import CERTIFICATE_SIGNING_REQUESTS, SUBJECT_ACCESS_REV
 
 log = logging.getLogger(__name__)
 
-# Rights may be given later; nothing tells of it.
+# Seconds until the next try: the user may be given the right later, and no event tells of that.
 RETRY = 300.0
-# Subresource → what the approval says.
+# Subresource → the message of the approval.
 MESSAGES = {
     "selfnodeclient": "Auto approving self kubelet client certificate after SubjectAccessReview.",
     "nodeclient": "Auto approving kubelet client certificate after SubjectAccessReview.",
@@ -31,7 +32,7 @@ MESSAGES = {
 
 
 class CertificateApprover:
-    """Runs the reconciler over requests."""
+    """Reconciles CertificateSigningRequests that are not decided."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
@@ -41,7 +42,7 @@ class CertificateApprover:
         self.start = self.controller.start
 
     def reconcile(self, name: str) -> float | None:
-        """Approves one request, if it is a kubelet's and may be."""
+        """Approve one request if it is a kubelet's and its user has the right."""
         csr = self.requests.get(name)
         if csr is None or is_decided(csr) or csr.get("status", {}).get("certificate"):
             return None
@@ -55,7 +56,7 @@ class CertificateApprover:
         return RETRY if tried else None
 
     def approve(self, csr: Object, message: str) -> None:
-        """Adds the condition."""
+        """Add the condition Approved."""
         status = csr.get("status", {})
         approved = {"type": "Approved", "status": "True", "reason": "AutoApproved", "message": message}
         status = {**status, "conditions": [*status.get("conditions", ()), approved]}
@@ -66,7 +67,7 @@ class CertificateApprover:
 
 
 def recognized(csr: Object) -> list[str]:
-    """What a request is, in the order in which it is asked for; empty for what no kubelet would ask."""
+    """Return the subresources to ask about, in this order; empty for a request that no kubelet would make."""
     spec = csr["spec"]
     if spec["signerName"] != KUBELET_CLIENT:
         return []
@@ -78,7 +79,7 @@ def recognized(csr: Object) -> list[str]:
 
 
 def review(spec: Object, subresource: str) -> Object:
-    """The question whether the request's user may have such a certificate."""
+    """Return the SubjectAccessReview that asks whether the request's user has the right."""
     attributes = {
         "group": CERTIFICATE_SIGNING_REQUESTS.group,
         "version": "*",

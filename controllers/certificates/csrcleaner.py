@@ -1,4 +1,4 @@
-"""Removes certificate requests that are over, or that nobody minds (upstream: pkg/controller/certificates/cleaner)."""
+"""Remove old certificate requests (upstream: pkg/controller/certificates/cleaner)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from machinery.resources import CERTIFICATE_SIGNING_REQUESTS
 
 log = logging.getLogger(__name__)
 
-# Seconds that a request is kept after its end, and one that waits for its beginning.
+# Seconds for which a request is kept after it was decided, and for which one may wait for a decision.
 DECIDED, PENDING = 3600.0, 24 * 3600.0
 
 
 class CertificateCleaner:
-    """Runs the reconciler over requests."""
+    """Reconciles CertificateSigningRequests by their age."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
@@ -33,7 +33,7 @@ class CertificateCleaner:
         self.start = self.controller.start
 
     def reconcile(self, name: str) -> float | None:
-        """Removes one request when its time has come, else says when to look again."""
+        """Remove one request if its time is over; otherwise return the seconds until then."""
         csr = self.requests.get(name)
         ends = list(deadlines(csr)) if csr else []
         if csr is None or not ends:
@@ -51,7 +51,7 @@ class CertificateCleaner:
 
 
 def deadlines(csr: Object) -> Iterator[tuple[float, str]]:
-    """When a request may go, and why: seconds since the epoch."""
+    """Yield the times, in seconds since the epoch, after which a request may be removed, each with the reason."""
     status = csr.get("status", {})
     conditions, certificate = status.get("conditions", []), status.get("certificate")
     if not conditions:

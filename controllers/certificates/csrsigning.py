@@ -1,4 +1,4 @@
-"""Signs approved certificate requests of Kubernetes' own signers (upstream: pkg/controller/certificates/signer)."""
+"""Sign approved certificate requests of Kubernetes' own signers (upstream: pkg/controller/certificates/signer)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class CertificateSigner:
-    """Runs the reconciler over requests."""
+    """Reconciles approved CertificateSigningRequests."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
@@ -38,7 +38,7 @@ class CertificateSigner:
         self.start = self.controller.start
 
     def reconcile(self, name: str) -> None:
-        """Signs one request, or says why it cannot be."""
+        """Sign one request, or write why it cannot be signed."""
         csr = self.requests.get(name)
         if csr is None or not waits_for_signature(csr) or csr["spec"]["signerName"] not in SIGNERS:
             return
@@ -49,7 +49,7 @@ class CertificateSigner:
         log.info("signed certificate request %s of %s", name, csr["spec"].get("username"))
 
     def signed(self, csr: Object) -> Object:
-        """The request with its certificate, or with the condition that it failed."""
+        """Return the request with its certificate, or with the condition Failed."""
         spec, status = csr["spec"], csr.get("status", {})
         usages = spec.get("usages", ())
         request = check_request(base64.b64decode(spec["request"]))

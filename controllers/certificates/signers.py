@@ -1,4 +1,4 @@
-"""What the signers of ``kubernetes.io`` ask of a certificate request (upstream: pkg/apis/certificates/helpers.go).
+"""Check certificate requests by the rules of Kubernetes' own signers (upstream: pkg/apis/certificates/helpers.go).
 
 Each rule returns what is wrong, in upstream's words, or an empty string.
 """
@@ -25,7 +25,7 @@ CLIENT_AUTH, SERVER_AUTH = "client auth", "server auth"
 
 
 class Names(NamedTuple):
-    """Under which names the holder of a certificate is to be known."""
+    """The subject alternative names of a request."""
 
     dns: Collection[object]
     addresses: Collection[object]
@@ -34,7 +34,7 @@ class Names(NamedTuple):
 
 
 def names_of(request: x509.CertificateSigningRequest) -> Names:
-    """The names that a request asks for."""
+    """Return the subject alternative names of a request."""
     from cryptography import x509
 
     try:
@@ -53,7 +53,7 @@ Rule = Callable[["x509.CertificateSigningRequest", Collection[str]], str]
 
 
 def kubelet_client(request: x509.CertificateSigningRequest, usages: Collection[str]) -> str:
-    """A kubelet that talks to the API server: a node, and under no other name."""
+    """Check a kubelet's client certificate: it is for a node, and for no other names."""
     if organizations(request.subject) != [NODES]:
         return f"subject organization is not {NODES}"
     names = names_of(request)
@@ -66,7 +66,7 @@ def kubelet_client(request: x509.CertificateSigningRequest, usages: Collection[s
 
 
 def kubelet_serving(request: x509.CertificateSigningRequest, usages: Collection[str]) -> str:
-    """A kubelet that is talked to: under names or addresses of its own."""
+    """Check a kubelet's server certificate: it has a DNS name or an address."""
     if organizations(request.subject) != [NODES]:
         return f"subject organization is not {NODES}"
     names = names_of(request)
@@ -83,7 +83,7 @@ def kubelet_serving(request: x509.CertificateSigningRequest, usages: Collection[
 
 
 def _usages(usages: Collection[str], auth: str) -> str:
-    """Exactly these; keys of elliptic curves encipher nothing."""
+    """Check that the usages are exactly these; key encipherment is optional, as elliptic curve keys cannot do it."""
     needed = {SIGNATURE, auth}
     if set(usages) in (needed, needed | {ENCIPHERMENT}):
         return ""
@@ -91,7 +91,7 @@ def _usages(usages: Collection[str], auth: str) -> str:
 
 
 def api_client(request: x509.CertificateSigningRequest, usages: Collection[str]) -> str:
-    """Anybody who talks to the API server."""
+    """Check the certificate of any client of the API server."""
     for usage in usages:
         if usage not in (SIGNATURE, ENCIPHERMENT, CLIENT_AUTH):
             return f"invalid usage for client certificate: {usage}"
@@ -99,7 +99,7 @@ def api_client(request: x509.CertificateSigningRequest, usages: Collection[str])
 
 
 def legacy(request: x509.CertificateSigningRequest, usages: Collection[str]) -> str:
-    """Whatever was signed before there were names of signers."""
+    """Accept everything, as before requests named their signer."""
     return ""
 
 
@@ -112,12 +112,12 @@ SIGNERS: dict[str, Rule] = {
 
 
 def is_decided(csr: Object) -> bool:
-    """Somebody has approved or denied it."""
+    """Return True if the request was approved or denied."""
     return get_condition(csr, "Approved") is not None or get_condition(csr, "Denied") is not None
 
 
 def waits_for_signature(csr: Object) -> bool:
-    """It is approved, not denied, and nothing came of it yet."""
+    """Return True if the request is approved, not denied, and neither signed nor failed yet."""
     return (
         get_condition(csr, "Approved") is not None
         and get_condition(csr, "Denied") is None

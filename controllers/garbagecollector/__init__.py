@@ -1,5 +1,5 @@
 """The garbage collector: deletes objects whose owners are gone.
 
 - ``garbagecollector.py``: the reconciler, which asks the API server before it deletes.
-- ``ownergraph.py``: who owns whom, from the watches on all kinds.
+- ``ownergraph.py``: which object owns which, learned from the watches on all kinds.
 """

@@ -1,8 +1,13 @@
-"""Deletes what has lost its owners, and holds owners back until their dependents are gone.
+"""Delete objects that have lost their owners, and keep owners until their dependents are gone.
 
-Upstream: garbagecollector.go. The graph says where to look; what is done is decided on live objects: each
-reference is *solid* (the owner exists), *dangling* (it does not) or *waiting* (it is being deleted in the
-foreground).
+Upstream: garbagecollector.go. The graph (``ownergraph.py``) only says which objects to look at. What is done with one
+is decided on live objects, by the state of each of its owners:
+
+- *solid*: the owner exists. Then the object stays; only its references to other owners are removed.
+- *dangling*: the owner does not exist.
+- *waiting*: the owner is being deleted in the foreground, and waits for this object.
+
+Every deletion names the resourceVersion that the decision was made on, so that it fails if the object has changed.
 """
 
 from __future__ import annotations
@@ -38,15 +43,15 @@ log = logging.getLogger(__name__)
 
 ReferencesOf = Callable[[Object], list[Object]]
 
-# How many absent owners are remembered, so that a thousand dependents do not ask a thousand times (upstream: 500).
+# How many absent owners are remembered, so that not every dependent's owner is asked for again (upstream: 500).
 REMEMBERED_ABSENT = 500
-# A virtual owner that the API server knows is looked at again until the watch shows it.
+# A virtual owner that exists on the API server is looked at again after so many seconds, until the watch shows it.
 SEEN_SOON = 0.5
 
 
 @dataclass
 class References:
-    """An object's owner references by the state of the owner."""
+    """An object's owner references by the state of the owner; see the module's docstring."""
 
     solid: list[Owner] = field(default_factory=list)
     dangling: list[Owner] = field(default_factory=list)
@@ -54,7 +59,7 @@ class References:
 
 
 def propagation(obj: Object) -> str:
-    """How an object without owners is deleted: as its finalizers say that somebody wanted."""
+    """Return the propagation policy by which to delete an object without owners: as its finalizers ask for."""
     finalizers = obj["metadata"].get("finalizers", ())
     if ORPHAN in finalizers:
         return "Orphan"
@@ -62,11 +67,11 @@ def propagation(obj: Object) -> str:
 
 
 class UnknownKind(ApiError):
-    """A reference to a kind that the API server does not have (yet)."""
+    """A reference names a kind that the API server does not have, or not yet."""
 
 
 class GarbageCollector:
-    """Watches all kinds and works through what the graph gives to do."""
+    """Watches all kinds, and looks at the objects that the graph names."""
 
     def __init__(self, context: Context) -> None:
         self.client: Client = context.client
@@ -77,16 +82,16 @@ class GarbageCollector:
         self.controller = Controller("garbagecollector", self.reconcile, workers=context.options.concurrent_gc_syncs)
         self.monitors = context.monitors
         self.monitors.add_handler(self.changed)
-        # Before every kind has been listed owners would seem to be missing.
+        # Until every kind has been listed, owners would seem to be missing.
         self.controller.requires(self.monitors)
 
     def start(self, stop: threading.Event) -> None:
-        """Begins to watch and work."""
+        """Begin to watch and work; return at once."""
         self.monitors.start(stop)
         self.controller.start(stop)
 
     def changed(self, old: Object | None, new: Object | None) -> None:
-        """The watch shows a change of any object."""
+        """Put a change of any object into the graph, and enqueue what follows from it."""
         with self.lock:
             work = self.graph.change(old, new)
             if new is None and old is not None and work.delete:
@@ -112,7 +117,10 @@ class GarbageCollector:
         self.recorder.event(object_reference(subject), "Warning", "OwnerRefInvalidNamespace", message)
 
     def reconcile(self, item: str) -> float | None:
-        """Looks at one object; an unknown kind of owner is tried again with backoff, quietly."""
+        """Look at one object: ``delete/UID`` or ``orphan/UID``.
+
+        Raises UnknownKind for an owner of a kind that the API server does not have; the queue tries again.
+        """
         action, _, uid = item.partition("/")
         with self.lock:
             node = self.graph.nodes.get(uid)
@@ -126,7 +134,7 @@ class GarbageCollector:
     # Deleting
 
     def consider(self, node: Node) -> float | None:
-        """Deletes the object if nothing owns it any more, or lets it go if it only waited for its dependents."""
+        """Delete the object if it has no owner left; let it go if it waited only for its dependents."""
         if node.being_deleted and not node.deleting_dependents:
             return None
         live = self._live(node.identity)
@@ -151,7 +159,7 @@ class GarbageCollector:
             dependents = self.graph.dependents(node)
         if references.waiting and dependents:
             if any(each.deleting_dependents for each in dependents):
-                # Two that wait for each other would wait for ever: this one stops blocking its owner.
+                # Two objects may own each other, and would wait for ever. So this one stops blocking its owner.
                 self._unblock(node.identity, live)
             self._delete(live, node.identity, "Foreground")
         else:
@@ -167,18 +175,19 @@ class GarbageCollector:
                 self.controller.enqueue(f"delete/{each.identity.uid}")
 
     def classify(self, dependent: Identity, owners: Iterable[Owner]) -> References:
-        """Asks the API server about each owner."""
+        """Ask the API server for each owner, and sort the references by its state."""
         references = References()
         for owner in owners:
             resource = self.monitors.resource(owner.api_version, owner.kind)
             if resource is None and any(self._is_absent(owner.within(each)) for each in (dependent.namespace, "")):
-                # It has gone together with its kind.
+                # The owner is gone, together with its kind.
                 references.dangling.append(owner)
                 continue
             if resource is None:
                 raise UnknownKind(f"{dependent} refers to an owner of an unknown kind {owner.api_version}/{owner.kind}")
             if resource.namespaced and not dependent.namespace:
-                # Not valid, and nothing that a retry would change: it owns, so that nothing is deleted by mistake.
+                # The reference is invalid, and a retry would not change that. So that nothing is deleted by mistake, it
+                # counts as solid.
                 references.solid.append(owner)
                 continue
             identity = owner.within(dependent.namespace if resource.namespaced else "")
@@ -196,14 +205,14 @@ class GarbageCollector:
     # Orphaning
 
     def orphan_dependents(self, node: Node) -> None:
-        """Takes the references to this object off its dependents, then lets it go."""
+        """Remove the references to this object from its dependents, then let it go."""
         with self.lock:
             dependents = self.graph.dependents(node)
         for each in dependents:
             self._drop_references(each.identity, [node.identity.uid])
         self._remove_finalizer(node.identity, ORPHAN)
 
-    # Talking to the API server
+    # Requests to the API server
 
     def _live(self, identity: Identity) -> Object | None:
         resource = self._resource(identity)
@@ -221,7 +230,7 @@ class GarbageCollector:
         self._do(work)
 
     def _delete(self, live: Object, identity: Identity, policy: str) -> None:
-        """Deletes what was looked at: the resourceVersion makes it fail if the owners were changed since."""
+        """Delete the object if its resourceVersion is still that of ``live``."""
         log.info("deleting %s, which has lost its owners (%s)", identity, policy)
         resource, meta = self._resource(identity), live["metadata"]
         try:
@@ -252,7 +261,7 @@ class GarbageCollector:
         self._patch_references(identity, patch, unblocked)
 
     def _patch_references(self, identity: Identity, strategic: Object, wanted: ReferencesOf) -> None:
-        """A strategic merge patch, or for kinds that have none a merge patch of the whole list."""
+        """Send a strategic merge patch; to a kind without those, a merge patch of all references."""
         resource = self._resource(identity)
         try:
             self.client.patch(resource, identity.name, identity.namespace, strategic, type="strategic")

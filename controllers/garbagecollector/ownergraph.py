@@ -1,9 +1,11 @@
-"""Who owns whom, as a graph of all objects' metadata (upstream: pkg/controller/garbagecollector/graph_builder.go).
+"""The graph of owners and dependents of all objects (upstream: pkg/controller/garbagecollector/graph_builder.go).
 
-Pure: each change gives the uids at which the garbage collector must look again. An owner that is referred to
-and was not seen is a *virtual* node, and stays one until the watch shows it or the API server says that it does
-not exist. References are believed only as far as they go: two objects may give different names to the same uid,
-and one of them lies.
+No I/O: each change returns the uids of the objects at which the garbage collector must look.
+
+- An owner that is referred to and was not seen yet is a *virtual* node, until the watch shows it or the API server
+  says that it does not exist.
+- References are not trusted: two objects may refer to the same uid by different names, and at least one of them is
+  wrong. Therefore all parts of a reference are compared, and not the uid alone.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ ORPHAN = "orphan"
 
 
 class Identity(NamedTuple):
-    """Where an object is and which one."""
+    """Which object: where it is, and its uid."""
 
     api_version: str
     kind: str
@@ -33,7 +35,7 @@ class Identity(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """One owner reference."""
+    """One owner reference; ``blocks`` is its blockOwnerDeletion."""
 
     api_version: str
     kind: str
@@ -42,17 +44,17 @@ class Owner(NamedTuple):
     blocks: bool = False
 
     def within(self, namespace: str) -> Identity:
-        """The owner, if it lives in this namespace."""
+        """Return the owner's identity if it is in this namespace; a reference does not say in which it is."""
         return Identity(self.api_version, self.kind, namespace, self.name, self.uid)
 
     def means(self, identity: Identity) -> bool:
-        """The reference names this object, whatever its namespace."""
+        """Return True if the reference names this object; namespaces are not compared."""
         return self[:4] == (identity.api_version, identity.kind, identity.name, identity.uid)
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One object."""
+    """One object in the graph; ``dependents`` are uids."""
 
     identity: Identity
     owners: tuple[Owner, ...] = ()
@@ -63,7 +65,11 @@ class Node:
 
 
 class Work(NamedTuple):
-    """What a change gives to do: uids to consider for deletion, owners whose dependents to orphan, bad references."""
+    """What a change makes necessary.
+
+    ``delete`` are uids of objects that may have to be deleted, ``orphan`` uids of owners whose dependents are to be
+    orphaned, ``misplaced`` references to owners in another namespace.
+    """
 
     delete: set[str]
     orphan: set[str]
@@ -75,7 +81,7 @@ class Work(NamedTuple):
 
 
 def owners_of(obj: Object) -> tuple[Owner, ...]:
-    """The owner references of an object."""
+    """Return the owner references of an object."""
     return tuple(
         Owner(each["apiVersion"], each["kind"], each["name"], each["uid"], bool(each.get("blockOwnerDeletion")))
         for each in owner_references_of(obj)
@@ -83,36 +89,36 @@ def owners_of(obj: Object) -> tuple[Owner, ...]:
 
 
 def identity_of(obj: Object) -> Identity:
-    """The identity of an object with kind and apiVersion."""
+    """Return the identity of an object that has kind and apiVersion."""
     meta = obj["metadata"]
     return Identity(obj["apiVersion"], obj["kind"], meta.get("namespace", ""), meta["name"], meta["uid"])
 
 
 def deleted_with(obj: Object | None, finalizer: str) -> bool:
-    """It is being deleted, and this finalizer holds it."""
+    """Return True if the object is being deleted and has this finalizer."""
     if obj is None or not obj["metadata"].get("deletionTimestamp"):
         return False
     return finalizer in obj["metadata"].get("finalizers", ())
 
 
 class OwnerGraph:
-    """Not locked: its user is."""
+    """All objects as nodes. It is not thread-safe: the garbage collector holds a lock around each call."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
 
     def change(self, old: Object | None, new: Object | None) -> Work:
-        """An object was added (no old), changed, or deleted (no new)."""
+        """Note that an object was added (``old`` is None), changed, or deleted (``new`` is None)."""
         if new is not None:
             return self._observe(old, new)
         return self._remove_observed(old) if old is not None else Work.none()
 
     def dependents(self, node: Node) -> list[Node]:
-        """The objects that refer to this one as their owner."""
+        """Return the objects that refer to this one as their owner."""
         return [self.nodes[uid] for uid in node.dependents if uid in self.nodes]
 
     def blocking(self, node: Node) -> list[Node]:
-        """The dependents that must go before this object may, when it is deleted in the foreground."""
+        """Return the dependents that must be gone before this object, if it is deleted in the foreground."""
         uid = node.identity.uid
         return [each for each in self.dependents(node) if any(o.uid == uid and o.blocks for o in each.owners)]
 
@@ -135,7 +141,7 @@ class OwnerGraph:
         return work
 
     def _make_real(self, node: Node, identity: Identity, work: Work) -> None:
-        """A virtual node is seen: dependents that described it otherwise may refer to nothing."""
+        """Turn a virtual node into a real one; look at dependents that described it differently."""
         if node.identity != identity:
             _, others = self._split_dependents(node, identity)
             work.delete.update(each.identity.uid for each in others)
@@ -195,7 +201,10 @@ class OwnerGraph:
         return work
 
     def absent(self, identity: Identity) -> tuple[Work, bool]:
-        """The API server does not know this object. True: dependents that name it so may count on its absence."""
+        """Note that the API server does not have this object.
+
+        The second result is True if dependents refer to exactly this object, so that its absence should be remembered.
+        """
         node = self.nodes.get(identity.uid)
         if node is None:
             return Work.none(), False
@@ -215,7 +224,7 @@ class OwnerGraph:
         return Work({each.identity.uid for each in matching}, set(), []), bool(matching)
 
     def _split_dependents(self, node: Node, identity: Identity) -> tuple[list[Node], list[Node]]:
-        """The dependents whose reference means this very object, and those with one that means another."""
+        """Return the dependents that refer to exactly this object, and those that refer to another with its uid."""
         matching, others = [], []
         for each in self.dependents(node):
             references = [owner for owner in each.owners if owner.uid == identity.uid]
@@ -229,7 +238,10 @@ class OwnerGraph:
         return matching, others
 
     def _alternative(self, dependents: Iterable[Node], absent: Identity) -> Identity | None:
-        """What else the uid could be, by what these dependents say: the next after the absent one, round and round."""
+        """Return another identity that these dependents give for the uid, None if there is none.
+
+        It is the next one after ``absent`` in a fixed order, and after the last comes the first.
+        """
         said = {
             owner.within(each.identity.namespace)
             for each in dependents

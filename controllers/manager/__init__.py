@@ -1,5 +1,6 @@
 """The controller manager: runs the controllers in one process.
 
-- ``manager.py``: builds the controllers that were selected, starts their informers and them.
+- ``rows.py``: the list of all controllers, and the selection by ``--controllers``.
+- ``manager.py``: builds the selected controllers, and starts them with their informers.
 - ``identities.py``: the service account, and so the rights, that each controller writes with.
 """

@@ -1,7 +1,7 @@
-"""Under which name each controller writes: a service account of its own, as upstream's controllers do.
+"""Give each controller the service account with which it writes, as upstream's controllers have one.
 
-With --use-service-account-credentials a controller has the rights of its ``system:controller:`` role and no others; the
-process' own identity reads for all of them, and asks for their tokens. Upstream: controller-manager/pkg/clientbuilder.
+With --use-service-account-credentials a controller has the rights of its ``system:controller:`` role and no others. The
+process' own identity reads for all of them, and requests their tokens. Upstream: controller-manager/pkg/clientbuilder.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from machinery.resources import SERVICE_ACCOUNTS
 
 log = logging.getLogger(__name__)
 
-# What the message of a 403 contains if it is RBAC's and not admission's.
+# The message of a 403 contains this if RBAC refused the request, and not if admission did.
 MISSING_RULE = "in API group"
-# Upstream's names, by which the API server tells the managers of fields apart.
+# Upstream's names: from the user agent the API server derives who manages a field.
 USER_AGENT = "kube-controller-manager"
 SCHEDULER_AGENT = "kube-scheduler"
 NAMESPACE = "kube-system"
-SECONDS = 3600
-# A token is renewed when so much of its life is over.
+SECONDS = 3600  # the lifetime of a token
+# A token is renewed when this share of its lifetime is over.
 RENEW_AFTER = 0.8
 
 
 class Identities:
-    """Makes a client for each controller; all service accounts share their connections."""
+    """Makes a client for each controller. All service accounts share the connections of one client."""
 
     def __init__(
         self, access: ClientConfig, client: Client, scheduler: ClientConfig | None, *, with_accounts: bool
@@ -41,7 +41,7 @@ class Identities:
         self._client = client
         self._scheduler = Client(scheduler or access, user_agent=SCHEDULER_AGENT)
         self._tokens: dict[str, AccountTokens] = {}
-        # A certificate on the connection would speak louder than a token in the request.
+        # With a client certificate on the connection, the API server would ignore the token in the request.
         bare = replace(access, client_certificate=b"", client_key=b"", token="")
         self._bare = Client(bare, user_agent=USER_AGENT) if with_accounts else None
 
@@ -57,7 +57,7 @@ class Identities:
 
 
 def tell_missing_rule(row: ControllerDescriptor, error: Forbidden) -> None:
-    """Log where to add the rule, if it is for want of one that a controller's request was refused."""
+    """Log where to add the rule, if a controller's request was refused because its role lacks one."""
     if MISSING_RULE in error.message:
         log.warning(
             "%s may not do what it tries, as its ClusterRole %s has no rule for it: %s. The rules stand in %s; "
@@ -70,7 +70,7 @@ def tell_missing_rule(row: ControllerDescriptor, error: Forbidden) -> None:
 
 
 class AccountTokens:
-    """The tokens of one service account, each asked for when it is needed first."""
+    """The token of one service account: requested when it is first needed, and renewed before it expires."""
 
     def __init__(self, client: Client, account: str) -> None:
         self._client = client
@@ -80,13 +80,14 @@ class AccountTokens:
         self._renew_at = 0.0
 
     def get(self) -> str:
-        """See ``machinery.client.Tokens``."""
+        """Return a valid token; this is part of the protocol ``machinery.client.Tokens``."""
         with self._lock:
             if not self._token or time.time() >= self._renew_at:
                 self._renew()
             return self._token
 
     def reject(self, token: str) -> None:
+        """Request another token next time, if this one, which the API server refused, is still the current one."""
         with self._lock:
             if token == self._token:
                 self._token = ""

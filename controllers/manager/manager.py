@@ -1,8 +1,8 @@
-"""Builds and runs controllers in one process, over one set of informers.
+"""Build and run the selected controllers in one process, over one set of informers.
 
-The manager makes the informers that the selected controllers declare, and gives each controller those and a client of
-its own identity. If the API server refuses the first list of a kind, because it does not serve the kind or because the
-process may not list it, no controller that needs the kind could ever work: the manager stops, and ``fault`` says which
+The manager makes the informers that the controllers declare, and gives each controller those and a client with its own
+identity. If the API server refuses the first list of a kind, because it does not serve the kind or because the process
+may not list it, no controller that needs the kind could ever work. So the manager stops, and ``fault`` says which
 controller it was and where to look.
 """
 
@@ -25,16 +25,16 @@ from machinery.resources import Resource
 
 log = logging.getLogger(__name__)
 
-# Seconds for events that still wait when the process ends.
+# Seconds that events which still wait are given when the process ends.
 CLOSING = 0.5
-# Seconds in which a new cluster's API server writes its roles: until then 403 may be the answer to anything.
+# In so many seconds a new cluster's API server writes its roles; until then it may answer 403 to anything.
 ROLES_WRITTEN = 10.0
 
 Identity = Callable[[ControllerDescriptor], Client | None]
 
 
 def process_identity(row: ControllerDescriptor) -> None:
-    """Let every controller write with the identity of the process."""
+    """Let every controller write with the identity of the process (the default of ``Manager``)."""
 
 
 class Manager:
@@ -71,12 +71,12 @@ class Manager:
         log.info("running %s", ", ".join(self.running))
 
     def problem(self) -> str | None:
-        """Return why the process is not healthy, if it is not: a kind that was never listed."""
+        """Return why the process is not healthy: which kinds were never listed; None if it is."""
         waiting = sorted({each.resource.plural for each in self._declared() if not each.synced})
         return f"waiting for the first list of {', '.join(waiting)}" if waiting else None
 
     def close(self) -> None:
-        """Write the events that still wait, as far as a moment suffices."""
+        """Write the events that still wait, as far as ``CLOSING`` seconds suffice."""
         recorders = [recorder for context in self._contexts.values() for recorder in context.recorders.values()]
         in_parallel([partial(recorder.close, CLOSING) for recorder in recorders], 16)
 

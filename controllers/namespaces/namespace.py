@@ -1,8 +1,8 @@
-"""Empties a namespace that is being deleted and lets it go (upstream: pkg/controller/namespace).
+"""Empty a namespace that is being deleted, then let it go (upstream: pkg/controller/namespace).
 
-One round: ask each kind that can be deleted what it has here, delete it, look what is left (pods end with
-grace, finalizers hold), say so in the status, and finalize when nothing is. What is left leaves with an event
-of the pods' watch, or is looked at again soon.
+One call of ``reconcile`` lists and deletes the objects of each kind that can be deleted, looks what is left (pods have
+a grace period, finalizers keep other objects), and writes that into the namespace's conditions. If nothing is left, it
+removes the finalizer. Otherwise it runs again after a pause, or when the last pod has gone.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from machinery.resources import NAMESPACES, PODS, Resource
 
 FINALIZER = "kubernetes"
 PARALLEL = 6
-# Seconds until another look at content that does not go; doubling between these.
+# Seconds until the next look at content that is still there; they double from the first to the second.
 AGAIN = (0.1, 5.0)
 
-# Condition type: reason and message when all is well, in upstream's order.
+# Condition type → reason and message if there is no problem, in upstream's order.
 FINE = {
     "NamespaceDeletionDiscoveryFailure": ("ResourcesDiscovered", "All resources successfully discovered"),
     "NamespaceDeletionGroupVersionParsingFailure": ("ParsedGroupVersions", "All legacy kube types successfully parsed"),
@@ -42,7 +42,7 @@ FINE = {
 
 @dataclass
 class Remains:
-    """What one round found left, and what went wrong in it."""
+    """What one call of reconcile found left in a namespace, and its failures."""
 
     counts: Counter[str] = field(default_factory=Counter)
     finalizers: Counter[str] = field(default_factory=Counter)
@@ -53,14 +53,14 @@ class Remains:
         return bool(self.counts or self.failures or self.discovery)
 
     def add(self, resource: Resource, items: Iterable[Object]) -> None:
-        """Objects of this kind are still there."""
+        """Count objects of this kind as left."""
         for item in items:
             self.counts[f"{resource.plural}.{resource.group}"] += 1
             self.finalizers.update(item["metadata"].get("finalizers", ()))
 
 
 def conditions(old: Iterable[Object], remains: Remains, at: str) -> list[Object]:
-    """The namespace's conditions after a round."""
+    """Return the namespace's conditions after a call that found these remains."""
     troubles: dict[str, tuple[str, str]] = {}
     if remains.discovery:
         troubles["NamespaceDeletionDiscoveryFailure"] = ("DiscoveryFailed", remains.discovery)
@@ -99,7 +99,7 @@ def conditions(old: Iterable[Object], remains: Remains, at: str) -> list[Object]
 
 
 class NamespaceController:
-    """Runs the reconciler over namespaces."""
+    """Reconciles namespaces that are being deleted."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
@@ -113,14 +113,14 @@ class NamespaceController:
         self.start = self.controller.start
 
     def pod_changed(self, old: Object | None, new: Object | None) -> None:
-        """The last pod of a namespace that is being deleted has gone."""
+        """Enqueue a namespace that is being deleted when its last pod has gone."""
         if new is None and old is not None:
             namespace = old["metadata"]["namespace"]
             if is_terminating(self.namespaces.get(namespace)) and not self.pods.by_index("namespace", namespace):
                 self.controller.enqueue(namespace)
 
     def reconcile(self, name: str) -> float | None:
-        """One round for one namespace."""
+        """Delete what is in one namespace; finalize the namespace if nothing is left."""
         namespace = self.namespaces.get(name)
         if namespace is None or not is_terminating(namespace):
             self.rounds.pop(name, None)
@@ -140,7 +140,7 @@ class NamespaceController:
         return min(AGAIN[0] * 2.0 ** min(self.rounds[name] - 1, 20), AGAIN[1])
 
     def delete_content(self, name: str) -> Remains:
-        """Deletes all in the namespace, kind by kind in parallel, and reports what is left."""
+        """Delete the objects of all kinds in the namespace, several kinds at a time; return what is left."""
         remains = Remains()
         try:
             resources = [each for each in resources_with(self.client, ["list", "delete"]) if each.namespaced]
@@ -167,7 +167,10 @@ class NamespaceController:
         return remains
 
     def delete_kind(self, resource: Resource, namespace: str) -> list[Object]:
-        """Deletes the objects of one kind, pods with their own grace, and gives those that are still there."""
+        """Delete the objects of one kind, and return those that are still there.
+
+        Pods are given their own grace period.
+        """
         items = self.items(resource, namespace)
         if any(not item["metadata"].get("deletionTimestamp") for item in items):
             self.client.delete_collection(resource, namespace, propagation="Background")
@@ -175,12 +178,12 @@ class NamespaceController:
         return items
 
     def items(self, resource: Resource, namespace: str) -> list[Object]:
-        """What of this kind is in the namespace now."""
+        """Return the objects of this kind that are in the namespace now."""
         items: list[Object] = self.client.list(resource, namespace)["items"]
         return items
 
     def write_conditions(self, namespace: Object, remains: Remains) -> Object:
-        """Writes the conditions if they changed, and gives the namespace as it is then."""
+        """Write the conditions if they changed; return the namespace as it is then."""
         status = namespace.get("status", {})
         new = conditions(status.get("conditions", ()), remains, now())
         if new == status.get("conditions", []):
@@ -189,7 +192,7 @@ class NamespaceController:
         return self.client.update(NAMESPACES, changed, subresource="status")
 
     def finalize(self, namespace: Object) -> None:
-        """Takes our finalizer off; without any the API server removes the namespace."""
+        """Remove our finalizer. The API server deletes a namespace that has none left."""
         others = [each for each in namespace["spec"].get("finalizers", ()) if each != FINALIZER]
         self.client.update(
             NAMESPACES, {**namespace, "spec": {**namespace["spec"], "finalizers": others}}, subresource="finalize"
@@ -197,7 +200,7 @@ class NamespaceController:
 
 
 def is_terminating(namespace: Object | None) -> bool:
-    """It was deleted, and waits for its content to go."""
+    """Return True if the namespace is being deleted."""
     return namespace is not None and bool(namespace["metadata"].get("deletionTimestamp"))
 
 

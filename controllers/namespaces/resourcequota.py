@@ -1,9 +1,11 @@
-"""Counts what the objects of a namespace use of its quotas (upstream: pkg/controller/resourcequota).
+"""Count what the objects of a namespace use of its quotas (upstream: pkg/controller/resourcequota).
 
-Admission has charged what was created, in the transaction that created it. So a quota says at each revision what is
-used at most, and a count can only make it less: by what has gone, has ended or became limited a moment ago. One that
-is made of lists no older than the quota's revision, and written only at that revision, never loses a charge: whoever is
-charged meanwhile makes it a conflict.
+Admission charges each object in the transaction that creates it. So at every revision ``status.used`` is at least what
+is really used, and a count can only lower it: for objects that were deleted or have ended, or for a resource that is
+limited only now.
+
+A count must not lose a charge that is made while it runs. So it uses lists that are no older than the quota, and
+writes the quota only if its resourceVersion has not changed; every charge changes it.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ from machinery.resources import PODS, RESOURCE_QUOTAS, SERVICES, Resource
 
 log = logging.getLogger(__name__)
 
-# Seconds after which a quota is counted anyway (upstream: --resource-quota-sync-period).
+# Seconds after which a quota is counted even if nothing changed (upstream: --resource-quota-sync-period).
 RESYNC = 300.0
-# Counts in a row that others' charges may outdate before the backoff of the queue is tried.
+# After so many counts in a row that failed because of new charges, the queue's backoff follows.
 ATTEMPTS = 5
 
 
 class ResourceQuotaController:
-    """Runs the reconciler over quotas."""
+    """Reconciles the status of ResourceQuotas when they change, or objects use less."""
 
     def __init__(self, context: Context) -> None:
         self.client: Client = context.client
@@ -46,19 +48,22 @@ class ResourceQuotaController:
         self.monitors.add_listener(self.kinds_listed)
 
     def start(self, stop: threading.Event) -> None:
-        """Begins to watch and work."""
+        """Begin to watch and work; return at once."""
         self.monitors.start(stop)
         self.controller.start(stop)
 
     def quota_changed(self, old: Object | None, new: Object | None) -> None:
-        """A new limit is to be counted; and once more when it is in force: until then nobody was charged for it."""
+        """Enqueue a quota with new limits, and again when they are in force.
+
+        Nobody was charged for a new limit until it was in force, so it must be counted after that.
+        """
         if new is None:
             return
         if old is None or old.get("spec") != new.get("spec") or _status(old, "hard") != _status(new, "hard"):
             self.controller.enqueue(key(new))
 
     def object_changed(self, old: Object | None, new: Object | None) -> None:
-        """Something may use less than before."""
+        """Enqueue the quotas of the namespace if the object may use less than before."""
         if old is None or not (quotas := self.quotas.by_index(NAMESPACE, old["metadata"].get("namespace", ""))):
             return
         resource = self.monitors.resource(old["apiVersion"], old["kind"])
@@ -68,7 +73,7 @@ class ResourceQuotaController:
             self._enqueue(quotas, [resource])
 
     def kinds_listed(self, resources: Collection[Resource]) -> None:
-        """From now on these kinds can be counted."""
+        """Enqueue all quotas that limit these kinds, which can be counted from now on."""
         self._enqueue(self.quotas.list(), resources)
 
     def _enqueue(self, quotas: list[Object], resources: Collection[Resource]) -> None:
@@ -78,7 +83,7 @@ class ResourceQuotaController:
                 self.controller.enqueue(key(quota))
 
     def reconcile(self, quota_key: str) -> float | None:
-        """Writes what is used, and the limits that are now in force."""
+        """Write what is used, and the limits that are now in force; return the seconds until the next count."""
         quota = self.quotas.get(quota_key)
         for _ in range(ATTEMPTS):
             if quota is None:
@@ -108,7 +113,7 @@ class ResourceQuotaController:
             return None
 
     def count(self, quota: Object) -> ResourceList:
-        """What is used of each limited resource that somebody can count."""
+        """Return what is used of each limited resource that can be counted."""
         used: ResourceList = {}
         for evaluator, resource in self._evaluators(_hard(quota)):
             names = evaluator.tracked(_hard(quota))
@@ -116,7 +121,10 @@ class ResourceQuotaController:
         return used
 
     def _evaluators(self, hard: Collection[str]) -> Iterator[tuple[Evaluator, Resource | None]]:
-        """Those who track any of the resources; the standard ones also while their kind is not served."""
+        """Yield the evaluators that track any of the limited resources, with the kind that they count.
+
+        The kind is None if the API server does not serve it; only standard evaluators are yielded then.
+        """
         served = {resource.name: resource for resource in self.monitors.watched()}
         counted = [name.removeprefix("count/") for name in hard if name.startswith("count/")]
         for name in dict.fromkeys([*STANDARD, *counted]):
@@ -138,13 +146,13 @@ class ResourceQuotaController:
         return used
 
     def _number(self, resource: Resource, namespace: str) -> int:
-        """How many objects there are, without reading them all."""
+        """Count the objects without reading them all."""
         page = self.client.list(resource, namespace, limit=1)
         return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
 
 
 def uses_less(resource: Resource, old: Object, new: Object) -> bool:
-    """Whether a change may have freed something (upstream: pkg/quota/v1/install/update_filter.go)."""
+    """Return True if the change may have freed something (upstream: pkg/quota/v1/install/update_filter.go)."""
     if resource.name == "pods":
         now = utc_now()
         ended = is_charged(old, now) and not is_charged(new, now)

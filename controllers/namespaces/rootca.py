@@ -1,4 +1,4 @@
-"""Puts the API server's certificate authority into every namespace, as a config map that pods can mount.
+"""Publish the API server's certificate authority in every namespace, as a ConfigMap that pods can mount.
 
 Upstream: pkg/controller/certificates/rootcacertpublisher.
 """
@@ -20,7 +20,7 @@ FILE = "ca.crt"
 
 
 class RootCAController:
-    """Runs the reconciler over namespaces."""
+    """Reconciles the ConfigMap of each namespace."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -33,7 +33,7 @@ class RootCAController:
         self.start = self.controller.start
 
     def reconcile(self, namespace: str) -> None:
-        """Creates the config map, or puts back what somebody changed."""
+        """Create the ConfigMap, or restore its data if somebody changed it."""
         if not is_active(self.namespaces.get(namespace)):
             return
         published = self.published.get(f"{namespace}/{NAME}")
@@ -43,7 +43,7 @@ class RootCAController:
             self.context.client.update(CONFIG_MAPS, {**published, "data": self.data})
 
     def wanted(self, namespace: str) -> Object:
-        """The config map for one namespace."""
+        """Return the ConfigMap for a namespace."""
         meta = {"name": NAME, "namespace": namespace}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": self.data}
 

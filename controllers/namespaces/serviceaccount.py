@@ -1,6 +1,6 @@
-"""The default service account of every active namespace (upstream: pkg/controller/serviceaccount).
+"""Create the default service account of every active namespace (upstream: pkg/controller/serviceaccount).
 
-Its tokens are no objects: the API server signs them on request for the pod that mounts them.
+Its tokens are no objects: the API server signs one for each pod that mounts it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ DEFAULT = "default"
 
 
 def is_active(namespace: Object | None) -> bool:
-    """It takes new objects."""
+    """Return True if the namespace exists and is not being deleted."""
     return namespace is not None and namespace.get("status", {}).get("phase", "Active") == "Active"
 
 
 def ensure(context: Context, resource: Resource, obj: Object) -> None:
-    """Creates an object unless it exists, or its namespace takes no more.
+    """Create an object unless it exists, or its namespace is being deleted.
 
-    A namespace that has gone raises NotFound: the next try knows of it, and of one that came back meanwhile.
+    Raises NotFound if the namespace is gone; the queue's next try finds out whether there is another of its name.
     """
     try:
         context.client.create(resource, obj)
@@ -37,7 +37,7 @@ def ensure(context: Context, resource: Resource, obj: Object) -> None:
 
 
 class ServiceAccountController:
-    """Runs the reconciler over namespaces."""
+    """Reconciles the default service account of each namespace."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -50,12 +50,12 @@ class ServiceAccountController:
         self.start = self.controller.start
 
     def account_changed(self, old: Object | None, new: Object | None) -> None:
-        """A deleted default account is made again."""
+        """Enqueue the namespace of a default account that was deleted, to create it again."""
         if new is None and old is not None and old["metadata"]["name"] == DEFAULT:
             self.controller.enqueue(old["metadata"]["namespace"])
 
     def reconcile(self, namespace: str) -> None:
-        """Makes the account if it is missing."""
+        """Create the account if it is missing."""
         if not is_active(self.namespaces.get(namespace)) or self.accounts.get(f"{namespace}/{DEFAULT}") is not None:
             return
         meta = {"name": DEFAULT, "namespace": namespace}

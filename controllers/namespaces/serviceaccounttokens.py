@@ -1,11 +1,13 @@
-"""Tokens of service accounts in Secrets (upstream: pkg/controller/serviceaccount/tokens_controller.go).
+"""Fill Secrets with tokens of service accounts (upstream: pkg/controller/serviceaccount/tokens_controller.go).
 
 A Secret of type ``kubernetes.io/service-account-token`` that names an account is given a token, the cluster's CA and
-its namespace, and goes when its account goes. With ``--legacy-service-account-tokens`` each account is given such a
-Secret, as upstream did before v1.24: clients of that time, its end-to-end suite among them, wait for one in
-``secrets``, and for another one after they deleted it. What an account says of a Secret that was deleted goes.
+its namespace. It is deleted when its account is.
 
-The token comes from the API server like any other and is bound to its Secret: without that, it is worth nothing.
+With ``--legacy-service-account-tokens`` each account is given such a Secret, as upstream did before v1.24. Clients of
+that time, its end-to-end suite among them, wait for one in the account's ``secrets``, and for another one after they
+deleted it. So the names of deleted Secrets are removed there.
+
+The API server makes the token, like any other. It is bound to its Secret, and not valid without it.
 """
 
 from __future__ import annotations
@@ -29,25 +31,26 @@ TYPE = "kubernetes.io/service-account-token"
 ACCOUNT_NAME = "kubernetes.io/service-account.name"
 ACCOUNT_UID = "kubernetes.io/service-account.uid"
 ACCOUNT = "account"
-# The longest that a TokenRequest may ask for: such a token is meant to last as long as its Secret.
+# Seconds; the longest that a TokenRequest may ask for, because the token must last as long as its Secret.
 LIFETIME = 1 << 32
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one round does for one account."""
+    """What one call of reconcile does for one account."""
 
     delete: tuple[Object, ...] = ()  # Secrets of an account that has gone
     fill: tuple[Object, ...] = ()  # Secrets that lack their token
     create: bool = False  # one Secret, for an account that has none
-    mention: str = ""  # the Secret to be named in the account
-    forget: tuple[str, ...] = ()  # Secrets that the account names no longer
+    mention: str = ""  # the Secret to add to the account's ``secrets``
+    forget: tuple[str, ...] = ()  # names to remove from the account's ``secrets``
 
 
 def plan(account: Object | None, secrets: Sequence[Object], legacy: bool, gone: tuple[str, ...] = ()) -> Plan:
-    """Compares an account, None when it has gone, with the Secrets that name it.
+    """Compare an account, None if it is gone, with the Secrets that name it.
 
-    Those that it names and that are ``gone`` are forgotten when the next one is there: its name follows from theirs.
+    ``gone`` are Secrets that the account names and that do not exist. They are forgotten only when their successor is
+    there, because its name is derived from theirs.
     """
     if account is None:
         return Plan(delete=tuple(secrets))
@@ -63,37 +66,43 @@ def plan(account: Object | None, secrets: Sequence[Object], legacy: bool, gone: 
 
 
 def mentions(account: Object) -> set[str]:
-    """The Secrets that an account names."""
+    """Return the names of the Secrets that an account lists."""
     return {str(reference.get("name", "")) for reference in account.get("secrets", ())}
 
 
 def missing(account: Object, secrets: Sequence[Object]) -> list[str]:
-    """The Secrets that an account names, to judge by the name for a token, and that are not there."""
+    """Return the names of those Secrets of tokens that an account lists and that do not exist, sorted.
+
+    Names of another form are left alone: they may be of users' Secrets.
+    """
     ours = re.compile(rf"{re.escape(account['metadata']['name'])}-token-[{NAME_ALPHABET}]{{5}}")
     present = {secret["metadata"]["name"] for secret in secrets}
     return sorted(name for name in mentions(account) - present if ours.fullmatch(name))
 
 
 def uid_of(secret: Object) -> str:
-    """The account that a Secret was made for; empty when it names one only."""
+    """Return the uid of the account that a Secret was made for; empty if the Secret only names an account."""
     return str(annotations_of(secret).get(ACCOUNT_UID, ""))
 
 
 def account_of(secret: Object) -> Iterable[str]:
-    """Index function, and the queue's key: the account that a Secret names."""
+    """Return the key of the account that a Secret names, if it does; for the index and the queue."""
     name = annotations_of(secret).get(ACCOUNT_NAME)
     return (make_key(secret["metadata"]["namespace"], name),) if name else ()
 
 
 def secret_name(account: Object, gone: Iterable[str] = ()) -> str:
-    """One name for an account and the Secrets that it had: a second try meets the first one's Secret."""
+    """Return the name of an account's Secret, derived from the account and the Secrets that are gone.
+
+    It is not random, so that a second try finds the Secret of the first.
+    """
     digest = hashlib.sha256("/".join((account["metadata"]["uid"], *gone)).encode()).digest()
     suffix = "".join(NAME_ALPHABET[byte % len(NAME_ALPHABET)] for byte in digest[:5])
     return f"{account['metadata']['name']}-token-{suffix}"
 
 
 class ServiceAccountTokens:
-    """Runs the reconciler over accounts; a Secret's events lead to the account that it names."""
+    """Reconciles the Secrets of accounts, by the account's key."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
@@ -109,7 +118,7 @@ class ServiceAccountTokens:
         self.start = self.controller.start
 
     def reconcile(self, account_key: str) -> None:
-        """Brings one account's Secrets to what the plan says."""
+        """Carry out the plan for one account."""
         namespace, name = split_key(account_key)
         if not is_active(self.namespaces.get(namespace)):
             return
@@ -133,14 +142,14 @@ class ServiceAccountTokens:
             self.client.update(SERVICE_ACCOUNTS, {**account, "secrets": references})
 
     def live_account(self, namespace: str, name: str) -> Object | None:
-        """What the API server says, before something is deleted because the cache does not show an account."""
+        """Ask the API server for an account before its Secrets are deleted; the cache may be behind."""
         try:
             return self.client.get(SERVICE_ACCOUNTS, name, namespace)
         except NotFound:
             return None
 
     def is_gone(self, name: str, namespace: str) -> bool:
-        """What the API server says, before a Secret is forgotten because the cache does not show it."""
+        """Ask the API server for a Secret before its name is removed; the cache may be behind."""
         try:
             self.client.get(SECRETS, name, namespace)
         except NotFound:
@@ -148,7 +157,7 @@ class ServiceAccountTokens:
         return False
 
     def delete(self, secret: Object) -> None:
-        """Removes a Secret unless it changed meanwhile."""
+        """Delete a Secret unless it has changed."""
         meta = secret["metadata"]
         try:
             self.client.delete(
@@ -158,17 +167,17 @@ class ServiceAccountTokens:
             return
 
     def create(self, account: Object, secret: str) -> None:
-        """Makes an empty Secret for an account; its own event leads back here, to fill it."""
+        """Create an empty Secret for an account. Its event leads to another call, which fills it."""
         meta = account["metadata"]
         annotations = {ACCOUNT_NAME: meta["name"], ACCOUNT_UID: meta["uid"]}
         place = {"name": secret, "namespace": meta["namespace"], "annotations": annotations}
         try:
             self.client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": place, "type": TYPE})
         except AlreadyExists:
-            return  # on its way through the watch
+            return  # The watch will show it.
 
     def fill(self, secret: Object, account: Object) -> None:
-        """Writes token, CA and namespace."""
+        """Write token, CA and namespace into a Secret."""
         meta = secret["metadata"]
         bound = {"apiVersion": "v1", "kind": "Secret", "name": meta["name"], "uid": meta["uid"]}
         request = {
@@ -185,7 +194,7 @@ class ServiceAccountTokens:
         self.client.update(SECRETS, {**secret, "metadata": {**meta, "annotations": annotations}, "data": data})
 
 
-# It writes with the identity of the process, as upstream's does: it has no service account.
+# As upstream's, it has no service account and writes with the identity of the process.
 SERVICE_ACCOUNT_TOKENS = ControllerDescriptor(
     "serviceaccount-token-controller",
     ServiceAccountTokens,

@@ -1,8 +1,8 @@
-"""Notices nodes that have gone silent, and taints nodes by their conditions.
+"""Find nodes that have stopped reporting, and taint nodes by their conditions.
 
-Upstream: pkg/controller/nodelifecycle. A node lives while its lease is renewed or its status reported. After
-the grace period without either its conditions become Unknown, its pods not ready, and NoExecute taints start
-the eviction, except when no node at all is ready: then it is rather us who see nothing, and nobody is evicted.
+Upstream: pkg/controller/nodelifecycle. A node is alive while its kubelet renews the lease or reports the status. After
+the grace period without either, its conditions become Unknown, its pods not ready, and a NoExecute taint starts their
+eviction. If no node at all is ready, nobody is evicted: the fault is then more likely here than on every node.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 LEASE_NAMESPACE = "kube-node-lease"
 # A node that has never reported a status is given this long (upstream: node-startup-grace-period).
 STARTUP_GRACE = 60.0
-# A check just after the deadline, not just before.
+# Seconds that are added to the pause, so that the next check is not a moment too early.
 AFTER_DEADLINE = 0.05
 WATCHED_CONDITIONS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
-# Condition and status: the taint that stands for it.
+# Condition and status → the key of the taint that stands for it.
 CONDITION_TAINTS = {
     ("Ready", "False"): NOT_READY,
     ("Ready", "Unknown"): UNREACHABLE,
@@ -47,7 +47,7 @@ OURS = {*((name, "NoSchedule") for name in (*CONDITION_TAINTS.values(), UNSCHEDU
 
 
 def wanted_taints(node: Object, *, evict: bool, at: str) -> list[Object]:
-    """The node's taints as its conditions ask for; those of others stay as they are."""
+    """Return the node's taints as its conditions ask for. Taints of others stay as they are."""
     conditions = {each["type"]: each["status"] for each in node.get("status", {}).get("conditions", ())}
     keys = [name for (type_, status), name in CONDITION_TAINTS.items() if conditions.get(type_) == status]
     if node["spec"].get("unschedulable"):
@@ -65,7 +65,7 @@ def _among(taint: Object, taints: Iterable[Object]) -> bool:
 
 
 def silent_conditions(node: Object, at: str) -> list[Object]:
-    """The conditions of a node that does not report any more."""
+    """Return the conditions of a node that has stopped reporting."""
     old = {each["type"]: each for each in node.get("status", {}).get("conditions", ())}
     new = dict(old)
     for type_ in WATCHED_CONDITIONS:
@@ -91,14 +91,14 @@ def silent_conditions(node: Object, at: str) -> list[Object]:
 
 @dataclass
 class Health:
-    """The last sign of life of one node: what it was, and when we saw it by our own clock."""
+    """The last sign of life of a node: the lease's and the status's times, and when we saw them by our own clock."""
 
     sign: tuple[str, str]
     seen: float
 
 
 class NodeLifecycleController:
-    """Runs the reconciler over nodes."""
+    """Reconciles nodes when they or their leases change, and when a grace period ends."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
@@ -117,7 +117,10 @@ class NodeLifecycleController:
         self.start = self.controller.start
 
     def node_changed(self, old: Object | None, new: Object | None) -> None:
-        """Upstream's events about nodes that come and go; the readiness of one matters to all (see ``blind``)."""
+        """Record upstream's events; enqueue all nodes if one comes, goes or changes its readiness.
+
+        The readiness of one matters to all others because of ``blind``.
+        """
         if new is None and old is not None:
             self.tell(old, "RemovingNode", "Node {name} event: Removing Node {name} from Controller")
         elif new is not None and old is None:
@@ -127,12 +130,12 @@ class NodeLifecycleController:
                 self.controller.enqueue(node["metadata"]["name"])
 
     def lease_changed(self, old: Object | None, new: Object | None) -> None:
-        """A renewal is a sign of life."""
+        """Note the renewal of a node's lease."""
         if new is not None and new["metadata"]["namespace"] == LEASE_NAMESPACE:
             self.note_life(new["metadata"]["name"])
 
     def note_life(self, name: str) -> Health:
-        """Compares the node's last signs of life with what we know, and gives what we know then."""
+        """Compare the node's lease and status with what we know; return what we know after that."""
         lease = self.leases.get(f"{LEASE_NAMESPACE}/{name}") or {}
         node = self.nodes.get(name) or {"status": {}}
         ready = get_condition(node, "Ready") or {}
@@ -144,7 +147,10 @@ class NodeLifecycleController:
             return health
 
     def reconcile(self, name: str) -> float | None:
-        """Brings conditions, taints and pods of one node to what its signs of life say."""
+        """Bring the conditions, taints and pods of one node in line with its signs of life.
+
+        Return the seconds until its grace period ends, None if it has ended.
+        """
         node = self.nodes.get(name)
         if node is None:
             with self.lock:
@@ -160,7 +166,7 @@ class NodeLifecycleController:
         return left + AFTER_DEADLINE if left > 0 else None
 
     def mark_silent(self, node: Object) -> Object:
-        """Writes that nobody knows how the node is."""
+        """Set the node's conditions to Unknown; return the node as it is then."""
         status = {**node["status"], "conditions": silent_conditions(node, now())}
         node = self.client.update(NODES, {**node, "status": status}, subresource="status")
         log.info("node %s has stopped reporting: its conditions are Unknown now", node["metadata"]["name"])
@@ -168,7 +174,7 @@ class NodeLifecycleController:
         return node
 
     def mark_pods(self, name: str) -> None:
-        """The pods of a silent node get no more traffic."""
+        """Set the pods of a silent node to not ready, so that they get no more traffic."""
         for pod in self.pods.by_index(NODE, name):
             if not is_pod_ready(pod):
                 continue
@@ -182,7 +188,7 @@ class NodeLifecycleController:
             self.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
 
     def taint(self, node: Object) -> None:
-        """Writes the taints if they differ."""
+        """Write the taints if they differ."""
         have = node["spec"].get("taints", [])
         wanted = wanted_taints(node, evict=not self.blind(), at=now())
         if wanted == have:
@@ -196,21 +202,21 @@ class NodeLifecycleController:
         log.info("node %s: taints are %s", meta["name"], [f"{each['key']}:{each['effect']}" for each in wanted])
 
     def blind(self) -> bool:
-        """No node is ready (upstream: full disruption)."""
+        """Return True if no node is ready (upstream: full disruption)."""
         return not any(readiness(node) == "True" for node in self.nodes.list())
 
     def tell(self, node: Object, reason: str, message: str) -> None:
-        """Records an event on a node."""
+        """Record an event on a node."""
         self.recorder.event(object_reference(node), "Normal", reason, message.format(name=node["metadata"]["name"]))
 
 
 def readiness(node: Object) -> str:
-    """``True``, ``False``, ``Unknown``, or empty while the kubelet has not said anything."""
+    """Return the status of the Ready condition; empty if the kubelet has never reported one."""
     ready = get_condition(node, "Ready")
     return str(ready["status"]) if ready else ""
 
 
-# Those of the taint eviction controller, too.
+# The taint eviction controller shares the account, so its rules are here, too.
 ACCOUNT = "node-controller"
 RULES = (
     can("delete get list patch update watch", "nodes"),

@@ -1,7 +1,8 @@
-"""Removes pods that no kubelet will ever remove (upstream: pkg/controller/podgc).
+"""Remove pods that no kubelet will ever remove (upstream: pkg/controller/podgc).
 
-Pods of a node that does not exist (after a while: nodes are re-created under their name), pods that were never
-bound and are being deleted, and the oldest of too many that have ended.
+- pods of a node that does not exist, after a while, because a node may be created again under its name
+- pods that were never bound and are being deleted
+- the oldest of the pods that have ended, if there are too many
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from machinery.resources import NODES, PODS
 
 log = logging.getLogger(__name__)
 
-# The index of the pods that have ended, all under one entry.
+# The index of the pods that have ended; all are under the value "".
 TERMINATED = "terminated"
-# Keys of the queue: a node's name, a pod's key, or the pods that have ended.
+# Keys of the queue: one of the first two with a node's name or a pod's key, or the third for all that have ended.
 NODE_KEY, POD_KEY, TERMINATED_KEY = "node/", "pod/", "terminated"
 
 
 def surplus(terminated: Iterable[Object], threshold: int) -> list[Object]:
-    """The oldest of the pods that have ended, so that no more than the threshold stay; 0 keeps all."""
+    """Return the oldest ended pods, so many that the threshold is kept; none if the threshold is 0."""
     oldest_first = sorted(terminated, key=lambda pod: (pod["metadata"].get("creationTimestamp", ""), key(pod)))
     return oldest_first[: max(len(oldest_first) - threshold, 0)] if threshold > 0 else []
 
@@ -37,7 +38,7 @@ def by_terminated(pod: Object) -> Iterable[str]:
 
 
 class PodGarbageCollector:
-    """Runs the reconciler over nodes and pods."""
+    """Reconciles nodes, pods, and the number of ended pods."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
@@ -53,7 +54,7 @@ class PodGarbageCollector:
         self.start = self.controller.start
 
     def pod_changed(self, old: Object | None, new: Object | None) -> None:
-        """Enqueues what the change may have made necessary."""
+        """Enqueue what the change may have made necessary."""
         if new is None:
             return
         node = new["spec"].get("nodeName")
@@ -65,12 +66,12 @@ class PodGarbageCollector:
             self.controller.enqueue(TERMINATED_KEY)
 
     def node_changed(self, old: Object | None, new: Object | None) -> None:
-        """The pods of a node that is gone have some time left."""
+        """Enqueue a node that was deleted, for the end of the quarantine."""
         if new is None and old is not None:
             self.controller.enqueue_after(NODE_KEY + old["metadata"]["name"], self.quarantine)
 
     def reconcile(self, item: str) -> None:
-        """Looks at a node, a pod or the pods that have ended."""
+        """Remove the pods of a node, one pod, or ended pods, as the item says."""
         if item.startswith(NODE_KEY):
             self.collect_orphans(item.removeprefix(NODE_KEY))
         elif item.startswith(POD_KEY):
@@ -80,7 +81,7 @@ class PodGarbageCollector:
                 self.remove(pod, "too many pods have ended")
 
     def collect_orphans(self, node: str) -> None:
-        """Removes the pods of a node that really does not exist."""
+        """Remove the pods of a node if the API server does not have it either."""
         pods = self.pods.by_index(NODE, node)
         if not pods or self.nodes.get(node) is not None:
             return
@@ -92,13 +93,13 @@ class PodGarbageCollector:
                 self.remove(pod, f"its node {node} does not exist")
 
     def collect_unbound(self, pod_key: str) -> None:
-        """Removes a pod that is being deleted and has no kubelet to do it."""
+        """Remove a pod that is being deleted and was never bound."""
         pod = self.pods.get(pod_key)
         if pod is not None and pod["metadata"].get("deletionTimestamp") and not pod["spec"].get("nodeName"):
             self.remove(pod, "it was never bound")
 
     def fail(self, pod: Object) -> None:
-        """A pod that ends with its node has failed, whatever its last report says."""
+        """Set the phase to Failed, because the pod has ended with its node, unless it has ended before."""
         if is_pod_terminal(pod):
             return
         condition = {
@@ -116,7 +117,7 @@ class PodGarbageCollector:
             return
 
     def remove(self, pod: Object, why: str) -> None:
-        """Deletes without grace."""
+        """Delete a pod without a grace period, and log why."""
         meta = pod["metadata"]
         log.info("removing pod %s: %s", key(pod), why)
         try:

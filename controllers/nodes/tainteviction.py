@@ -1,4 +1,4 @@
-"""Evicts pods from nodes with NoExecute taints that they do not, or no longer, tolerate.
+"""Evict pods from nodes with NoExecute taints that they do not tolerate, or not any longer.
 
 Upstream: pkg/controller/tainteviction.
 """
@@ -20,20 +20,20 @@ from machinery.resources import NODES, PODS
 
 
 def eviction_taints(node: Object | None) -> list[Object]:
-    """The taints that evict."""
+    """Return the node's NoExecute taints."""
     taints = (node or {}).get("spec", {}).get("taints", ())
     return [taint for taint in taints if taint["effect"] == "NoExecute"]
 
 
 class TaintEvictionController:
-    """Runs the reconciler over pods of tainted nodes."""
+    """Reconciles the pods of tainted nodes."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
         self.nodes = context.informer(NODES)
         self.pods = context.informer(PODS)
         self.recorder = context.recorder("taint-eviction-controller")
-        # Pods that are to go: the uid, and since when by our clock.
+        # Key of a pod that is to be evicted → its uid, and since when (time.monotonic).
         self.since: dict[str, tuple[str, float]] = {}
         self.controller = Controller("tainteviction", self.reconcile)
         self.controller.requires(self.nodes, self.pods)
@@ -42,25 +42,25 @@ class TaintEvictionController:
         self.start = self.controller.start
 
     def pod_changed(self, old: Object | None, new: Object | None) -> None:
-        """A pod was bound, changed its tolerations or is gone."""
+        """Enqueue a pod that was bound, has other tolerations, or is gone."""
         if old is None or new is None or concerns(old) != concerns(new):
             pod = new if new is not None else old
             if pod is not None and (key(pod) in self.since or self.taints_on(pod)):
                 self.controller.enqueue(key(pod))
 
     def taints_on(self, pod: Object) -> list[Object]:
-        """The evicting taints of the pod's node."""
+        """Return the NoExecute taints of the pod's node."""
         return eviction_taints(self.nodes.get(pod["spec"].get("nodeName", "")))
 
     def node_changed(self, old: Object | None, new: Object | None) -> None:
-        """The evicting taints of a node changed: all of its pods may be concerned."""
+        """Enqueue all pods of a node whose NoExecute taints changed."""
         node = new if new is not None else old
         if node is not None and eviction_taints(old) != eviction_taints(new):
             for pod in self.pods.by_index(NODE, node["metadata"]["name"]):
                 self.controller.enqueue(key(pod))
 
     def reconcile(self, pod_key: str) -> float | None:
-        """Evicts one pod, or waits for the end of what it tolerates."""
+        """Evict one pod, or return the seconds for which it still tolerates the taints."""
         pod = self.pods.get(pod_key)
         if pod is None or pod["metadata"].get("deletionTimestamp"):
             self.since.pop(pod_key, None)
@@ -81,7 +81,7 @@ class TaintEvictionController:
         return None
 
     def evict(self, pod: Object) -> None:
-        """Says why in the status, then deletes."""
+        """Delete a pod, after the reason was written to its status."""
         meta = pod["metadata"]
         self.tell(pod, f"Marking for deletion Pod {key(pod)}")
         condition = {
@@ -99,12 +99,12 @@ class TaintEvictionController:
             return
 
     def tell(self, pod: Object, message: str) -> None:
-        """Records upstream's event."""
+        """Record upstream's event."""
         self.recorder.event(object_reference(pod), "Normal", "TaintManagerEviction", message)
 
 
 def concerns(pod: Object) -> tuple[object, ...]:
-    """What of a pod decides about its eviction."""
+    """Return the part of a pod on which its eviction depends."""
     return pod["metadata"]["uid"], pod["spec"].get("nodeName"), pod["spec"].get("tolerations")
 
 

@@ -1,4 +1,4 @@
-"""Why a node will not do for a pod, in upstream's words."""
+"""The reasons why a pod does not fit on a node, and the message that sums them up, in upstream's words."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ NO_VICTIMS = "No preemption victims found for incoming pod"
 
 @dataclass(frozen=True)
 class Misfit:
-    """The objections of one node.
+    """Why a pod does not fit on one node.
 
-    ``helpless``: evicting other pods would not change it (upstream: UnschedulableAndUnresolvable).
+    ``helpless`` means that evicting other pods would not change that (upstream: UnschedulableAndUnresolvable).
     """
 
     reasons: tuple[str, ...]
@@ -22,9 +22,10 @@ class Misfit:
 
 
 def explain(misfits: Mapping[str, Misfit], ineligible: str = "", *, preempts: bool = False) -> str:
-    """Upstream's FitError: how many nodes object for which reason, and why evicting pods will not help, unless it does.
+    """Return upstream's FitError: on how many nodes the pod does not fit for which reason.
 
-    ``ineligible`` says that the pod may not have others evicted.
+    Unless the pod preempts others, the message also says why preemption does not help. ``ineligible`` is the reason why
+    the pod must not preempt, "" if it may.
     """
     total = len(misfits)
     if not total:

@@ -1,4 +1,4 @@
-"""nodeSelector and node affinity (upstream: k8s.io/component-helpers/scheduling/corev1/nodeaffinity)."""
+"""Match nodeSelector and node affinity (upstream: k8s.io/component-helpers/scheduling/corev1/nodeaffinity)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from machinery.objects import Object, labels_of
 
 
 def matches_node_affinity(pod: Object, node: Object) -> bool:
-    """The node has all labels of the nodeSelector, and one term of the required affinity fits."""
+    """Return True if the node has all labels of nodeSelector and matches a term of the required affinity."""
     labels = labels_of(node)
     selector = pod["spec"].get("nodeSelector", {})
     if not selector.items() <= labels.items():
@@ -20,13 +20,13 @@ def matches_node_affinity(pod: Object, node: Object) -> bool:
 
 
 def preferred_weight(pod: Object, node: Object) -> int:
-    """The weights of the preferred terms that fit."""
+    """Return the sum of the weights of the preferred terms that the node matches."""
     preferred = _affinity(pod).get("preferredDuringSchedulingIgnoredDuringExecution", ())
     return sum(each["weight"] for each in preferred if not each["preference"] or matches_term(each["preference"], node))
 
 
 def matches_term(term: Object, node: Object) -> bool:
-    """All expressions hold; a term without any matches nothing."""
+    """Return True if the node matches all expressions of the term. A term without any matches no node."""
     expressions = term.get("matchExpressions", ())
     fields = term.get("matchFields", ())
     if not expressions and not fields:
@@ -37,7 +37,10 @@ def matches_term(term: Object, node: Object) -> bool:
 
 
 def holds(expression: Object, values: Mapping[str, str]) -> bool:
-    """One requirement of a node selector; it has Gt and Lt beyond what label selectors have."""
+    """Return True if one requirement of a node selector holds for the values, which are labels or fields by name.
+
+    Node selectors have two operators more than label selectors: Gt and Lt.
+    """
     name, operator, wanted = expression["key"], expression["operator"], expression.get("values", [])
     have = values.get(name)
     if operator == "In":

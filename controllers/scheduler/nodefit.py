@@ -1,7 +1,7 @@
-"""Which nodes suit a pod, why others do not, and which is best (upstream: pkg/scheduler/framework/plugins).
+"""Find out whether a pod fits on a node, and how well (upstream: pkg/scheduler/framework/plugins).
 
-Filters run in upstream's order, and the first that fails speaks for the node. Its words end up in the
-FailedScheduling event, so they are upstream's.
+The filters run in upstream's order. The first that fails names the reason, which becomes part of the
+FailedScheduling event; so the reasons are worded as upstream's.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Filter = Callable[[Object, Requests, Object, Usage], "Misfit | None"]
 
 
 def unfit(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
-    """The first objection to putting this pod on this node."""
+    """Return the first reason why the pod does not fit on this node, None if it fits."""
     return next((misfit for check in FILTERS if (misfit := check(pod, requests, node, usage)) is not None), None)
 
 
 def check_unschedulable(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
-    """A cordoned node takes only pods that tolerate the taint which stands for it."""
+    """Refuse a cordoned node, unless the pod tolerates the taint that stands for cordoning."""
     if not node.get("spec", {}).get("unschedulable"):
         return None
     taint = {"key": UNSCHEDULABLE, "effect": "NoSchedule"}
@@ -35,7 +35,7 @@ def check_unschedulable(pod: Object, requests: Requests, node: Object, usage: Us
 
 
 def check_taints(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
-    """Every NoSchedule and NoExecute taint must be tolerated."""
+    """Refuse a node with a NoSchedule or NoExecute taint that the pod does not tolerate."""
     taint = untolerated(pod, effective_taints(node), ("NoSchedule", "NoExecute"))
     if taint is None:
         return None
@@ -43,7 +43,10 @@ def check_taints(pod: Object, requests: Requests, node: Object, usage: Usage) ->
 
 
 def effective_taints(node: Object) -> list[Object]:
-    """The node's taints, and the one that the node lifecycle controller is about to add to a node that is not Ready."""
+    """Return the node's taints, with the taint of a node that is not Ready.
+
+    The node lifecycle controller adds that taint a little later.
+    """
     taints = list(node.get("spec", {}).get("taints", ()))
     ready = get_condition(node, "Ready")
     status = ready["status"] if ready else "False"
@@ -55,19 +58,19 @@ def effective_taints(node: Object) -> list[Object]:
 
 
 def check_affinity(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
-    """nodeSelector and the required part of the node affinity."""
+    """Refuse a node that nodeSelector or the required node affinity does not match."""
     return None if matches_node_affinity(pod, node) else Misfit(("node(s) didn't match Pod's node affinity/selector",))
 
 
 def check_ports(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
-    """No host port may be taken."""
+    """Refuse a node on which a host port of the pod is taken."""
     if any(ports_collide(wanted, used) for wanted in requests.ports for used in usage.ports):
         return Misfit(("node(s) didn't have free ports for the requested pod ports",), helpless=False)
     return None
 
 
 def check_resources(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
-    """The number of pods and each requested resource must fit into what is allocatable."""
+    """Refuse a node without room for one more pod, or for one of the requested resources."""
     allocatable = node.get("status", {}).get("allocatable", {})
     reasons = []
     if len(usage.pods) + 1 > value(allocatable.get("pods", 0)):
@@ -88,7 +91,11 @@ FILTERS: tuple[Filter, ...] = (check_unschedulable, check_taints, check_affinity
 
 
 def score(pod: Object, requests: Requests, node: Object, usage: Usage) -> tuple[float, float, float]:
-    """The larger the better: preferred affinity, then few PreferNoSchedule taints, then how much is left free."""
+    """Return how well a pod fits on a node, as a tuple; the larger, the better.
+
+    First counts the weight of preferred node affinity, then how few PreferNoSchedule taints the pod does not tolerate,
+    then which share of cpu and memory would stay free.
+    """
     taints = node.get("spec", {}).get("taints", ())
     intolerable = sum(untolerated(pod, [taint], ["PreferNoSchedule"]) is not None for taint in taints)
     allocatable = node.get("status", {}).get("allocatable", {})

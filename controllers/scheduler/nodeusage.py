@@ -1,8 +1,10 @@
-"""What is taken on each node, including pods that the scheduler has placed but not yet seen bound.
+"""Keep account of what is used on each node, with the pods that are placed but not yet seen bound.
 
-Upstream: scheduler cache. Invariant: a placed pod counts from the moment of the decision until it has ended or
-is deleted, so two decisions never give away the same room. Room that is being made for a pod (it is nominated) counts
-too, for those that are not more important.
+Upstream: the scheduler's cache (pkg/scheduler/backend/cache). Invariant: a placed pod counts from the moment of the
+decision until it has ended or is deleted, so that two decisions never use the same room.
+
+A pod is *nominated* for a node while the pods that it preempts there have not left yet. The room that it needs is
+kept for it: it counts as used for all pods whose priority is not higher.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Usage:
-    """The sum over a node's pods."""
+    """What the pods of a node use together; ``score`` is explained at ``Requests``."""
 
     pods: tuple[Object, ...]
     amounts: Amounts
@@ -36,7 +38,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class Nomination:
-    """A pod that waits until its victims have left."""
+    """A pod that waits until its victims have left the node."""
 
     placement: Placement
     victims: frozenset[str]  # uids
@@ -46,7 +48,7 @@ EMPTY = Usage((), {}, {}, frozenset())
 
 
 class NodeUsage:
-    """Kept current by the pods' informer (``observe``) and by the scheduler's own decisions (``assume``)."""
+    """What is used on all nodes. It is kept current by the pods' events and by the scheduler's decisions."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -57,7 +59,7 @@ class NodeUsage:
         self._nominated: dict[str, Nomination] = {}
 
     def observe(self, old: Object | None, new: Object | None) -> None:
-        """A pod was added, changed or deleted."""
+        """Note that a pod was added (``old`` is None), changed, or deleted (``new`` is None)."""
         pod = new if new is not None else old
         if pod is None:
             return
@@ -72,30 +74,30 @@ class NodeUsage:
                 self._assumed.discard(uid)
                 self._put(uid, node, pod)
             elif (nominated := nominated_node(pod)) and uid not in self._nominated:
-                # By an earlier scheduler: its victims are known by their being deleted.
+                # An earlier process nominated it. Its victims are then recognised by their deletionTimestamp.
                 self._nominated[uid] = Nomination(Placement(nominated, requests_of(pod), pod), frozenset())
 
     def assume(self, pod: Object, node: str) -> None:
-        """Counts a pod on the node where it is about to be bound."""
+        """Count a pod on the node to which it is about to be bound."""
         uid = pod["metadata"]["uid"]
         with self._lock:
             self._assumed.add(uid)
             self._put(uid, node, pod)
 
     def nominate(self, pod: Object, node: str, victims: Iterable[Object]) -> None:
-        """Keeps the room that these victims leave on a node for the pod."""
+        """Keep the room that these victims leave on the node for the pod."""
         placement = Placement(node, requests_of(pod), pod)
         uids = frozenset(victim["metadata"]["uid"] for victim in victims)
         with self._lock:
             self._nominated[pod["metadata"]["uid"]] = Nomination(placement, uids)
 
     def withdraw(self, uid: str) -> None:
-        """No room is made for this pod any longer."""
+        """Keep no room any longer for the pod with this uid."""
         with self._lock:
             self._nominated.pop(uid, None)
 
     def awaits_victims(self, pod: Object) -> bool:
-        """Somebody has yet to leave the node that the pod is nominated for."""
+        """Return True if a victim is still on the node for which the pod is nominated."""
         with self._lock:
             nomination = self._nominated.get(pod["metadata"]["uid"])
             if nomination is None:
@@ -108,18 +110,18 @@ class NodeUsage:
             )
 
     def assumed_on(self, uid: str) -> str | None:
-        """The node of a pod that was placed and not seen bound yet."""
+        """Return the node on which a pod was placed; None if it was not, or is seen bound."""
         with self._lock:
             return self._where.get(uid) if uid in self._assumed else None
 
     def forget(self, uid: str) -> None:
-        """The pod was not bound after all; one that has been seen bound stays."""
+        """Remove a pod that was not bound after all. One that is seen bound stays."""
         with self._lock:
             if uid in self._assumed:
                 self._remove(uid)
 
     def of(self, node: str, comer: Object | None = None) -> Usage:
-        """What is taken on a node, from the view of a pod that comes."""
+        """Return what is used on a node. For ``comer``, the room kept for nominated pods counts as well."""
         with self._lock:
             if waiting := self._waiting(node, comer):
                 return usage_of([*self._nodes.get(node, {}).values(), *waiting])
@@ -128,7 +130,7 @@ class NodeUsage:
             return self._sums[node]
 
     def placements(self, node: str, comer: Object) -> tuple[list[Placement], list[Placement]]:
-        """The pods on a node, and those that room is being made for before ``comer``."""
+        """Return the pods on a node, and those nominated for it whose room ``comer`` must not take."""
         with self._lock:
             return list(self._nodes.get(node, {}).values()), self._waiting(node, comer)
 
@@ -169,17 +171,17 @@ class NodeUsage:
 
 
 def priority_of(pod: Object) -> int:
-    """How important a pod is."""
+    """Return the pod's priority, 0 if it has none."""
     return int(pod["spec"].get("priority") or 0)
 
 
 def nominated_node(pod: Object) -> str:
-    """The node on which room is being made for a pod."""
+    """Return the name of the node for which the pod is nominated; empty if there is none."""
     return str(pod.get("status", {}).get("nominatedNodeName") or "")
 
 
 def usage_of(placements: Collection[Placement]) -> Usage:
-    """The sum over some pods."""
+    """Return what these pods use together."""
     amounts: Amounts = {}
     score: Amounts = {}
     ports: set[HostPort] = set()

@@ -1,7 +1,7 @@
-"""What a pod takes from its node: resources and host ports.
+"""Compute what a pod needs of its node: resources and host ports.
 
-Upstream: staging/src/k8s.io/component-helpers/resource. Amounts are integers in the unit that upstream's
-scheduler compares: thousandths for cpu, whole ones for all else.
+Upstream: staging/src/k8s.io/component-helpers/resource. Amounts are integers in the unit in which upstream's scheduler
+compares them: thousandths of a cpu, and whole units of everything else.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ from machinery.pods import every_container
 from machinery.quantity import milli_value, value
 
 Amounts = dict[str, int]
-# Host IP ("0.0.0.0" for all), protocol, port.
+# Host IP ("0.0.0.0" stands for all), protocol, port.
 HostPort = tuple[str, str, int]
 
 ANY_ADDRESS = "0.0.0.0"
-# What a container without requests counts as when nodes are compared, so that such pods spread too.
+# What a container without requests counts as when nodes are compared; otherwise such pods would all go to one node.
 ASSUMED_CPU = 100
 ASSUMED_MEMORY = 200 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Requests:
-    """One pod's demands; ``score`` is cpu and memory with upstream's assumptions for containers that state none."""
+    """What one pod needs.
+
+    ``amounts`` decides whether the pod fits. ``score`` decides between the nodes on which it fits: it has only cpu and
+    memory, with upstream's assumption for containers that request none.
+    """
 
     amounts: Amounts = field(default_factory=dict)
     score: Amounts = field(default_factory=dict)
@@ -34,12 +38,12 @@ class Requests:
 
 
 def amounts_of(quantities: Mapping[str, str] | None) -> Amounts:
-    """Quantities as integers."""
+    """Return quantities as integers."""
     return {name: milli_value(text) if name == "cpu" else value(text) for name, text in (quantities or {}).items()}
 
 
 def requests_of(pod: Object) -> Requests:
-    """The sum of the containers, or what an init container needs while it runs if that is more; plus the overhead."""
+    """Return the sum over the containers, or what an init container needs if that is more, plus the overhead."""
     spec: PodSpec = pod["spec"]
     assumed = {"cpu": ASSUMED_CPU, "memory": ASSUMED_MEMORY}
     overhead = amounts_of(spec.get("overhead"))
@@ -70,15 +74,15 @@ def _host_ports(spec: PodSpec) -> Iterator[HostPort]:
 
 
 def add(a: Amounts, b: Amounts) -> Amounts:
-    """The sum by resource."""
+    """Return the sum of each resource."""
     return {name: a.get(name, 0) + b.get(name, 0) for name in {*a, *b}}
 
 
 def larger(a: Amounts, b: Amounts) -> Amounts:
-    """The larger by resource."""
+    """Return the larger amount of each resource."""
     return {name: max(a.get(name, 0), b.get(name, 0)) for name in {*a, *b}}
 
 
 def ports_collide(wanted: HostPort, used: HostPort) -> bool:
-    """The same protocol and port on the same address, where "all addresses" overlaps with each."""
+    """Return True if both are the same protocol and port, on the same address or on all."""
     return wanted[1:] == used[1:] and (wanted[0] == used[0] or ANY_ADDRESS in (wanted[0], used[0]))

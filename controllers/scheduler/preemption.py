@@ -1,7 +1,7 @@
-"""Makes room for an important pod: which less important ones have to go, and on which node.
+"""Decide which pods of lower priority must leave which node so that a pod fits. No I/O.
 
-Upstream: pkg/scheduler/framework/preemption and plugins/defaultpreemption. Budgets do not exist here, so none is
-disrupted. All of this decides only; the scheduler acts.
+Upstream: pkg/scheduler/framework/preemption and plugins/defaultpreemption. Unlike there, PodDisruptionBudgets are
+not taken into account.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from machinery.objects import Object
 
 NEVER = "not eligible due to preemptionPolicy=Never."
 WAITS = "not eligible due to a terminating pod on the nominated node."
-# Makes every priority positive, so that of two sums the one with fewer pods tends to be the smaller.
+# It makes every priority positive, so that a sum over fewer pods tends to be smaller.
 _OFFSET = 2**31
-# Whether the pod fits on a node on which these are.
+# Returns True if the pod fits on the node when only these pods are on it.
 Fits = Callable[[Object, Sequence[Placement]], bool]
 
 
 class Candidate(NamedTuple):
-    """A node, and who has to leave it, the most important first."""
+    """A node, and the pods that must leave it, the most important first."""
 
     node: str
     victims: tuple[Object, ...]
 
 
 def ineligible(pod: Object, usage: NodeUsage) -> str:
-    """Why a pod may not preempt others now; empty when it may."""
+    """Return why the pod must not preempt others now; empty if it may."""
     if pod["spec"].get("preemptionPolicy") == "Never":
         return NEVER
     return WAITS if usage.awaits_victims(pod) else ""
@@ -38,7 +38,7 @@ def ineligible(pod: Object, usage: NodeUsage) -> str:
 def choose(
     pod: Object, nodes: Iterable[Object], misfits: Mapping[str, Misfit], usage: NodeUsage, fits: Fits
 ) -> Candidate | None:
-    """The node on which preempting costs least; None when it helps nowhere."""
+    """Return the node on which preemption costs least, with the victims; None if it helps on no node."""
     found: list[Candidate] = []
     for node in sorted(nodes, key=lambda node: str(node["metadata"]["name"])):
         name = node["metadata"]["name"]
@@ -50,7 +50,11 @@ def choose(
 
 
 def victims_on(pod: Object, node: Object, usage: NodeUsage, fits: Fits) -> tuple[Object, ...]:
-    """The fewest that must leave this node, and the least important: all could go, and then as many stay as fit."""
+    """Return the pods that must leave this node so that the pod fits: as few and as unimportant as possible.
+
+    First all pods of lower priority are taken off; then, beginning with the most important, each that still fits is put
+    back. The result is empty if the pod does not fit even without all of them.
+    """
     there, nominated = usage.placements(node["metadata"]["name"], pod)
     lesser = [placement for placement in there if priority_of(placement.pod) < priority_of(pod)]
     staying = [*nominated, *(placement for placement in there if placement not in lesser)]
@@ -66,7 +70,7 @@ def victims_on(pod: Object, node: Object, usage: NodeUsage, fits: Fits) -> tuple
 
 
 def _importance(pod: Object) -> tuple[int, str]:
-    """The more important first: by priority, then who has run longer."""
+    """Return a sort key by which the more important pod comes first: by priority, then by how long it has run."""
     return -priority_of(pod), _started(pod)
 
 
@@ -75,7 +79,7 @@ def _started(pod: Object) -> str:
 
 
 class _Late(str):
-    """A time of which the later is the smaller."""
+    """A timestamp that sorts in reverse: the later one is smaller."""
 
     __slots__ = ()
 
@@ -84,7 +88,9 @@ class _Late(str):
 
 
 def _cost(candidate: Candidate) -> tuple[int, int, int, _Late]:
-    """The highest priority, all priorities, how many; and of the highest, those that began last."""
+    """Return upstream's criteria, the most important first: the highest priority among the victims, the sum of their
+    priorities, their number, and of those with the highest priority the earliest start (late is better).
+    """
     victims = candidate.victims
     highest = priority_of(victims[0])
     began = min(_started(victim) for victim in victims if priority_of(victim) == highest)

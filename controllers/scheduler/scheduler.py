@@ -1,8 +1,11 @@
-"""Binds pods to nodes (upstream: pkg/scheduler).
+"""Bind pods to nodes (upstream: pkg/scheduler).
 
-One decision at a time (``plan``, pure), counted in NodeUsage at once; the binding is posted by several workers
-at the same time. A pod that fits nowhere may have less important ones evicted (``preemption.py``). It waits until
-something changes that could help it, and then for what is left of its backoff.
+1. A pod without a node is enqueued. Several workers take pods from the queue, but only one at a time decides.
+2. ``plan`` (no I/O) filters the nodes and chooses the best of those that fit.
+3. The pod is *assumed* on that node: it counts there at once, so that the next decision sees it.
+4. The worker posts the binding, while others decide already.
+5. If the pod fits nowhere, ``preemption.py`` may find pods of lower priority to evict. Either way it waits in
+   ``Unschedulable`` until something changes that could help it, but at least for its backoff.
 """
 
 from __future__ import annotations
@@ -43,9 +46,9 @@ from machinery.resources import NAMESPACES, NODES, PODS
 log = logging.getLogger(__name__)
 
 NAME = "default-scheduler"
-# Seconds between the attempts for one pod: doubling, from the first to the second.
+# Seconds between the attempts for one pod: they double, from the first of these to the second.
 BACKOFF = (0.1, 10.0)
-# Upstream tries every unschedulable pod again after so long, whatever happened meanwhile.
+# After so many seconds an unschedulable pod is tried again even if nothing happened, as upstream does.
 RETRY_ANYWAY = 300.0
 
 # Upstream's names (pkg/scheduler/metrics).
@@ -61,7 +64,10 @@ ATTEMPTS.counted_as("scheduler_schedule_attempts_total", "[STABLE] Pods for whic
 def plan(
     pod: Object, nodes: Iterable[Object], usage: NodeUsage, namespace_labels: NamespaceLabels = lambda _: {}
 ) -> tuple[str, dict[str, Misfit]]:
-    """The best node for the pod (the first by name among equals), or none and what each node objects."""
+    """Return the best node for the pod, or "", and for each node on which it does not fit the reason.
+
+    A node for which the pod is nominated is best if it fits; between equal nodes the first by name is.
+    """
     candidates = {str(node["metadata"]["name"]): node for node in nodes}
     taken = {name: usage.of(name, pod) for name in candidates}
     placed = [(other, node) for name, node in candidates.items() for other in taken[name].pods]
@@ -82,7 +88,10 @@ def plan(
 
 
 def fits_among(pod: Object, nodes: Iterable[Object], usage: NodeUsage, namespace_labels: NamespaceLabels) -> Fits:
-    """Whether the pod would fit on a node with only some of its pods, the other nodes being as they are."""
+    """Return a function that tells whether the pod would fit on a node with only some of its pods.
+
+    All other nodes stay as they are.
+    """
     requests = requests_of(pod)
     everywhere = [(node, usage.of(node["metadata"]["name"], pod).pods) for node in nodes]
 
@@ -96,7 +105,10 @@ def fits_among(pod: Object, nodes: Iterable[Object], usage: NodeUsage, namespace
 
 
 def is_waiting(pod: Object) -> bool:
-    """It is ours to bind: neither bound, gated, ended, being deleted nor another scheduler's."""
+    """Return True if this scheduler must bind the pod.
+
+    It must not be bound, gated, ended, being deleted or another scheduler's.
+    """
     spec = pod["spec"]
     return (
         not spec.get("nodeName")
@@ -108,7 +120,7 @@ def is_waiting(pod: Object) -> bool:
 
 
 class Scheduler:
-    """Watches pods and nodes and binds what waits."""
+    """Watches pods and nodes, and binds the pods that wait."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
@@ -129,7 +141,7 @@ class Scheduler:
         self.start = self.controller.start
 
     def pod_changed(self, old: Object | None, new: Object | None) -> None:
-        """A pod that waits is looked at; one that leaves room makes the others worth another try."""
+        """Enqueue a pod that waits; if a pod leaves or is bound, try those again that this could help."""
         if new is not None and is_waiting(new):
             if old is None or not is_waiting(old) or demands(old) != demands(new):
                 self.waiting.forget(key(new))
@@ -143,18 +155,18 @@ class Scheduler:
             if pod["spec"].get("nodeName"):
                 self.retry_waiting()
         elif old is None or demands(old) != demands(new):
-            # Bound now, or with other labels: of interest to pods that want to be near it, or far from it.
+            # It was bound, or its labels changed: pods whose affinity selects it may fit now.
             self.retry_waiting(has_affinity)
 
     def node_changed(self, old: Object | None, new: Object | None) -> None:
-        """A new node, or a change of what filters look at."""
+        """Try unschedulable pods again if a node is new, or something changed that a filter reads."""
         if new is not None and (old is None or offer(old) != offer(new)):
             self.retry_waiting()
 
     def retry_waiting(self, concerned: Callable[[Object], bool] = lambda _: True) -> None:
-        """Another try for each pod that fits nowhere and is concerned, as soon as its backoff allows.
+        """Enqueue each unschedulable pod for which ``concerned`` returns True, when its backoff has passed.
 
-        The more important come first: one that preempts nobody has no other advantage.
+        The more important pods come first, because one that may not preempt others has no other advantage.
         """
         waiting = [(pod, delay) for pod_key, delay in self.waiting.delays() if (pod := self.pods.get(pod_key))]
         for pod, delay in sorted(waiting, key=lambda each: -priority_of(each[0])):
@@ -162,7 +174,7 @@ class Scheduler:
                 self.controller.enqueue_after(key(pod), delay)
 
     def reconcile(self, pod_key: str) -> float | None:
-        """Finds a node for one pod and binds it, or tells why there is none."""
+        """Find a node for one pod and bind it, or report why there is none."""
         pod = self.pods.get(pod_key)
         if pod is None or not is_waiting(pod):
             self.waiting.forget(pod_key)
@@ -192,7 +204,7 @@ class Scheduler:
         return None
 
     def find_victims(self, pod: Object, nodes: Sequence[Object], misfits: Mapping[str, Misfit]) -> Candidate | None:
-        """Who has to make room for the pod; the room is kept for it from now on."""
+        """Find pods to preempt, and from now on keep the room that they leave for this pod."""
         fits = fits_among(pod, nodes, self.usage, self.namespace_labels)
         found = preemption.choose(pod, nodes, misfits, self.usage, fits)
         if found is None:
@@ -202,7 +214,7 @@ class Scheduler:
         return found
 
     def preempt(self, pod: Object, candidate: Candidate) -> None:
-        """Evicts the victims; when that fails, the decision is made anew."""
+        """Evict the victims. If that fails, the nomination is withdrawn, and the decision made anew."""
         uid = pod["metadata"]["uid"]
         log.info("pod %s gets room on %s, where %d have to go", key(pod), candidate.node, len(candidate.victims))
         for victim in candidate.victims:
@@ -215,7 +227,7 @@ class Scheduler:
             self.recorder.event(victim, "Normal", "Preempted", message)
 
     def evict(self, victim: Object) -> None:
-        """Says why in the status, then deletes."""
+        """Delete a victim, after the reason was written to its status."""
         meta = victim["metadata"]
         condition = {
             "type": "DisruptionTarget",
@@ -229,15 +241,18 @@ class Scheduler:
             self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
             self.client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
         except (NotFound, Conflict):
-            return  # gone, or another of the same name by now
+            return  # The pod is gone, or there is another one with its name.
 
     def namespace_labels(self, name: str) -> Mapping[str, str]:
-        """The labels of a namespace, for affinity terms that select some."""
+        """Return the labels of a namespace, which affinity terms may select."""
         namespace = self.namespaces.get(name)
         return labels_of(namespace) if namespace else {}
 
     def bind(self, pod: Object, node: str) -> None:
-        """One POST. If nobody knows whether it was carried out, the room stays taken until ``check_assumed`` knows."""
+        """Post the binding.
+
+        If it is unknown whether it was carried out, the pod stays assumed until ``check_assumed`` finds out.
+        """
         name, namespace, uid = (pod["metadata"][part] for part in ("name", "namespace", "uid"))
         binding = {
             "apiVersion": "v1",
@@ -251,14 +266,17 @@ class Scheduler:
             if not outcome_unknown(error):
                 self.usage.forget(uid)
             if isinstance(error, NotFound | Conflict) or namespace_terminating(error):
-                # Deleted, soon to be, or bound by somebody else; the watch will tell.
+                # The pod is deleted, will be soon, or was bound by somebody else; the watch will show which.
                 log.info("pod %s/%s was not bound to %s: %s", namespace, name, node, error)
                 return
             raise
         self.recorder.event(pod, "Normal", "Scheduled", f"Successfully assigned {namespace}/{name} to {node}")
 
     def check_assumed(self, pod: Object) -> float | None:
-        """A binding was posted, and the watch does not show it: ask for the pod itself."""
+        """Ask the API server for a pod whose binding was posted and is not seen in the watch.
+
+        Return 0 if the pod is not bound, so that it is scheduled again at once.
+        """
         uid = pod["metadata"]["uid"]
         try:
             live = self.client.get(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
@@ -270,7 +288,7 @@ class Scheduler:
         return 0 if live["metadata"]["uid"] == uid else None
 
     def tell_unschedulable(self, pod: Object, message: str, nominated: str = "") -> None:
-        """The event, and the condition and the node that room is being made on, if the pod does not say so already."""
+        """Record the event, and write the condition and the nominated node if they differ."""
         self.recorder.event(pod, "Warning", "FailedScheduling", message)
         condition = get_condition(pod, "PodScheduled")
         told = condition is not None and (condition.get("status"), condition.get("message")) == ("False", message)
@@ -294,12 +312,12 @@ class Scheduler:
 
 
 def demands(pod: Object) -> tuple[object, ...]:
-    """What of a waiting pod a decision depends on."""
+    """Return the part of a waiting pod on which the decision depends."""
     return pod["metadata"]["uid"], pod["metadata"].get("labels"), pod["spec"]
 
 
 def offer(node: Object) -> tuple[object, ...]:
-    """What of a node a decision depends on."""
+    """Return the part of a node on which decisions depend."""
     ready = get_condition(node, "Ready")
     return (
         node["metadata"].get("labels"),
@@ -311,25 +329,25 @@ def offer(node: Object) -> tuple[object, ...]:
 
 
 class Unschedulable:
-    """Pods that fit nowhere, with the time of their last attempt and how many there were."""
+    """The pods that fit nowhere: the number of their attempts, and the time of the last one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._attempts: dict[str, tuple[int, float]] = {}
 
     def add(self, pod_key: str) -> None:
-        """Another attempt has failed."""
+        """Note that another attempt has failed."""
         with self._lock:
             count, _ = self._attempts.get(pod_key, (0, 0.0))
             self._attempts[pod_key] = (count + 1, time.monotonic())
 
     def forget(self, pod_key: str) -> None:
-        """It is bound, gone or changed."""
+        """Drop a pod that is bound, gone or changed."""
         with self._lock:
             self._attempts.pop(pod_key, None)
 
     def delays(self) -> list[tuple[str, float]]:
-        """All of them, and how long each has to wait until it may be tried again."""
+        """Return each pod's key, and the seconds until it may be tried again."""
         at = time.monotonic()
         with self._lock:
             return [

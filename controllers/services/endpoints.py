@@ -1,8 +1,8 @@
-"""Endpoints of Services with a selector: ready and not ready addresses by port.
+"""Write the Endpoints of Services with a selector: the addresses of their pods, grouped by ports.
 
-Upstream: pkg/controller/endpoint. ``plan`` gives the whole object as it should be; it is written only when it
-differs. Services without selector are left alone: their Endpoints are somebody else's, and only removed
-together with the Service.
+Upstream: pkg/controller/endpoint. ``plan`` returns the whole object as it should be, and it is written only if it
+differs. For a Service without a selector somebody else writes the Endpoints; this controller leaves them alone, and
+deletes them together with the Service.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from machinery.objects import Object, annotations_of, is_pod_ready, key, labels_
 from machinery.policyrules import READ, WRITE_EVENTS, can
 from machinery.resources import ENDPOINTS, PODS, SERVICES
 
-# Upstream truncates larger Endpoints and says so in this annotation.
+# Upstream truncates Endpoints with more addresses, and marks them with this annotation.
 MOST_ADDRESSES = 1000
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 
-# A port as a dictionary key (its JSON); empty for a headless Service without ports.
+# A port's JSON, to be used as a dictionary key; empty for a headless Service without ports.
 PortKey = str
 
 
 def plan(service: Object, pods: Iterable[Object], current: Object | None) -> Object | None:
-    """The Endpoints as they should be, or None if they are so already."""
+    """Return the Endpoints as they should be; None if ``current`` is like that already."""
     subsets = repack(service, pods)
     kept = truncate(subsets, MOST_ADDRESSES)
     meta = (current or {}).get("metadata", {})
@@ -74,7 +74,7 @@ def plan(service: Object, pods: Iterable[Object], current: Object | None) -> Obj
 
 
 def repack(service: Object, pods: Iterable[Object]) -> list[Object]:
-    """Upstream's canonical subsets: ports that share exactly the same addresses stand together, all sorted."""
+    """Return upstream's canonical subsets: ports with exactly the same addresses share a subset, and all is sorted."""
     by_port: dict[PortKey, dict[str, tuple[Object, bool]]] = {}
     for pod in pods:
         for address, port, ready in contributions(service, pod):
@@ -89,7 +89,10 @@ def repack(service: Object, pods: Iterable[Object]) -> list[Object]:
 
 
 def contributions(service: Object, pod: Object) -> Iterator[tuple[Object, Object | None, bool]]:
-    """What one pod adds: an address, a port (None for a headless Service that has none), and whether it is ready."""
+    """Yield what one pod adds: address, port, and whether it counts as ready.
+
+    The port is None for a headless Service that has no ports.
+    """
     tolerant = publishes_not_ready(service)
     if not has_place(pod, terminating=tolerant):
         return
@@ -111,7 +114,7 @@ def contributions(service: Object, pod: Object) -> Iterator[tuple[Object, Object
 
 
 def subset(entries: dict[str, tuple[Object, bool]], ports: list[PortKey]) -> Object:
-    """One subset of the API object."""
+    """Return a subset as the API has it. ``entries`` are addresses with their readiness."""
     ordered = [entries[each] for each in sorted(entries)]
     parts = {
         "addresses": [address for address, ready in ordered if ready],
@@ -122,7 +125,7 @@ def subset(entries: dict[str, tuple[Object, bool]], ports: list[PortKey]) -> Obj
 
 
 def truncate(subsets: list[Object], most: int) -> list[Object]:
-    """The subsets with at most so many addresses, ready ones before the others."""
+    """Return the subsets with at most ``most`` addresses; ready ones are kept first."""
     if sum(len(each.get(part, ())) for each in subsets for part in ("addresses", "notReadyAddresses")) <= most:
         return subsets
     kept = [dict(each) for each in subsets]
@@ -138,7 +141,10 @@ def truncate(subsets: list[Object], most: int) -> list[Object]:
 
 
 def publishes_not_ready(service: Object) -> bool:
-    """Pods count as ready from the start: the field, or the annotation that came before it."""
+    """Return True if pods count as ready from the start.
+
+    The older annotation overrides the field ``publishNotReadyAddresses``.
+    """
     annotated = annotations_of(service).get(TOLERATE_UNREADY)
     if annotated is not None and annotated.lower() in ("1", "t", "true", "0", "f", "false"):
         return annotated.lower() in ("1", "t", "true")
@@ -146,7 +152,7 @@ def publishes_not_ready(service: Object) -> bool:
 
 
 def canonical(subsets: list[Object] | None) -> list[str]:
-    """Subsets in a form that does not depend on their order."""
+    """Return the subsets in a form in which neither their order nor that of their parts matters."""
 
     def ordered(entries: Iterable[Object]) -> list[str]:
         return sorted(json.dumps(entry, sort_keys=True) for entry in entries)
@@ -158,7 +164,7 @@ def canonical(subsets: list[Object] | None) -> list[str]:
 
 
 class EndpointsController:
-    """Runs the reconciler over Services."""
+    """Reconciles the Endpoints of each Service when it, its pods, or the Endpoints change."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
@@ -177,14 +183,17 @@ class EndpointsController:
         self.start = self.controller.start
 
     def endpoints_changed(self, old: Object | None, new: Object | None) -> None:
-        """Endpoints that somebody deleted are made again; those of the first list may have lost their Service."""
+        """Enqueue deleted Endpoints, to write them again; and on start all, whose Service may be gone.
+
+        Endpoints that are used for leader election have no Service.
+        """
         if new is None and old is not None:
             self.controller.enqueue(key(old))
         elif new is not None and not self.endpoints.synced and LEADER not in annotations_of(new):
             self.controller.enqueue(key(new))
 
     def reconcile(self, service_key: str) -> None:
-        """Writes one Service's Endpoints."""
+        """Write one Service's Endpoints, or delete those of a Service that is gone."""
         service = self.services.get(service_key)
         if service is None:
             self.remove(service_key)
@@ -195,7 +204,7 @@ class EndpointsController:
                 self.write(wanted, new=current is None)
 
     def remove(self, service_key: str) -> None:
-        """The Service is gone, and its Endpoints with it."""
+        """Delete the Endpoints of a Service that is gone."""
         namespace, name = split_key(service_key)
         if (endpoints := self.latest.get(service_key)) is None:
             return
@@ -207,7 +216,7 @@ class EndpointsController:
             self.latest.deleted(endpoints)
 
     def write(self, endpoints: Object, *, new: bool) -> None:
-        """Creates or updates; a failure is told in an event, as upstream does."""
+        """Create or update Endpoints. A failure is recorded as an event, as upstream does, and raised."""
         try:
             written = self.client.create(ENDPOINTS, endpoints) if new else self.client.update(ENDPOINTS, endpoints)
         except Forbidden as error:
@@ -225,7 +234,7 @@ class EndpointsController:
             self.latest.wrote(written)
 
     def tell(self, endpoints: Object, error: ApiError, *, new: bool) -> None:
-        """Records that the Endpoints could not be written."""
+        """Record an event on the Endpoints that could not be written."""
         name, namespace = endpoints["metadata"]["name"], endpoints["metadata"]["namespace"]
         reason, what = (
             ("FailedToCreateEndpoint", f"create endpoint for service {namespace}/{name}")

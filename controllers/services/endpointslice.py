@@ -1,7 +1,8 @@
-"""EndpointSlices of Services with a selector, what kube-proxy reads (upstream: pkg/controller/endpointslice).
+"""Write the EndpointSlices of Services with a selector; kube-proxy reads them (upstream: pkg/controller/endpointslice).
 
-Unlike Endpoints they tell three conditions of a pod: ready (send it new connections), serving (its readiness
-probe says yes) and terminating. Pods that are being deleted stay listed until they have ended.
+Unlike Endpoints, a slice has three conditions for each pod: ready (send it new connections), serving (its readiness
+probe succeeds) and terminating (it is being deleted). So a pod that is being deleted stays listed until it has ended,
+and established connections can go on.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ MANAGER = "endpointslice-controller.k8s.io"
 MOST_ENDPOINTS = 100
 ZONE = "topology.kubernetes.io/zone"
 
-# The node of this name; None when there is none (any more).
+# Returns the node with this name, None if there is none.
 NodeGetter = Callable[[str], Object | None]
 
 
 def plan(service: Object, pods: Iterable[Object], slices: list[Object], node: NodeGetter) -> Changes:
-    """What to write so that the Service's slices list these pods."""
+    """Return the writes after which the Service's slices list exactly these pods."""
     mine = [each for each in slices if owned_by(each, service) and each["addressType"] in families(service)]
     groups = Groups()
     for pod in pods:
@@ -62,14 +63,17 @@ def plan(service: Object, pods: Iterable[Object], slices: list[Object], node: No
 
 
 def is_placed(service: Object, pod: Object, node: NodeGetter) -> bool:
-    """It belongs into a slice. On a node that does not exist it does so only where readiness does not matter."""
+    """Return True if the pod belongs into a slice.
+
+    A pod whose node does not exist is listed only if the Service publishes pods that are not ready.
+    """
     if not has_place(pod, terminating=True) or not pod["spec"].get("nodeName"):
         return False
     return node(pod["spec"]["nodeName"]) is not None or bool(service["spec"].get("publishNotReadyAddresses"))
 
 
 def slice_ports(service: Object, pod: Object) -> list[Object]:
-    """The Service's ports as this pod has them; a named port may have another number in each pod."""
+    """Return the Service's ports with the numbers that they have in this pod; a named port may differ by pod."""
     return [
         endpoint_port(port, number)
         for port in service["spec"].get("ports", ())
@@ -78,7 +82,7 @@ def slice_ports(service: Object, pod: Object) -> list[Object]:
 
 
 def endpoint_of(service: Object, pod: Object, addresses: list[str], node: Object | None) -> Object:
-    """One entry of a slice."""
+    """Return the endpoint of a slice for a pod with these addresses."""
     serving = is_pod_ready(pod)
     terminating = bool(pod["metadata"].get("deletionTimestamp"))
     published = bool(service["spec"].get("publishNotReadyAddresses"))
@@ -100,7 +104,7 @@ def endpoint_of(service: Object, pod: Object, addresses: list[str], node: Object
 
 
 def template(service: Object) -> Object:
-    """What all slices of the Service have in common: its labels, ours, and it as their owner."""
+    """Return what all slices of the Service have in common: its labels and ours, and the Service as their owner."""
     meta = service["metadata"]
     labels = {name: text for name, text in meta.get("labels", {}).items() if name != HEADLESS_LABEL}
     if is_headless(service):
@@ -119,13 +123,13 @@ def template(service: Object) -> Object:
 
 
 def owned_by(slice: Object, service: Object) -> bool:
-    """The slice is of this very Service, not of an earlier one of the same name."""
+    """Return True if the slice belongs to this Service, and not to an earlier one with its name."""
     references = owner_references_of(slice)
     return any(each["uid"] == service["metadata"]["uid"] for each in references)
 
 
 class EndpointSliceController:
-    """Runs the reconciler over Services."""
+    """Reconciles the slices of each Service when it, its pods, the slices or the nodes change."""
 
     def __init__(self, context: Context) -> None:
         self.services, self.pods, self.nodes = (
@@ -143,19 +147,19 @@ class EndpointSliceController:
         self.start = self.controller.start
 
     def slice_changed(self, old: Object | None, new: Object | None) -> None:
-        """What somebody else does to our slices is put right."""
+        """Enqueue the Service of a slice of ours, to undo what somebody else changed."""
         for each in (old, new):
             if each is not None and managed_by(each, MANAGER) and (service := service_key(each)):
                 self.controller.enqueue(service)
 
     def node_changed(self, old: Object | None, new: Object | None) -> None:
-        """Pods of a node that comes or goes come and go with it."""
+        """Enqueue all Services if a node was added or deleted, because its pods are listed or not."""
         if old is None or new is None:
             for service in self.services.list():
                 self.controller.enqueue(f"{service['metadata']['namespace']}/{service['metadata']['name']}")
 
     def reconcile(self, key: str) -> None:
-        """Writes one Service's slices. Those of a deleted Service are the garbage collector's."""
+        """Write one Service's slices. The garbage collector deletes those of a deleted Service."""
         service = self.services.get(key)
         if service is not None and has_endpoints_of_pods(service):
             self.writer.apply(plan(service, pods_of(self.pods, service), self.writer.of(key), self.nodes.get))

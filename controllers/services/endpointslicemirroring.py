@@ -1,7 +1,7 @@
-"""Mirrors Endpoints that a user made for a Service without selector into EndpointSlices.
+"""Mirror the Endpoints of Services without a selector into EndpointSlices.
 
-Upstream: pkg/controller/endpointslicemirroring. kube-proxy reads slices only, so without this such Services
-would lead nowhere.
+Such Endpoints are written by users. kube-proxy reads slices only, so without the mirror these Services would lead
+nowhere. Upstream: pkg/controller/endpointslicemirroring.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from machinery.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
-# More addresses a subset are not mirrored (upstream's MaxEndpointsPerSubset).
+# Upstream's MaxEndpointsPerSubset: further addresses of a subset are not mirrored.
 MOST_ADDRESSES = 1000
 UNMIRRORED_ANNOTATIONS = (
     "endpoints.kubernetes.io/last-change-trigger-time",
@@ -31,7 +31,7 @@ UNMIRRORED_ANNOTATIONS = (
 
 
 def plan(endpoints: Object, slices: list[Object]) -> Changes:
-    """What to write so that the slices show these Endpoints."""
+    """Return the writes after which the slices show these Endpoints."""
     groups = Groups()
     for subset in endpoints.get("subsets", ()):
         ports = [mirrored_port(port) for port in subset.get("ports", ())]
@@ -45,12 +45,12 @@ def plan(endpoints: Object, slices: list[Object]) -> Changes:
 
 
 def mirrored_port(port: Object) -> Object:
-    """A port of Endpoints as a slice has it: with a name, even an empty one."""
+    """Return a port of Endpoints as a slice has it: with a name, even if it is empty."""
     return {"name": "", "protocol": "TCP", **port}
 
 
 def mirrored_endpoint(address: Object, ready: bool) -> Object:
-    """An address of Endpoints as a slice has it."""
+    """Return the endpoint of a slice for an address of Endpoints."""
     endpoint: dict[str, Any] = {"addresses": [address["ip"]], "conditions": {"ready": ready}}
     for field in ("hostname", "nodeName", "targetRef"):
         if address.get(field):
@@ -59,7 +59,7 @@ def mirrored_endpoint(address: Object, ready: bool) -> Object:
 
 
 def is_address(text: str) -> bool:
-    """It can be mirrored at all."""
+    """Return True if the text is an IP address; others cannot be mirrored."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -68,7 +68,7 @@ def is_address(text: str) -> bool:
 
 
 def skipped(endpoints: Object) -> tuple[int, int]:
-    """How many addresses are not mirrored: for being no addresses, and for being too many."""
+    """Count the addresses that are not mirrored: those that are no IP addresses, and those beyond the limit."""
     invalid = surplus = 0
     for subset in endpoints.get("subsets", ()):
         addresses = [*subset.get("addresses", ()), *subset.get("notReadyAddresses", ())]
@@ -79,7 +79,10 @@ def skipped(endpoints: Object) -> tuple[int, int]:
 
 
 def is_mirrored(endpoints: Object, service: Object | None) -> bool:
-    """Only Endpoints of an existing Service without selector are, unless they ask not to be."""
+    """Return True if Endpoints are to be mirrored: their Service exists and has no selector.
+
+    Those that are labelled ``skip-mirror``, or used for leader election, are not.
+    """
     if service is None or service["spec"].get("selector"):
         return False
     meta = endpoints["metadata"]
@@ -87,7 +90,7 @@ def is_mirrored(endpoints: Object, service: Object | None) -> bool:
 
 
 def template(endpoints: Object) -> Object:
-    """What all slices of these Endpoints have in common."""
+    """Return what all slices of these Endpoints have in common: labels, annotations and owner."""
     meta = endpoints["metadata"]
     annotations = {
         name: text for name, text in meta.get("annotations", {}).items() if name not in UNMIRRORED_ANNOTATIONS
@@ -107,7 +110,7 @@ def template(endpoints: Object) -> Object:
 
 
 class EndpointSliceMirroringController:
-    """Runs the reconciler over Endpoints, by the key that they share with their Service."""
+    """Reconciles the mirror of Endpoints, by the key that they share with their Service."""
 
     def __init__(self, context: Context) -> None:
         self.services = context.informer(SERVICES)
@@ -122,13 +125,13 @@ class EndpointSliceMirroringController:
         self.start = self.controller.start
 
     def slice_changed(self, old: Object | None, new: Object | None) -> None:
-        """What somebody else does to our slices is put right."""
+        """Enqueue the Service of a slice of ours, to undo what somebody else changed."""
         for each in (old, new):
             if each is not None and managed_by(each, MANAGER) and (service := service_key(each)):
                 self.controller.enqueue(service)
 
     def reconcile(self, key: str) -> None:
-        """Writes the mirror of one Endpoints object, or removes it."""
+        """Write the mirror of one Endpoints object, or delete it."""
         endpoints, slices = self.endpoints.get(key), self.writer.of(key)
         if endpoints is None or not is_mirrored(endpoints, self.services.get(key)):
             self.writer.apply(Changes(delete=slices))
@@ -139,7 +142,7 @@ class EndpointSliceMirroringController:
         self.writer.apply(changes)
 
     def tell_skipped(self, endpoints: Object) -> None:
-        """An address that is not mirrored gets no traffic: say so."""
+        """Record an event for addresses that are not mirrored, as they get no traffic."""
         invalid, surplus = skipped(endpoints)
         if invalid:
             message = f"Skipped {invalid} invalid IP addresses when mirroring to EndpointSlices"

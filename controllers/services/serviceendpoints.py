@@ -1,4 +1,4 @@
-"""What Endpoints and EndpointSlices have in common: which pods stand behind a Service, and on which ports.
+"""Find the pods behind a Service, their addresses and ports: what Endpoints and EndpointSlices have in common.
 
 Upstream: pkg/controller/util/endpoint and staging/src/k8s.io/endpointslice/util.
 """
@@ -14,47 +14,53 @@ from machinery.objects import Container, Object, PodSpec, is_pod_ready, is_pod_t
 from machinery.pods import is_sidecar
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
-# Upstream's older way to say publishNotReadyAddresses, still honoured by Endpoints.
+# The annotation that preceded publishNotReadyAddresses; the Endpoints controller still honours it.
 TOLERATE_UNREADY = "service.alpha.kubernetes.io/tolerate-unready-endpoints"
 
 
 def has_endpoints_of_pods(service: Object) -> bool:
-    """Services without selector are their owner's affair, and ExternalName has no endpoints at all."""
+    """Return True if the controllers write the Service's endpoints.
+
+    Those of a Service without selector are written by somebody else, and an ExternalName Service has none.
+    """
     return bool(service["spec"].get("selector")) and service["spec"].get("type") != "ExternalName"
 
 
 def selects(service: Object, pod: Object) -> bool:
-    """The Service's selector matches the pod."""
+    """Return True if the Service has a selector that matches the pod."""
     selector = service["spec"].get("selector")
     return bool(selector) and selector.items() <= labels_of(pod).items()
 
 
 def is_headless(service: Object) -> bool:
-    """It has no virtual address."""
+    """Return True if the Service has no cluster IP."""
     return service["spec"].get("clusterIP") in (None, "", "None")
 
 
 def has_place(pod: Object, *, terminating: bool) -> bool:
-    """The pod has an address and has not ended; being deleted it counts only where ``terminating`` pods do."""
+    """Return True if the pod has an address and has not ended.
+
+    One that is being deleted counts only if ``terminating`` is true.
+    """
     if is_pod_terminal(pod) or not pod_addresses(pod):
         return False
     return terminating or not pod["metadata"].get("deletionTimestamp")
 
 
 def pod_addresses(pod: Object) -> list[str]:
-    """All addresses of the pod."""
+    """Return all addresses of the pod, from ``podIPs`` or else ``podIP``."""
     status = pod.get("status", {})
     addresses = [entry["ip"] for entry in status.get("podIPs", ()) if entry.get("ip")]
     return addresses or ([status["podIP"]] if status.get("podIP") else [])
 
 
 def address_type(address: str) -> str:
-    """``IPv4`` or ``IPv6``; raises ValueError for what is neither."""
+    """Return ``IPv4`` or ``IPv6``. Raises ValueError if the text is no address."""
     return f"IPv{ipaddress.ip_address(address).version}"
 
 
 def families(service: Object) -> list[str]:
-    """The Service's address families, the main one first."""
+    """Return the Service's address families, the primary one first."""
     spec = service["spec"]
     if spec.get("ipFamilies"):
         return list(spec["ipFamilies"])
@@ -63,19 +69,22 @@ def families(service: Object) -> list[str]:
 
 
 def hostname_in(service: Object, pod: Object) -> str:
-    """The pod's own name under the Service's DNS name, where it has one."""
+    """Return the pod's hostname if it has a DNS name under this Service, otherwise "".
+
+    That is so if the pod's ``subdomain`` is the Service's name.
+    """
     spec = pod["spec"]
     return str(spec.get("hostname") or "") if spec.get("subdomain") == service["metadata"]["name"] else ""
 
 
 def target_reference(pod: Object) -> Object:
-    """How endpoints point at their pod."""
+    """Return the reference by which an endpoint names its pod."""
     meta = pod["metadata"]
     return {"kind": "Pod", "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
 
 
 def find_port(pod: Object, service_port: Object) -> int | None:
-    """The number that a Service's targetPort means in this pod; None if the pod has no port of that name."""
+    """Return the number that a Service port's targetPort means in this pod; None if the pod has no port of the name."""
     target = service_port.get("targetPort", service_port["port"])
     if isinstance(target, int):
         return target or int(service_port["port"])
@@ -94,7 +103,7 @@ def _containers_with_ports(pod: Object) -> Iterator[Container]:
 
 
 def endpoint_port(service_port: Object, number: int) -> Object:
-    """A port of Endpoints or of a slice (there with its name, even an empty one)."""
+    """Return a port as a slice has it. In Endpoints an empty name is left out."""
     port = {"name": service_port.get("name", ""), "port": number, "protocol": service_port.get("protocol", "TCP")}
     if service_port.get("appProtocol"):
         port["appProtocol"] = service_port["appProtocol"]
@@ -102,7 +111,7 @@ def endpoint_port(service_port: Object, number: int) -> Object:
 
 
 def relevant_to_endpoints(pod: Object) -> tuple[Any, ...]:
-    """All that endpoints depend on: a change of anything else in a pod concerns no Service."""
+    """Return all of a pod that its endpoints depend on; if it is the same, no Service need be looked at."""
     meta, spec = pod["metadata"], pod["spec"]
     return (
         meta["uid"],
@@ -118,7 +127,7 @@ def relevant_to_endpoints(pod: Object) -> tuple[Any, ...]:
 
 
 def enqueue_services_of_pods(pods: Informer, services: Informer, enqueue: Callable[[str], None]) -> None:
-    """Has each Service looked at that selects a changed pod, or did before the change."""
+    """Call ``enqueue`` with each Service that selects a changed pod, or did so before the change."""
 
     def changed(old: Object | None, new: Object | None) -> None:
         if old is not None and new is not None and relevant_to_endpoints(old) == relevant_to_endpoints(new):
@@ -130,12 +139,12 @@ def enqueue_services_of_pods(pods: Informer, services: Informer, enqueue: Callab
 
 
 def pods_of(pods: Informer, service: Object) -> list[Object]:
-    """The pods that the Service selects."""
+    """Return the pods that the Service selects."""
     return [pod for pod in pods.by_index("namespace", service["metadata"]["namespace"]) if selects(service, pod)]
 
 
 def services_of(services: Informer, pods: Iterable[Object]) -> set[str]:
-    """The keys of the Services that select any of these pods."""
+    """Return the keys of the Services that select any of these pods."""
     return {
         key(service)
         for pod in pods

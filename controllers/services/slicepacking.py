@@ -1,10 +1,17 @@
-"""Packs endpoints into EndpointSlices with as few writes as possible.
+"""Pack endpoints into EndpointSlices with as few writes as possible.
 
-Upstream: staging/src/k8s.io/endpointslice/reconciler.go. Slices with the same address type and ports form a
-group. In a group, endpoints stay in the slice in which they are; slices that change anyway are filled first,
-then an unchanged one that has room for all the rest, and only then new ones are made. A slice that would be
-deleted while another is created is re-used. Something with no endpoints at all keeps one empty slice where
-``placeholder`` asks for it.
+Every write of a slice goes to every node, so this is worth some care. The rules are upstream's
+(staging/src/k8s.io/endpointslice/reconciler.go). Slices with the same address type and ports form a group; a group's
+endpoints are packed like this:
+
+1. An endpoint stays in the slice in which it is. Endpoints that are no longer wanted are removed; a slice that
+   becomes empty is deleted.
+2. New endpoints go into the slices that change anyway, the fullest first.
+3. If endpoints are left and an unchanged slice has room for all of them, it takes them.
+4. The others go into new slices.
+5. If one slice would be deleted and another of the same address type created, the old one is rewritten instead.
+
+If there are no endpoints at all, one empty slice of the address type ``placeholder`` is kept or created.
 """
 
 from __future__ import annotations
@@ -20,7 +27,7 @@ MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 
 @dataclass
 class Changes:
-    """Slices to write: new ones (with generateName), changed ones (with their resourceVersion), ones to delete."""
+    """The slices to create (they have a generateName), to update (with their resourceVersion), and to delete."""
 
     create: list[Object] = field(default_factory=list)
     update: list[Object] = field(default_factory=list)
@@ -29,42 +36,42 @@ class Changes:
 
 @dataclass
 class Group:
-    """The endpoints that belong into slices of one address type and one list of ports."""
+    """The endpoints for the slices of one address type and one list of ports."""
 
     address_type: str
     ports: list[Object]
     endpoints: dict[str, Object] = field(default_factory=dict)
 
     def add(self, endpoint: Object) -> None:
-        """The same pod and address twice is one endpoint."""
+        """Add an endpoint. One with the same pod and addresses replaces the earlier one."""
         self.endpoints[identity(endpoint)] = endpoint
 
 
 class Groups(dict[str, Group]):
-    """Groups by address type and ports, in whatever order the ports come."""
+    """Groups by address type and ports; the order of the ports does not matter."""
 
     def of(self, address_type: str, ports: Iterable[Object]) -> Group:
-        """The group for these, made when it is missing."""
+        """Return the group of this address type and these ports; it is created if it is missing."""
         listed = list(ports)
         return self.setdefault(group_key(address_type, listed), Group(address_type, listed))
 
 
 def group_key(address_type: str, ports: Iterable[Object] | None) -> str:
-    """The same for the same address type and the same ports in any order."""
+    """Return a text that is equal for the same address type and the same ports in any order."""
     return json.dumps([address_type, sorted(json.dumps(port, sort_keys=True) for port in ports or ())])
 
 
 def identity(endpoint: Object) -> str:
-    """What makes an endpoint the same one in spite of changed conditions."""
+    """Return a text that identifies an endpoint by its addresses and its pod, whatever its conditions are."""
     target = endpoint.get("targetRef", {})
     return json.dumps([sorted(endpoint["addresses"]), target.get("namespace"), target.get("name")])
 
 
 def pack(groups: Groups, existing: Iterable[Object], template: Object, most: int, placeholder: str = "") -> Changes:
-    """What to write so that the existing slices become these groups, ``most`` endpoints a slice.
+    """Return the writes that turn the existing slices into these groups, with at most ``most`` endpoints in a slice.
 
-    ``template`` carries labels, annotations and owner of every slice; ``placeholder`` is the address type
-    of the empty one.
+    ``template`` has the labels, the annotations and the owner of every slice. ``placeholder`` is the address type of an
+    empty slice, or "" if none is wanted.
     """
     groups = Groups({name: group for name, group in groups.items() if group.endpoints})
     by_group: dict[str, list[Object]] = {}
@@ -88,7 +95,7 @@ def _pack_group(group: Group, existing: list[Object], template: Object, most: in
     unchanged: list[Object] = []
     for old in existing:
         old_endpoints = old.get("endpoints", [])
-        # An endpoint that stands in two slices stays in the first.
+        # An endpoint that is in two slices stays in the first, because pop takes it off the rest.
         kept = [rest.pop(name) for name in map(identity, old_endpoints) if name in rest]
         if old_endpoints and not kept:
             changes.delete.append(old)
@@ -122,13 +129,13 @@ def _fill(slice: Object, rest: dict[str, Object], most: int) -> None:
 
 
 def _best_fit(slices: list[Object], count: int, most: int) -> Object | None:
-    """The slice that is closest to full once it has taken all of the rest."""
+    """Return the slice that is fullest after it has taken ``count`` endpoints; None if none has room for all."""
     fitting = [each for each in slices if len(each.get("endpoints", ())) + count <= most]
     return max(fitting, key=lambda each: len(each.get("endpoints", ())), default=None)
 
 
 def _carries(slice: Object, template: Object) -> bool:
-    """Labels are as the template has them, and annotations where it speaks of any."""
+    """Return True if the slice has the template's labels, and its annotations if the template has any."""
     return all(slice["metadata"].get(part, {}) == wanted for part, wanted in _copied(template).items())
 
 

@@ -1,4 +1,4 @@
-"""Reads and writes the EndpointSlices of one manager, aware of its own writes (see writecache)."""
+"""Read and write the EndpointSlices of one manager, with its own latest writes taken into account."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from machinery.resources import ENDPOINT_SLICES
 
 
 def managed_by(slice: Object, manager: str) -> bool:
-    """The slice is this manager's; all others belong to somebody else and are left alone."""
+    """Return True if the slice belongs to this manager. Slices of others are never changed."""
     return labels_of(slice).get(MANAGED_BY) == manager
 
 
@@ -28,13 +28,17 @@ class SliceWriter:
         self.latest = WriteCache(slices)
 
     def of(self, service: str) -> list[Object]:
-        """The manager's slices of this Service, as of our last write."""
+        """Return the manager's slices of a Service (its key), sorted by key, as they are after our latest writes."""
         pending = [key(written) for written in self.latest.written() if service_key(written) == service]
         known = self.latest.overlay(self.slices.by_index(SERVICE, service), pending)
         return sorted((each for each in known if managed_by(each, self.manager)), key=key)
 
     def apply(self, changes: Changes) -> None:
-        """Carries the changes out, the additions first. In a terminating namespace there is nothing to create."""
+        """Write the changes: creations first, so that no endpoint is missing meanwhile.
+
+        In a terminating namespace nothing can be created, and then nothing else is written. If somebody else changed or
+        deleted a slice, Conflict is raised: the plan is to be made anew.
+        """
         try:
             for each in changes.create:
                 self.latest.wrote(self.client.create(ENDPOINT_SLICES, each))
@@ -46,14 +50,13 @@ class SliceWriter:
             try:
                 self.latest.wrote(self.client.update(ENDPOINT_SLICES, each))
             except (Conflict, NotFound) as error:
-                # Somebody changed or deleted it: look again, at what the watch shows.
                 self.latest.forget(key(each))
                 raise Conflict(error.message) from error
         for each in changes.delete:
             self.delete(each)
 
     def delete(self, slice: Object) -> None:
-        """Deletes one slice; that it is gone already is fine."""
+        """Delete one slice; it may be gone already."""
         meta = slice["metadata"]
         try:
             self.client.delete(ENDPOINT_SLICES, meta["name"], meta["namespace"], uid=meta["uid"])

@@ -1,4 +1,4 @@
-"""What one controller is built with: a client of its own identity, and the shared informers that it declared."""
+"""What one controller is built with: a client with its own identity, and the shared informers that it declares."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UndeclaredError(Exception):
 
 @dataclass
 class Context:
-    """What one controller works with. What it writes, events included, is written by ``client``."""
+    """The things that one controller works with. It writes everything, events included, with ``client``."""
 
     controller: str
     declared_in: str  # the file of its descriptor
@@ -48,7 +48,7 @@ class Context:
         return self.everything
 
     def recorder(self, component: str) -> EventRecorder:
-        """Return what records events in the name of one of upstream's components."""
+        """Return the recorder of events whose source is ``component``, which is upstream's name."""
         if component not in self.recorders:
             self.recorders[component] = EventRecorder(self.client, component)
         return self.recorders[component]

@@ -1,6 +1,7 @@
-"""Which resources the API server has, by what can be done with them (upstream: client-go discovery).
+"""Ask the API server which resources it has, and what can be done with them (upstream: client-go discovery).
 
-A resource that several versions of its group serve counts once, in the preferred one that has it.
+A resource that several versions of its group serve counts once, in the first version that has it; the preferred one
+comes first.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from machinery.errors import NotFound
 from machinery.objects import Object
 from machinery.resources import Resource
 
-# A resource, what can be done with it, and whether it is in its group's preferred version.
+# A resource, its verbs, and whether this version of it is the preferred one.
 Row = tuple[Resource, set[str], bool]
 
 
 def resources_with(client: Client, verbs: Iterable[str]) -> list[Resource]:
-    """The resources that support all these verbs, each once."""
+    """Return the resources that support all these verbs, each once."""
     wanted = set(verbs)
     return [resource for resource, able, preferred in all_resources(client) if preferred and able >= wanted]
 
 
 def all_resources(client: Client) -> list[Row]:
-    """All resources (not subresources) in all versions."""
+    """Return all resources, without subresources, in all versions."""
     rows: list[Row] = []
     seen: set[tuple[str, str]] = set()
     for group, version in group_versions(client):
@@ -53,7 +54,7 @@ def resource_of(client: Client, api_version: str, kind: str) -> tuple[Resource, 
 
 
 def group_versions(client: Client) -> Iterator[tuple[str, str]]:
-    """All group versions, the preferred one of each group first."""
+    """Yield all group versions, the preferred one of each group first."""
     for version in client.request("GET", "/api")["versions"]:
         yield "", version
     for group in client.request("GET", "/apis")["groups"]:
@@ -62,7 +63,7 @@ def group_versions(client: Client) -> Iterator[tuple[str, str]]:
 
 
 def preferred_first(group: Object) -> list[str]:
-    """A group's versions, the preferred one first."""
+    """Return a group's versions, the preferred one first."""
     versions = [str(each["version"]) for each in group["versions"]]
     preferred = group.get("preferredVersion", {}).get("version")
     return sorted(versions, key=lambda version: version != preferred)

@@ -1,4 +1,7 @@
-"""A client for informers that keep metadata only: the garbage collector watches every kind, and memory is small."""
+"""A client for informers that keeps metadata only.
+
+The garbage collector watches every kind, and whole objects would need too much memory.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ KEPT = ("namespace", "name", "uid", "resourceVersion", "ownerReferences", "final
 
 
 def metadata_only(obj: Object, resource: Resource) -> Object:
-    """What is left of an object."""
+    """Return the object with its kind and the metadata that the garbage collector needs."""
     meta = {name: obj["metadata"][name] for name in KEPT if name in obj["metadata"]}
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": meta}
 
 
 class MetadataSource:
-    """Lists and watches like a client."""
+    """A ``ListerWatcher`` that reads from a client and drops all but the metadata."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -1,7 +1,7 @@
-"""Watches on every kind that can be listed, watched and deleted, events aside: for the garbage collector and quotas.
+"""Watch every kind that can be listed, watched and deleted, for the garbage collector and the quota controller.
 
-Kinds come and go with custom resources: discovery is asked again when a definition changes, so that the owner of an
-object is known as soon as it may be named, and from time to time (upstream only does that, every 30 s).
+Kinds come and go with custom resources. Discovery is asked again when a CustomResourceDefinition changes, so that the
+kind of an owner is known as soon as an object can refer to it, and every 30 s (upstream does only the latter).
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from machinery.stopping import call_on
 
 log = logging.getLogger(__name__)
 
-# Is told of resources.
+# Called with resources.
 Listener = Callable[[Collection[Resource]], None]
 
 REDISCOVER = 30.0
 FIRST_TRIES = 0.1
 NEEDED = {"list", "watch", "delete"}
-# What nobody owns, nobody keeps and nobody counts.
+# Events have no owners and no dependents, and no quota counts them.
 IGNORED = {("", "events"), ("events.k8s.io", "events")}
 DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 
 
 class Monitors:
-    """One informer a kind, of whole objects where another controller needs them and of metadata elsewhere.
+    """An informer for each kind: of whole objects if a controller needs them, else of metadata.
 
-    Wired like a controller: handlers and listeners first, then ``start``, by each of those who use it.
+    Use it like a controller: first add handlers and listeners, then call ``start``; each of its users calls it.
     """
 
     def __init__(self, client: Client, informers: Informers, whole: Collection[Resource]) -> None:
-        """``whole`` are the kinds of which the informers keep whole objects, for one controller or another."""
+        """Watch nothing yet. Of the kinds in ``whole`` the informers keep whole objects."""
         self.client = client
         self.informers = informers
         self.whole = frozenset(whole)
@@ -53,27 +53,27 @@ class Monitors:
         self.listeners: list[Listener] = []
 
     def add_handler(self, handler: EventHandler) -> None:
-        """Calls ``handler`` for the changes of all kinds."""
+        """Call ``handler`` for the changes of all kinds."""
         self.handlers.append(handler)
 
     def add_listener(self, listener: Listener) -> None:
-        """Calls ``listener`` with the kinds that have been listed for the first time."""
+        """Call ``listener`` with the kinds that have been listed for the first time."""
         self.listeners.append(listener)
 
     def resource(self, api_version: str, kind: str) -> Resource | None:
-        """The resource of a kind."""
+        """Return the resource of a kind, None if the API server has no such kind."""
         return self.kinds.get((api_version, kind))
 
     def watched(self) -> list[Resource]:
-        """The resources of which there are informers."""
+        """Return the resources that have an informer."""
         return list(self.running)
 
     def wait_synced(self, timeout: float | None = None) -> bool:
-        """Waits until every kind has been listed; tells whether it is so."""
+        """Wait until every kind has been listed; return False if that takes longer than ``timeout`` seconds."""
         return self.synced.wait(timeout)
 
     def start(self, stop: threading.Event) -> None:
-        """Watches in the background; starting twice is starting once."""
+        """Watch in a thread of its own until ``stop``. A second call has no effect."""
         if not self.started:
             self.started = True
             threading.Thread(target=self._run, args=(stop,), name="monitors", daemon=True).start()
@@ -96,14 +96,14 @@ class Monitors:
             self.outdated.wait(REDISCOVER if self.synced.is_set() else FIRST_TRIES)
 
     def _is_listed(self, resource: Resource, stop: threading.Event) -> bool:
-        """Waits until a kind has been listed; false when it may be gone before that."""
+        """Wait until a kind has been listed; return False if it may be gone before that."""
         while not self.running[resource][0].wait_synced(0.2):
             if stop.is_set() or self.outdated.is_set():
                 return False
         return True
 
     def _refresh(self, stop: threading.Event) -> bool:
-        """Asks discovery, and starts and ends watches accordingly."""
+        """Ask discovery for the kinds, and start and end watches accordingly; return False if it fails."""
         try:
             rows = all_resources(self.client)
         except ApiError as error:

@@ -1,4 +1,4 @@
-"""What the command line of the controllers says."""
+"""The options of the controllers."""
 
 from __future__ import annotations
 

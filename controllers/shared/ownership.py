@@ -1,8 +1,8 @@
-"""Who manages which dependent: upstream's ControllerRefManager (pkg/controller/controller_ref_manager.go).
+"""Decide which dependents an owner has, adopts and releases.
 
-An owner keeps what carries its controllerRef and matches its selector, releases what carries it and no longer
-matches, and adopts matching orphans. Nothing is adopted or released once the owner is being deleted, nor is a
-dependent that is being deleted adopted.
+Upstream: ControllerRefManager (pkg/controller/controller_ref_manager.go). An owner keeps the dependents that have its
+controllerRef and match its selector, releases those that have it and do not match, and adopts matching orphans. While
+it is being deleted it neither adopts nor releases; and a dependent that is being deleted is not adopted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from machinery.selectors import Selector
 
 @dataclass
 class Claims:
-    """Dependents by what is to be done about them."""
+    """The dependents of one owner, by what is to be done with them."""
 
     owned: list[Object] = field(default_factory=list)
     adopt: list[Object] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Claims:
 
 
 def claim(owner: Object, selector: Selector, dependents: Iterable[Object]) -> Claims:
-    """Sorts the dependents that concern this owner."""
+    """Sort the dependents; those that do not concern this owner are left out."""
     claims = Claims()
     deleting = bool(owner["metadata"].get("deletionTimestamp"))
     for dependent in dependents:
@@ -44,11 +44,14 @@ def claim(owner: Object, selector: Selector, dependents: Iterable[Object]) -> Cl
 
 
 def adoption_patch(owner: Object, dependent: Object) -> dict[str, Any]:
-    """A strategic merge patch; the uid makes it fail if another object has taken the name."""
+    """Return the strategic merge patch that sets the controllerRef.
+
+    Because of the uid, it fails if another object has the dependent's name by now.
+    """
     return {"metadata": {"uid": dependent["metadata"]["uid"], "ownerReferences": [owner_reference(owner)]}}
 
 
 def release_patch(owner_uids: Iterable[str], dependent_uid: str) -> dict[str, Any]:
-    """A strategic merge patch that removes the references to these owners."""
+    """Return the strategic merge patch that removes the references to these owners."""
     deletions = [{"$patch": "delete", "uid": uid} for uid in owner_uids]
     return {"metadata": {"uid": dependent_uid, "ownerReferences": deletions}}

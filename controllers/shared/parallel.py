@@ -1,7 +1,7 @@
-"""Makes independent calls at the same time, in threads that live no longer than the calls.
+"""Make independent calls at the same time, in threads that end with the calls.
 
-A ThreadPoolExecutor would keep its threads (memory) and wait for them when the process ends, even for one that
-hangs in a call.
+A ThreadPoolExecutor would keep its threads, which costs memory; and when the process ends, it would wait for a thread
+whose call hangs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ T = TypeVar("T")
 
 
 def in_parallel(calls: Sequence[Callable[[], T]], most: int) -> list[T]:
-    """The results in the order of the calls, of which at most so many run at a time; they must not raise."""
+    """Make the calls, at most ``most`` at a time, and return their results in the order of the calls.
+
+    The calls must not raise.
+    """
     if len(calls) <= 1:
         return [call() for call in calls]
     results: dict[int, T] = {}

@@ -1,4 +1,4 @@
-"""Taints and tolerations: who may be on which node, and for how long.
+"""Decide whether a pod tolerates the taints of a node, and for how long.
 
 Upstream: k8s.io/component-helpers/scheduling/corev1.
 """
@@ -16,7 +16,10 @@ UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 
 
 def tolerates(toleration: Object, taint: Object) -> bool:
-    """One toleration covers one taint: an empty effect or key stands for all, Exists for any value."""
+    """Return True if the toleration covers the taint.
+
+    An empty effect or key covers all, and the operator Exists covers any value.
+    """
     if toleration.get("effect") and toleration["effect"] != taint["effect"]:
         return False
     if toleration.get("key") and toleration["key"] != taint["key"]:
@@ -28,7 +31,7 @@ def tolerates(toleration: Object, taint: Object) -> bool:
 
 
 def untolerated(pod: Object, taints: Iterable[Object], effects: Iterable[str]) -> Object | None:
-    """The first taint with one of these effects that nothing in the pod tolerates."""
+    """Return the first taint with one of these effects that the pod does not tolerate, None if there is none."""
     tolerations = pod["spec"].get("tolerations", ())
     wanted = set(effects)
     for taint in taints:
@@ -38,13 +41,13 @@ def untolerated(pod: Object, taints: Iterable[Object], effects: Iterable[str]) -
 
 
 def tolerated_seconds(pod: Object, taints: Iterable[Object]) -> float:
-    """How long the pod may stay under these NoExecute taints: 0 for not at all, infinity for ever."""
+    """Return how long the pod may stay under these NoExecute taints: 0 if not at all, infinity if for ever."""
     shortest = math.inf
     for taint in taints:
         matching = [each for each in pod["spec"].get("tolerations", ()) if tolerates(each, taint)]
         if not matching:
             return 0
-        # Upstream lets the first matching toleration speak for a taint.
+        # As upstream, only the first matching toleration counts.
         seconds = matching[0].get("tolerationSeconds")
         if seconds is not None:
             shortest = min(shortest, max(seconds, 0))
@@ -52,5 +55,5 @@ def tolerated_seconds(pod: Object, taints: Iterable[Object]) -> float:
 
 
 def same_taint(a: Object, b: Object) -> bool:
-    """Taints are the same by key and effect, whatever their value."""
+    """Return True if key and effect are equal; the value does not matter."""
     return bool(a["key"] == b["key"] and a["effect"] == b["effect"])

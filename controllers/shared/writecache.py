@@ -1,8 +1,9 @@
-"""An informer's view plus our own writes that it has not seen yet.
+"""An informer's cache that includes our own writes, also those that the informer has not seen yet.
 
-With it a controller never acts on a state that is older than what it did itself.
-Invariant: a write is remembered until the informer has seen an event with the same or a later resourceVersion
-(one revision orders all objects, so from then on the informer knows better).
+With it a controller never acts on a state that is older than its own latest write.
+
+Invariant: a write is remembered until the informer has seen an event with the same or a later resourceVersion. The
+versions of all objects are numbers of one sequence, so from then on the informer is at least as current.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from machinery.objects import Object, key
 
 
 class WriteCache:
-    """Reads like the informer: ``get`` by key and ``overlay`` on what an index gave."""
+    """Reads like the informer: ``get`` by key, and ``overlay`` for what an index returned."""
 
     def __init__(self, informer: Informer) -> None:
         self._informer = informer
@@ -26,35 +27,38 @@ class WriteCache:
         informer.add_handler(self._observe)
 
     def wrote(self, obj: Object) -> None:
-        """Remembers what a create or update answered."""
+        """Remember the object that a create or update returned."""
         with self._lock:
             self._deleted.pop(key(obj), None)
             if revision(obj) > self._seen:
                 self._written[key(obj)] = obj
 
     def deleted(self, obj: Object) -> None:
-        """Remembers that we deleted this object; another of the same name is not meant."""
+        """Remember that we deleted this object. Another one of the same name is not affected."""
         with self._lock:
             self._written.pop(key(obj), None)
             cached = self._informer.get(key(obj))
-            # If the watch was faster there is nothing to remember, and nothing would make us forget.
+            # If the watch has shown the deletion already, no later event would remove the entry.
             if cached is not None and cached["metadata"]["uid"] == obj["metadata"]["uid"]:
                 self._deleted[key(obj)] = obj["metadata"]["uid"]
 
     def forget(self, obj_key: str) -> None:
-        """The server contradicts what we remember (a conflict, not found): believe the informer."""
+        """Drop what we remember of an object after a conflict or NotFound, and believe the informer."""
         with self._lock:
             self._written.pop(obj_key, None)
             self._deleted.pop(obj_key, None)
 
     def get(self, obj_key: str) -> Object | None:
-        """The latest known state of one object."""
+        """Return the latest known state of an object, None if there is none."""
         cached = self._informer.get(obj_key)
         found = self.overlay([cached] if cached is not None else [], [obj_key])
         return found[0] if found else None
 
     def overlay(self, cached: Iterable[Object], keys: Iterable[str]) -> list[Object]:
-        """These cached objects as they are after our writes, with those of ``keys`` that the cache does not have."""
+        """Return the cached objects as they are after our writes.
+
+        Those of ``keys`` that we have written and the cache does not have yet are added.
+        """
         latest = {key(obj): obj for obj in cached}
         with self._lock:
             for obj_key in {*latest, *keys}:
@@ -66,7 +70,7 @@ class WriteCache:
         return list(latest.values())
 
     def written(self) -> list[Object]:
-        """Our writes that the informer has not caught up with."""
+        """Return our writes that the informer has not seen yet."""
         with self._lock:
             return list(self._written.values())
 
@@ -83,5 +87,5 @@ class WriteCache:
 
 
 def revision(obj: Object) -> int:
-    """The resourceVersion as the number that it is here (etcd's revision)."""
+    """Return the resourceVersion as a number, which it is here (etcd's revision)."""
     return int(obj["metadata"].get("resourceVersion") or 0)

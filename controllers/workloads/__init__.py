@@ -1,6 +1,7 @@
-"""Controllers of the objects that make pods.
+"""Controllers of the objects that create pods.
 
-- ``replicationcontroller.py``: as many pods as ``spec.replicas`` asks for; ``replicaset.py``: the same for ReplicaSets.
+- ``replicationcontroller.py``: keeps as many pods as ``spec.replicas`` says; ``replicaset.py``: also for ReplicaSets.
 - ``podcontrol.py``: creates, deletes, adopts and releases pods, exactly once each.
-- ``podranking.py``: which of too many pods are deleted first.
+- ``podranking.py``: which pods are deleted first if there are too many.
+- ``disruption.py``: how many pods a PodDisruptionBudget allows to evict.
 """

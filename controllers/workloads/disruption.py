@@ -47,15 +47,15 @@ UNMANAGED = (
 
 
 class NoScaleError(ApiError):
-    """It cannot be found how many pods an owner wants."""
+    """The number of pods that an owner wants cannot be found."""
 
 
 @dataclass(frozen=True)
 class Disrupted:
-    """The evicted pods that still count as lost, those that should have gone long ago, and when to look again."""
+    """The recorded evictions by what became of the pods, and when to look again."""
 
-    waiting: dict[str, str]  # pod name → time of its eviction
-    overdue: tuple[Object, ...] = ()
+    waiting: dict[str, str]  # pods that still count as lost: name → time of the eviction
+    overdue: tuple[Object, ...] = ()  # pods that should have been gone long ago
     recheck: float | None = None  # seconds
 
 
@@ -137,7 +137,7 @@ def failed_status(budget: Object, error: Exception) -> Object:
 
 
 class DisruptionController:
-    """Runs the reconciler over budgets."""
+    """Reconciles the status of PodDisruptionBudgets when they or their pods change."""
 
     def __init__(self, context: Context) -> None:
         self.client = context.client

@@ -1,9 +1,11 @@
-"""Creates, deletes, adopts and releases the pods of a managing object, exactly once each.
+"""Create, delete, adopt and release the pods of a controlling object, each exactly once.
 
-Upstream: RealPodControl, slowStartBatch. Upstream lets the API server choose the name, so that after a broken
-connection nobody knows whether the pod is there. We choose it (by the same rule): a call whose outcome is
-unknown is repeated as it was, and finds what it did the first time. Until then, and until the watch has shown
-all that was asked for, the owner is not settled and decides nothing new.
+Upstream: RealPodControl and slowStartBatch. There the API server chooses the pod's name, and after a broken connection
+nobody knows whether the pod was created. Here we choose the name, by the same rule. So a call with an unknown outcome
+can be repeated unchanged: if it was carried out the first time, the answer is AlreadyExists.
+
+An owner is *settled* when no call has an unknown outcome any more and the watch has shown all that was asked for. Until
+then its reconciler must not create or delete anything.
 """
 
 from __future__ import annotations
@@ -22,18 +24,18 @@ from machinery.expectations import Expectations
 from machinery.objects import Object, controller_of, key, owner_reference, random_suffix
 from machinery.resources import PODS
 
-# Calls in flight at a time; the API server has few processors, so more would only queue there.
+# At most so many calls run at a time. The API server has few processors, so more would only queue there.
 PARALLEL = 8
-# Upstream cuts what precedes the random suffix so that the whole stays a DNS label.
+# Upstream cuts what precedes the random suffix at this length, so that the name stays a DNS label of 63 characters.
 MAX_NAME_BASE = 58
-# Names that belong to somebody else are next to impossible; upstream's API server tries as often.
+# How many names are tried if each is taken by a pod of another owner; upstream's API server tries as often.
 NAME_TRIES = 8
 
 Call = Callable[[], None]
 
 
 def new_pod(owner: Object, template: Object, name: str) -> Object:
-    """The pod that a template makes; ``name`` continues its generateName."""
+    """Return the pod that a template describes; ``name`` is one that ``pod_name`` returned."""
     meta = template.get("metadata", {})
     copied = {part: meta[part] for part in ("labels", "annotations", "finalizers") if meta.get(part)}
     return {
@@ -51,13 +53,16 @@ def new_pod(owner: Object, template: Object, name: str) -> Object:
 
 
 def pod_name(owner: Object) -> str:
-    """A new name for a pod of this owner."""
+    """Return a new random name for a pod of this owner."""
     base = f"{owner['metadata']['name']}-"
     return base[:MAX_NAME_BASE] + random_suffix()
 
 
 def slow_start(count: int) -> Iterable[int]:
-    """Batch sizes 1, 2, 4 … that add up to ``count``: what fails for one fails for all, so try one first."""
+    """Yield batch sizes 1, 2, 4 … that add up to ``count``.
+
+    What makes one creation fail (a quota, an invalid template) mostly makes all fail, so only one is tried first.
+    """
     size = 1
     while count > 0:
         yield min(size, count)
@@ -66,7 +71,7 @@ def slow_start(count: int) -> Iterable[int]:
 
 
 class PodControl:
-    """For the controllers of one kind."""
+    """Pods of the owners of one kind. One instance serves all workers of a controller; it is thread-safe."""
 
     def __init__(self, client: Client, recorder: EventRecorder) -> None:
         self.client = client
@@ -75,10 +80,10 @@ class PodControl:
         self._lock = threading.Lock()
         self._unknown: defaultdict[str, dict[str, Call]] = defaultdict(dict)
 
-    # Being up to date
+    # What the watch has shown
 
     def observed(self, owner_key: str, old: Object | None, new: Object | None) -> None:
-        """The watch shows a change to one of the owner's pods."""
+        """Note a change to one of the owner's pods; call this from the pods' event handler."""
         if old is None:
             self.expectations.creation_seen(owner_key)
         pod = new if new is not None else old
@@ -86,7 +91,10 @@ class PodControl:
             self.expectations.deletion_seen(owner_key, pod["metadata"]["uid"])
 
     def settle(self, owner_key: str) -> bool:
-        """Repeats the calls whose outcome is unknown, and tells whether the cache shows all that was asked for."""
+        """Repeat the calls whose outcome is unknown. Return True if the cache shows all that was asked for.
+
+        Raises the first error if a repeated call fails again.
+        """
         with self._lock:
             calls = dict(self._unknown.get(owner_key, {}))
         if errors := self._run(list(calls.values())):
@@ -94,15 +102,15 @@ class PodControl:
         return self.expectations.satisfied(owner_key)
 
     def forget(self, owner_key: str) -> None:
-        """The owner is gone."""
+        """Drop what is known of an owner that is gone."""
         self.expectations.forget(owner_key)
         with self._lock:
             self._unknown.pop(owner_key, None)
 
-    # Doing
+    # Creating and deleting
 
     def create(self, owner: Object, template: Object, count: int) -> None:
-        """Creates pods in growing batches; after an error the rest is left for another time."""
+        """Create ``count`` pods in growing batches. After an error no further batch begins, and it is raised."""
         owner_key = key(owner)
         self.expectations.expect_creations(owner_key, count)
         left = count
@@ -115,17 +123,17 @@ class PodControl:
                 raise errors[0]
 
     def delete(self, owner: Object, pods: Sequence[Object]) -> None:
-        """Deletes pods, all at once; raises the first error after all were tried."""
+        """Delete these pods in parallel. Raises the first error after all were tried."""
         self.expectations.expect_deletions(key(owner), [pod["metadata"]["uid"] for pod in pods])
         if errors := self._run([self._deletion(owner, pod) for pod in pods]):
             raise errors[0]
 
     def adopt(self, owner: Object, pod: Object) -> bool:
-        """Puts the controllerRef on an orphan; False if it has gone meanwhile."""
+        """Set the controllerRef of an orphan. Return False if the pod is gone."""
         return self._patch(pod, adoption_patch(owner, pod))
 
     def release(self, owner: Object, pod: Object) -> None:
-        """Takes the controllerRef off; that pod or reference is gone already is fine."""
+        """Remove the controllerRef. A pod that is gone, or has lost the reference already, is no error."""
         try:
             self._patch(pod, release_patch([owner["metadata"]["uid"]], pod["metadata"]["uid"]))
         except Invalid:
@@ -138,7 +146,7 @@ class PodControl:
             return False
         return True
 
-    # One call each, made so that it can be repeated
+    # Calls that can be repeated
 
     def _creation(self, owner: Object, template: Object) -> Call:
         pod = new_pod(owner, template, pod_name(owner))
@@ -163,7 +171,7 @@ class PodControl:
         return call
 
     def _create(self, owner: Object, pod: Object) -> None:
-        """Creates the pod, under another name if its own is somebody else's (which changes ``pod``)."""
+        """Create the pod. If the name is taken by another owner's pod, change it in ``pod`` and try again."""
         for _ in range(NAME_TRIES):
             try:
                 self.client.create(PODS, pod)
@@ -211,7 +219,7 @@ class PodControl:
                 self._unknown[owner_key].pop(what, None)
 
     def _run(self, calls: Sequence[Call]) -> list[ApiError]:
-        """Makes the calls in parallel and gives their errors."""
+        """Make the calls in parallel; return their errors."""
 
         def caught(call: Call) -> Callable[[], ApiError | None]:
             def attempt() -> ApiError | None:

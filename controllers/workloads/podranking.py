@@ -1,8 +1,16 @@
-"""Which pods go first when there are too many (upstream: ActivePodsWithRanks in pkg/controller).
+"""Decide which pods are deleted first if there are too many (upstream: ActivePodsWithRanks in pkg/controller).
 
-Not scheduled < pending < unknown < running, not ready < ready, lower pod-deletion-cost, more ready siblings on
-the same node, ready for a shorter time (on a scale of powers of two, so that the choice among pods of about the
-same age does not always fall on the youngest), more restarts, created later.
+The first of these criteria in which two pods differ decides; the pod that is named first is deleted first:
+
+1. not bound to a node, before bound
+2. phase Pending, before Unknown, before Running
+3. not ready, before ready
+4. lower ``controller.kubernetes.io/pod-deletion-cost``
+5. on a node with more ready pods of the same owner
+6. ready for a shorter time. Ages are compared by their power of two, so that among pods of about the same age it is
+   not always the youngest that is deleted.
+7. more restarts
+8. created later (by powers of two as well)
 """
 
 from __future__ import annotations
@@ -20,7 +28,7 @@ PHASE_ORDER = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 def pods_to_delete(pods: Sequence[Object], count: int, now: datetime | None = None) -> list[Object]:
-    """The ``count`` pods that are missed least, in the order in which they should go."""
+    """Return the ``count`` pods to delete, in the order in which to delete them."""
     if count >= len(pods):
         return list(pods)
     now = now or datetime.now(UTC)
@@ -29,12 +37,15 @@ def pods_to_delete(pods: Sequence[Object], count: int, now: datetime | None = No
 
 
 def ready_per_node(pods: Iterable[Object]) -> Counter[str]:
-    """How many ready pods each node has."""
+    """Count the ready pods of each node."""
     return Counter(pod["spec"].get("nodeName", "") for pod in pods if is_pod_ready(pod))
 
 
 def rank(pod: Object, siblings: Counter[str], now: datetime) -> tuple[Any, ...]:
-    """A sort key: the smaller, the sooner the pod goes. The uid decides between equals, so a retry chooses alike."""
+    """Return the sort key of a pod; the smallest is deleted first. ``siblings`` is what ``ready_per_node`` returns.
+
+    The uid decides between equal pods, so that a retry chooses the same ones.
+    """
     node = pod["spec"].get("nodeName", "")
     ready = is_pod_ready(pod)
     return (
@@ -51,7 +62,7 @@ def rank(pod: Object, siblings: Counter[str], now: datetime) -> tuple[Any, ...]:
 
 
 def deletion_cost(pod: Object) -> int:
-    """The annotated cost, 0 where there is none or none that can be read."""
+    """Return the pod's annotated cost; 0 if there is none, or none that is a number."""
     text = annotations_of(pod).get(DELETION_COST, "")
     try:
         return int(text)
@@ -65,7 +76,7 @@ def _ready_since(pod: Object) -> str | None:
 
 
 def _magnitude(timestamp: str | None, now: datetime) -> int:
-    """The age in powers of two of nanoseconds; no time at all counts as brand-new."""
+    """Return the exponent of the largest power of two of nanoseconds in an age; -1 if there is no timestamp."""
     if not timestamp:
         return -1
     age = (now - parse_time(timestamp)).total_seconds() * 1e9

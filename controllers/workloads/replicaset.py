@@ -1,4 +1,4 @@
-"""ReplicaSet: a ReplicationController of the apps group, whose selector may be set-based."""
+"""ReplicaSets: ReplicationControllers of the apps group, whose selectors may be set-based."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from machinery.selectors import Selector, from_label_selector
 
 
 class ReplicaSetController(ReplicationManager):
-    """Runs the same reconciler on replicasets."""
+    """Reconciles ReplicaSets with the code of ReplicationControllers."""
 
     resource = REPLICA_SETS
     component = "replicaset-controller"

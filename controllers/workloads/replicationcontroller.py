@@ -1,10 +1,14 @@
-"""ReplicationController: as many running pods as ``spec.replicas`` asks for (upstream: pkg/controller/replicaset).
+"""Keep as many pods running as ``spec.replicas`` of a ReplicationController says.
 
-ReplicaSets are the same with another kind of selector: see ``replicaset.py``.
+Upstream: pkg/controller/replicaset. ReplicaSets share this code, with another kind of selector: see ``replicaset.py``.
 
-One reconcile: claim the pods that match the selector, create or delete the difference in parallel, write the
-status. It neither creates nor deletes while a creation or deletion of an earlier round has not come back
-through the watch: a stale cache must never give a pod too many.
+Read from top to bottom: ``plan`` and ``new_status`` decide, without I/O; ``ReplicationManager`` is told of changes and
+acts. One call of ``reconcile`` claims the pods that match the selector, creates or deletes the difference, and writes
+the status.
+
+The informer's cache may be behind our own writes. If a controller counted pods in it right after it created one, it
+would create another. So nothing is created or deleted until the watch has shown every creation and deletion of
+earlier calls (``PodControl.settle``).
 """
 
 from __future__ import annotations
@@ -38,20 +42,20 @@ from machinery.policyrules import WRITE_EVENTS, can
 from machinery.resources import PODS, REPLICATION_CONTROLLERS
 from machinery.selectors import NOTHING, Selector, from_map
 
-# Upstream's BurstReplicas: no more pods than this are created or deleted in one round.
+# Upstream's BurstReplicas: one call of reconcile creates or deletes no more pods than this.
 BURST = 500
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one round does: so many new pods, or these deleted."""
+    """What one call of reconcile does: create so many pods, or delete these."""
 
     create: int = 0
     delete: tuple[Object, ...] = ()
 
 
 def plan(rc: Object, pods: list[Object]) -> Plan:
-    """The difference between the wanted and the claimed active pods."""
+    """Return the difference between the wanted pods and ``pods``, the active ones that the controller has."""
     surplus = len(pods) - wanted_replicas(rc)
     if surplus < 0:
         return Plan(create=min(-surplus, BURST))
@@ -61,13 +65,13 @@ def plan(rc: Object, pods: list[Object]) -> Plan:
 
 
 def wanted_replicas(rc: Object) -> int:
-    """``spec.replicas``, 1 when it is not set."""
+    """Return ``spec.replicas``; 1 if it is not set."""
     replicas = rc["spec"].get("replicas")
     return 1 if replicas is None else int(replicas)
 
 
 def new_status(rc: Object, pods: list[Object], error: Exception | None, at: datetime) -> dict[str, Any]:
-    """The status that these claimed active pods and the outcome of this round amount to."""
+    """Return the status that follows from the active pods and from the error of this call, if there was one."""
     template = from_map(rc["spec"]["template"].get("metadata", {}).get("labels", {}))
     ready = [pod for pod in pods if is_pod_ready(pod)]
     counts = {
@@ -83,7 +87,10 @@ def new_status(rc: Object, pods: list[Object], error: Exception | None, at: date
 
 
 def failure_conditions(rc: Object, have: int, error: Exception | None) -> list[Object]:
-    """``status.conditions`` with ReplicaFailure set by the first error of a failing streak and removed by success."""
+    """Return ``status.conditions`` with ReplicaFailure if there is an error, without it if there is none.
+
+    ``have`` is the number of pods before the call. While calls go on failing, the first error's condition stays.
+    """
     others = [old for old in rc.get("status", {}).get("conditions", ()) if old["type"] != "ReplicaFailure"]
     if error is None:
         return others
@@ -98,12 +105,12 @@ def failure_conditions(rc: Object, have: int, error: Exception | None) -> list[O
 
 
 def min_ready_seconds(rc: Object) -> int:
-    """How long a pod must have been ready to count as available."""
+    """Return how many seconds a pod must have been ready to count as available."""
     return int(rc["spec"].get("minReadySeconds") or 0)
 
 
 def available_in(pod: Object, min_ready: int, at: datetime) -> float:
-    """Seconds until a ready pod counts as available."""
+    """Return the seconds until a ready pod counts as available; 0 if it does already."""
     ready = get_condition(pod, "Ready")
     if not min_ready or not ready or not ready.get("lastTransitionTime"):
         return 0
@@ -112,10 +119,10 @@ def available_in(pod: Object, min_ready: int, at: datetime) -> float:
 
 
 class ReplicationManager:
-    """Runs the reconciler: watches replicationcontrollers and pods, enqueues the ones concerned."""
+    """Reconciles ReplicationControllers when they or their pods change."""
 
     resource = REPLICATION_CONTROLLERS
-    component = "replication-controller"  # whose events they are
+    component = "replication-controller"  # the source of its events
 
     def __init__(self, context: Context) -> None:
         self.client = context.client
@@ -130,11 +137,14 @@ class ReplicationManager:
         self.start = self.controller.start
 
     def selector(self, rc: Object) -> Selector:
-        """Which pods it is about; an empty selector, which validation refuses, selects nothing here."""
+        """Return the selector of its pods. An empty one, which validation refuses, selects nothing here."""
         return from_map(rc["spec"].get("selector")) if rc["spec"].get("selector") else NOTHING
 
     def pod_changed(self, old: Object | None, new: Object | None) -> None:
-        """Tells expectations what happened and enqueues the managers, old and new; all that match, for an orphan."""
+        """Note the change for the expectations, and enqueue the old and the new controller of the pod.
+
+        For an orphan, enqueue every controller that could adopt it.
+        """
         for manager in {self.manager_of(old), self.manager_of(new)} - {""}:
             self.control.observed(manager, old, new)
             self.controller.enqueue(manager)
@@ -142,7 +152,10 @@ class ReplicationManager:
             self.enqueue_matching(new)
 
     def manager_of(self, pod: Object | None) -> str:
-        """The key of the ReplicationController that manages this pod; empty if none does."""
+        """Return the key of the ReplicationController that manages the pod, or "" if none does.
+
+        The uid is compared, because a controller may have been deleted and created again under its name.
+        """
         reference = controller_of(pod) if pod is not None else None
         if pod is None or reference is None or reference["kind"] != self.resource.kind:
             return ""
@@ -151,14 +164,17 @@ class ReplicationManager:
         return rc_key if rc is not None and rc["metadata"]["uid"] == reference["uid"] else ""
 
     def enqueue_matching(self, pod: Object) -> None:
-        """Asks every controller whose selector matches this orphan whether it will have it."""
+        """Enqueue every controller whose selector matches this orphan."""
         namespace = pod["metadata"]["namespace"]
         for rc in self.rcs.by_index(NAMESPACE, namespace):
             if self.selector(rc).matches(pod["metadata"].get("labels")):
                 self.controller.enqueue(key(rc))
 
     def reconcile(self, rc_key: str) -> float | None:
-        """Brings one ReplicationController's pods and status to what its spec says."""
+        """Bring one ReplicationController's pods and status to what its spec says.
+
+        Return the seconds until the next of its pods becomes available, None if none is about to. No event tells of it.
+        """
         rc = self.latest.get(rc_key)
         if rc is None:
             self.control.forget(rc_key)
@@ -176,7 +192,7 @@ class ReplicationManager:
         return min((wait for wait in waits if wait > 0), default=None)
 
     def act(self, rc: Object, todo: Plan) -> ApiError | None:
-        """Carries out a plan; an error is returned, for the status wants to tell of it."""
+        """Carry out the plan. An error is returned instead of raised, because the status reports it first."""
         try:
             if todo.create:
                 self.control.create(rc, rc["spec"]["template"], todo.create)
@@ -187,7 +203,7 @@ class ReplicationManager:
         return None
 
     def claim(self, rc: Object) -> list[Object]:
-        """The active pods of this controller, after adopting and releasing."""
+        """Adopt and release pods, and return the active ones that the controller then has."""
         namespace = rc["metadata"]["namespace"]
         candidates = self.pods.by_index(OWNER, rc["metadata"]["uid"]) + self.pods.by_index(OWNER, ORPHANS + namespace)
         claims = claim(rc, self.selector(rc), filter(is_pod_active, candidates))
@@ -198,12 +214,15 @@ class ReplicationManager:
         return claims.owned
 
     def may_adopt(self, rc: Object) -> bool:
-        """Adoption is decided on the live object: the cached one may be deleted, or replaced under its name."""
+        """Return True if the live object is not being deleted.
+
+        The cached one may be outdated: it may be deleted by now, or replaced under its name.
+        """
         live = self.client.get(self.resource, rc["metadata"]["name"], rc["metadata"]["namespace"])
         return live["metadata"]["uid"] == rc["metadata"]["uid"] and not live["metadata"].get("deletionTimestamp")
 
     def write_status(self, rc: Object, status: dict[str, Any]) -> None:
-        """Writes the status if it differs; once again on a fresh object when the cached one is outdated."""
+        """Write the status if it differs. After a conflict, try once more on the live object."""
         if status == rc.get("status", {}):
             return
         try:
@@ -217,7 +236,6 @@ class ReplicationManager:
                 self.update_status({**live, "status": status})
 
     def update_status(self, rc: Object) -> None:
-        """One PUT of the status."""
         self.latest.wrote(self.client.update(self.resource, rc, subresource="status"))
 
 
