@@ -52,7 +52,9 @@ class ControlPlane:
             "--etcd-servers=memory", "--workers=1", f"--secure-port={api}",
         )  # fmt: skip
         self._await(f"{self.url}/readyz")
-        self._start(components.controllers(self.state), f"--healthz-bind-address=127.0.0.1:{controllers_health}")
+        self._start(
+            components.controllers(self.state, self.record), f"--healthz-bind-address=127.0.0.1:{controllers_health}"
+        )
         self._start(
             components.kubelet(self.state, self.record),
             f"--port={kubelet}", f"--healthz-bind-address=127.0.0.1:{kubelet_health}",
