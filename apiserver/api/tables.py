@@ -21,10 +21,7 @@ _CREATED_DESCRIPTION = "When the server created the object."
 NAME = Column("Name", lambda obj: obj["metadata"].get("name", ""), format="name", description=_NAME_DESCRIPTION)
 _AGE = Column("Age", lambda obj: age(obj["metadata"].get("creationTimestamp", "")), description=_CREATED_DESCRIPTION)
 _CREATED = Column(
-    "Created At",
-    lambda obj: obj["metadata"].get("creationTimestamp"),
-    type="date",
-    description=_CREATED_DESCRIPTION,
+    "Created At", lambda obj: obj["metadata"].get("creationTimestamp"), type="date", description=_CREATED_DESCRIPTION
 )
 
 

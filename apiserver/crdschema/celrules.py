@@ -65,12 +65,7 @@ class Rules:
     """The rules of a schema and of the schemas inside it."""
 
     def __init__(
-        self,
-        schema: Schema,
-        root: bool,
-        properties: dict[str, Rules],
-        additional: Rules | None,
-        items: Rules | None,
+        self, schema: Schema, root: bool, properties: dict[str, Rules], additional: Rules | None, items: Rules | None
     ) -> None:
         self._schema = schema
         self._root = root or bool(schema.get(EMBEDDED))

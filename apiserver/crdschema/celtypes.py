@@ -26,10 +26,7 @@ _LITERALS = ("true", "false", "null", "in")
 _RESERVED = ("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package")
 _KEYWORDS = frozenset((*_LITERALS, *_RESERVED, "namespace", "return", "var", "void", "while"))
 # The part of a resource's metadata that rules may use.
-_METADATA: Schema = {
-    "type": "object",
-    "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}},
-}
+_METADATA: Schema = {"type": "object", "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}}}
 _TEXT: Schema = {"type": "string"}
 
 

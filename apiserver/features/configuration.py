@@ -6,10 +6,4 @@ from apiserver.features.feature import Feature
 from apiserver.kinds.configmaps import CONFIG_MAPS
 from apiserver.kinds.secrets import SECRETS
 
-FEATURE = Feature(
-    "configuration",
-    kinds=(
-        CONFIG_MAPS,
-        SECRETS,
-    ),
-)
+FEATURE = Feature("configuration", kinds=(CONFIG_MAPS, SECRETS))

@@ -9,7 +9,5 @@ from apiserver.kinds.limitranges import LIMIT_RANGES
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 
 FEATURE = Feature(
-    "quota",
-    kinds=(LIMIT_RANGES, RESOURCE_QUOTAS),
-    admission=lambda base, authorizer: (LimitRanger(), ResourceQuota()),
+    "quota", kinds=(LIMIT_RANGES, RESOURCE_QUOTAS), admission=lambda base, authorizer: (LimitRanger(), ResourceQuota())
 )

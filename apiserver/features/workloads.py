@@ -10,12 +10,5 @@ from apiserver.kinds.replicasets import REPLICA_SETS
 from apiserver.kinds.unsupported import UNSUPPORTED
 
 FEATURE = Feature(
-    "workloads",
-    kinds=(
-        PERSISTENT_VOLUME_CLAIMS,
-        POD_DISRUPTION_BUDGETS,
-        POD_TEMPLATES,
-        REPLICA_SETS,
-        *UNSUPPORTED,
-    ),
+    "workloads", kinds=(PERSISTENT_VOLUME_CLAIMS, POD_DISRUPTION_BUDGETS, POD_TEMPLATES, REPLICA_SETS, *UNSUPPORTED)
 )

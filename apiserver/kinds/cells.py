@@ -23,10 +23,7 @@ def created(obj: Object) -> str:
 
 
 NAME = Column(
-    "Name",
-    lambda obj: obj["metadata"]["name"],
-    format="name",
-    description="Name must be unique within a namespace.",
+    "Name", lambda obj: obj["metadata"]["name"], format="name", description="Name must be unique within a namespace."
 )
 AGE = Column("Age", created, description="CreationTimestamp is the time when this object was created.")
 

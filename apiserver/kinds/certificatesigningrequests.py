@@ -15,7 +15,7 @@ from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Column, Kind
 from apiserver.model.printing import human_duration
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError, GoValue
 from machinery.objects import Object, now
 from machinery.pemcertificates import check_certificates, check_request
@@ -264,11 +264,7 @@ def _duration(obj: Object) -> str:
 
 
 CERTIFICATE_SIGNING_REQUESTS = Kind(
-    "certificates.k8s.io",
-    "v1",
-    "CertificateSigningRequest",
-    "certificatesigningrequests",
-    UpstreamCodec("io.k8s.api.certificates.v1.CertificateSigningRequest"),
+    *upstream("certificates.k8s.io", "CertificateSigningRequest"),
     namespaced=False,
     short_names=("csr",),
     subresources=("approval", "status"),

@@ -7,7 +7,7 @@ import base64
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -50,16 +50,8 @@ def _validate(obj: Object) -> checks.Errors:
 
 
 CONFIG_MAPS = Kind(
-    "",
-    "v1",
-    "ConfigMap",
-    "configmaps",
-    UpstreamCodec("io.k8s.api.core.v1.ConfigMap"),
+    *upstream("", "ConfigMap"),
     short_names=("cm",),
     strategy=ConfigMapStrategy(),
-    columns=(
-        NAME,
-        Column("Data", lambda obj: len(obj.get("data") or {}) + len(obj.get("binaryData") or {})),
-        AGE,
-    ),
+    columns=(NAME, Column("Data", lambda obj: len(obj.get("data") or {}) + len(obj.get("binaryData") or {})), AGE),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE, cut
 from apiserver.model.kind import Column, Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -76,11 +76,7 @@ def _host(ip: str) -> str:
 
 
 ENDPOINTS = Kind(
-    "",
-    "v1",
-    "Endpoints",
-    "endpoints",
-    UpstreamCodec("io.k8s.api.core.v1.Endpoints"),
+    *upstream("", "Endpoints"),
     singular="endpoints",
     short_names=("ep",),
     strategy=EndpointsStrategy(),

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, cut
 from apiserver.model.kind import Column, Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -150,11 +150,7 @@ def _addresses(endpoints: Iterable[Object]) -> str:
 
 
 ENDPOINT_SLICES = Kind(
-    "discovery.k8s.io",
-    "v1",
-    "EndpointSlice",
-    "endpointslices",
-    UpstreamCodec("io.k8s.api.discovery.v1.EndpointSlice"),
+    *upstream("discovery.k8s.io", "EndpointSlice"),
     also_served=("v1beta1",),
     convert=convert,
     strategy=EndpointSliceStrategy(),

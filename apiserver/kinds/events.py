@@ -11,7 +11,7 @@ from apiserver.kinds import checks
 from apiserver.kinds.cells import NAME
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.model.printing import age
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -111,11 +111,7 @@ def _source(event: Object) -> str:
 
 
 EVENTS = Kind(
-    "",
-    "v1",
-    "Event",
-    "events",
-    UpstreamCodec("io.k8s.api.core.v1.Event"),
+    *upstream("", "Event"),
     short_names=("ev",),
     strategy=EventStrategy(),
     columns=(

@@ -13,7 +13,7 @@ from typing import Any
 from apiserver.kinds import checks
 from apiserver.kinds.events import EVENTS, SUBJECT_FIELDS, EventStrategy
 from apiserver.model.kind import Column, Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -112,11 +112,7 @@ def _column(column: Column) -> Column:
 
 
 EVENTS_V1 = Kind(
-    "events.k8s.io",
-    "v1",
-    "Event",
-    "events",
-    UpstreamCodec("io.k8s.api.events.v1.Event"),
+    *upstream("events.k8s.io", "Event"),
     short_names=EVENTS.short_names,
     strategy=EventV1Strategy(),
     columns=tuple(_column(column) for column in EVENTS.columns),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -43,11 +43,7 @@ def _validate(spec: Object) -> checks.Errors:
 
 
 LEASES = Kind(
-    "coordination.k8s.io",
-    "v1",
-    "Lease",
-    "leases",
-    UpstreamCodec("io.k8s.api.coordination.v1.Lease"),
+    *upstream("coordination.k8s.io", "Lease"),
     strategy=LeaseStrategy(),
     columns=(NAME, Column("Holder", lambda obj: (obj.get("spec") or {}).get("holderIdentity", "")), AGE),
 )

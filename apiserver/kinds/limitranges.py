@@ -8,7 +8,7 @@ from decimal import Decimal
 from apiserver.kinds import checks
 from apiserver.kinds.resources import may_overcommit, validate_container_resource_name, validate_resource_name
 from apiserver.model.kind import Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.resourcelists import ResourceList, parsed
@@ -133,12 +133,4 @@ def _validate_ratio(path: str, amount: ResourceList) -> checks.Errors:
         yield FieldError.invalid(path, str(ratio), why)
 
 
-LIMIT_RANGES = Kind(
-    "",
-    "v1",
-    "LimitRange",
-    "limitranges",
-    UpstreamCodec("io.k8s.api.core.v1.LimitRange"),
-    short_names=("limits",),
-    strategy=LimitRangeStrategy(),
-)
+LIMIT_RANGES = Kind(*upstream("", "LimitRange"), short_names=("limits",), strategy=LimitRangeStrategy())

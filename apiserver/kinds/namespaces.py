@@ -13,7 +13,7 @@ from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Column, Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object
@@ -78,11 +78,7 @@ def validate_finalizers(path: str, obj: Object) -> checks.Errors:
 
 
 NAMESPACES = Kind(
-    "",
-    "v1",
-    "Namespace",
-    "namespaces",
-    UpstreamCodec("io.k8s.api.core.v1.Namespace"),
+    *upstream("", "Namespace"),
     namespaced=False,
     short_names=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),

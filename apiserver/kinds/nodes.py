@@ -10,7 +10,7 @@ from apiserver.kinds.pods.spec import validate_taints
 from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Column, Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object, get_condition
@@ -108,11 +108,7 @@ def _info(node: Object, field: str) -> str:
 
 
 NODES = Kind(
-    "",
-    "v1",
-    "Node",
-    "nodes",
-    UpstreamCodec("io.k8s.api.core.v1.Node"),
+    *upstream("", "Node"),
     namespaced=False,
     short_names=("no",),
     subresources=("proxy", "status"),

@@ -13,17 +13,12 @@ from apiserver.kinds.cells import AGE, NAME, UNSET
 from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object
 
-ACCESS_MODES = {
-    "ReadOnlyMany": "ROX",
-    "ReadWriteMany": "RWX",
-    "ReadWriteOnce": "RWO",
-    "ReadWriteOncePod": "RWOP",
-}
+ACCESS_MODES = {"ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOnce": "RWO", "ReadWriteOncePod": "RWOP"}
 VOLUME_MODES = ("Block", "Filesystem")
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 # The kinds that ``dataSource`` may name; every other one can only be named by ``dataSourceRef``.
@@ -171,11 +166,7 @@ def _class(obj: Object) -> str:
 
 
 PERSISTENT_VOLUME_CLAIMS = Kind(
-    "",
-    "v1",
-    "PersistentVolumeClaim",
-    "persistentvolumeclaims",
-    UpstreamCodec("io.k8s.api.core.v1.PersistentVolumeClaim"),
+    *upstream("", "PersistentVolumeClaim"),
     short_names=("pvc",),
     subresources=("status",),
     strategy=ClaimStrategy(),

@@ -12,7 +12,7 @@ from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -76,11 +76,7 @@ def convert(budget: Object, version: str, inward: bool) -> None:
 
 
 POD_DISRUPTION_BUDGETS = Kind(
-    "policy",
-    "v1",
-    "PodDisruptionBudget",
-    "poddisruptionbudgets",
-    UpstreamCodec("io.k8s.api.policy.v1.PodDisruptionBudget"),
+    *upstream("policy", "PodDisruptionBudget"),
     also_served=("v1beta1",),  # upstream's v1.20 suite writes it
     convert=convert,
     short_names=("pdb",),

@@ -7,7 +7,7 @@ from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.pods.spec import validate_pod_template
 from apiserver.kinds.pods.warnings import pod_warnings
 from apiserver.model.kind import Column, Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -38,11 +38,7 @@ def _containers(obj: Object) -> list[Object]:
 
 
 POD_TEMPLATES = Kind(
-    "",
-    "v1",
-    "PodTemplate",
-    "podtemplates",
-    UpstreamCodec("io.k8s.api.core.v1.PodTemplate"),
+    *upstream("", "PodTemplate"),
     strategy=PodTemplateStrategy(),
     columns=(
         NAME,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -72,11 +72,7 @@ def _validate_change(new: Object, old: Object) -> checks.Errors:
 
 
 PRIORITY_CLASSES = Kind(
-    "scheduling.k8s.io",
-    "v1",
-    "PriorityClass",
-    "priorityclasses",
-    UpstreamCodec("io.k8s.api.scheduling.v1.PriorityClass"),
+    *upstream("scheduling.k8s.io", "PriorityClass"),
     namespaced=False,
     short_names=("pc",),
     strategy=PriorityClassStrategy(),

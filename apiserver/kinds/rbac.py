@@ -11,7 +11,7 @@ from functools import partial
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery import validation
 from machinery.errors import FieldError, GoValue, quote
 from machinery.objects import Object
@@ -158,23 +158,14 @@ def _columns(what: str) -> Iterable[Column]:
         yield Column(f"{kind}s", partial(_subjects, kind), priority=1, description=f"{kind}s in the {what}")
 
 
-def _row(kind: str, strategy: Strategy, columns: Iterable[Column], *, namespaced: bool) -> Kind:
-    definition = f"io.k8s.api.rbac.v1.{kind}"
-    return Kind(
-        GROUP,
-        "v1",
-        kind,
-        f"{kind.lower()}s",
-        UpstreamCodec(definition),
-        namespaced,
-        strategy=strategy,
-        columns=tuple(columns),
-    )
-
-
-CLUSTER_ROLE_BINDINGS = _row(
-    "ClusterRoleBinding", ClusterRoleBindingStrategy(), _columns("clusterRoleBinding"), namespaced=False
+CLUSTER_ROLE_BINDINGS = Kind(
+    *upstream(GROUP, "ClusterRoleBinding"),
+    namespaced=False,
+    strategy=ClusterRoleBindingStrategy(),
+    columns=tuple(_columns("clusterRoleBinding")),
 )
-CLUSTER_ROLES = _row("ClusterRole", ClusterRoleStrategy(), (), namespaced=False)
-ROLE_BINDINGS = _row("RoleBinding", RoleBindingStrategy(), _columns("roleBinding"), namespaced=True)
-ROLES = _row("Role", RoleStrategy(), (), namespaced=True)
+CLUSTER_ROLES = Kind(*upstream(GROUP, "ClusterRole"), namespaced=False, strategy=ClusterRoleStrategy())
+ROLE_BINDINGS = Kind(
+    *upstream(GROUP, "RoleBinding"), strategy=RoleBindingStrategy(), columns=tuple(_columns("roleBinding"))
+)
+ROLES = Kind(*upstream(GROUP, "Role"), strategy=RoleStrategy())

@@ -9,7 +9,7 @@ from apiserver.kinds.cells import NONE
 from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.replicationcontrollers import ReplicationControllerStrategy, replica_columns, validate_template
 from apiserver.model.kind import Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.selectors import from_label_selector
@@ -53,11 +53,7 @@ def _validate_selector(selector: Object | None) -> checks.Errors:
 
 
 REPLICA_SETS = Kind(
-    "apps",
-    "v1",
-    "ReplicaSet",
-    "replicasets",
-    UpstreamCodec("io.k8s.api.apps.v1.ReplicaSet"),
+    *upstream("apps", "ReplicaSet"),
     short_names=("rs",),
     categories=("all",),
     subresources=("scale", "status"),

@@ -15,7 +15,7 @@ from apiserver.kinds.pods.spec import validate_pod_template
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.selectors import Selector, from_map
@@ -128,11 +128,7 @@ def replica_columns(selector: Callable[[Object], str]) -> tuple[Column, ...]:
 
 
 REPLICATION_CONTROLLERS = Kind(
-    "",
-    "v1",
-    "ReplicationController",
-    "replicationcontrollers",
-    UpstreamCodec("io.k8s.api.core.v1.ReplicationController"),
+    *upstream("", "ReplicationController"),
     short_names=("rc",),
     categories=("all",),
     subresources=("scale", "status"),

@@ -13,13 +13,11 @@ from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.resources import is_quota_resource, validate_quantity, validate_resource_name
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError, GoValue, quote
 from machinery.objects import Object
 
-POD_RESOURCES = frozenset(
-    {"pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"},
-)
+POD_RESOURCES = frozenset({"pods", "cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"})
 # The resources that a quota with the scope may limit.
 SCOPES = {
     "Terminating": POD_RESOURCES,
@@ -144,11 +142,7 @@ def _column(obj: Object, limits: bool) -> str:
 
 
 RESOURCE_QUOTAS = Kind(
-    "",
-    "v1",
-    "ResourceQuota",
-    "resourcequotas",
-    UpstreamCodec("io.k8s.api.core.v1.ResourceQuota"),
+    *upstream("", "ResourceQuota"),
     short_names=("quota",),
     subresources=("status",),
     strategy=ResourceQuotaStrategy(),

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from apiserver.model.kind import Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 
 
 def _review(group: str, kind: str, *, namespaced: bool = False) -> Kind:
-    definition = f"io.k8s.api.{group.partition('.')[0]}.v1.{kind}"
-    return Kind(
-        group, "v1", kind, f"{kind.lower()}s", UpstreamCodec(definition), namespaced=namespaced, verbs=("create",)
-    )
+    return Kind(*upstream(group, kind), namespaced=namespaced, verbs=("create",))
 
 
 SELF_SUBJECT_REVIEWS = _review("authentication.k8s.io", "SelfSubjectReview")

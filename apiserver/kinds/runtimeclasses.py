@@ -7,7 +7,7 @@ from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.pods.spec import validate_tolerations
 from apiserver.kinds.resources import validate_resources
 from apiserver.model.kind import Column, Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object
@@ -49,11 +49,7 @@ def _validate_tolerations(path: str, tolerations: list[Object]) -> checks.Errors
 
 
 RUNTIME_CLASSES = Kind(
-    "node.k8s.io",
-    "v1",
-    "RuntimeClass",
-    "runtimeclasses",
-    UpstreamCodec("io.k8s.api.node.v1.RuntimeClass"),
+    *upstream("node.k8s.io", "RuntimeClass"),
     namespaced=False,
     strategy=RuntimeClassStrategy(),
     columns=(NAME, Column("Handler", lambda obj: obj["handler"]), AGE),

@@ -10,7 +10,7 @@ from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.configmaps import data_size, immutable_data
 from apiserver.model.kind import Column, Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -19,10 +19,7 @@ SERVICE_ACCOUNT_TOKEN = "kubernetes.io/service-account-token"
 SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
 REDACTED = "<secret contents redacted>"
 # Types whose data must hold a JSON object, and the key that it must be under.
-DOCKER_KEYS = {
-    "kubernetes.io/dockercfg": ".dockercfg",
-    "kubernetes.io/dockerconfigjson": ".dockerconfigjson",
-}
+DOCKER_KEYS = {"kubernetes.io/dockercfg": ".dockercfg", "kubernetes.io/dockerconfigjson": ".dockerconfigjson"}
 
 
 class SecretStrategy(Strategy):
@@ -94,11 +91,7 @@ def _validate_json(name: str, data: dict[str, str]) -> checks.Errors:
 
 
 SECRETS = Kind(
-    "",
-    "v1",
-    "Secret",
-    "secrets",
-    UpstreamCodec("io.k8s.api.core.v1.Secret"),
+    *upstream("", "Secret"),
     strategy=SecretStrategy(),
     columns=(
         NAME,

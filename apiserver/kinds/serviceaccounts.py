@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model.kind import Column, Kind, Strategy
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 
 
 class ServiceAccountStrategy(Strategy):
@@ -13,11 +13,7 @@ class ServiceAccountStrategy(Strategy):
 
 
 SERVICE_ACCOUNTS = Kind(
-    "",
-    "v1",
-    "ServiceAccount",
-    "serviceaccounts",
-    UpstreamCodec("io.k8s.api.core.v1.ServiceAccount"),
+    *upstream("", "ServiceAccount"),
     short_names=("sa",),
     subresources=("token",),
     strategy=ServiceAccountStrategy(),

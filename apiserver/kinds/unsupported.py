@@ -8,32 +8,23 @@ absence of the kind.
 from __future__ import annotations
 
 from apiserver.model.kind import Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 
 _READING = ("get", "list", "watch")
 
 
-def _row(group: str, kind: str, plural: str, short_name: str, *, all: bool = True, namespaced: bool = True) -> Kind:
-    package = group.partition(".")[0] or "core"
-    return Kind(
-        group,
-        "v1",
-        kind,
-        plural,
-        UpstreamCodec(f"io.k8s.api.{package}.v1.{kind}"),
-        namespaced=namespaced,
-        verbs=_READING,
-        short_names=(short_name,) if short_name else (),
-        categories=("all",) if all else (),
-    )
+def _row(group: str, kind: str, short_name: str, *, all: bool = True, namespaced: bool = True) -> Kind:
+    names = (short_name,) if short_name else ()
+    categories = ("all",) if all else ()
+    return Kind(*upstream(group, kind), namespaced, verbs=_READING, short_names=names, categories=categories)
 
 
 UNSUPPORTED = (
-    _row("", "PersistentVolume", "persistentvolumes", "pv", all=False, namespaced=False),
-    _row("apps", "DaemonSet", "daemonsets", "ds"),
-    _row("apps", "Deployment", "deployments", "deploy"),
-    _row("apps", "StatefulSet", "statefulsets", "sts"),
-    _row("batch", "CronJob", "cronjobs", "cj"),
-    _row("batch", "Job", "jobs", ""),
-    _row("networking.k8s.io", "Ingress", "ingresses", "ing", all=False),
+    _row("", "PersistentVolume", "pv", all=False, namespaced=False),
+    _row("apps", "DaemonSet", "ds"),
+    _row("apps", "Deployment", "deploy"),
+    _row("apps", "StatefulSet", "sts"),
+    _row("batch", "CronJob", "cj"),
+    _row("batch", "Job", ""),
+    _row("networking.k8s.io", "Ingress", "ing", all=False),
 )

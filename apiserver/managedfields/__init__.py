@@ -31,12 +31,4 @@ from apiserver.managedfields.configuration import read
 from apiserver.managedfields.manager import apply, created, settle, updated
 from apiserver.managedfields.scale import to_parent, to_scale
 
-__all__ = [
-    "apply",
-    "created",
-    "read",
-    "settle",
-    "to_parent",
-    "to_scale",
-    "updated",
-]
+__all__ = ["apply", "created", "read", "settle", "to_parent", "to_scale", "updated"]

@@ -84,10 +84,5 @@ class CustomKinds:
 def _what_counts(crd: Object) -> bytes:
     """Return all that the rows of a definition depend on, as bytes that can be compared."""
     status = crd.get("status") or {}
-    parts = (
-        crd["metadata"]["uid"],
-        crd["spec"],
-        status.get("acceptedNames"),
-        is_served(crd),
-    )
+    parts = (crd["metadata"]["uid"], crd["spec"], status.get("acceptedNames"), is_served(crd))
     return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)

@@ -65,3 +65,17 @@ class UpstreamCodec:
 
     def published(self, kind: Kind, *, v2: bool) -> Mapping[str, Any]:
         return {}
+
+
+def upstream(group: str, kind: str) -> tuple[str, str, str, str, UpstreamCodec]:
+    """Return what a row begins with for a kind of upstream's v1: group, version, kind, plural and codec.
+
+    The plural is formed as upstream forms it (apimachinery: UnsafeGuessKindToResource).
+    """
+    plural = kind.lower()
+    if plural.endswith("y"):
+        plural = f"{plural[:-1]}ies"
+    elif plural != "endpoints":
+        plural += "es" if plural.endswith("s") else "s"
+    package = group.partition(".")[0] or "core"
+    return group, "v1", kind, plural, UpstreamCodec(f"io.k8s.api.{package}.v1.{kind}")

@@ -12,7 +12,7 @@ from apiserver.kinds.pods.update import validate_new_pod, validate_pod_change, v
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Column, Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import UpstreamCodec, upstream
 from machinery.errors import FieldError
 from machinery.objects import Object, is_pod_terminal, now
 from machinery.pods import qos_class
@@ -94,11 +94,7 @@ def _gated() -> Object:
 
 
 PODS = Kind(
-    "",
-    "v1",
-    "Pod",
-    "pods",
-    UpstreamCodec("io.k8s.api.core.v1.Pod"),
+    *upstream("", "Pod"),
     short_names=("po",),
     categories=("all",),
     subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"),

@@ -17,16 +17,7 @@ from machinery.objects import Object
 FILE_MODE = "must be a number between 0 and 0777 (octal), both inclusive"
 BACKSTEPS = "must not contain '..'"
 ONE_SOURCE = "may not specify more than 1 volume type"
-HOST_PATH_TYPES = (
-    "",
-    "BlockDevice",
-    "CharDevice",
-    "Directory",
-    "DirectoryOrCreate",
-    "File",
-    "FileOrCreate",
-    "Socket",
-)
+HOST_PATH_TYPES = ("", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket")
 PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
 MIN_TOKEN_SECONDS, MAX_TOKEN_SECONDS = 600, 1 << 32
 

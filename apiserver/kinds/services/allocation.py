@@ -33,10 +33,7 @@ def allocate(spec: Object, ranges: ServiceRanges, taken: Taken, held: Collection
     def taken_by_others(claim: str) -> bool:
         return claim not in held and taken(claim)
 
-    return [
-        *_allocate_ip(spec, ranges, taken_by_others),
-        *_allocate_ports(spec, ranges.ports, taken_by_others, held),
-    ]
+    return [*_allocate_ip(spec, ranges, taken_by_others), *_allocate_ports(spec, ranges.ports, taken_by_others, held)]
 
 
 def _allocate_ip(spec: Object, ranges: ServiceRanges, taken: Taken) -> list[FieldError]:

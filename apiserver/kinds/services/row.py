@@ -15,7 +15,7 @@ from apiserver.kinds.services.ranges import ServiceRanges, Taken
 from apiserver.kinds.services.validation import validate_change, validate_service
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.model.kind import Column, Kind
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object
@@ -66,11 +66,7 @@ class ServiceStrategy(StatusStrategy):
 def services(ranges: ServiceRanges) -> Kind:
     """Return the row, whose Services get cluster IPs and node ports of these ranges."""
     return Kind(
-        "",
-        "v1",
-        "Service",
-        "services",
-        UpstreamCodec("io.k8s.api.core.v1.Service"),
+        *upstream("", "Service"),
         short_names=("svc",),
         categories=("all",),
         subresources=("proxy", "status"),

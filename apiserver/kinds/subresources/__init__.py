@@ -65,12 +65,7 @@ SUBRESOURCES: dict[str, Subresource] = {
         act=evict,
     ),
     "token": Subresource(
-        "token",
-        ("create",),
-        "TokenRequest",
-        "authentication.k8s.io",
-        "v1",
-        "io.k8s.api.authentication.v1.TokenRequest",
+        "token", ("create",), "TokenRequest", "authentication.k8s.io", "v1", "io.k8s.api.authentication.v1.TokenRequest"
     ),
     "log": Subresource("log", ("get",)),
     "exec": _connection("exec", "PodExecOptions"),
