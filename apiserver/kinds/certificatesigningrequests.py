@@ -86,7 +86,7 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         if user.extra:
             spec["extra"] = {key: list(values) for key, values in user.extra.items()}
 
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: Object) -> checks.Errors:
         return [*_validate_spec(obj["spec"]), *_validate_conditions(_conditions(obj))]
 
     def prepare_update(self, new: Object, old: Object) -> None:
@@ -94,8 +94,8 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         restore(new, "spec", old)
         restore(new, "status", old)
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(_validate_change(new, old))
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
+        return _validate_change(new, old)
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
         """Restore approvals and denials, in their places: only the approval subresource may change them."""
@@ -109,8 +109,8 @@ class CertificateSigningRequestStrategy(StatusStrategy):
                     conditions[index] = condition
         _fill_in_times(conditions, _conditions(old))
 
-    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(_validate_change(new, old, may_set_certificate=True))
+    def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
+        return _validate_change(new, old, may_set_certificate=True)
 
     def prepare_part_update(self, part: str, new: Object, old: Object) -> None:
         """Restore all of the status except its conditions: ``approval`` may change nothing else."""
@@ -120,8 +120,8 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         status = {field: value for field, value in (old.get("status") or {}).items() if field != "conditions"}
         new["status"] = {**({"conditions": conditions} if conditions else {}), **status}
 
-    def validate_part_update(self, part: str, new: Object, old: Object) -> list[FieldError]:
-        return list(_validate_change(new, old, may_approve=True))
+    def validate_part_update(self, part: str, new: Object, old: Object) -> checks.Errors:
+        return _validate_change(new, old, may_approve=True)
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"spec.signerName": (obj.get("spec") or {}).get("signerName", "")}
@@ -213,8 +213,7 @@ def _validate_conditions(conditions: list[Object]) -> checks.Errors:
     seen: set[str] = set()
     for index, condition in enumerate(conditions):
         path, type, status = f"{CONDITIONS}[{index}]", condition.get("type") or "", condition.get("status")
-        if not type:
-            yield FieldError.required(f"{path}.type")
+        yield from checks.required(f"{path}.type", type)
         yield from checks.one_of(f"{path}.status", status, ("True",) if type in FINAL else STATUSES)
         if {APPROVED: DENIED, DENIED: APPROVED}.get(type) in seen:
             why = "Approved and Denied conditions are mutually exclusive"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -16,7 +16,8 @@ from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object
 
-Errors = Iterator[FieldError]
+Errors = Iterable[FieldError]
+Check = Callable[[str, Any], Errors]  # of a path and the value there
 
 NEGATIVE = "must be greater than or equal to 0"
 IMMUTABLE = "field is immutable"
@@ -32,6 +33,24 @@ def invalid(path: str, value: Any, messages: Iterable[str]) -> Errors:
         yield FieldError.invalid(path, value, message)
 
 
+def required(path: str, value: Any, check: Check | None = None) -> Errors:
+    """Check that a value is given and not empty; then, that it passes the other check."""
+    if not value:
+        return [FieldError.required(path)]
+    return check(path, value) if check is not None else ()
+
+
+def optional(path: str, value: Any, check: Check) -> Errors:
+    """Check a value that may be absent, which is None."""
+    return check(path, value) if value is not None else ()
+
+
+def supported(path: str, value: str | None, names: Sequence[str]) -> Errors:
+    """Check that a value, if there is one, is one of the supported names."""
+    if value is not None and value not in names:
+        yield FieldError.not_supported(path, value, names)
+
+
 def label(path: str, value: str) -> Errors:
     return invalid(path, value, validation.is_dns1123_label(value))
 
@@ -44,6 +63,20 @@ def subdomain(path: str, value: str) -> Errors:
 def qualified_name(path: str, value: str) -> Errors:
     """Check the form of a label's key: a name with an optional domain before a slash."""
     return invalid(path, value, validation.is_qualified_name(value))
+
+
+def path_segment(path: str, value: str) -> Errors:
+    """Check a name that may be anything that fits in one segment of a path."""
+    return invalid(path, value, validation.is_path_segment_name(value))
+
+
+def env_var_name(path: str, value: str) -> Errors:
+    return invalid(path, value, validation.is_env_var_name(value))
+
+
+def data_key(path: str, value: str) -> Errors:
+    """Check a key of a ConfigMap or Secret, which is valid as a file name."""
+    return invalid(path, value, validation.is_config_map_key(value))
 
 
 def labels(path: str, values: Mapping[str, str]) -> Errors:
@@ -129,9 +162,9 @@ def immutable(path: str, new: Any, old: Any) -> Errors:
 
 
 def data_keys(path: str, data: Mapping[str, Any]) -> Errors:
-    """Check that the keys of a ConfigMap or Secret are valid as file names."""
+    """Check the keys of a ConfigMap or Secret."""
     for name in data:
-        yield from invalid(f"{path}[{name}]", name, validation.is_config_map_key(name))
+        yield from data_key(f"{path}[{name}]", name)
 
 
 def difference(old: Object, new: Object) -> str:

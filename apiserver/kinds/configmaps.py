@@ -31,22 +31,18 @@ def immutable_data(new: Object, old: Object, *fields: str) -> checks.Errors:
 
 
 class ConfigMapStrategy(Strategy):
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj))
+    def validate(self, obj: Object) -> checks.Errors:
+        data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
+        yield from checks.data_keys("data", data)
+        for name in data:
+            if name in binary:
+                yield FieldError.invalid(f"data[{name}]", name, "duplicate of key present in binaryData")
+        yield from checks.data_keys("binaryData", binary)
+        if sum(len(value.encode()) for value in data.values()) + data_size(binary) > checks.MAX_DATA_BYTES:
+            yield FieldError.too_long("[]", checks.MAX_DATA_BYTES)
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return [*immutable_data(new, old, "data", "binaryData"), *_validate(new)]
-
-
-def _validate(obj: Object) -> checks.Errors:
-    data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
-    yield from checks.data_keys("data", data)
-    for name in data:
-        if name in binary:
-            yield FieldError.invalid(f"data[{name}]", name, "duplicate of key present in binaryData")
-    yield from checks.data_keys("binaryData", binary)
-    if sum(len(value.encode()) for value in data.values()) + data_size(binary) > checks.MAX_DATA_BYTES:
-        yield FieldError.too_long("[]", checks.MAX_DATA_BYTES)
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
+        return [*immutable_data(new, old, "data", "binaryData"), *self.validate(new)]
 
 
 CONFIG_MAPS = Kind(

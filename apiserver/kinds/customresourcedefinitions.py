@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from apiserver.crdschema import definition
+from apiserver.kinds import checks
 from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Kind
 from apiserver.schema.codec import UpstreamCodec
@@ -32,14 +33,14 @@ class CustomResourceDefinitionStrategy(StatusStrategy):
         obj["metadata"]["generation"] = 1
         _remember_storage_version(obj)
 
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: Object) -> checks.Errors:
         return definition.check(obj)
 
     def prepare_update(self, new: Object, old: Object) -> None:
         super().prepare_update(new, old)
         _remember_storage_version(new)
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
         return definition.check_update(new, old)
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
@@ -47,7 +48,7 @@ class CustomResourceDefinitionStrategy(StatusStrategy):
         for field in ("labels", "annotations", "ownerReferences"):
             restore(new["metadata"], field, old["metadata"])
 
-    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
         names = (new.get("status") or {}).get("acceptedNames") or {}
         return list(definition.check_names("status.acceptedNames", names))
 

@@ -18,32 +18,24 @@ class EndpointsStrategy(Strategy):
             for port in subset.get("ports") or ():
                 port["protocol"] = port.get("protocol") or "TCP"
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj))
-
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(_validate(new))
-
-
-def _validate(obj: Object) -> checks.Errors:
-    for index, subset in enumerate(obj.get("subsets") or ()):
-        path = f"subsets[{index}]"
-        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
-            yield FieldError.required(path, "must specify `addresses` or `notReadyAddresses`")
-        for field in ("addresses", "notReadyAddresses"):
-            for position, address in enumerate(subset.get(field) or ()):
-                yield from _validate_address(f"{path}.{field}[{position}]", address)
-        ports = subset.get("ports") or ()
-        for position, port in enumerate(ports):
-            yield from _validate_port(f"{path}.ports[{position}]", port, named=len(ports) > 1)
+    def validate(self, obj: Object) -> checks.Errors:
+        for index, subset in enumerate(obj.get("subsets") or ()):
+            path = f"subsets[{index}]"
+            if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+                yield FieldError.required(path, "must specify `addresses` or `notReadyAddresses`")
+            for field in ("addresses", "notReadyAddresses"):
+                for position, address in enumerate(subset.get(field) or ()):
+                    yield from _validate_address(f"{path}.{field}[{position}]", address)
+            ports = subset.get("ports") or ()
+            for position, port in enumerate(ports):
+                yield from _validate_port(f"{path}.ports[{position}]", port, named=len(ports) > 1)
 
 
 def _validate_address(path: str, address: Object) -> checks.Errors:
     yield from checks.ip(f"{path}.ip", address.get("ip", ""))
     if address.get("hostname"):
         yield from checks.label(f"{path}.hostname", address["hostname"])
-    if address.get("nodeName") is not None:
-        yield from checks.subdomain(f"{path}.nodeName", address["nodeName"])
+    yield from checks.optional(f"{path}.nodeName", address.get("nodeName"), checks.subdomain)
     yield from checks.ordinary_ip(f"{path}.ip", address.get("ip", ""))
 
 
@@ -54,8 +46,7 @@ def _validate_port(path: str, port: Object, *, named: bool) -> checks.Errors:
         yield FieldError.required(f"{path}.name")
     yield from checks.port(f"{path}.port", port.get("port", 0))
     yield from checks.one_of(f"{path}.protocol", port.get("protocol"), checks.PROTOCOLS)
-    if port.get("appProtocol") is not None:
-        yield from checks.qualified_name(f"{path}.appProtocol", port["appProtocol"])
+    yield from checks.optional(f"{path}.appProtocol", port.get("appProtocol"), checks.qualified_name)
 
 
 def addresses(obj: Object) -> str:

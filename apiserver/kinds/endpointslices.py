@@ -38,29 +38,25 @@ class EndpointSliceStrategy(Strategy):
         before = old["metadata"].get("generation", 1)
         new["metadata"]["generation"] = before + (_content(new) != _content(old))
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj))
+    def validate(self, obj: Object) -> checks.Errors:
+        type = obj.get("addressType", "")
+        yield from checks.one_of("addressType", type, ADDRESS_TYPES)
+        endpoints = obj.get("endpoints") or []
+        if len(endpoints) > MAX_ENDPOINTS:
+            yield FieldError.too_many("endpoints", len(endpoints), MAX_ENDPOINTS)
+            return
+        for index, endpoint in enumerate(endpoints):
+            yield from _validate_endpoint(f"endpoints[{index}]", endpoint, type)
+        yield from _validate_ports(obj.get("ports") or [])
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return [*_validate(new), *checks.immutable("addressType", new.get("addressType"), old.get("addressType"))]
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
+        return [*self.validate(new), *checks.immutable("addressType", new.get("addressType"), old.get("addressType"))]
 
 
 def _content(obj: Object) -> Object:
     """Return the part of a slice whose changes count in its generation."""
     fields = {field: obj.get(field) for field in ("addressType", "endpoints", "ports")}
     return {**fields, "labels": obj["metadata"].get("labels"), "annotations": obj["metadata"].get("annotations")}
-
-
-def _validate(obj: Object) -> checks.Errors:
-    type = obj.get("addressType", "")
-    yield from checks.one_of("addressType", type, ADDRESS_TYPES)
-    endpoints = obj.get("endpoints") or []
-    if len(endpoints) > MAX_ENDPOINTS:
-        yield FieldError.too_many("endpoints", len(endpoints), MAX_ENDPOINTS)
-        return
-    for index, endpoint in enumerate(endpoints):
-        yield from _validate_endpoint(f"endpoints[{index}]", endpoint, type)
-    yield from _validate_ports(obj.get("ports") or [])
 
 
 def _validate_endpoint(path: str, endpoint: Object, type: str) -> checks.Errors:
@@ -71,11 +67,9 @@ def _validate_endpoint(path: str, endpoint: Object, type: str) -> checks.Errors:
         yield FieldError.too_many(f"{path}.addresses", len(addresses), MAX_ADDRESSES)
     for index, address in enumerate(addresses):
         yield from _validate_address(f"{path}.addresses[{index}]", address, type)
-    if endpoint.get("nodeName") is not None:
-        yield from checks.subdomain(f"{path}.nodeName", endpoint["nodeName"])
+    yield from checks.optional(f"{path}.nodeName", endpoint.get("nodeName"), checks.subdomain)
     yield from checks.labels(f"{path}.deprecatedTopology", endpoint.get("deprecatedTopology") or {})
-    if endpoint.get("hostname") is not None:
-        yield from checks.label(f"{path}.hostname", endpoint["hostname"])
+    yield from checks.optional(f"{path}.hostname", endpoint.get("hostname"), checks.label)
 
 
 def _validate_address(path: str, address: str, type: str) -> checks.Errors:
@@ -104,8 +98,7 @@ def _validate_ports(ports: list[Object]) -> checks.Errors:
             yield FieldError.duplicate(f"{path}.name", name)
         names.add(name)
         yield from checks.one_of(f"{path}.protocol", port.get("protocol"), checks.PROTOCOLS)
-        if port.get("appProtocol") is not None:
-            yield from checks.qualified_name(f"{path}.appProtocol", port["appProtocol"])
+        yield from checks.optional(f"{path}.appProtocol", port.get("appProtocol"), checks.qualified_name)
 
 
 def convert(obj: Object, version: str, inward: bool) -> None:

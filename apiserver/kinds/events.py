@@ -25,11 +25,14 @@ class EventStrategy(Strategy):
     create_on_update = True
     ttl = 3600
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj))
-
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(_validate(new))
+    def validate(self, obj: Object) -> checks.Errors:
+        """Check that an event is in its subject's namespace, or in ``default`` if its subject has none."""
+        if obj.get("eventTime"):
+            yield from _validate_new_form(obj)
+            return
+        namespace, subject = obj["metadata"].get("namespace", ""), _namespace_of_subject(obj)
+        if namespace != (subject or CLUSTER_NAMESPACES[0]):
+            yield _elsewhere(subject)
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         subject = obj.get("involvedObject") or {}
@@ -43,23 +46,12 @@ class EventStrategy(Strategy):
         }
 
 
-def _validate(event: Object) -> checks.Errors:
-    """Check that an event is in its subject's namespace, or in ``default`` if its subject has none."""
-    if event.get("eventTime"):
-        yield from _validate_new_form(event)
-        return
-    namespace, subject = event["metadata"].get("namespace", ""), _namespace_of_subject(event)
-    if namespace != (subject or CLUSTER_NAMESPACES[0]):
-        yield _elsewhere(subject)
-
-
 def _validate_new_form(event: Object) -> checks.Errors:
     """Check what a recorder of the newer API has to say; such an event has an ``eventTime``."""
     if not _namespace_of_subject(event) and event["metadata"].get("namespace", "") not in CLUSTER_NAMESPACES:
         yield _elsewhere("")
     controller = event.get("reportingComponent") or ""
-    if not controller:
-        yield FieldError.required("reportingController")
+    yield from checks.required("reportingController", controller)
     yield from checks.qualified_name("reportingController", controller)
     for field, limit in (
         ("reportingInstance", MAX_WORD),

@@ -57,11 +57,11 @@ def convert(obj: Object, version: str, inward: bool) -> None:
 
 
 class EventV1Strategy(EventStrategy):
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: Object) -> checks.Errors:
         return [*super().validate(obj), *_validate_series(obj), *_validate_create(obj)]
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return [*super().validate_update(new, old), *_validate_change(new, old)]
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
+        return [*super().validate(new), *_validate_change(new, old)]
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         core = super().fields(obj)
@@ -79,13 +79,11 @@ def _validate_series(event: Object) -> checks.Errors:
         return
     if (series.get("count") or 0) < 2:
         yield FieldError.invalid("series.count", "", "should be at least 2")
-    if not series.get("lastObservedTime"):
-        yield FieldError.required("series.lastObservedTime")
+    yield from checks.required("series.lastObservedTime", series.get("lastObservedTime"))
 
 
 def _validate_create(event: Object) -> checks.Errors:
-    if not event.get("eventTime"):
-        yield FieldError.required("eventTime")
+    yield from checks.required("eventTime", event.get("eventTime"))
     if event.get("type") not in TYPES:
         yield FieldError.invalid("type", "", f"has invalid value: {event.get('type') or ''}")
     for field in _DEPRECATED:

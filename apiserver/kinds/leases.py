@@ -26,20 +26,14 @@ class LeaseStrategy(Strategy):
     def prepare_update(self, new: Object, old: Object) -> None:
         self.prepare_create(new)
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj.get("spec") or {}))
-
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return self.validate(new)
-
-
-def _validate(spec: Object) -> checks.Errors:
-    duration = spec.get("leaseDurationSeconds")
-    if duration is not None and duration <= 0:
-        yield FieldError.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0")
-    yield from checks.not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))
-    if spec.get("holderIdentity") == "":
-        yield FieldError.invalid("spec.holderIdentity", "", "must not be empty")
+    def validate(self, obj: Object) -> checks.Errors:
+        spec = obj.get("spec", {})
+        duration = spec.get("leaseDurationSeconds")
+        if duration is not None and duration <= 0:
+            yield FieldError.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0")
+        yield from checks.not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))
+        if spec.get("holderIdentity") == "":
+            yield FieldError.invalid("spec.holderIdentity", "", "must not be empty")
 
 
 LEASES = Kind(

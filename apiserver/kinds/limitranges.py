@@ -31,11 +31,22 @@ class LimitRangeStrategy(Strategy):
         if not obj["metadata"].get("name"):
             obj["metadata"]["name"] = str(uuid.uuid4())
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate((obj.get("spec") or {}).get("limits") or []))
-
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return self.validate(new)
+    def validate(self, obj: Object) -> checks.Errors:
+        seen: set[str] = set()
+        for index, item in enumerate(obj.get("spec", {}).get("limits", [])):
+            path, type_ = f"spec.limits[{index}]", item.get("type", "")
+            yield from _validate_type(f"{path}.type", type_)
+            if type_ in seen:
+                yield FieldError.duplicate(f"{path}.type", type_)
+            seen.add(type_)
+            yield from _validate_names(path, type_, item)
+            if type_ == CLAIM and not any("storage" in (item.get(bound) or {}) for bound in _BOUNDS):
+                why = "either minimum or maximum storage value is required, but neither was provided"
+                yield FieldError.required(f"{path}.limits", why)
+            fields = (*_BOUNDS, _RATIO) if type_ == POD else (*_BOUNDS, *_DEFAULTS, _RATIO)
+            given = {field: parsed(item.get(field)) for field in fields}
+            for name in sorted({name for amounts in given.values() for name in amounts}):
+                yield from _validate_amounts(path, name, given)
 
 
 def _default(item: Object) -> None:
@@ -46,24 +57,6 @@ def _default(item: Object) -> None:
     for field, values in (("default", limits), ("defaultRequest", requests)):
         if values:
             item[field] = values
-
-
-def _validate(limits: list[Object]) -> checks.Errors:
-    seen: set[str] = set()
-    for index, item in enumerate(limits):
-        path, type_ = f"spec.limits[{index}]", item.get("type", "")
-        yield from _validate_type(f"{path}.type", type_)
-        if type_ in seen:
-            yield FieldError.duplicate(f"{path}.type", type_)
-        seen.add(type_)
-        yield from _validate_names(path, type_, item)
-        if type_ == CLAIM and not any("storage" in (item.get(bound) or {}) for bound in _BOUNDS):
-            why = "either minimum or maximum storage value is required, but neither was provided"
-            yield FieldError.required(f"{path}.limits", why)
-        fields = (*_BOUNDS, _RATIO) if type_ == POD else (*_BOUNDS, *_DEFAULTS, _RATIO)
-        given = {field: parsed(item.get(field)) for field in fields}
-        for name in sorted({name for amounts in given.values() for name in amounts}):
-            yield from _validate_amounts(path, name, given)
 
 
 def _validate_type(path: str, type_: str) -> checks.Errors:

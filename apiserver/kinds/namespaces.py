@@ -43,14 +43,14 @@ class NamespaceStrategy(StatusStrategy):
         if FINALIZER not in finalizers:
             finalizers.append(FINALIZER)
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(validate_finalizers("spec.finalizers", obj))
+    def validate(self, obj: Object) -> checks.Errors:
+        return validate_finalizers("spec.finalizers", obj)
 
     def prepare_update(self, new: Object, old: Object) -> None:
         super().prepare_update(new, old)
         restore(new, "spec", old)
 
-    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
         phase = (new.get("status") or {}).get("phase", "")
         deleted = old["metadata"].get("deletionTimestamp")
         if not deleted and phase != ACTIVE:

@@ -37,32 +37,28 @@ class NodeStrategy(StatusStrategy):
         obj.setdefault("spec", {})
         obj.setdefault("status", {})
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj))
+    def validate(self, obj: Object) -> checks.Errors:
+        spec = obj.get("spec") or {}
+        yield from validate_taints("metadata.taints", spec.get("taints") or [])
+        yield from _validate_status(obj.get("status") or {})
+        ranges = spec.get("podCIDRs") or []
+        for index, text in enumerate(ranges):
+            path = f"spec.podCIDRs[{index}]"
+            yield from checks.cidr(path, text)
+            if text in ranges[:index]:
+                yield FieldError.duplicate(path, text)
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return [*_validate(new), *_validate_change(new.get("spec") or {}, old.get("spec") or {})]
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
+        return [*self.validate(new), *_validate_change(new.get("spec") or {}, old.get("spec") or {})]
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
         restore(new, "spec", old)
 
-    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(_validate_status(new.get("status") or {}))
+    def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
+        return _validate_status(new.get("status") or {})
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"spec.unschedulable": str(bool((obj.get("spec") or {}).get("unschedulable"))).lower()}
-
-
-def _validate(node: Object) -> checks.Errors:
-    spec = node.get("spec") or {}
-    yield from validate_taints("metadata.taints", spec.get("taints") or [])
-    yield from _validate_status(node.get("status") or {})
-    ranges = spec.get("podCIDRs") or []
-    for index, text in enumerate(ranges):
-        path = f"spec.podCIDRs[{index}]"
-        yield from checks.cidr(path, text)
-        if text in ranges[:index]:
-            yield FieldError.duplicate(path, text)
 
 
 def _validate_status(status: Object) -> checks.Errors:

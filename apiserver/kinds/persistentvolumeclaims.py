@@ -42,13 +42,37 @@ class ClaimStrategy(StatusStrategy):
         if not old["spec"].get("dataSource") and not old["spec"].get("dataSourceRef"):
             _drop_other_sources(new["spec"])
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj["spec"]))
+    def validate(self, obj: Object) -> checks.Errors:
+        spec = obj["spec"]
+        modes = spec.get("accessModes") or []
+        if not modes:
+            yield FieldError.required("spec.accessModes", "at least 1 access mode is required")
+        yield from checks.label_selector("spec.selector", spec.get("selector"))
+        for mode in modes:
+            if mode not in ACCESS_MODES:
+                yield FieldError.not_supported("spec.accessModes", mode, tuple(ACCESS_MODES))
+        if "ReadWriteOncePod" in modes and set(modes) & (ACCESS_MODES.keys() - {"ReadWriteOncePod"}):
+            yield FieldError.forbidden("spec.accessModes", "may not use ReadWriteOncePod with other access modes")
+        size = _size(spec)
+        if size is None:
+            yield FieldError.required("spec.resources[storage]")
+        elif quantity.parse(size) <= 0:
+            yield FieldError.invalid("spec.resources[storage]", str(size), "must be greater than zero")
+        if name := spec.get("storageClassName"):
+            yield from checks.subdomain("spec.storageClassName", name)
+        if (mode := spec.get("volumeMode")) not in VOLUME_MODES:
+            yield FieldError.not_supported("spec.volumeMode", mode, VOLUME_MODES)
+        for field in ("dataSource", "dataSourceRef"):
+            if source := spec.get(field):
+                yield from _validate_source(f"spec.{field}", source)
+        sources = [spec.get(field) for field in ("dataSource", "dataSourceRef")]
+        if all(sources) and sources[0] != sources[1]:
+            yield FieldError.invalid("spec", "spec.dataSource", "must match dataSourceRef")
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
         return [*self.validate(new), *_validate_change(new, old)]
 
-    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
         capacity = (new.get("status") or {}).get("capacity") or {}
         return [
             error for name in capacity for error in validate_quantity(f"status.capacity[{name}]", name, capacity[name])
@@ -72,33 +96,6 @@ def _drop_other_sources(spec: Object) -> None:
     source = spec.get("dataSource") or {}
     if not spec.get("dataSourceRef") and (source.get("apiGroup") or "", source.get("kind")) not in CLASSIC_SOURCES:
         spec.pop("dataSource", None)
-
-
-def _validate(spec: Object) -> checks.Errors:
-    modes = spec.get("accessModes") or []
-    if not modes:
-        yield FieldError.required("spec.accessModes", "at least 1 access mode is required")
-    yield from checks.label_selector("spec.selector", spec.get("selector"))
-    for mode in modes:
-        if mode not in ACCESS_MODES:
-            yield FieldError.not_supported("spec.accessModes", mode, tuple(ACCESS_MODES))
-    if "ReadWriteOncePod" in modes and set(modes) & (ACCESS_MODES.keys() - {"ReadWriteOncePod"}):
-        yield FieldError.forbidden("spec.accessModes", "may not use ReadWriteOncePod with other access modes")
-    size = _size(spec)
-    if size is None:
-        yield FieldError.required("spec.resources[storage]")
-    elif quantity.parse(size) <= 0:
-        yield FieldError.invalid("spec.resources[storage]", str(size), "must be greater than zero")
-    if name := spec.get("storageClassName"):
-        yield from checks.subdomain("spec.storageClassName", name)
-    if (mode := spec.get("volumeMode")) not in VOLUME_MODES:
-        yield FieldError.not_supported("spec.volumeMode", mode, VOLUME_MODES)
-    for field in ("dataSource", "dataSourceRef"):
-        if source := spec.get(field):
-            yield from _validate_source(f"spec.{field}", source)
-    sources = [spec.get(field) for field in ("dataSource", "dataSourceRef")]
-    if all(sources) and sources[0] != sources[1]:
-        yield FieldError.invalid("spec", "spec.dataSource", "must match dataSourceRef")
 
 
 def _validate_source(path: str, source: Object) -> checks.Errors:

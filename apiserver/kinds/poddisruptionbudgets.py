@@ -33,26 +33,20 @@ class PodDisruptionBudgetStrategy(StatusStrategy):
     counts_generation = True
     unconditional_update = False
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj.get("spec", {})))
+    def validate(self, obj: Object) -> checks.Errors:
+        spec = obj.get("spec", {})
+        if "minAvailable" in spec and "maxUnavailable" in spec:
+            yield FieldError.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+        for field in ("minAvailable", "maxUnavailable"):
+            if field in spec:
+                yield from _int_or_percent(f"spec.{field}", spec[field])
+        yield from checks.label_selector("spec.selector", spec.get("selector"))
+        if "unhealthyPodEvictionPolicy" in spec:
+            yield from checks.one_of("spec.unhealthyPodEvictionPolicy", spec["unhealthyPodEvictionPolicy"], POLICIES)
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return self.validate(new)
-
-    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
         status = new.get("status", {})
         return [error for count in COUNTS for error in checks.not_negative(f"status.{count}", status.get(count))]
-
-
-def _validate(spec: Object) -> checks.Errors:
-    if "minAvailable" in spec and "maxUnavailable" in spec:
-        yield FieldError.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")
-    for field in ("minAvailable", "maxUnavailable"):
-        if field in spec:
-            yield from _int_or_percent(f"spec.{field}", spec[field])
-    yield from checks.label_selector("spec.selector", spec.get("selector"))
-    if "unhealthyPodEvictionPolicy" in spec:
-        yield from checks.one_of("spec.unhealthyPodEvictionPolicy", spec["unhealthyPodEvictionPolicy"], POLICIES)
 
 
 def _int_or_percent(path: str, value: int | str) -> checks.Errors:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from apiserver.kinds import checks
 from apiserver.kinds.cells import NAME, label_map, names
 from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.pods.spec import validate_pod_template
 from apiserver.kinds.pods.warnings import pod_warnings
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.schema.codec import upstream
-from machinery.errors import FieldError
 from machinery.objects import Object
 
 
@@ -19,15 +19,12 @@ class PodTemplateStrategy(Strategy):
     def prepare_create(self, obj: Object) -> None:
         obj["metadata"]["generation"] = 1
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(validate_pod_template("template", obj["template"]))
+    def validate(self, obj: Object) -> checks.Errors:
+        return validate_pod_template("template", obj["template"])
 
     def prepare_update(self, new: Object, old: Object) -> None:
         generation = old["metadata"].get("generation", 1)
         new["metadata"]["generation"] = generation + (new["template"] != old["template"])
-
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return self.validate(new)
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         return list(pod_warnings("template.spec", obj["template"]["spec"]))

@@ -35,25 +35,23 @@ class PriorityClassStrategy(Strategy):
     def prepare_create(self, obj: Object) -> None:
         obj["metadata"]["generation"] = 1
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj))
+    def validate(self, obj: Object) -> checks.Errors:
+        name = obj["metadata"].get("name", "")
+        if name.startswith(SYSTEM_PREFIX):
+            if why := _no_system_class(name, obj["value"], bool(obj.get("globalDefault"))):
+                reserved = (
+                    f"priority class names with '{SYSTEM_PREFIX}' prefix are reserved for system use only. error: {why}"
+                )
+                yield FieldError.forbidden("metadata.name", reserved)
+        elif obj["value"] > HIGHEST_OF_USERS:
+            why = f"maximum allowed value of a user defined priority is {HIGHEST_OF_USERS}"
+            yield FieldError.forbidden("value", why)
+        yield from checks.one_of("preemptionPolicy", obj["preemptionPolicy"], PREEMPTION_POLICIES)
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(_validate_change(new, old))
-
-
-def _validate(obj: Object) -> checks.Errors:
-    name = obj["metadata"].get("name", "")
-    if name.startswith(SYSTEM_PREFIX):
-        if why := _no_system_class(name, obj["value"], bool(obj.get("globalDefault"))):
-            reserved = (
-                f"priority class names with '{SYSTEM_PREFIX}' prefix are reserved for system use only. error: {why}"
-            )
-            yield FieldError.forbidden("metadata.name", reserved)
-    elif obj["value"] > HIGHEST_OF_USERS:
-        why = f"maximum allowed value of a user defined priority is {HIGHEST_OF_USERS}"
-        yield FieldError.forbidden("value", why)
-    yield from checks.one_of("preemptionPolicy", obj["preemptionPolicy"], PREEMPTION_POLICIES)
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
+        if new["value"] != old["value"]:
+            yield FieldError.forbidden("value", "may not be changed in an update.")
+        yield from checks.immutable("preemptionPolicy", new["preemptionPolicy"], old.get("preemptionPolicy"))
 
 
 def _no_system_class(name: str, value: int, default: bool) -> str:
@@ -63,12 +61,6 @@ def _no_system_class(name: str, value: int, default: bool) -> str:
     if value != SYSTEM_CLASSES[name][0]:
         return f"value of {name} PriorityClass must be {SYSTEM_CLASSES[name][0]}"
     return f"globalDefault of {name} PriorityClass must be false" if default else ""
-
-
-def _validate_change(new: Object, old: Object) -> checks.Errors:
-    if new["value"] != old["value"]:
-        yield FieldError.forbidden("value", "may not be changed in an update.")
-    yield from checks.immutable("preemptionPolicy", new["preemptionPolicy"], old.get("preemptionPolicy"))
 
 
 PRIORITY_CLASSES = Kind(

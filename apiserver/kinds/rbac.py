@@ -27,12 +27,9 @@ class RoleStrategy(Strategy):
     def validate_name(self, name: str) -> list[str]:
         return validation.is_path_segment_name(name)
 
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: Object) -> checks.Errors:
         rules = obj.get("rules") or ()
         return [why for index, rule in enumerate(rules) for why in self._rule(f"rules[{index}]", rule)]
-
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return self.validate(new)
 
     def _rule(self, path: str, rule: Object) -> checks.Errors:
         if not rule.get("verbs"):
@@ -55,7 +52,7 @@ class RoleStrategy(Strategy):
 class ClusterRoleStrategy(RoleStrategy):
     namespaced = False
 
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: Object) -> checks.Errors:
         return [*super().validate(obj), *_aggregation(obj.get("aggregationRule"))]
 
 
@@ -86,24 +83,19 @@ class RoleBindingStrategy(Strategy):
     def validate_name(self, name: str) -> list[str]:
         return validation.is_path_segment_name(name)
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        ref = obj.get("roleRef") or {}
-        errors = []
+    def validate(self, obj: Object) -> checks.Errors:
+        ref = obj.get("roleRef", {})
         if ref.get("apiGroup") != GROUP:
-            errors.append(FieldError.not_supported("roleRef.apiGroup", ref.get("apiGroup", ""), (GROUP,)))
+            yield FieldError.not_supported("roleRef.apiGroup", ref.get("apiGroup", ""), (GROUP,))
         if ref.get("kind") not in self.role_kinds:
-            errors.append(FieldError.not_supported("roleRef.kind", ref.get("kind", ""), self.role_kinds))
-        if not ref.get("name"):
-            errors.append(FieldError.required("roleRef.name"))
-        else:
-            errors += checks.invalid("roleRef.name", ref["name"], validation.is_path_segment_name(ref["name"]))
-        subjects = obj.get("subjects") or ()
-        return errors + [why for i, subject in enumerate(subjects) for why in self._subject(f"subjects[{i}]", subject)]
+            yield FieldError.not_supported("roleRef.kind", ref.get("kind", ""), self.role_kinds)
+        yield from checks.required("roleRef.name", ref.get("name"), checks.path_segment)
+        for index, subject in enumerate(obj.get("subjects", ())):
+            yield from self._subject(f"subjects[{index}]", subject)
 
     def _subject(self, path: str, subject: Object) -> checks.Errors:
         name, kind, group = subject.get("name", ""), subject.get("kind", ""), subject.get("apiGroup", "")
-        if not name:
-            yield FieldError.required(f"{path}.name")
+        yield from checks.required(f"{path}.name", name)
         if kind == SERVICE_ACCOUNT:
             if name:
                 yield from checks.subdomain(f"{path}.name", name)
@@ -117,12 +109,10 @@ class RoleBindingStrategy(Strategy):
         else:
             yield FieldError.not_supported(f"{path}.kind", kind, (SERVICE_ACCOUNT, USER, SUBJECT_GROUP))
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        errors = self.validate(new)
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
+        yield from self.validate(new)
         if new.get("roleRef") != old.get("roleRef"):
-            ref = _go_role_ref(new.get("roleRef") or {})
-            errors.append(FieldError.invalid("roleRef", ref, "cannot change roleRef"))
-        return errors
+            yield FieldError.invalid("roleRef", _go_role_ref(new.get("roleRef", {})), "cannot change roleRef")
 
 
 class ClusterRoleBindingStrategy(RoleBindingStrategy):

@@ -27,7 +27,7 @@ class ReplicaSetStrategy(ReplicationControllerStrategy):
         if spec.get("template") is not None:
             default_pod_template(spec["template"])
 
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: Object) -> checks.Errors:
         spec, selector = obj["spec"], obj["spec"].get("selector")
         counts = [
             error
@@ -38,7 +38,7 @@ class ReplicaSetStrategy(ReplicationControllerStrategy):
         # An invalid selector cannot be compared with the template's labels.
         return [*counts, *wrong, *validate_template(obj, from_label_selector({} if wrong else selector))]
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
         selectors = new["spec"].get("selector"), old["spec"].get("selector")
         return [*self.validate(new), *checks.immutable("spec.selector", *selectors)]
 

@@ -44,14 +44,15 @@ class ReplicationControllerStrategy(StatusStrategy):
         if template is not None:
             default_pod_template(template)
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj))
+    def validate(self, obj: Object) -> checks.Errors:
+        spec = obj["spec"]
+        yield from checks.not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
+        yield from checks.required("spec.selector", spec.get("selector"))
+        yield from checks.not_negative("spec.replicas", spec["replicas"])
+        yield from validate_template(obj, from_map(spec.get("selector")))
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return self.validate(new)
-
-    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(_validate_status(new.get("status") or {}))
+    def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
+        return _validate_status(new.get("status") or {})
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         template = obj["spec"].get("template") or {}
@@ -62,15 +63,6 @@ class ReplicationControllerStrategy(StatusStrategy):
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"status.replicas": str((obj.get("status") or {}).get("replicas", 0))}
-
-
-def _validate(obj: Object) -> checks.Errors:
-    spec = obj["spec"]
-    yield from checks.not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
-    if not spec.get("selector"):
-        yield FieldError.required("spec.selector")
-    yield from checks.not_negative("spec.replicas", spec["replicas"])
-    yield from validate_template(obj, from_map(spec.get("selector")))
 
 
 def validate_template(obj: Object, selector: Selector) -> checks.Errors:

@@ -35,18 +35,18 @@ _EXISTS_ONLY = (
 
 
 class ResourceQuotaStrategy(StatusStrategy):
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: Object) -> checks.Errors:
         return [*_validate_spec(obj.get("spec") or {}), *_validate_status(obj.get("status") or {})]
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
         spec, before = new.get("spec") or {}, old.get("spec") or {}
         errors = list(_validate_spec(spec))
         if set(spec.get("scopes") or ()) != set(before.get("scopes") or ()):
             errors.append(FieldError.invalid("spec.scopes", _scopes(spec), checks.IMMUTABLE))
         return errors
 
-    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(_validate_status(new.get("status") or {}))
+    def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
+        return _validate_status(new.get("status") or {})
 
 
 def _validate_spec(spec: Object) -> checks.Errors:

@@ -23,19 +23,15 @@ class RuntimeClassStrategy(Strategy):
         for name, amount in amounts.items():
             amounts[name] = quantity.canonical(amount)
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj))
+    def validate(self, obj: Object) -> checks.Errors:
+        yield from checks.label("handler", obj["handler"])
+        yield from validate_resources("overhead", {"limits": (obj.get("overhead") or {}).get("podFixed")})
+        scheduling = obj.get("scheduling") or {}
+        yield from checks.labels("scheduling.nodeSelector", scheduling.get("nodeSelector") or {})
+        yield from _validate_tolerations("scheduling.tolerations", scheduling.get("tolerations") or [])
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return [*_validate(new), *checks.immutable("handler", new["handler"], old["handler"])]
-
-
-def _validate(obj: Object) -> checks.Errors:
-    yield from checks.label("handler", obj["handler"])
-    yield from validate_resources("overhead", {"limits": (obj.get("overhead") or {}).get("podFixed")})
-    scheduling = obj.get("scheduling") or {}
-    yield from checks.labels("scheduling.nodeSelector", scheduling.get("nodeSelector") or {})
-    yield from _validate_tolerations("scheduling.tolerations", scheduling.get("tolerations") or [])
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
+        return [*self.validate(new), *checks.immutable("handler", new["handler"], old["handler"])]
 
 
 def _validate_tolerations(path: str, tolerations: list[Object]) -> checks.Errors:

@@ -31,31 +31,27 @@ class SecretStrategy(Strategy):
             data = obj.setdefault("data", {})
             data.update({name: base64.b64encode(value.encode()).decode() for name, value in text.items()})
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(_validate(obj))
+    def validate(self, obj: Object) -> checks.Errors:
+        data = obj.get("data") or {}
+        yield from checks.data_keys("data", data)
+        if data_size(data) > checks.MAX_DATA_BYTES:
+            yield FieldError.too_long("data", checks.MAX_DATA_BYTES)
+        yield from _validate_type(obj, data)
 
     def prepare_update(self, new: Object, old: Object) -> None:
         # A PUT without a type means "as it is": the type cannot change anyway.
         if not new.get("type"):
             new["type"] = old.get("type", OPAQUE)
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
         return [
             *checks.immutable("type", new.get("type"), old.get("type")),
             *immutable_data(new, old, "data"),
-            *_validate(new),
+            *self.validate(new),
         ]
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"type": obj.get("type", "")}
-
-
-def _validate(obj: Object) -> checks.Errors:
-    data = obj.get("data") or {}
-    yield from checks.data_keys("data", data)
-    if data_size(data) > checks.MAX_DATA_BYTES:
-        yield FieldError.too_long("data", checks.MAX_DATA_BYTES)
-    yield from _validate_type(obj, data)
 
 
 def _validate_type(obj: Object, data: dict[str, str]) -> checks.Errors:

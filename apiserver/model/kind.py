@@ -25,7 +25,7 @@ run again from the start whenever another writer was faster.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -91,16 +91,16 @@ class Strategy:
     def record_creator(self, obj: Object, user: User) -> None:
         """Write into a new object who creates it, if the kind keeps that, as CertificateSigningRequests do."""
 
-    def validate(self, obj: Object) -> list[FieldError]:
+    def validate(self, obj: Object) -> Iterable[FieldError]:
         """Check a new object, beyond its schema and metadata, which are checked for all kinds."""
-        return []
+        return ()
 
     def prepare_update(self, new: Object, old: Object) -> None:
         """Restore from ``old`` what this request may not change, such as the status; count the generation."""
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        """Check a change: that immutable fields are as they were, and then the whole new object."""
-        return []
+    def validate_update(self, new: Object, old: Object) -> Iterable[FieldError]:
+        """Check a change: that immutable fields are as they were, and then, as by default, the whole new object."""
+        return self.validate(new)
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
         """Restore everything but the status, and what else upstream lets writers of the status change."""
@@ -110,9 +110,9 @@ class Strategy:
             else:
                 new.pop(part, None)
 
-    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_status_update(self, new: Object, old: Object) -> Iterable[FieldError]:
         """Check a change of the status."""
-        return []
+        return ()
 
     def prepare_part_update(self, part: str, new: Object, old: Object) -> None:
         """Restore what a write to the subresource ``part`` may not change; by default what an update may not.
@@ -121,7 +121,7 @@ class Strategy:
         """
         self.prepare_update(new, old)
 
-    def validate_part_update(self, part: str, new: Object, old: Object) -> list[FieldError]:
+    def validate_part_update(self, part: str, new: Object, old: Object) -> Iterable[FieldError]:
         """Check a change through the subresource ``part``; by default as an update."""
         return self.validate_update(new, old)
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import orjson
@@ -96,7 +96,7 @@ def _check(backend: Backend, request: AdmissionRequest, new: Object, old: Object
     return backend.admission.validate(request)
 
 
-def _prepare(kind: Kind, subresource: str, new: Object, old: Object) -> list[FieldError]:
+def _prepare(kind: Kind, subresource: str, new: Object, old: Object) -> Iterable[FieldError]:
     """Restore what the request may not change; return what is wrong with the rest."""
     strategy = kind.strategy
     if subresource == "status":

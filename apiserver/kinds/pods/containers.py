@@ -62,12 +62,8 @@ def validate_init_containers(path: str, spec: Object) -> checks.Errors:
 
 
 def _validate_common(path: str, container: Object, spec: Object) -> checks.Errors:
-    if container.get("name"):
-        yield from checks.label(f"{path}.name", container["name"])
-    else:
-        yield FieldError.required(f"{path}.name")
-    if not container.get("image"):
-        yield FieldError.required(f"{path}.image")
+    yield from checks.required(f"{path}.name", container.get("name"), checks.label)
+    yield from checks.required(f"{path}.image", container.get("image"))
     policy = container.get("terminationMessagePolicy")
     yield from checks.one_of(f"{path}.terminationMessagePolicy", policy, MESSAGE_POLICIES)
     yield from _validate_ports(f"{path}.ports", container.get("ports") or ())
@@ -90,10 +86,7 @@ def _validate_ports(path: str, ports: Iterable[Object]) -> checks.Errors:
             elif name in names:
                 yield FieldError.duplicate(f"{at}.name", name)
             names.add(name)
-        if port.get("containerPort"):
-            yield from checks.port(f"{at}.containerPort", port["containerPort"])
-        else:
-            yield FieldError.required(f"{at}.containerPort")
+        yield from checks.required(f"{at}.containerPort", port.get("containerPort"), checks.port)
         if port.get("hostPort"):
             yield from checks.port(f"{at}.hostPort", port["hostPort"])
         yield from checks.one_of(f"{at}.protocol", port.get("protocol"), checks.PROTOCOLS)

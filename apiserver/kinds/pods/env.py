@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from apiserver.kinds import checks
-from machinery import quantity, validation
+from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -40,10 +40,7 @@ MORE_THAN_ONE = "may not have more than one field specified at a time"
 def validate_env(path: str, variables: Iterable[Object]) -> checks.Errors:
     for index, variable in enumerate(variables):
         at, name = f"{path}[{index}]", variable.get("name")
-        if name:
-            yield from checks.invalid(f"{at}.name", name, validation.is_env_var_name(name))
-        else:
-            yield FieldError.required(f"{at}.name")
+        yield from checks.required(f"{at}.name", name, checks.env_var_name)
         if variable.get("valueFrom") is not None:
             yield from _validate_value_from(f"{at}.valueFrom", variable)
 
@@ -69,17 +66,14 @@ def _validate_value_from(path: str, variable: Object) -> checks.Errors:
 
 def _validate_key_ref(path: str, reference: Object) -> checks.Errors:
     yield from checks.subdomain(f"{path}.name", reference.get("name", ""))
-    if reference.get("key"):
-        yield from checks.invalid(f"{path}.key", reference["key"], validation.is_config_map_key(reference["key"]))
-    else:
-        yield FieldError.required(f"{path}.key")
+    yield from checks.required(f"{path}.key", reference.get("key"), checks.data_key)
 
 
 def validate_env_from(path: str, sources: Iterable[Object]) -> checks.Errors:
     for index, source in enumerate(sources):
         at = f"{path}[{index}]"
         if source.get("prefix"):
-            yield from checks.invalid(f"{at}.prefix", source["prefix"], validation.is_env_var_name(source["prefix"]))
+            yield from checks.env_var_name(f"{at}.prefix", source["prefix"])
         given = [field for field in ("configMapRef", "secretRef") if source.get(field) is not None]
         for field in given:
             if source[field].get("name"):

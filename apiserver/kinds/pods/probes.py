@@ -52,8 +52,7 @@ def _validate_handler(path: str, handler: Object, known: tuple[str, ...], spec: 
     at, action = f"{path}.{field}", handler[field]
     match field:
         case "exec":
-            if not action.get("command"):
-                yield FieldError.required(f"{at}.command")
+            yield from checks.required(f"{at}.command", action.get("command"))
         case "httpGet":
             yield from _validate_http_get(at, action)
         case "tcpSocket" | "grpc":
@@ -63,8 +62,7 @@ def _validate_handler(path: str, handler: Object, known: tuple[str, ...], spec: 
 
 
 def _validate_http_get(path: str, action: Object) -> checks.Errors:
-    if not action.get("path"):
-        yield FieldError.required(f"{path}.path")
+    yield from checks.required(f"{path}.path", action.get("path"))
     yield from checks.port_or_name(f"{path}.port", action.get("port", 0))
     if action.get("scheme") not in ("HTTP", "HTTPS"):
         yield FieldError.not_supported(f"{path}.scheme", action.get("scheme", ""), ("HTTP", "HTTPS"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.pods import columns
 from apiserver.kinds.pods.defaults import default_pod
@@ -13,7 +14,6 @@ from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy, restore
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import UpstreamCodec, upstream
-from machinery.errors import FieldError
 from machinery.objects import Object, is_pod_terminal, now
 from machinery.pods import qos_class
 
@@ -34,11 +34,11 @@ class PodStrategy(StatusStrategy):
         if obj["spec"].get("schedulingGates"):
             obj["status"]["conditions"] = [_gated()]
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(validate_new_pod(obj))
+    def validate(self, obj: Object) -> checks.Errors:
+        return validate_new_pod(obj)
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(validate_pod_change(new, old))
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
+        return validate_pod_change(new, old)
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
         super().prepare_status_update(new, old)
@@ -50,8 +50,8 @@ class PodStrategy(StatusStrategy):
             if status.get(single) and not status.get(several):
                 status[several] = [{"ip": status[single]}]
 
-    def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
-        return list(validate_pod_status_change(new, old))
+    def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
+        return validate_pod_status_change(new, old)
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         name = obj["metadata"].get("name", "")

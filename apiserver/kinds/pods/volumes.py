@@ -34,10 +34,7 @@ def validate_volumes(path: str, spec: Object) -> checks.Errors:
             yield from _validate_source(f"{at}.{sources[0]}", sources[0], volume[sources[0]])
         else:
             yield FieldError.required(at, "must specify a volume type")
-        if not name:
-            yield FieldError.required(f"{at}.name")
-        else:
-            yield from checks.label(f"{at}.name", name)
+        yield from checks.required(f"{at}.name", name, checks.label)
         if name in names:
             yield FieldError.duplicate(f"{at}.name", name)
         names.add(name)
@@ -64,8 +61,7 @@ def _validate_source(path: str, kind: str, source: Object) -> checks.Errors:
             yield from _validate_mode(f"{path}.defaultMode", source.get("defaultMode"))
             yield from _validate_projected(path, source)
         case "persistentVolumeClaim":
-            if not source.get("claimName"):
-                yield FieldError.required(f"{path}.claimName")
+            yield from checks.required(f"{path}.claimName", source.get("claimName"))
 
 
 def _validate_host_path(path: str, source: Object) -> checks.Errors:
@@ -80,8 +76,7 @@ def _validate_host_path(path: str, source: Object) -> checks.Errors:
 def _validate_items(path: str, items: Iterable[Object]) -> checks.Errors:
     for index, item in enumerate(items):
         at = f"{path}[{index}]"
-        if not item.get("key"):
-            yield FieldError.required(f"{at}.key")
+        yield from checks.required(f"{at}.key", item.get("key"))
         yield from _validate_item_path(f"{at}.path", item.get("path", ""))
         yield from _validate_mode(f"{at}.mode", item.get("mode"))
 
@@ -132,8 +127,7 @@ def _validate_projected(path: str, source: Object) -> checks.Errors:
             continue
         field, part = given[0], projection[given[0]]
         if field in ("secret", "configMap"):
-            if not part.get("name"):
-                yield FieldError.required(f"{at}.{field}.name")
+            yield from checks.required(f"{at}.{field}.name", part.get("name"))
             yield from _validate_items(f"{at}.{field}.items", part.get("items") or ())
         elif field == "downwardAPI":
             yield from _validate_downward(f"{at}.downwardAPI", part)
@@ -166,12 +160,10 @@ def validate_mounts(path: str, container: Object, spec: Object) -> checks.Errors
     points: set[str] = set()
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         at, point = f"{path}[{index}]", mount.get("mountPath", "")
-        if not mount.get("name"):
-            yield FieldError.required(f"{at}.name")
+        yield from checks.required(f"{at}.name", mount.get("name"))
         if mount.get("name") not in volumes:
             yield FieldError.not_found(f"{at}.name", mount.get("name", ""))
-        if not point:
-            yield FieldError.required(f"{at}.mountPath")
+        yield from checks.required(f"{at}.mountPath", point)
         if point in points:
             yield FieldError.invalid(f"{at}.mountPath", point, "must be unique")
         points.add(point)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.services import columns
 from apiserver.kinds.services.allocation import allocate, claims_of
@@ -41,15 +42,15 @@ class ServiceStrategy(StatusStrategy):
         align_cluster_ips(obj["spec"], None)
         set_families(obj["spec"])
 
-    def validate(self, obj: Object) -> list[FieldError]:
-        return list(validate_service(obj))
+    def validate(self, obj: Object) -> checks.Errors:
+        return validate_service(obj)
 
     def prepare_update(self, new: Object, old: Object) -> None:
         super().prepare_update(new, old)
         carry_over(new["spec"], old["spec"])
         set_families(new["spec"], old["spec"])
 
-    def validate_update(self, new: Object, old: Object) -> list[FieldError]:
+    def validate_update(self, new: Object, old: Object) -> checks.Errors:
         return [*validate_change(new, old), *validate_service(new)]
 
     def fields(self, obj: Object) -> Mapping[str, str]:

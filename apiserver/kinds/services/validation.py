@@ -48,10 +48,7 @@ def _validate_external_name(spec: Object) -> checks.Errors:
         if spec.get(field):
             yield FieldError.forbidden(f"spec.{field}", "may not be set for ExternalName services")
     name = spec.get("externalName", "").removesuffix(".")
-    if name:
-        yield from checks.subdomain("spec.externalName", name)
-    else:
-        yield FieldError.required("spec.externalName")
+    yield from checks.required("spec.externalName", name, checks.subdomain)
 
 
 def _validate_ports(spec: Object) -> checks.Errors:
@@ -69,8 +66,7 @@ def _validate_ports(spec: Object) -> checks.Errors:
         yield from checks.port(f"{path}.port", port.get("port", 0))
         yield from checks.one_of(f"{path}.protocol", port.get("protocol"), checks.PROTOCOLS)
         yield from checks.port_or_name(f"{path}.targetPort", port.get("targetPort", 0))
-        if port.get("appProtocol") is not None:
-            yield from checks.qualified_name(f"{path}.appProtocol", port["appProtocol"])
+        yield from checks.optional(f"{path}.appProtocol", port.get("appProtocol"), checks.qualified_name)
 
 
 def _validate_port_uniqueness(spec: Object) -> checks.Errors:

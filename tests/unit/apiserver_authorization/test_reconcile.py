@@ -90,7 +90,7 @@ def test_the_default_policy_passes_its_own_checks(kind: str) -> None:
         before = dict(obj)
         row.strategy.default(obj)
         assert obj == before
-        assert row.strategy.validate(obj) == [] and row.strategy.validate_name(obj["metadata"]["name"]) == []
+        assert list(row.strategy.validate(obj)) == [] and row.strategy.validate_name(obj["metadata"]["name"]) == []
     names = [(obj["metadata"].get("namespace"), obj["metadata"]["name"]) for _, obj in found]
     assert len(names) == len(set(names))
 

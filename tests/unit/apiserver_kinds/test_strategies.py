@@ -97,7 +97,7 @@ def test_what_has_ended_for_good_stays_ended() -> None:
         "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"
     )
     old["spec"]["restartPolicy"] = "OnFailure"
-    assert PODS.strategy.validate_status_update(new, old) == []
+    assert list(PODS.strategy.validate_status_update(new, old)) == []
 
 
 def test_generation_counts_changes_of_the_spec() -> None:
