@@ -117,18 +117,18 @@ class CertificateSigningRequestStrategy(StatusStrategy):
         conditions = _conditions(new)
         _fill_in_times(conditions, _conditions(old))
         restore(new, "spec", old)
-        status = {field: value for field, value in (old.get("status") or {}).items() if field != "conditions"}
+        status = {field: value for field, value in old.get("status", {}).items() if field != "conditions"}
         new["status"] = {**({"conditions": conditions} if conditions else {}), **status}
 
     def validate_part_update(self, part: str, new: Object, old: Object) -> checks.Errors:
         return _validate_change(new, old, may_approve=True)
 
     def fields(self, obj: Object) -> Mapping[str, str]:
-        return {"spec.signerName": (obj.get("spec") or {}).get("signerName", "")}
+        return {"spec.signerName": obj.get("spec", {}).get("signerName", "")}
 
 
 def _conditions(obj: Object) -> list[Object]:
-    conditions: list[Object] = (obj.get("status") or {}).get("conditions") or []
+    conditions: list[Object] = obj.get("status", {}).get("conditions", [])
     return conditions
 
 
@@ -137,7 +137,7 @@ def _of_type(obj: Object, type: str) -> list[Object]:
 
 
 def _certificate(obj: Object) -> str:
-    return (obj.get("status") or {}).get("certificate") or ""
+    return obj.get("status", {}).get("certificate") or ""
 
 
 def _fill_in_times(conditions: list[Object], before: list[Object]) -> None:
@@ -160,7 +160,7 @@ def _validate_spec(spec: Object) -> checks.Errors:
     except ValueError as error:
         shown = "[]byte{" + ", ".join(f"{byte:#x}" for byte in pem) + "}"
         yield FieldError.invalid("spec.request", GoValue(shown), str(error))
-    usages = spec.get("usages") or []
+    usages = spec.get("usages", [])
     if not usages:
         yield FieldError.required("spec.usages", "usages must be provided")
     for index, usage in enumerate(usages):

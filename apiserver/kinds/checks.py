@@ -89,10 +89,10 @@ def label_selector(path: str, selector: Mapping[str, Any] | None) -> Errors:
     """Check a ``metav1.LabelSelector``; None is valid."""
     if selector is None:
         return
-    yield from labels(f"{path}.matchLabels", selector.get("matchLabels") or {})
-    for index, requirement in enumerate(selector.get("matchExpressions") or ()):
+    yield from labels(f"{path}.matchLabels", selector.get("matchLabels", {}))
+    for index, requirement in enumerate(selector.get("matchExpressions", ())):
         at = f"{path}.matchExpressions[{index}]"
-        operator, values = requirement.get("operator", ""), requirement.get("values") or ()
+        operator, values = requirement.get("operator", ""), requirement.get("values", ())
         if operator in ("In", "NotIn") and not values:
             yield FieldError.required(f"{at}.values", "must be specified when `operator` is 'In' or 'NotIn'")
         elif operator in ("Exists", "DoesNotExist") and values:

@@ -26,13 +26,13 @@ def immutable_data(new: Object, old: Object, *fields: str) -> checks.Errors:
     if not new.get("immutable"):
         yield FieldError.forbidden("immutable", SET_FOR_EVER)
     for field in fields:
-        if (new.get(field) or {}) != (old.get(field) or {}):
+        if new.get(field, {}) != old.get(field, {}):
             yield FieldError.forbidden(field, SET_FOR_EVER)
 
 
 class ConfigMapStrategy(Strategy):
     def validate(self, obj: Object) -> checks.Errors:
-        data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
+        data, binary = obj.get("data", {}), obj.get("binaryData", {})
         yield from checks.data_keys("data", data)
         for name in data:
             if name in binary:
@@ -49,5 +49,5 @@ CONFIG_MAPS = Kind(
     *upstream("", "ConfigMap"),
     short_names=("cm",),
     strategy=ConfigMapStrategy(),
-    columns=(NAME, Column("Data", lambda obj: len(obj.get("data") or {}) + len(obj.get("binaryData") or {})), AGE),
+    columns=(NAME, Column("Data", lambda obj: len(obj.get("data", {})) + len(obj.get("binaryData", {}))), AGE),
 )

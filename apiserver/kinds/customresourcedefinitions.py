@@ -49,13 +49,13 @@ class CustomResourceDefinitionStrategy(StatusStrategy):
             restore(new["metadata"], field, old["metadata"])
 
     def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
-        names = (new.get("status") or {}).get("acceptedNames") or {}
+        names = new.get("status", {}).get("acceptedNames", {})
         return list(definition.check_names("status.acceptedNames", names))
 
     def claims(self, obj: Object) -> Sequence[str]:
         """Return a key for each accepted name, so that two definitions of a group can never both get the same name."""
-        names = (obj.get("status") or {}).get("acceptedNames") or {}
-        resources = {names.get("plural"), names.get("singular"), *(names.get("shortNames") or ())}
+        names = obj.get("status", {}).get("acceptedNames", {})
+        resources = {names.get("plural"), names.get("singular"), *(names.get("shortNames", ()))}
         kinds = {names.get("kind"), names.get("listKind")}
         group = obj["spec"].get("group", "")
         claims = [f"{_CLAIMS}{group}/resources/{name}" for name in resources if name]

@@ -14,19 +14,19 @@ class EndpointsStrategy(Strategy):
     create_on_update = True
 
     def default(self, obj: Object) -> None:
-        for subset in obj.get("subsets") or ():
-            for port in subset.get("ports") or ():
+        for subset in obj.get("subsets", ()):
+            for port in subset.get("ports", ()):
                 port["protocol"] = port.get("protocol") or "TCP"
 
     def validate(self, obj: Object) -> checks.Errors:
-        for index, subset in enumerate(obj.get("subsets") or ()):
+        for index, subset in enumerate(obj.get("subsets", ())):
             path = f"subsets[{index}]"
             if not subset.get("addresses") and not subset.get("notReadyAddresses"):
                 yield FieldError.required(path, "must specify `addresses` or `notReadyAddresses`")
             for field in ("addresses", "notReadyAddresses"):
-                for position, address in enumerate(subset.get(field) or ()):
+                for position, address in enumerate(subset.get(field, ())):
                     yield from _validate_address(f"{path}.{field}[{position}]", address)
-            ports = subset.get("ports") or ()
+            ports = subset.get("ports", ())
             for position, port in enumerate(ports):
                 yield from _validate_port(f"{path}.ports[{position}]", port, named=len(ports) > 1)
 
@@ -51,13 +51,13 @@ def _validate_port(path: str, port: Object, *, named: bool) -> checks.Errors:
 
 def addresses(obj: Object) -> str:
     """Return the first three ready addresses, each with each of its ports."""
-    subsets = obj.get("subsets") or ()
+    subsets = obj.get("subsets", ())
     if not subsets:
         return NONE
     found: list[str] = []
     for subset in subsets:
-        hosts = [address["ip"] for address in subset.get("addresses") or ()]
-        ports = subset.get("ports") or ()
+        hosts = [address["ip"] for address in subset.get("addresses", ())]
+        ports = subset.get("ports", ())
         found += [f"{_host(host)}:{port['port']}" for port in ports for host in hosts] if ports else hosts
     return cut(found, empty="")
 

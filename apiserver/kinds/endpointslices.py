@@ -26,7 +26,7 @@ HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 
 class EndpointSliceStrategy(Strategy):
     def default(self, obj: Object) -> None:
-        for port in obj.get("ports") or ():
+        for port in obj.get("ports", ()):
             if port.get("name") is None:
                 port["name"] = ""
             port["protocol"] = port.get("protocol") or "TCP"
@@ -41,13 +41,13 @@ class EndpointSliceStrategy(Strategy):
     def validate(self, obj: Object) -> checks.Errors:
         type = obj.get("addressType", "")
         yield from checks.one_of("addressType", type, ADDRESS_TYPES)
-        endpoints = obj.get("endpoints") or []
+        endpoints = obj.get("endpoints", [])
         if len(endpoints) > MAX_ENDPOINTS:
             yield FieldError.too_many("endpoints", len(endpoints), MAX_ENDPOINTS)
             return
         for index, endpoint in enumerate(endpoints):
             yield from _validate_endpoint(f"endpoints[{index}]", endpoint, type)
-        yield from _validate_ports(obj.get("ports") or [])
+        yield from _validate_ports(obj.get("ports", []))
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
         return [*self.validate(new), *checks.immutable("addressType", new.get("addressType"), old.get("addressType"))]
@@ -60,7 +60,7 @@ def _content(obj: Object) -> Object:
 
 
 def _validate_endpoint(path: str, endpoint: Object, type: str) -> checks.Errors:
-    addresses = endpoint.get("addresses") or []
+    addresses = endpoint.get("addresses", [])
     if not addresses:
         yield FieldError.required(f"{path}.addresses", "must contain at least 1 address")
     elif len(addresses) > MAX_ADDRESSES:
@@ -68,7 +68,7 @@ def _validate_endpoint(path: str, endpoint: Object, type: str) -> checks.Errors:
     for index, address in enumerate(addresses):
         yield from _validate_address(f"{path}.addresses[{index}]", address, type)
     yield from checks.optional(f"{path}.nodeName", endpoint.get("nodeName"), checks.subdomain)
-    yield from checks.labels(f"{path}.deprecatedTopology", endpoint.get("deprecatedTopology") or {})
+    yield from checks.labels(f"{path}.deprecatedTopology", endpoint.get("deprecatedTopology", {}))
     yield from checks.optional(f"{path}.hostname", endpoint.get("hostname"), checks.label)
 
 
@@ -105,7 +105,7 @@ def convert(obj: Object, version: str, inward: bool) -> None:
     """Convert between v1 and v1beta1, in place."""
     if version != "v1beta1":
         return
-    for endpoint in obj.get("endpoints") or ():
+    for endpoint in obj.get("endpoints", ()):
         if inward:
             _from_beta(endpoint)
         else:
@@ -139,7 +139,7 @@ def _ports(ports: Iterable[Object]) -> str:
 
 
 def _addresses(endpoints: Iterable[Object]) -> str:
-    return cut([address for endpoint in endpoints for address in endpoint.get("addresses") or ()])
+    return cut([address for endpoint in endpoints for address in endpoint.get("addresses", ())])
 
 
 ENDPOINT_SLICES = Kind(
@@ -150,8 +150,8 @@ ENDPOINT_SLICES = Kind(
     columns=(
         NAME,
         Column("AddressType", lambda obj: obj.get("addressType", "")),
-        Column("Ports", lambda obj: _ports(obj.get("ports") or ())),
-        Column("Endpoints", lambda obj: _addresses(obj.get("endpoints") or ())),
+        Column("Ports", lambda obj: _ports(obj.get("ports", ()))),
+        Column("Endpoints", lambda obj: _addresses(obj.get("endpoints", ()))),
         AGE,
     ),
 )

@@ -35,8 +35,8 @@ class EventStrategy(Strategy):
             yield _elsewhere(subject)
 
     def fields(self, obj: Object) -> Mapping[str, str]:
-        subject = obj.get("involvedObject") or {}
-        source = (obj.get("source") or {}).get("component") or obj.get("reportingComponent", "")
+        subject = obj.get("involvedObject", {})
+        source = obj.get("source", {}).get("component") or obj.get("reportingComponent", "")
         return {
             **{f"involvedObject.{field}": subject.get(field, "") for field in SUBJECT_FIELDS},
             "reason": obj.get("reason", ""),
@@ -67,7 +67,7 @@ def _validate_new_form(event: Object) -> checks.Errors:
 
 
 def _namespace_of_subject(event: Object) -> str:
-    return str((event.get("involvedObject") or {}).get("namespace") or "")
+    return str(event.get("involvedObject", {}).get("namespace") or "")
 
 
 def _elsewhere(namespace: str) -> FieldError:
@@ -75,7 +75,7 @@ def _elsewhere(namespace: str) -> FieldError:
 
 
 def _subject(event: Object) -> str:
-    subject = event.get("involvedObject") or {}
+    subject = event.get("involvedObject", {})
     kind = str(subject.get("kind", "")).lower()
     return f"{kind}/{subject['name']}" if subject.get("name") else kind
 
@@ -96,7 +96,7 @@ def _count(event: Object) -> int:
 
 
 def _source(event: Object) -> str:
-    source = event.get("source") or {}
+    source = event.get("source", {})
     component = source.get("component") or event.get("reportingComponent") or ""
     instance = source.get("host") or event.get("reportingInstance") or ""
     return ", ".join(filter(None, (component, instance)))
@@ -111,7 +111,7 @@ EVENTS = Kind(
         Column("Type", lambda obj: obj.get("type", "")),
         Column("Reason", lambda obj: obj.get("reason", "")),
         Column("Object", _subject),
-        Column("Subobject", lambda obj: (obj.get("involvedObject") or {}).get("fieldPath", ""), priority=1),
+        Column("Subobject", lambda obj: obj.get("involvedObject", {}).get("fieldPath", ""), priority=1),
         Column("Source", _source, priority=1),
         Column("Message", lambda obj: str(obj.get("message", "")).strip()),
         Column("First Seen", _first, priority=1),

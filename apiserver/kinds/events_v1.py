@@ -89,7 +89,7 @@ def _validate_create(event: Object) -> checks.Errors:
     for field in _DEPRECATED:
         if event.get(field):
             yield FieldError.invalid(field, "", "needs to be unset")
-    source = event.get("source") or {}
+    source = event.get("source", {})
     if source.get("component") or source.get("host"):
         yield FieldError.invalid("source", "", "needs to be unset")
 

@@ -21,7 +21,7 @@ class LeaseStrategy(Strategy):
 
     def prepare_create(self, obj: Object) -> None:
         for field in ELECTION_FIELDS:
-            (obj.get("spec") or {}).pop(field, None)
+            obj.get("spec", {}).pop(field, None)
 
     def prepare_update(self, new: Object, old: Object) -> None:
         self.prepare_create(new)
@@ -39,5 +39,5 @@ class LeaseStrategy(Strategy):
 LEASES = Kind(
     *upstream("coordination.k8s.io", "Lease"),
     strategy=LeaseStrategy(),
-    columns=(NAME, Column("Holder", lambda obj: (obj.get("spec") or {}).get("holderIdentity", "")), AGE),
+    columns=(NAME, Column("Holder", lambda obj: obj.get("spec", {}).get("holderIdentity", "")), AGE),
 )

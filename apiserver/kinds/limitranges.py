@@ -23,7 +23,7 @@ class LimitRangeStrategy(Strategy):
     create_on_update = True
 
     def default(self, obj: Object) -> None:
-        for item in (obj.get("spec") or {}).get("limits") or ():
+        for item in obj.get("spec", {}).get("limits", ()):
             if item.get("type") == CONTAINER:
                 _default(item)
 
@@ -40,7 +40,7 @@ class LimitRangeStrategy(Strategy):
                 yield FieldError.duplicate(f"{path}.type", type_)
             seen.add(type_)
             yield from _validate_names(path, type_, item)
-            if type_ == CLAIM and not any("storage" in (item.get(bound) or {}) for bound in _BOUNDS):
+            if type_ == CLAIM and not any("storage" in item.get(bound, {}) for bound in _BOUNDS):
                 why = "either minimum or maximum storage value is required, but neither was provided"
                 yield FieldError.required(f"{path}.limits", why)
             fields = (*_BOUNDS, _RATIO) if type_ == POD else (*_BOUNDS, *_DEFAULTS, _RATIO)
@@ -51,9 +51,9 @@ class LimitRangeStrategy(Strategy):
 
 def _default(item: Object) -> None:
     """Fill in the default limit from the maximum, and the default request from the limit, or else the minimum."""
-    limits, requests = item.get("default") or {}, item.get("defaultRequest") or {}
-    limits = {**(item.get("max") or {}), **limits}
-    requests = {**(item.get("min") or {}), **limits, **requests}
+    limits, requests = item.get("default", {}), item.get("defaultRequest", {})
+    limits = {**(item.get("max", {})), **limits}
+    requests = {**(item.get("min", {})), **limits, **requests}
     for field, values in (("default", limits), ("defaultRequest", requests)):
         if values:
             item[field] = values
@@ -69,7 +69,7 @@ def _validate_type(path: str, type_: str) -> checks.Errors:
 def _validate_names(path: str, type_: str, item: Object) -> checks.Errors:
     check = validate_container_resource_name if type_ in (POD, CONTAINER) else validate_resource_name
     for field in (*_BOUNDS, *_DEFAULTS, _RATIO):
-        names = item.get(field) or {}
+        names = item.get(field, {})
         if type_ == POD and field in _DEFAULTS:
             if names:
                 yield FieldError.forbidden(f"{path}.{field}", "may not be specified when `type` is 'Pod'")

@@ -29,9 +29,9 @@ class NamespaceStrategy(StatusStrategy):
 
     def default(self, obj: Object) -> None:
         """Set the label by which every namespace can be selected by its name."""
-        metadata = obj.get("metadata") or {}
+        metadata = obj.get("metadata", {})
         if metadata.get("name"):
-            metadata["labels"] = {**(metadata.get("labels") or {}), NAME_LABEL: metadata["name"]}
+            metadata["labels"] = {**(metadata.get("labels", {})), NAME_LABEL: metadata["name"]}
 
     def validate_name(self, name: str) -> list[str]:
         return validation.is_dns1123_label(name)
@@ -51,7 +51,7 @@ class NamespaceStrategy(StatusStrategy):
         restore(new, "spec", old)
 
     def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
-        phase = (new.get("status") or {}).get("phase", "")
+        phase = new.get("status", {}).get("phase", "")
         deleted = old["metadata"].get("deletionTimestamp")
         if not deleted and phase != ACTIVE:
             why = "may only be 'Active' if `deletionTimestamp` is empty"
@@ -62,18 +62,18 @@ class NamespaceStrategy(StatusStrategy):
         return []
 
     def prepare_delete(self, obj: Object) -> None:
-        obj["status"] = {**(obj.get("status") or {}), "phase": TERMINATING}
+        obj["status"] = {**(obj.get("status", {})), "phase": TERMINATING}
 
     def may_remove(self, obj: Object) -> bool:
-        return not (obj.get("spec") or {}).get("finalizers")
+        return not obj.get("spec", {}).get("finalizers")
 
     def fields(self, obj: Object) -> Mapping[str, str]:
-        return {"status.phase": (obj.get("status") or {}).get("phase", "")}
+        return {"status.phase": obj.get("status", {}).get("phase", "")}
 
 
 def validate_finalizers(path: str, obj: Object) -> checks.Errors:
     """Check the names in ``spec.finalizers``."""
-    for name in (obj.get("spec") or {}).get("finalizers") or ():
+    for name in obj.get("spec", {}).get("finalizers", ()):
         yield from checks.invalid(path, name, validation.is_finalizer_name(name))
 
 
@@ -84,5 +84,5 @@ NAMESPACES = Kind(
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
     subresources=("finalize", "status"),
     strategy=NamespaceStrategy(),
-    columns=(NAME, Column("Status", lambda obj: (obj.get("status") or {}).get("phase", "")), AGE),
+    columns=(NAME, Column("Status", lambda obj: obj.get("status", {}).get("phase", "")), AGE),
 )

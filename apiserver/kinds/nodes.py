@@ -27,7 +27,7 @@ class NodeStrategy(StatusStrategy):
         if not status:
             return
         for field in AMOUNTS:
-            for name, amount in (status.get(field) or {}).items():
+            for name, amount in status.get(field, {}).items():
                 status[field][name] = quantity.canonical(amount)
         if status.get("capacity") and not status.get("allocatable"):
             status["allocatable"] = dict(status["capacity"])
@@ -38,10 +38,10 @@ class NodeStrategy(StatusStrategy):
         obj.setdefault("status", {})
 
     def validate(self, obj: Object) -> checks.Errors:
-        spec = obj.get("spec") or {}
-        yield from validate_taints("metadata.taints", spec.get("taints") or [])
-        yield from _validate_status(obj.get("status") or {})
-        ranges = spec.get("podCIDRs") or []
+        spec = obj.get("spec", {})
+        yield from validate_taints("metadata.taints", spec.get("taints", []))
+        yield from _validate_status(obj.get("status", {}))
+        ranges = spec.get("podCIDRs", [])
         for index, text in enumerate(ranges):
             path = f"spec.podCIDRs[{index}]"
             yield from checks.cidr(path, text)
@@ -49,23 +49,23 @@ class NodeStrategy(StatusStrategy):
                 yield FieldError.duplicate(path, text)
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
-        return [*self.validate(new), *_validate_change(new.get("spec") or {}, old.get("spec") or {})]
+        return [*self.validate(new), *_validate_change(new.get("spec", {}), old.get("spec", {}))]
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
         restore(new, "spec", old)
 
     def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
-        return _validate_status(new.get("status") or {})
+        return _validate_status(new.get("status", {}))
 
     def fields(self, obj: Object) -> Mapping[str, str]:
-        return {"spec.unschedulable": str(bool((obj.get("spec") or {}).get("unschedulable"))).lower()}
+        return {"spec.unschedulable": str(bool(obj.get("spec", {}).get("unschedulable"))).lower()}
 
 
 def _validate_status(status: Object) -> checks.Errors:
     for field in AMOUNTS:
-        for name, amount in (status.get(field) or {}).items():
+        for name, amount in status.get(field, {}).items():
             yield from validate_quantity(f"status.{field}.{name}", name, amount)
-    addresses = status.get("addresses") or []
+    addresses = status.get("addresses", [])
     for index, address in enumerate(addresses):
         if address in addresses[:index]:
             yield FieldError.duplicate(f"status.addresses[{index}]", address)
@@ -82,25 +82,25 @@ def _validate_change(new: Object, old: Object) -> checks.Errors:
 def _status(node: Object) -> str:
     ready = get_condition(node, "Ready")
     words = ["Unknown" if ready is None else "Ready" if ready.get("status") == "True" else "NotReady"]
-    if (node.get("spec") or {}).get("unschedulable"):
+    if node.get("spec", {}).get("unschedulable"):
         words.append("SchedulingDisabled")
     return ",".join(words)
 
 
 def _roles(node: Object) -> str:
-    labels = node["metadata"].get("labels") or {}
+    labels = node["metadata"].get("labels", {})
     roles = {name.removeprefix(ROLE_PREFIX) for name in labels if name.startswith(ROLE_PREFIX)}
     roles.add(labels.get(ROLE, ""))
     return ",".join(sorted(roles - {""})) or NONE
 
 
 def _address(node: Object, type: str) -> str:
-    addresses = (node.get("status") or {}).get("addresses") or ()
+    addresses = node.get("status", {}).get("addresses", ())
     return next((str(a.get("address")) for a in addresses if a.get("type") == type), NONE)
 
 
 def _info(node: Object, field: str) -> str:
-    return str(((node.get("status") or {}).get("nodeInfo") or {}).get(field) or UNKNOWN)
+    return str(node.get("status", {}).get("nodeInfo", {}).get(field) or UNKNOWN)
 
 
 NODES = Kind(

@@ -44,7 +44,7 @@ class ClaimStrategy(StatusStrategy):
 
     def validate(self, obj: Object) -> checks.Errors:
         spec = obj["spec"]
-        modes = spec.get("accessModes") or []
+        modes = spec.get("accessModes", [])
         if not modes:
             yield FieldError.required("spec.accessModes", "at least 1 access mode is required")
         yield from checks.label_selector("spec.selector", spec.get("selector"))
@@ -73,7 +73,7 @@ class ClaimStrategy(StatusStrategy):
         return [*self.validate(new), *_validate_change(new, old)]
 
     def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
-        capacity = (new.get("status") or {}).get("capacity") or {}
+        capacity = new.get("status", {}).get("capacity", {})
         return [
             error for name in capacity for error in validate_quantity(f"status.capacity[{name}]", name, capacity[name])
         ]
@@ -84,7 +84,7 @@ class ClaimStrategy(StatusStrategy):
 
 def _unite_sources(spec: Object) -> None:
     """Copy ``dataSource`` to ``dataSourceRef``, or the other way round (upstream: NormalizeDataSources)."""
-    if (spec.get("dataSourceRef") or {}).get("namespace"):
+    if spec.get("dataSourceRef", {}).get("namespace"):
         del spec["dataSourceRef"]  # upstream drops it while the feature CrossNamespaceVolumeDataSource is off
     _drop_other_sources(spec)
     if source := spec.get("dataSource") or spec.get("dataSourceRef"):
@@ -93,7 +93,7 @@ def _unite_sources(spec: Object) -> None:
 
 
 def _drop_other_sources(spec: Object) -> None:
-    source = spec.get("dataSource") or {}
+    source = spec.get("dataSource", {})
     if not spec.get("dataSourceRef") and (source.get("apiGroup") or "", source.get("kind")) not in CLASSIC_SOURCES:
         spec.pop("dataSource", None)
 
@@ -116,16 +116,16 @@ def _validate_change(new: Object, old: Object) -> checks.Errors:
     if not before.get("volumeName"):
         for spec in (before, after):
             spec.pop("volumeName", None)
-    annotated = [(obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION, "") for obj in (new, old)]
+    annotated = [obj["metadata"].get("annotations", {}).get(CLASS_ANNOTATION, "") for obj in (new, old)]
     if "storageClassName" not in before and annotated[1] and after.get("storageClassName") == annotated[1]:
         after.pop("storageClassName")  # a claim may move its class from the annotation to the field that replaced it
     else:
         yield from checks.immutable(f"metadata.annotations.{CLASS_ANNOTATION}", *annotated)
-    if (new.get("status") or {}).get("phase") == "Bound" and (after.get("resources") or {}).get("requests"):
+    if new.get("status", {}).get("phase") == "Bound" and after.get("resources", {}).get("requests"):
         after["resources"] = after["resources"] | {"requests": before["resources"]["requests"]}
     if after != before:
         yield FieldError.forbidden("spec", f"{IMMUTABLE}\n{checks.difference(before, after)}")
-    capacity = ((old.get("status") or {}).get("capacity") or {}).get("storage")
+    capacity = old.get("status", {}).get("capacity", {}).get("storage")
     wanted, had, given = (quantity.parse(size or "0") for size in (_size(new["spec"]), _size(old["spec"]), capacity))
     if wanted < had and wanted <= given:
         yield FieldError.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
@@ -133,15 +133,15 @@ def _validate_change(new: Object, old: Object) -> checks.Errors:
 
 
 def _size(spec: Object) -> Any:
-    return ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+    return spec.get("resources", {}).get("requests", {}).get("storage")
 
 
 def _warnings(obj: Object) -> Any:
-    if CLASS_ANNOTATION in (obj["metadata"].get("annotations") or {}):
+    if CLASS_ANNOTATION in obj["metadata"].get("annotations", {}):
         why = 'deprecated since v1.8; use "storageClassName" attribute instead'
         yield f"metadata.annotations[{CLASS_ANNOTATION}]: {why}"
     for field in ("requests", "limits"):
-        size = ((obj["spec"].get("resources") or {}).get(field) or {}).get("storage")
+        size = obj["spec"].get("resources", {}).get(field, {}).get("storage")
         if size is not None and quantity.parse(size) % 1:
             why = f'fractional byte value "{size}" is invalid, must be an integer'
             yield f"spec.resources.{field}[storage]: {why}"
@@ -149,16 +149,16 @@ def _warnings(obj: Object) -> Any:
 
 def _phase(obj: Object) -> str:
     deleted = obj["metadata"].get("deletionTimestamp")
-    return "Terminating" if deleted else str((obj.get("status") or {}).get("phase", ""))
+    return "Terminating" if deleted else str(obj.get("status", {}).get("phase", ""))
 
 
 def _when_bound(obj: Object, field: str) -> Any:
     """Return a field of the status, or "" before the claim is bound."""
-    return (obj.get("status") or {}).get(field) if obj["spec"].get("volumeName") else None
+    return obj.get("status", {}).get(field) if obj["spec"].get("volumeName") else None
 
 
 def _class(obj: Object) -> str:
-    annotations = obj["metadata"].get("annotations") or {}
+    annotations = obj["metadata"].get("annotations", {})
     return str(annotations.get(CLASS_ANNOTATION) or obj["spec"].get("storageClassName") or "")
 
 

@@ -31,7 +31,8 @@ class PodTemplateStrategy(Strategy):
 
 
 def _containers(obj: Object) -> list[Object]:
-    return obj["template"]["spec"].get("containers") or []
+    containers: list[Object] = obj["template"]["spec"].get("containers", [])
+    return containers
 
 
 POD_TEMPLATES = Kind(

@@ -28,7 +28,7 @@ class RoleStrategy(Strategy):
         return validation.is_path_segment_name(name)
 
     def validate(self, obj: Object) -> checks.Errors:
-        rules = obj.get("rules") or ()
+        rules = obj.get("rules", ())
         return [why for index, rule in enumerate(rules) for why in self._rule(f"rules[{index}]", rule)]
 
     def _rule(self, path: str, rule: Object) -> checks.Errors:
@@ -60,7 +60,7 @@ def _aggregation(rule: Object | None) -> checks.Errors:
     if rule is None:
         return
     path = "aggregationRule.clusterRoleSelectors"
-    selectors = rule.get("clusterRoleSelectors") or ()
+    selectors = rule.get("clusterRoleSelectors", ())
     if not selectors:
         yield FieldError.required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil")
     for index, selector in enumerate(selectors):
@@ -76,7 +76,7 @@ class RoleBindingStrategy(Strategy):
         """Fill in the API group of a role and of users and groups: there is only one."""
         if "roleRef" in obj:
             obj["roleRef"]["apiGroup"] = obj["roleRef"].get("apiGroup") or GROUP
-        for subject in obj.get("subjects") or ():
+        for subject in obj.get("subjects", ()):
             if subject.get("kind") in (USER, SUBJECT_GROUP):
                 subject["apiGroup"] = subject.get("apiGroup") or GROUP
 
@@ -127,12 +127,12 @@ def _go_role_ref(ref: Object) -> GoValue:
 
 
 def _role(binding: Object) -> str:
-    ref = binding.get("roleRef") or {}
+    ref = binding.get("roleRef", {})
     return f"{ref.get('kind', '')}/{ref.get('name', '')}"
 
 
 def _subjects(kind: str, binding: Object) -> str:
-    return ", ".join(_shown(subject) for subject in binding.get("subjects") or () if subject.get("kind") == kind)
+    return ", ".join(_shown(subject) for subject in binding.get("subjects", ()) if subject.get("kind") == kind)
 
 
 def _shown(subject: Object) -> str:

@@ -6,7 +6,6 @@ Upstream: pkg/registry/core/replicationcontroller.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, label_map, names
@@ -33,7 +32,7 @@ class ReplicationControllerStrategy(StatusStrategy):
         """Fill in defaults; the template's labels are those of the selector and of the object itself."""
         spec = obj.setdefault("spec", {})
         template = spec.get("template")
-        labels = ((template or {}).get("metadata") or {}).get("labels")
+        labels = ((template or {}).get("metadata", {})).get("labels")
         if labels:
             if not spec.get("selector"):
                 spec["selector"] = dict(labels)
@@ -52,17 +51,17 @@ class ReplicationControllerStrategy(StatusStrategy):
         yield from validate_template(obj, from_map(spec.get("selector")))
 
     def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
-        return _validate_status(new.get("status") or {})
+        return _validate_status(new.get("status", {}))
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
-        template = obj["spec"].get("template") or {}
+        template = obj["spec"].get("template", {})
         return [
             *name_warnings(obj["metadata"].get("name", ""), "Pod names and hostnames"),
-            *pod_warnings("spec.template.spec", template.get("spec") or {}),
+            *pod_warnings("spec.template.spec", template.get("spec", {})),
         ]
 
     def fields(self, obj: Object) -> Mapping[str, str]:
-        return {"status.replicas": str((obj.get("status") or {}).get("replicas", 0))}
+        return {"status.replicas": str(obj.get("status", {}).get("replicas", 0))}
 
 
 def validate_template(obj: Object, selector: Selector) -> checks.Errors:
@@ -71,12 +70,12 @@ def validate_template(obj: Object, selector: Selector) -> checks.Errors:
     if template is None:
         yield FieldError.required("spec.template")
         return
-    labels = (template.get("metadata") or {}).get("labels") or {}
+    labels = template.get("metadata", {}).get("labels", {})
     if not selector.empty and not selector.matches(labels):
         why = "`selector` does not match template `labels`"
         yield FieldError.invalid("spec.template.metadata.labels", labels, why)
     yield from validate_pod_template("spec.template", template)
-    pod = template.get("spec") or {}
+    pod = template.get("spec", {})
     if pod.get("restartPolicy") != "Always":
         yield FieldError.not_supported("spec.template.spec.restartPolicy", pod.get("restartPolicy"), ("Always",))
     if pod.get("activeDeadlineSeconds") is not None:
@@ -97,12 +96,12 @@ def _validate_status(status: Object) -> checks.Errors:
 
 
 def _containers(obj: Object) -> list[Object]:
-    template: dict[str, Any] = obj["spec"].get("template") or {}
-    return (template.get("spec") or {}).get("containers") or []
+    containers: list[Object] = obj["spec"].get("template", {}).get("spec", {}).get("containers", [])
+    return containers
 
 
 def _status(obj: Object, count: str) -> int:
-    return (obj.get("status") or {}).get(count) or 0
+    return obj.get("status", {}).get(count) or 0
 
 
 def replica_columns(selector: Callable[[Object], str]) -> tuple[Column, ...]:

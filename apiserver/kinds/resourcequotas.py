@@ -36,35 +36,35 @@ _EXISTS_ONLY = (
 
 class ResourceQuotaStrategy(StatusStrategy):
     def validate(self, obj: Object) -> checks.Errors:
-        return [*_validate_spec(obj.get("spec") or {}), *_validate_status(obj.get("status") or {})]
+        return [*_validate_spec(obj.get("spec", {})), *_validate_status(obj.get("status", {}))]
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
-        spec, before = new.get("spec") or {}, old.get("spec") or {}
+        spec, before = new.get("spec", {}), old.get("spec", {})
         errors = list(_validate_spec(spec))
-        if set(spec.get("scopes") or ()) != set(before.get("scopes") or ()):
+        if set(spec.get("scopes", ())) != set(before.get("scopes", ())):
             errors.append(FieldError.invalid("spec.scopes", _scopes(spec), checks.IMMUTABLE))
         return errors
 
     def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
-        return _validate_status(new.get("status") or {})
+        return _validate_status(new.get("status", {}))
 
 
 def _validate_spec(spec: Object) -> checks.Errors:
-    yield from _validate_amounts("spec.hard", spec.get("hard") or {})
-    hard = [name for name in sorted(spec.get("hard") or ()) if is_quota_resource(name)]
-    scopes = spec.get("scopes") or []
+    yield from _validate_amounts("spec.hard", spec.get("hard", {}))
+    hard = [name for name in sorted(spec.get("hard", ())) if is_quota_resource(name)]
+    scopes = spec.get("scopes", [])
     for scope in scopes:
         yield from _validate_scope("spec.scopes", "spec.scopes", scope, hard, _scopes(spec), _scopes(spec))
     yield from _contrary("spec.scopes", scopes, spec)
     if (selector := spec.get("scopeSelector")) is not None:
-        yield from _validate_selector(selector.get("matchExpressions") or [], hard, spec)
+        yield from _validate_selector(selector.get("matchExpressions", []), hard, spec)
 
 
 def _validate_selector(requirements: list[Object], hard: list[str], spec: Object) -> checks.Errors:
     path = "spec.scopeSelector.matchExpressions"
     for requirement in requirements:
         scope, operator = requirement.get("scopeName", ""), requirement.get("operator", "")
-        values = requirement.get("values") or []
+        values = requirement.get("values", [])
         shown = _selector(requirements)
         yield from _validate_scope(f"{path}.scopeName", path, scope, hard, scope, shown)
         if scope in SCOPES and scope != "PriorityClass" and operator != "Exists":
@@ -101,7 +101,7 @@ def _contrary(path: str, scopes: Iterable[str], spec: Object) -> checks.Errors:
 
 def _validate_status(status: Object) -> checks.Errors:
     for field in ("hard", "used"):
-        yield from _validate_amounts(f"status.{field}", status.get(field) or {})
+        yield from _validate_amounts(f"status.{field}", status.get(field, {}))
 
 
 def _validate_amounts(path: str, amounts: Object) -> checks.Errors:
@@ -135,8 +135,8 @@ def _selector(requirements: list[Object]) -> GoValue:
 
 def _column(obj: Object, limits: bool) -> str:
     """Return a cell such as ``pods: 1/2, secrets: 0/10``, of limits of containers only or of all the others."""
-    status = obj.get("status") or {}
-    hard, used = status.get("hard") or {}, status.get("used") or {}
+    status = obj.get("status", {})
+    hard, used = status.get("hard", {}), status.get("used", {})
     names = [name for name in sorted(hard) if name.startswith("limits.") == limits]
     return ", ".join(f"{name}: {used.get(name, 0)}/{hard[name]}" for name in names)
 

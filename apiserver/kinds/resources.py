@@ -33,7 +33,7 @@ STANDARD_RESOURCES = (*QUOTA_RESOURCES, "storage")
 
 def validate_resources(path: str, resources: Object) -> checks.Errors:
     """Check the requests and limits of a container."""
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    limits, requests = resources.get("limits", {}), resources.get("requests", {})
     for name, amount in limits.items():
         yield from _validate_amount(f"{path}.limits[{name}]", name, amount)
     for name, amount in requests.items():

@@ -19,16 +19,16 @@ class RuntimeClassStrategy(Strategy):
 
     def default(self, obj: Object) -> None:
         """Write the overhead in canonical form, because the overhead of pods is compared with it."""
-        amounts = (obj.get("overhead") or {}).get("podFixed") or {}
+        amounts = obj.get("overhead", {}).get("podFixed", {})
         for name, amount in amounts.items():
             amounts[name] = quantity.canonical(amount)
 
     def validate(self, obj: Object) -> checks.Errors:
         yield from checks.label("handler", obj["handler"])
-        yield from validate_resources("overhead", {"limits": (obj.get("overhead") or {}).get("podFixed")})
-        scheduling = obj.get("scheduling") or {}
-        yield from checks.labels("scheduling.nodeSelector", scheduling.get("nodeSelector") or {})
-        yield from _validate_tolerations("scheduling.tolerations", scheduling.get("tolerations") or [])
+        yield from validate_resources("overhead", {"limits": obj.get("overhead", {}).get("podFixed", {})})
+        scheduling = obj.get("scheduling", {})
+        yield from checks.labels("scheduling.nodeSelector", scheduling.get("nodeSelector", {}))
+        yield from _validate_tolerations("scheduling.tolerations", scheduling.get("tolerations", []))
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
         return [*self.validate(new), *checks.immutable("handler", new["handler"], old["handler"])]

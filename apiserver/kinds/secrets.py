@@ -32,7 +32,7 @@ class SecretStrategy(Strategy):
             data.update({name: base64.b64encode(value.encode()).decode() for name, value in text.items()})
 
     def validate(self, obj: Object) -> checks.Errors:
-        data = obj.get("data") or {}
+        data = obj.get("data", {})
         yield from checks.data_keys("data", data)
         if data_size(data) > checks.MAX_DATA_BYTES:
             yield FieldError.too_long("data", checks.MAX_DATA_BYTES)
@@ -57,7 +57,7 @@ class SecretStrategy(Strategy):
 def _validate_type(obj: Object, data: dict[str, str]) -> checks.Errors:
     match obj.get("type"):
         case type if type == SERVICE_ACCOUNT_TOKEN:
-            if not (obj["metadata"].get("annotations") or {}).get(SERVICE_ACCOUNT_NAME):
+            if not obj["metadata"].get("annotations", {}).get(SERVICE_ACCOUNT_NAME):
                 yield FieldError.required(f"metadata.annotations[{SERVICE_ACCOUNT_NAME}]")
         case type if type in DOCKER_KEYS:
             yield from _validate_json(DOCKER_KEYS[type], data)
@@ -92,7 +92,7 @@ SECRETS = Kind(
     columns=(
         NAME,
         Column("Type", lambda obj: obj.get("type", "")),
-        Column("Data", lambda obj: len(obj.get("data") or {})),
+        Column("Data", lambda obj: len(obj.get("data", {}))),
         AGE,
     ),
 )

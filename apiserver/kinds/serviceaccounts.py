@@ -17,5 +17,5 @@ SERVICE_ACCOUNTS = Kind(
     short_names=("sa",),
     subresources=("token",),
     strategy=ServiceAccountStrategy(),
-    columns=(NAME, Column("Secrets", lambda obj: len(obj.get("secrets") or ())), AGE),
+    columns=(NAME, Column("Secrets", lambda obj: len(obj.get("secrets", ()))), AGE),
 )

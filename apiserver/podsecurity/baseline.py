@@ -62,7 +62,7 @@ def _apparmor(metadata: Object, spec: Object) -> Violation | None:
     values: set[str] = set()
 
     def is_bad(context: Object) -> bool:
-        kind = (context.get("appArmorProfile") or {}).get("type")
+        kind = context.get("appArmorProfile", {}).get("type")
         if kind is not None and kind not in PROFILES:
             values.add(kind)
             return True
@@ -71,7 +71,7 @@ def _apparmor(metadata: Object, spec: Object) -> Violation | None:
     found = setters(spec, is_bad)
     annotations = sorted(
         f"{name}={quote(value)}"
-        for name, value in (metadata.get("annotations") or {}).items()
+        for name, value in metadata.get("annotations", {}).items()
         if name.startswith(APPARMOR_PREFIX)
         and value not in ("", "runtime/default")
         and not value.startswith("localhost/")
@@ -98,7 +98,7 @@ def added_capabilities(spec: Object, allowed: frozenset[str]) -> tuple[list[str]
     bad: list[str] = []
     found: set[str] = set()
     for container in containers(spec):
-        added = set((security(container).get("capabilities") or {}).get("add") or ()) - allowed
+        added = set(security(container).get("capabilities", {}).get("add", ())) - allowed
         found |= added
         if added:
             bad.append(container["name"])
@@ -111,7 +111,7 @@ def _host_namespaces(metadata: Object, spec: Object) -> Violation | None:
 
 
 def _host_path_volumes(metadata: Object, spec: Object) -> Violation | None:
-    found = [volume["name"] for volume in spec.get("volumes") or () if volume.get("hostPath") is not None]
+    found = [volume["name"] for volume in spec.get("volumes", ()) if volume.get("hostPath") is not None]
     return Violation("hostPath volumes", f"{plural('volume', len(found))} {quoted(found)}") if found else None
 
 
@@ -119,7 +119,7 @@ def _host_ports(metadata: Object, spec: Object) -> Violation | None:
     bad: list[str] = []
     ports: set[str] = set()
     for container in containers(spec):
-        found = {str(port["hostPort"]) for port in container.get("ports") or () if port.get("hostPort")}
+        found = {str(port["hostPort"]) for port in container.get("ports", ()) if port.get("hostPort")}
         ports |= found
         if found:
             bad.append(container["name"])
@@ -153,7 +153,7 @@ def _selinux(minor: int) -> CheckPod:
         seen: dict[str, set[str]] = {"type": set(), "user": set(), "role": set()}
 
         def is_bad(context: Object) -> bool:
-            options = context.get("seLinuxOptions") or {}
+            options = context.get("seLinuxOptions", {})
             bad = {field: options[field] for field in ("user", "role") if options.get(field)}
             if (options.get("type") or "") not in types:
                 bad["type"] = options["type"]
@@ -177,7 +177,7 @@ def _selinux(minor: int) -> CheckPod:
 def _seccomp_annotations(metadata: Object, spec: Object) -> Violation | None:
     """Check the annotations, which were used before there was a field."""
     names = [SECCOMP_POD, *(SECCOMP_PREFIX + container["name"] for container in containers(spec))]
-    annotations = metadata.get("annotations") or {}
+    annotations = metadata.get("annotations", {})
     bad = sorted(
         f"{name}={quote(annotations[name])}"
         for name in names
@@ -212,14 +212,14 @@ def _sysctls(minor: int) -> CheckPod:
     allowed = {name for since, names in SYSCTLS.items() if since <= minor for name in names}
 
     def check(metadata: Object, spec: Object) -> Violation | None:
-        names = [sysctl["name"] for sysctl in security(spec).get("sysctls") or () if sysctl["name"] not in allowed]
+        names = [sysctl["name"] for sysctl in security(spec).get("sysctls", ()) if sysctl["name"] not in allowed]
         return Violation("forbidden sysctls", ", ".join(names)) if names else None
 
     return check
 
 
 def _windows_host_process(metadata: Object, spec: Object) -> Violation | None:
-    found = setters(spec, lambda context: bool((context.get("windowsOptions") or {}).get("hostProcess")))
+    found = setters(spec, lambda context: bool(context.get("windowsOptions", {}).get("hostProcess")))
     if not found:
         return None
     return Violation(

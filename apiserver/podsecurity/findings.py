@@ -39,12 +39,12 @@ class Check(NamedTuple):
 def containers(spec: Object) -> Iterator[Object]:
     """Yield every container, in upstream's order."""
     for field in ("initContainers", "containers", "ephemeralContainers"):
-        yield from spec.get(field) or ()
+        yield from spec.get(field, ())
 
 
 def security(holder: Object) -> Object:
     """Return the security context of a container or pod spec, {} if it has none."""
-    context: Object = holder.get("securityContext") or {}
+    context: Object = holder.get("securityContext", {})
     return context
 
 

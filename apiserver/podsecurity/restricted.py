@@ -23,7 +23,7 @@ VOLUME_TYPES = frozenset(
 
 def _linux_only(check: CheckPod) -> CheckPod:
     """Return a check that skips pods for Windows, as of v1.25, because it is about what only Linux has."""
-    return lambda metadata, spec: None if (spec.get("os") or {}).get("name") == "windows" else check(metadata, spec)
+    return lambda metadata, spec: None if spec.get("os", {}).get("name") == "windows" else check(metadata, spec)
 
 
 def _privilege_escalation(metadata: Object, spec: Object) -> Violation | None:
@@ -38,7 +38,7 @@ def _capabilities(metadata: Object, spec: Object) -> Violation | None:
     keeping = [
         container["name"]
         for container in containers(spec)
-        if "ALL" not in ((security(container).get("capabilities") or {}).get("drop") or ())
+        if "ALL" not in (security(container).get("capabilities", {}).get("drop", ()))
     ]
     adding, added = added_capabilities(spec, frozenset({"NET_BIND_SERVICE"}))
     details = []
@@ -52,7 +52,7 @@ def _capabilities(metadata: Object, spec: Object) -> Violation | None:
 def _volumes(metadata: Object, spec: Object) -> Violation | None:
     names: set[str] = set()
     types: set[str] = set()
-    for volume in spec.get("volumes") or ():
+    for volume in spec.get("volumes", ()):
         sources = [field for field, source in volume.items() if field != "name" and source is not None]
         if not VOLUME_TYPES.intersection(sources):
             names.add(volume["name"])

@@ -16,21 +16,21 @@ WEIGHT = "must be in the range 1-100"
 
 def validate_affinity(path: str, affinity: Object) -> checks.Errors:
     """Check node affinity, pod affinity and pod anti-affinity."""
-    node = affinity.get("nodeAffinity") or {}
+    node = affinity.get("nodeAffinity", {})
     if node.get(REQUIRED) is not None:
         yield from validate_node_selector(f"{path}.nodeAffinity.{REQUIRED}", node[REQUIRED])
-    for index, term in enumerate(node.get(PREFERRED) or ()):
+    for index, term in enumerate(node.get(PREFERRED, ())):
         at = f"{path}.nodeAffinity.{PREFERRED}[{index}]"
         yield from _weight(at, term)
-        yield from _node_term(f"{at}.preference", term.get("preference") or {})
+        yield from _node_term(f"{at}.preference", term.get("preference", {}))
     for field in ("podAffinity", "podAntiAffinity"):
-        pods = affinity.get(field) or {}
-        for index, term in enumerate(pods.get(REQUIRED) or ()):
+        pods = affinity.get(field, {})
+        for index, term in enumerate(pods.get(REQUIRED, ())):
             yield from _pod_term(f"{path}.{field}.{REQUIRED}[{index}]", term)
-        for index, term in enumerate(pods.get(PREFERRED) or ()):
+        for index, term in enumerate(pods.get(PREFERRED, ())):
             at = f"{path}.{field}.{PREFERRED}[{index}]"
             yield from _weight(at, term)
-            yield from _pod_term(f"{at}.podAffinityTerm", term.get("podAffinityTerm") or {})
+            yield from _pod_term(f"{at}.podAffinityTerm", term.get("podAffinityTerm", {}))
 
 
 def _weight(path: str, term: Object) -> checks.Errors:
@@ -40,7 +40,7 @@ def _weight(path: str, term: Object) -> checks.Errors:
 
 def validate_node_selector(path: str, selector: Object) -> checks.Errors:
     """Check a node selector: it has terms, of which one must hold."""
-    terms = selector.get("nodeSelectorTerms") or ()
+    terms = selector.get("nodeSelectorTerms", ())
     if not terms:
         yield FieldError.required(f"{path}.nodeSelectorTerms", "must have at least one node selector term")
     for index, term in enumerate(terms):
@@ -48,13 +48,13 @@ def validate_node_selector(path: str, selector: Object) -> checks.Errors:
 
 
 def _node_term(path: str, term: Object) -> checks.Errors:
-    for index, requirement in enumerate(term.get("matchExpressions") or ()):
+    for index, requirement in enumerate(term.get("matchExpressions", ())):
         yield from _node_requirement(f"{path}.matchExpressions[{index}]", requirement)
-    for index, requirement in enumerate(term.get("matchFields") or ()):
+    for index, requirement in enumerate(term.get("matchFields", ())):
         at = f"{path}.matchFields[{index}]"
         if requirement.get("operator") not in ("In", "NotIn"):
             yield FieldError.invalid(f"{at}.operator", requirement.get("operator", ""), "not a valid selector operator")
-        elif len(requirement.get("values") or ()) != 1:
+        elif len(requirement.get("values", ())) != 1:
             why = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
             yield FieldError.required(f"{at}.values", why)
         if requirement.get("key") != "metadata.name":
@@ -62,7 +62,7 @@ def _node_term(path: str, term: Object) -> checks.Errors:
 
 
 def _node_requirement(path: str, requirement: Object) -> checks.Errors:
-    operator, values = requirement.get("operator", ""), requirement.get("values") or ()
+    operator, values = requirement.get("operator", ""), requirement.get("values", ())
     if operator in ("In", "NotIn"):
         if not values:
             yield FieldError.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
@@ -84,7 +84,7 @@ def _node_requirement(path: str, requirement: Object) -> checks.Errors:
 def _pod_term(path: str, term: Object) -> checks.Errors:
     yield from checks.label_selector(f"{path}.labelSelector", term.get("labelSelector"))
     yield from checks.label_selector(f"{path}.namespaceSelector", term.get("namespaceSelector"))
-    for index, namespace in enumerate(term.get("namespaces") or ()):
+    for index, namespace in enumerate(term.get("namespaces", ())):
         yield from checks.label(f"{path}.namespace[{index}]", namespace)
     if not term.get("topologyKey"):
         yield FieldError.required(f"{path}.topologyKey", "can not be empty")

@@ -25,7 +25,7 @@ class _Summary:
 
     def count_restarts(self, status: Object) -> None:
         self.restarts += status.get("restartCount", 0)
-        ended = ((status.get("lastState") or {}).get("terminated") or {}).get("finishedAt") or ""
+        ended = status.get("lastState", {}).get("terminated", {}).get("finishedAt") or ""
         self.last_restart = max(self.last_restart, ended)  # RFC 3339 in UTC sorts as text
 
 
@@ -50,13 +50,13 @@ def restarts(pod: Object) -> str:
 
 def ip(pod: Object) -> str:
     """Return the pod's first address."""
-    status = pod.get("status") or {}
-    return next((str(entry["ip"]) for entry in status.get("podIPs") or () if entry.get("ip")), NONE)
+    status = pod.get("status", {})
+    return next((str(entry["ip"]) for entry in status.get("podIPs", ()) if entry.get("ip")), NONE)
 
 
 def readiness_gates(pod: Object) -> str:
     """Return how many readiness gates have a true condition, of how many."""
-    gates = pod["spec"].get("readinessGates") or ()
+    gates = pod["spec"].get("readinessGates", ())
     if not gates:
         return NONE
     conditions = (get_condition(pod, gate["conditionType"]) for gate in gates)
@@ -64,10 +64,10 @@ def readiness_gates(pod: Object) -> str:
 
 
 def _summarize(pod: Object) -> _Summary:
-    spec, status = pod["spec"], pod.get("status") or {}
-    staying = {c["name"] for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"}
+    spec, status = pod["spec"], pod.get("status", {})
+    staying = {c["name"] for c in spec.get("initContainers", ()) if c.get("restartPolicy") == "Always"}
     summary = _Summary(
-        status.get("reason") or status.get("phase") or "", len(spec.get("containers") or ()) + len(staying)
+        status.get("reason") or status.get("phase") or "", len(spec.get("containers", ())) + len(staying)
     )
     scheduled = get_condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.get("reason") == "SchedulingGated":
@@ -85,10 +85,10 @@ def _summarize(pod: Object) -> _Summary:
 
 def _init_containers(pod: Object, staying: set[str], summary: _Summary) -> bool:
     """Summarize init containers up to the first that is not done; return True if there is one."""
-    for index, container in enumerate((pod.get("status") or {}).get("initContainerStatuses") or ()):
+    for index, container in enumerate(pod.get("status", {}).get("initContainerStatuses", ())):
         summary.count_restarts(container)
-        state = container.get("state") or {}
-        terminated, waiting = state.get("terminated"), state.get("waiting") or {}
+        state = container.get("state", {})
+        terminated, waiting = state.get("terminated"), state.get("waiting", {})
         if terminated is not None and not terminated.get("exitCode"):
             continue
         if container.get("name") in staying and container.get("started"):
@@ -99,21 +99,21 @@ def _init_containers(pod: Object, staying: set[str], summary: _Summary) -> bool:
         elif waiting.get("reason") and waiting["reason"] != "PodInitializing":
             summary.reason = f"Init:{waiting['reason']}"
         else:
-            summary.reason = f"Init:{index}/{len(pod['spec'].get('initContainers') or ())}"
+            summary.reason = f"Init:{index}/{len(pod['spec'].get('initContainers', ()))}"
         return True
     return False
 
 
 def _containers(pod: Object, staying: set[str], summary: _Summary) -> None:
-    status = pod.get("status") or {}
+    status = pod.get("status", {})
     summary.restarts, summary.last_restart = 0, ""
     for container in _named(status.get("initContainerStatuses"), staying):
         summary.count_restarts(container)
     running = False
-    for container in reversed(status.get("containerStatuses") or []):
+    for container in reversed(status.get("containerStatuses", [])):
         summary.count_restarts(container)
-        state = container.get("state") or {}
-        waiting, terminated = state.get("waiting") or {}, state.get("terminated")
+        state = container.get("state", {})
+        waiting, terminated = state.get("waiting", {}), state.get("terminated")
         if waiting.get("reason"):
             summary.reason = waiting["reason"]
         elif terminated is not None:

@@ -21,7 +21,7 @@ NOT_FOR_INIT = "may not be set for init containers without restartPolicy=Always"
 
 def validate_containers(path: str, spec: Object) -> checks.Errors:
     """Check the regular containers; there must be at least one."""
-    containers = spec.get("containers") or ()
+    containers = spec.get("containers", ())
     if not containers:
         yield FieldError.required(path)
         return
@@ -41,8 +41,8 @@ def validate_containers(path: str, spec: Object) -> checks.Errors:
 
 def validate_init_containers(path: str, spec: Object) -> checks.Errors:
     """Check init containers; a sidecar (``restartPolicy: Always``) may have what a regular container may."""
-    names = {container.get("name") for container in spec.get("containers") or ()}
-    for index, container in enumerate(spec.get("initContainers") or ()):
+    names = {container.get("name") for container in spec.get("containers", ())}
+    for index, container in enumerate(spec.get("initContainers", ())):
         at, policy = f"{path}[{index}]", container.get("restartPolicy")
         yield from _validate_common(at, container, spec)
         if policy is not None and policy != "Always":
@@ -66,12 +66,12 @@ def _validate_common(path: str, container: Object, spec: Object) -> checks.Error
     yield from checks.required(f"{path}.image", container.get("image"))
     policy = container.get("terminationMessagePolicy")
     yield from checks.one_of(f"{path}.terminationMessagePolicy", policy, MESSAGE_POLICIES)
-    yield from _validate_ports(f"{path}.ports", container.get("ports") or ())
-    yield from validate_env(f"{path}.env", container.get("env") or ())
-    yield from validate_env_from(f"{path}.envFrom", container.get("envFrom") or ())
+    yield from _validate_ports(f"{path}.ports", container.get("ports", ()))
+    yield from validate_env(f"{path}.env", container.get("env", ()))
+    yield from validate_env_from(f"{path}.envFrom", container.get("envFrom", ()))
     yield from validate_mounts(f"{path}.volumeMounts", container, spec)
     yield from checks.one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), PULL_POLICIES)
-    yield from validate_resources(f"{path}.resources", container.get("resources") or {})
+    yield from validate_resources(f"{path}.resources", container.get("resources", {}))
     if container.get("securityContext") is not None:
         yield from validate_container_security(f"{path}.securityContext", container["securityContext"])
 
@@ -96,7 +96,7 @@ def _validate_host_ports(path: str, containers: Iterable[tuple[int, Object]]) ->
     """Check that no two ports of the containers are on the same port of the host."""
     taken: set[str] = set()
     for index, container in containers:
-        for position, port in enumerate(container.get("ports") or ()):
+        for position, port in enumerate(container.get("ports", ())):
             if not port.get("hostPort"):
                 continue
             binding = f"{port.get('protocol', 'TCP')}/{port.get('hostIP', '')}/{port['hostPort']}"

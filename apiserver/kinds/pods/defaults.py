@@ -25,7 +25,7 @@ def default_pod(pod: Object) -> None:
     spec.setdefault("enableServiceLinks", True)
     if spec.get("hostNetwork"):
         for container in spec.get("initContainers", []) + spec.get("containers", []):
-            for port in container.get("ports") or ():
+            for port in container.get("ports", ()):
                 port["hostPort"] = port.get("hostPort") or port.get("containerPort", 0)
 
 
@@ -45,7 +45,7 @@ def default_pod_spec(spec: Object) -> None:
     set_service_account(spec, spec.get("serviceAccountName") or spec.get("serviceAccount") or "")
     for container in _containers(spec):
         _default_container(container)
-    for volume in spec.get("volumes") or ():
+    for volume in spec.get("volumes", ()):
         _default_volume(volume)
     if spec.get("overhead"):
         _canonical(spec["overhead"])
@@ -59,7 +59,7 @@ def set_service_account(spec: Object, name: str) -> None:
 
 def _containers(spec: Object) -> Iterator[Object]:
     for field in CONTAINER_LISTS:
-        yield from spec.get(field) or ()
+        yield from spec.get(field, ())
 
 
 def _default_container(container: Object) -> None:
@@ -70,15 +70,15 @@ def _default_container(container: Object) -> None:
     for field in ("limits", "requests"):
         if resources.get(field):
             _canonical(resources[field])
-    for port in container.get("ports") or ():
+    for port in container.get("ports", ()):
         port["protocol"] = port.get("protocol") or "TCP"
-    for variable in container.get("env") or ():
-        _default_field_ref((variable.get("valueFrom") or {}).get("fieldRef"))
-        _default_resource_ref((variable.get("valueFrom") or {}).get("resourceFieldRef"))
+    for variable in container.get("env", ()):
+        _default_field_ref(variable.get("valueFrom", {}).get("fieldRef"))
+        _default_resource_ref(variable.get("valueFrom", {}).get("resourceFieldRef"))
     for field in PROBES:
         if container.get(field) is not None:
             _default_probe(container[field])
-    for hook in (container.get("lifecycle") or {}).values():
+    for hook in container.get("lifecycle", {}).values():
         _default_http_get(hook.get("httpGet"))
 
 
@@ -131,17 +131,17 @@ def _default_volume(volume: Object) -> None:
     if volume.get("hostPath") is not None:
         volume["hostPath"].setdefault("type", "")
     _default_downward(volume.get("downwardAPI"))
-    for source in (volume.get("projected") or {}).get("sources") or ():
+    for source in volume.get("projected", {}).get("sources", ()):
         _default_downward(source.get("downwardAPI"))
         if source.get("serviceAccountToken") is not None:
             source["serviceAccountToken"].setdefault("expirationSeconds", TOKEN_SECONDS)
-    size = (volume.get("emptyDir") or {}).get("sizeLimit")
+    size = volume.get("emptyDir", {}).get("sizeLimit")
     if size is not None:
         volume["emptyDir"]["sizeLimit"] = _canonical_quantity(size)
 
 
 def _default_downward(source: Object | None) -> None:
-    for item in (source or {}).get("items") or ():
+    for item in (source or {}).get("items", ()):
         _default_field_ref(item.get("fieldRef"))
         _default_resource_ref(item.get("resourceFieldRef"))
 

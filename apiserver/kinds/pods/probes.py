@@ -35,7 +35,7 @@ def validate_probes(path: str, container: Object, spec: Object) -> checks.Errors
 
 def validate_lifecycle(path: str, container: Object, spec: Object) -> checks.Errors:
     """Check the postStart and preStop hooks of a container."""
-    lifecycle = container.get("lifecycle") or {}
+    lifecycle = container.get("lifecycle", {})
     for hook in ("postStart", "preStop"):
         if lifecycle.get(hook) is not None:
             yield from _validate_handler(f"{path}.{hook}", lifecycle[hook], HOOK_HANDLERS, spec)
@@ -66,7 +66,7 @@ def _validate_http_get(path: str, action: Object) -> checks.Errors:
     yield from checks.port_or_name(f"{path}.port", action.get("port", 0))
     if action.get("scheme") not in ("HTTP", "HTTPS"):
         yield FieldError.not_supported(f"{path}.scheme", action.get("scheme", ""), ("HTTP", "HTTPS"))
-    for header in action.get("httpHeaders") or ():
+    for header in action.get("httpHeaders", ()):
         name = header.get("name", "")
         yield from checks.invalid(f"{path}.httpHeaders", name, validation.is_http_header_name(name))
 

@@ -43,7 +43,7 @@ class PodStrategy(StatusStrategy):
     def prepare_status_update(self, new: Object, old: Object) -> None:
         super().prepare_status_update(new, old)
         restore(new["metadata"], "ownerReferences", old["metadata"])
-        status, before = new.setdefault("status", {}), old.get("status") or {}
+        status, before = new.setdefault("status", {}), old.get("status", {})
         if not status.get("qosClass") and before.get("qosClass"):
             status["qosClass"] = before["qosClass"]
         for single, several in (("podIP", "podIPs"), ("hostIP", "hostIPs")):
@@ -58,7 +58,7 @@ class PodStrategy(StatusStrategy):
         return [*name_warnings(name, "the Pod's hostname"), *pod_warnings("spec", obj["spec"])]
 
     def fields(self, obj: Object) -> Mapping[str, str]:
-        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        spec, status = obj.get("spec", {}), obj.get("status", {})
         return {
             "spec.nodeName": spec.get("nodeName", ""),
             "spec.host": spec.get("nodeName", ""),  # the name of the field before v1
@@ -107,7 +107,7 @@ PODS = Kind(
         AGE,
         Column("IP", columns.ip, priority=1),
         Column("Node", lambda obj: obj["spec"].get("nodeName") or NONE, priority=1),
-        Column("Nominated Node", lambda obj: (obj.get("status") or {}).get("nominatedNodeName") or NONE, priority=1),
+        Column("Nominated Node", lambda obj: obj.get("status", {}).get("nominatedNodeName") or NONE, priority=1),
         Column("Readiness Gates", columns.readiness_gates, priority=1),
     ),
 )

@@ -18,14 +18,14 @@ _SYSCTL_MAX = 253
 
 
 def validate_pod_security(path: str, spec: Object) -> checks.Errors:
-    context = spec.get("securityContext") or {}
+    context = spec.get("securityContext", {})
     yield from _ids(path, context, "fsGroup", "runAsUser", "runAsGroup")
-    for index, group in enumerate(context.get("supplementalGroups") or ()):
+    for index, group in enumerate(context.get("supplementalGroups", ())):
         yield from _id(f"{path}.supplementalGroups[{index}]", group)
     if spec.get("shareProcessNamespace") and spec.get("hostPID"):
         why = "ShareProcessNamespace and HostPID cannot both be enabled"
         yield FieldError.invalid(f"{path}.shareProcessNamespace", True, why)
-    yield from _sysctls(f"{path}.sysctls", spec, context.get("sysctls") or [])
+    yield from _sysctls(f"{path}.sysctls", spec, context.get("sysctls", []))
     policy = context.get("fsGroupChangePolicy")
     if policy is not None and policy not in ("Always", "OnRootMismatch"):
         yield FieldError.not_supported(f"{path}.fsGroupChangePolicy", policy, ("Always", "OnRootMismatch"))
@@ -41,7 +41,7 @@ def validate_container_security(path: str, context: Object) -> checks.Errors:
         if context.get("privileged"):
             why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
             yield FieldError.invalid(path, context, why)
-        if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
+        if "CAP_SYS_ADMIN" in context.get("capabilities", {}).get("add", ()):
             why = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             yield FieldError.invalid(path, context, why)
     yield from _profiles(path, context)

@@ -33,25 +33,25 @@ def validate_pod_spec(path: str, spec: Object, *, is_pod: bool) -> checks.Errors
     yield from _validate_host_network(f"{path}.containers", spec, is_pod=is_pod)
     yield from checks.one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES)
     yield from checks.one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), DNS_POLICIES)
-    yield from checks.labels(f"{path}.nodeSelector", spec.get("nodeSelector") or {})
+    yield from checks.labels(f"{path}.nodeSelector", spec.get("nodeSelector", {}))
     yield from validate_pod_security(f"{path}.securityContext", spec)
-    yield from validate_affinity(f"{path}.affinity", spec.get("affinity") or {})
+    yield from validate_affinity(f"{path}.affinity", spec.get("affinity", {}))
     yield from _validate_dns(f"{path}.dnsConfig", spec)
     yield from _validate_gates(path, spec)
-    yield from validate_spread(f"{path}.topologySpreadConstraints", spec.get("topologySpreadConstraints") or ())
+    yield from validate_spread(f"{path}.topologySpreadConstraints", spec.get("topologySpreadConstraints", ()))
     yield from _validate_names(path, spec)
     deadline = spec.get("activeDeadlineSeconds")
     if deadline is not None and not 1 <= deadline <= checks.MAX_INT32:
         yield FieldError.invalid(f"{path}.activeDeadlineSeconds", deadline, in_range(1, checks.MAX_INT32))
-    yield from validate_tolerations(f"{path}.tolerations", spec.get("tolerations") or ())
-    for index, alias in enumerate(spec.get("hostAliases") or ()):
+    yield from validate_tolerations(f"{path}.tolerations", spec.get("tolerations", ()))
+    for index, alias in enumerate(spec.get("hostAliases", ())):
         yield from checks.ip(f"{path}.hostAliases[{index}].ip", alias.get("ip", ""))
-        for position, name in enumerate(alias.get("hostnames") or ()):
+        for position, name in enumerate(alias.get("hostnames", ())):
             yield from checks.subdomain(f"{path}.hostAliases[{index}].hostnames[{position}]", name)
     policy = spec.get("preemptionPolicy")
     if policy is not None:
         yield from checks.one_of(f"{path}.preemptionPolicy", policy, ("PreemptLowerPriority", "Never"))
-    yield from validate_resources(f"{path}.overhead", {"limits": spec.get("overhead")})
+    yield from validate_resources(f"{path}.overhead", {"limits": spec.get("overhead", {})})
     system = spec.get("os")
     if system is not None and system.get("name") not in ("linux", "windows"):
         yield FieldError.not_supported(f"{path}.os", system.get("name", ""), ("linux", "windows"))
@@ -69,8 +69,8 @@ def _validate_names(path: str, spec: Object) -> checks.Errors:
 def _validate_host_network(path: str, spec: Object, *, is_pod: bool) -> checks.Errors:
     if not spec.get("hostNetwork"):
         return
-    for index, container in enumerate(spec.get("containers") or ()):
-        for position, port in enumerate(container.get("ports") or ()):
+    for index, container in enumerate(spec.get("containers", ())):
+        for position, port in enumerate(container.get("ports", ())):
             host = port.get("hostPort", 0)
             if (is_pod or host) and host != port.get("containerPort", 0):
                 why = "must match `containerPort` when `hostNetwork` is true"
@@ -78,11 +78,11 @@ def _validate_host_network(path: str, spec: Object, *, is_pod: bool) -> checks.E
 
 
 def _validate_dns(path: str, spec: Object) -> checks.Errors:
-    config, policy = spec.get("dnsConfig"), spec.get("dnsPolicy")
-    if policy == "None" and config is None:
+    config, policy = spec.get("dnsConfig", {}), spec.get("dnsPolicy")
+    if policy == "None" and "dnsConfig" not in spec:
         yield FieldError.required(path, "must provide `dnsConfig` when `dnsPolicy` is None")
         return
-    servers, searches = (config or {}).get("nameservers") or [], (config or {}).get("searches") or []
+    servers, searches = config.get("nameservers", []), config.get("searches", [])
     if policy == "None" and not servers:
         why = "must provide at least one DNS nameserver when `dnsPolicy` is None"
         yield FieldError.required(f"{path}.nameservers", why)
@@ -99,16 +99,16 @@ def _validate_dns(path: str, spec: Object) -> checks.Errors:
         yield FieldError.invalid(f"{path}.searches", searches, why)
     for index, search in enumerate(searches):
         yield from checks.subdomain(f"{path}.searches[{index}]", search.removesuffix("."))
-    for index, option in enumerate((config or {}).get("options") or ()):
+    for index, option in enumerate(config.get("options", ())):
         if not option.get("name"):
             yield FieldError.required(f"{path}.options[{index}]", "must not be empty")
 
 
 def _validate_gates(path: str, spec: Object) -> checks.Errors:
-    for index, gate in enumerate(spec.get("readinessGates") or ()):
+    for index, gate in enumerate(spec.get("readinessGates", ())):
         yield from checks.qualified_name(f"{path}.readinessGates[{index}].conditionType", gate.get("conditionType", ""))
     seen: set[str] = set()
-    for index, gate in enumerate(spec.get("schedulingGates") or ()):
+    for index, gate in enumerate(spec.get("schedulingGates", ())):
         name = gate.get("name", "")
         yield from checks.qualified_name(f"{path}.schedulingGates[{index}]", name)
         if name in seen:
@@ -160,9 +160,9 @@ def validate_taints(path: str, taints: Iterable[Object]) -> checks.Errors:
 
 def validate_pod_template(path: str, template: Object) -> checks.Errors:
     """Check the metadata and spec of pods that are still to be made (upstream: ValidatePodTemplateSpec)."""
-    metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
-    yield from checks.labels(f"{path}.labels", metadata.get("labels") or {})
-    for name in metadata.get("annotations") or {}:
+    metadata, spec = template.get("metadata", {}), template.get("spec", {})
+    yield from checks.labels(f"{path}.labels", metadata.get("labels", {}))
+    for name in metadata.get("annotations", {}):
         yield from checks.qualified_name(f"{path}.annotations", name.lower())
     yield from validate_pod_spec(f"{path}.spec", spec, is_pod=False)
     if spec.get("ephemeralContainers"):

@@ -26,7 +26,7 @@ CHANGEABLE = (
 
 def validate_pod(pod: Object) -> checks.Errors:
     """Check everything about a pod that does not depend on an older one."""
-    spec, annotations = pod["spec"], pod["metadata"].get("annotations") or {}
+    spec, annotations = pod["spec"], pod["metadata"].get("annotations", {})
     if MIRROR in annotations and not spec.get("nodeName"):
         why = "must set spec.nodeName if mirror pod annotation is set"
         yield FieldError.invalid(f"metadata.annotations[{MIRROR}]", annotations[MIRROR], why)
@@ -34,15 +34,15 @@ def validate_pod(pod: Object) -> checks.Errors:
     if not spec.get("serviceAccountName"):
         yield from _refuse_tokens(spec)
     for field in ("containers", "initContainers"):
-        for index, container in enumerate(spec.get(field) or ()):
+        for index, container in enumerate(spec.get(field, ())):
             image = container.get("image", "")
             if image != image.strip():
                 yield FieldError.invalid(f"spec.{field}[{index}].image", image, PADDED)
 
 
 def _refuse_tokens(spec: Object) -> checks.Errors:
-    for index, volume in enumerate(spec.get("volumes") or ()):
-        for position, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+    for index, volume in enumerate(spec.get("volumes", ())):
+        for position, source in enumerate(volume.get("projected", {}).get("sources", ())):
             if source.get("serviceAccountToken") is not None:
                 path = f"spec.volumes[{index}].projected.sources[{position}].serviceAccountToken"
                 yield FieldError.forbidden(path, "must not be specified when serviceAccountName is not set")
@@ -65,15 +65,15 @@ def validate_pod_change(new: Object, old: Object) -> checks.Errors:
     yield from _validate_mirror(new, old)
     spec, before = new["spec"], old["spec"]
     for field in ("containers", "initContainers"):
-        if len(spec.get(field) or ()) != len(before.get(field) or ()):
+        if len(spec.get(field, ())) != len(before.get(field, ())):
             yield FieldError.forbidden(f"spec.{field}", "pod updates may not add or remove containers")
             return
     deadline = list(_validate_deadline(spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds")))
     yield from deadline
     if deadline and spec.get("activeDeadlineSeconds") is not None:
         return
-    yield from _validate_tolerations(spec.get("tolerations") or [], before.get("tolerations") or [])
-    yield from _validate_gates(spec.get("schedulingGates") or [], before.get("schedulingGates") or [])
+    yield from _validate_tolerations(spec.get("tolerations", []), before.get("tolerations", []))
+    yield from _validate_gates(spec.get("schedulingGates", []), before.get("schedulingGates", []))
     unchanged = _with_changeable_of(spec, before)
     if unchanged != before:
         listed = ",".join(CHANGEABLE)
@@ -82,8 +82,8 @@ def validate_pod_change(new: Object, old: Object) -> checks.Errors:
 
 
 def _validate_mirror(new: Object, old: Object) -> checks.Errors:
-    mirror = (new["metadata"].get("annotations") or {}).get(MIRROR)
-    before = (old["metadata"].get("annotations") or {}).get(MIRROR)
+    mirror = new["metadata"].get("annotations", {}).get(MIRROR)
+    before = old["metadata"].get("annotations", {}).get(MIRROR)
     if mirror != before:
         verb = "add" if before is None else "remove or update"
         yield FieldError.forbidden(f"metadata.annotations[{MIRROR}]", f"may not {verb} mirror pod annotation")
@@ -124,7 +124,7 @@ def _with_changeable_of(new: Object, old: Object) -> Object:
     """Return the new spec with the old values wherever a change is allowed, so that it has to equal the old one."""
     spec = copy.deepcopy(new)
     for field in ("containers", "initContainers"):
-        for container, before in zip(spec.get(field) or (), old.get(field) or (), strict=True):
+        for container, before in zip(spec.get(field, ()), old.get(field, ()), strict=True):
             container["image"] = before.get("image")
     for field in ("activeDeadlineSeconds", "tolerations", "schedulingGates"):
         if field in old:
@@ -140,8 +140,8 @@ def _with_changeable_of(new: Object, old: Object) -> Object:
 def validate_pod_status_change(new: Object, old: Object) -> checks.Errors:
     """Check a write to the status: containers that have terminated stay so, and addresses are valid."""
     yield from _validate_mirror(new, old)
-    status, before = new.get("status") or {}, old.get("status") or {}
-    for index, condition in enumerate(status.get("conditions") or ()):
+    status, before = new.get("status", {}), old.get("status", {})
+    for index, condition in enumerate(status.get("conditions", ())):
         if condition.get("type") not in ("PodScheduled", "Ready", "Initialized"):
             yield from checks.qualified_name(f"metadata.conditions[{index}].Type", condition.get("type", ""))
     nominated = status.get("nominatedNodeName")
@@ -151,9 +151,9 @@ def validate_pod_status_change(new: Object, old: Object) -> checks.Errors:
     restart = old["spec"].get("restartPolicy")
     for field in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
         policy = "Never" if field.startswith("ephemeral") else restart
-        yield from _validate_transitions(field, status.get(field) or [], before.get(field) or [], policy, old["spec"])
+        yield from _validate_transitions(field, status.get(field, []), before.get(field, []), policy, old["spec"])
     for field in ("podIPs", "hostIPs"):
-        for index, entry in enumerate(status.get(field) or ()):
+        for index, entry in enumerate(status.get(field, ())):
             yield from checks.ip(f"status.{field}[{index}]", entry.get("ip", ""))
 
 
@@ -162,10 +162,10 @@ def _validate_transitions(
 ) -> checks.Errors:
     if policy == "Always":
         return
-    staying = {c["name"] for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"}
-    now_running = {status["name"] for status in new if not (status.get("state") or {}).get("terminated")}
+    staying = {c["name"] for c in spec.get("initContainers", ()) if c.get("restartPolicy") == "Always"}
+    now_running = {status["name"] for status in new if not status.get("state", {}).get("terminated")}
     for index, status in enumerate(old):
-        ended = (status.get("state") or {}).get("terminated")
+        ended = status.get("state", {}).get("terminated")
         if not ended or (ended.get("exitCode") and policy == "OnFailure"):
             continue
         if field == "initContainerStatuses" and status["name"] in staying:

@@ -25,7 +25,7 @@ MIN_TOKEN_SECONDS, MAX_TOKEN_SECONDS = 600, 1 << 32
 def validate_volumes(path: str, spec: Object) -> checks.Errors:
     """Check ``spec.volumes``: names are unique, and each volume has one source."""
     names: set[str] = set()
-    for index, volume in enumerate(spec.get("volumes") or ()):
+    for index, volume in enumerate(spec.get("volumes", ())):
         at, name = f"{path}[{index}]", volume.get("name", "")
         sources = [field for field, source in volume.items() if field != "name" and source is not None]
         for extra in sources[1:]:
@@ -53,7 +53,7 @@ def _validate_source(path: str, kind: str, source: Object) -> checks.Errors:
             if not source.get(field):
                 yield FieldError.required(f"{path}.{field}")
             yield from _validate_mode(f"{path}.defaultMode", source.get("defaultMode"))
-            yield from _validate_items(f"{path}.items", source.get("items") or ())
+            yield from _validate_items(f"{path}.items", source.get("items", ()))
         case "downwardAPI":
             yield from _validate_mode(f"{path}.defaultMode", source.get("defaultMode"))
             yield from _validate_downward(path, source)
@@ -96,7 +96,7 @@ def _validate_mode(path: str, mode: int | None) -> checks.Errors:
 
 
 def _validate_downward(path: str, source: Object) -> checks.Errors:
-    for index, item in enumerate(source.get("items") or ()):
+    for index, item in enumerate(source.get("items", ())):
         at = f"{path}[{index}]"
         if not item.get("path"):
             yield FieldError.required(f"{at}.path")
@@ -117,7 +117,7 @@ def _validate_downward(path: str, source: Object) -> checks.Errors:
 
 def _validate_projected(path: str, source: Object) -> checks.Errors:
     seen: set[str] = set()
-    for index, projection in enumerate(source.get("sources") or ()):
+    for index, projection in enumerate(source.get("sources", ())):
         at = f"{path}.sources[{index}]"
         given = [field for field, value in projection.items() if value is not None]
         for extra in given[1:]:
@@ -128,12 +128,12 @@ def _validate_projected(path: str, source: Object) -> checks.Errors:
         field, part = given[0], projection[given[0]]
         if field in ("secret", "configMap"):
             yield from checks.required(f"{at}.{field}.name", part.get("name"))
-            yield from _validate_items(f"{at}.{field}.items", part.get("items") or ())
+            yield from _validate_items(f"{at}.{field}.items", part.get("items", ()))
         elif field == "downwardAPI":
             yield from _validate_downward(f"{at}.downwardAPI", part)
         elif field == "serviceAccountToken":
             yield from _validate_token(f"{at}.serviceAccountToken", part)
-        paths = [item.get("path", "") for item in part.get("items") or ()] or [part.get("path", "")]
+        paths = [item.get("path", "") for item in part.get("items", ())] or [part.get("path", "")]
         for written in filter(None, paths):
             if written in seen:
                 yield FieldError.invalid(f"{at}.path", written, "conflicting duplicate paths")
@@ -156,9 +156,9 @@ def _validate_token(path: str, token: Object) -> checks.Errors:
 
 def validate_mounts(path: str, container: Object, spec: Object) -> checks.Errors:
     """Check a container's ``volumeMounts``: each is of a volume of the pod, and each at a path of its own."""
-    volumes = {volume.get("name") for volume in spec.get("volumes") or ()}
+    volumes = {volume.get("name") for volume in spec.get("volumes", ())}
     points: set[str] = set()
-    for index, mount in enumerate(container.get("volumeMounts") or ()):
+    for index, mount in enumerate(container.get("volumeMounts", ())):
         at, point = f"{path}[{index}]", mount.get("mountPath", "")
         yield from checks.required(f"{at}.name", mount.get("name"))
         if mount.get("name") not in volumes:
@@ -188,7 +188,7 @@ def _validate_propagation(path: str, mount: Object, container: Object) -> checks
         return
     if propagation not in PROPAGATIONS:
         yield FieldError.not_supported(path, propagation, PROPAGATIONS)
-    if propagation == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
+    if propagation == "Bidirectional" and not container.get("securityContext", {}).get("privileged"):
         why = "Bidirectional mount propagation is available only to privileged containers"
         yield FieldError.forbidden(path, why)
 

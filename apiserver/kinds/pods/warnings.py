@@ -21,13 +21,13 @@ def pod_warnings(path: str, spec: Object) -> Iterator[str]:
     """Yield warnings about a pod's spec."""
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
         yield f"{path}.terminationGracePeriodSeconds: {NEGATIVE_GRACE}"
-    yield from _pull_secrets(f"{path}.imagePullSecrets", spec.get("imagePullSecrets") or ())
+    yield from _pull_secrets(f"{path}.imagePullSecrets", spec.get("imagePullSecrets", ()))
     for field in ("initContainers", "containers"):
-        for index, container in enumerate(spec.get(field) or ()):
+        for index, container in enumerate(spec.get(field, ())):
             at = f"{path}.{field}[{index}]"
-            yield from _fractions(f"{at}.resources", container.get("resources") or {})
-            yield from _hidden_variables(f"{at}.env", container.get("env") or ())
-    yield from _same_ports(f"{path}.containers", spec.get("containers") or ())
+            yield from _fractions(f"{at}.resources", container.get("resources", {}))
+            yield from _hidden_variables(f"{at}.env", container.get("env", ()))
+    yield from _same_ports(f"{path}.containers", spec.get("containers", ()))
 
 
 def name_warnings(name: str, used: str) -> Iterator[str]:
@@ -51,7 +51,7 @@ def _pull_secrets(path: str, secrets: Iterable[Object]) -> Iterator[str]:
 def _fractions(path: str, resources: Object) -> Iterator[str]:
     """Yield a warning about each amount of bytes that is a fraction: ``100m`` of memory is a tenth of a byte."""
     for field in ("limits", "requests"):
-        for name, amount in (resources.get(field) or {}).items():
+        for name, amount in resources.get(field, {}).items():
             if name in BYTES and (value := quantity.parse(amount)) != value.to_integral_value():
                 at = f"{path}.{field}[{name}]"
                 yield f"{at}: fractional byte value {quote(str(amount))} is invalid, must be an integer"
@@ -69,7 +69,7 @@ def _hidden_variables(path: str, variables: Iterable[Object]) -> Iterator[str]:
 def _same_ports(path: str, containers: Iterable[Object]) -> Iterator[str]:
     seen: dict[tuple[int, str], str] = {}
     for index, container in enumerate(containers):
-        for position, port in enumerate(container.get("ports") or ()):
+        for position, port in enumerate(container.get("ports", ())):
             at, key = f"{path}[{index}].ports[{position}]", (port["containerPort"], port.get("protocol", "TCP"))
             if key in seen:
                 yield f"{at}: duplicate port definition with {seen[key]}"

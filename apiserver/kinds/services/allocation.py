@@ -19,8 +19,8 @@ def claims_of(spec: Object, ranges: ServiceRanges) -> Sequence[str]:
     """Return the keys of what a Service holds: its cluster IPs and its node ports."""
     keys = []
     if wants_cluster_ip(spec) and not is_headless(spec):
-        keys += [ranges.ips.claim(address) for address in spec.get("clusterIPs") or ()]
-    ports = {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
+        keys += [ranges.ips.claim(address) for address in spec.get("clusterIPs", ())]
+    ports = {port["nodePort"] for port in spec.get("ports", ()) if port.get("nodePort")}
     return keys + [ranges.ports.claim(port) for port in sorted(ports)]
 
 
@@ -57,7 +57,7 @@ def _allocate_ip(spec: Object, ranges: ServiceRanges, taken: Taken) -> list[Fiel
 
 def _allocate_ports(spec: Object, ports: NodePorts, taken: Taken, held: Collection[str]) -> list[FieldError]:
     """Choose or check node ports; ports of one number and several protocols share one, as upstream."""
-    if not wants_node_ports(spec) and not any(port.get("nodePort") for port in spec.get("ports") or ()):
+    if not wants_node_ports(spec) and not any(port.get("nodePort") for port in spec.get("ports", ())):
         return []
     chosen: dict[int, int] = {}  # service port → node port
     given: set[str] = set()  # claims of node ports that this Service gets now

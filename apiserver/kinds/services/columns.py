@@ -17,11 +17,11 @@ def external_ip(service: Object) -> str:
     spec = service["spec"]
     match spec.get("type"):
         case "ClusterIP" | "NodePort":
-            return ",".join(spec.get("externalIPs") or ()) or NONE
+            return ",".join(spec.get("externalIPs", ())) or NONE
         case "LoadBalancer":
-            ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+            ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress", ())
             addresses = [entry.get("ip") or entry.get("hostname", "") for entry in ingress]
-            return ",".join([*addresses, *(spec.get("externalIPs") or ())]) or "<pending>"
+            return ",".join([*addresses, *(spec.get("externalIPs", ()))]) or "<pending>"
         case "ExternalName":
             return str(spec.get("externalName", ""))
     return UNKNOWN
@@ -29,7 +29,7 @@ def external_ip(service: Object) -> str:
 
 def ports(service: Object) -> str:
     """Return the ports with their node ports: ``80/TCP,443:30443/TCP``."""
-    return ",".join(_port(port) for port in service["spec"].get("ports") or ()) or NONE
+    return ",".join(_port(port) for port in service["spec"].get("ports", ())) or NONE
 
 
 def _port(port: Object) -> str:

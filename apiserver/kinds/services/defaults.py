@@ -27,7 +27,7 @@ def default_service(service: Object) -> None:
         client_ip = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
         client_ip.setdefault("timeoutSeconds", AFFINITY_SECONDS)
     spec["type"] = spec.get("type") or "ClusterIP"
-    for port in spec.get("ports") or ():
+    for port in spec.get("ports", ()):
         port["protocol"] = port.get("protocol") or "TCP"
         if not port.get("targetPort"):
             port["targetPort"] = port.get("port", 0)
@@ -82,9 +82,9 @@ def _keep_cluster_ips(new: Object, old: Object) -> None:
 
 def _keep_node_ports(new: Object, old: Object) -> None:
     """Give a port without node port the one that the old port of the same number and protocol had."""
-    used = {port.get("nodePort") for port in new.get("ports") or ()}
-    had = {_port_key(port): port["nodePort"] for port in old.get("ports") or () if port.get("nodePort")}
-    for port in new.get("ports") or ():
+    used = {port.get("nodePort") for port in new.get("ports", ())}
+    had = {_port_key(port): port["nodePort"] for port in old.get("ports", ()) if port.get("nodePort")}
+    for port in new.get("ports", ()):
         previous = had.get(_port_key(port))
         if not port.get("nodePort") and previous and previous not in used:
             port["nodePort"] = previous
@@ -116,7 +116,7 @@ def _drop_by_type(new: Object, old: Object) -> None:
         for field in ADDRESS_FIELDS:
             new.pop(field, None)
     if wants_node_ports(old) and not wants_node_ports(new) and _node_ports(new) <= _node_ports(old):
-        for port in new.get("ports") or ():
+        for port in new.get("ports", ()):
             port.pop("nodePort", None)
     if new.get("type") != "LoadBalancer" and old.get("type") == "LoadBalancer":
         for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"):
@@ -131,7 +131,7 @@ def _unchanged(new: Object, old: Object, field: str) -> bool:
 
 
 def _node_ports(spec: Object) -> set[int]:
-    return {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
+    return {port["nodePort"] for port in spec.get("ports", ()) if port.get("nodePort")}
 
 
 def set_families(spec: Object, old: Object | None = None) -> None:

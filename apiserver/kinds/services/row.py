@@ -54,11 +54,11 @@ class ServiceStrategy(StatusStrategy):
         return [*validate_change(new, old), *validate_service(new)]
 
     def fields(self, obj: Object) -> Mapping[str, str]:
-        spec = obj.get("spec") or {}
+        spec = obj.get("spec", {})
         return {"spec.clusterIP": spec.get("clusterIP", ""), "spec.type": spec.get("type", "")}
 
     def claims(self, obj: Object) -> Sequence[str]:
-        return claims_of(obj.get("spec") or {}, self.ranges)
+        return claims_of(obj.get("spec", {}), self.ranges)
 
     def allocate(self, obj: Object, old: Object | None, taken: Taken) -> list[FieldError]:
         return allocate(obj["spec"], self.ranges, taken, held=self.claims(old) if old is not None else ())

@@ -30,11 +30,11 @@ def validate_service(service: Object) -> checks.Errors:
     if spec["type"] == "ExternalName":
         yield from _validate_external_name(spec)
     yield from _validate_ports(spec)
-    yield from checks.labels("spec.selector", spec.get("selector") or {})
+    yield from checks.labels("spec.selector", spec.get("selector", {}))
     yield from _validate_affinity(spec)
     if spec["type"] != "ExternalName":
         yield from _validate_addresses(spec)
-    for index, address in enumerate(spec.get("externalIPs") or ()):
+    for index, address in enumerate(spec.get("externalIPs", ())):
         path = f"spec.externalIPs[{index}]"
         yield from list(checks.ip(path, address)) or checks.ordinary_ip(path, address)
     yield from checks.one_of("spec.type", spec["type"], TYPES)
@@ -52,7 +52,7 @@ def _validate_external_name(spec: Object) -> checks.Errors:
 
 
 def _validate_ports(spec: Object) -> checks.Errors:
-    ports = spec.get("ports") or ()
+    ports = spec.get("ports", ())
     names: set[str] = set()
     for index, port in enumerate(ports):
         path, name = f"spec.ports[{index}]", port.get("name")
@@ -70,7 +70,7 @@ def _validate_ports(spec: Object) -> checks.Errors:
 
 
 def _validate_port_uniqueness(spec: Object) -> checks.Errors:
-    ports = spec.get("ports") or ()
+    ports = spec.get("ports", ())
     if spec["type"] == "ClusterIP":
         for index, port in enumerate(ports):
             if port.get("nodePort"):
@@ -102,7 +102,7 @@ def _validate_affinity(spec: Object) -> checks.Errors:
 
 
 def _validate_addresses(spec: Object) -> checks.Errors:
-    single, several = spec.get("clusterIP"), spec.get("clusterIPs") or []
+    single, several = spec.get("clusterIP"), spec.get("clusterIPs", [])
     if single and not several:
         yield FieldError.required("spec.clusterIPs")
     elif single and several[0] != single:
@@ -127,14 +127,14 @@ def _validate_addresses(spec: Object) -> checks.Errors:
     if len(set(versions)) < len(versions):
         yield FieldError.invalid("spec.clusterIPs", several, "may specify no more than one IP for each IP family")
     for index, (address, version) in enumerate(zip(several, versions, strict=True)):
-        family = (spec.get("ipFamilies") or [])[index : index + 1]
+        family = spec.get("ipFamilies", [])[index : index + 1]
         if family and family[0] != f"IPv{version}":
             why = f"expected an {family[0]} value as indicated by `ipFamilies[{index}]`"
             yield FieldError.invalid(f"spec.clusterIPs[{index}]", address, why)
 
 
 def _validate_families(spec: Object) -> checks.Errors:
-    families = spec.get("ipFamilies") or []
+    families = spec.get("ipFamilies", [])
     for index, family in enumerate(families):
         path = f"spec.ipFamilies[{index}]"
         if family not in FAMILIES:
@@ -156,7 +156,7 @@ def _validate_families(spec: Object) -> checks.Errors:
 
 def _validate_load_balancer(spec: Object) -> checks.Errors:
     balances = spec["type"] == "LoadBalancer"
-    ranges = spec.get("loadBalancerSourceRanges") or ()
+    ranges = spec.get("loadBalancerSourceRanges", ())
     if ranges and not balances:
         yield FieldError.forbidden("spec.LoadBalancerSourceRanges", LOAD_BALANCER_ONLY)
     for index, text in enumerate(ranges):
@@ -198,14 +198,14 @@ def validate_change(new_service: Object, old_service: Object) -> checks.Errors:
     new, old = new_service["spec"], old_service["spec"]
     if "ExternalName" in (new["type"], old["type"]) or (is_headless(new) and is_headless(old)):
         return
-    addresses, before = new.get("clusterIPs") or [], old.get("clusterIPs") or []
+    addresses, before = new.get("clusterIPs", []), old.get("clusterIPs", [])
     if before and not addresses:
         yield FieldError.invalid("spec.clusterIPs[0]", addresses, "primary clusterIP can not be unset")
     elif before and addresses[0] != before[0]:
         yield FieldError.invalid("spec.clusterIPs[0]", addresses, "may not change once set")
     if is_headless(new) or is_headless(old):
         return
-    families, families_before = new.get("ipFamilies") or [], old.get("ipFamilies") or []
+    families, families_before = new.get("ipFamilies", []), old.get("ipFamilies", [])
     if families and families_before and families[0] != families_before[0]:
         yield FieldError.invalid("spec.ipFamilies[0]", families, "may not change once set")
     if new["type"] == old["type"] == "LoadBalancer" and new.get("loadBalancerClass") != old.get("loadBalancerClass"):

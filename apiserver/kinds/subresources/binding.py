@@ -13,7 +13,7 @@ RESOURCE = "pods/binding"
 def bind(actions: Actions, pod: Object, binding: Object) -> Object:
     """Answer a POST to the pod's own ``binding``."""
     name = pod["metadata"]["name"]
-    if (binding.get("metadata") or {}).get("name", name) != name:
+    if binding.get("metadata", {}).get("name", name) != name:
         raise BadRequest("name in URL does not match name in Binding object")
     check(name, binding)
     actions.update(PODS, pod["metadata"]["namespace"], name, lambda newest: assign(newest, binding))
@@ -22,7 +22,7 @@ def bind(actions: Actions, pod: Object, binding: Object) -> Object:
 
 def check(name: str, binding: Object) -> None:
     """Raise Invalid unless the Binding names a node."""
-    target, errors = binding.get("target") or {}, []
+    target, errors = binding.get("target", {}), []
     if target.get("kind") and target["kind"] != "Node":
         errors.append(FieldError.not_supported("target.kind", target["kind"], ("Node", "<empty>")))
     if not target.get("name"):
@@ -33,7 +33,7 @@ def check(name: str, binding: Object) -> None:
 
 def assign(pod: Object, binding: Object) -> None:
     """Put the pod on the Binding's node; raises Conflict if it is on one already, or being deleted, or has changed."""
-    metadata, wanted, spec = pod["metadata"], binding.get("metadata") or {}, pod["spec"]
+    metadata, wanted, spec = pod["metadata"], binding.get("metadata", {}), pod["spec"]
     name = metadata["name"]
     for field, shown in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(field) and wanted[field] != metadata.get(field):
@@ -47,5 +47,5 @@ def assign(pod: Object, binding: Object) -> None:
         raise conflict(RESOURCE, name, f"pod {name} has non-empty .spec.schedulingGates")
     spec["nodeName"] = binding["target"]["name"]
     if wanted.get("annotations"):
-        metadata["annotations"] = {**(metadata.get("annotations") or {}), **wanted["annotations"]}
+        metadata["annotations"] = {**(metadata.get("annotations", {})), **wanted["annotations"]}
     set_condition(pod, "PodScheduled", "True", lastProbeTime=None)

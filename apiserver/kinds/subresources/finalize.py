@@ -9,7 +9,7 @@ from machinery.objects import Object
 
 def finalize(namespace: Object, wanted: Object) -> None:
     """Replace the finalizers, and nothing else; raises Invalid for bad names."""
-    finalizers = (wanted.get("spec") or {}).get("finalizers") or []
+    finalizers = wanted.get("spec", {}).get("finalizers", [])
     spec = namespace.setdefault("spec", {})
     spec["finalizers"] = finalizers
     if errors := list(validate_finalizers("spec.finalizers", namespace)):

@@ -28,7 +28,7 @@ _METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 def show(obj: Object) -> Object:
     """Return an object's Scale."""
-    replicas = (obj.get("status") or {}).get("replicas", 0)
+    replicas = obj.get("status", {}).get("replicas", 0)
     return shown(obj, obj["spec"].get("replicas", 0), replicas, str(_selector(obj)))
 
 
@@ -52,7 +52,7 @@ def _selector(obj: Object) -> Selector:
 
 def resize(obj: Object, scale: Object) -> None:
     """Set an object's replicas to those of a Scale; raises Invalid if they are negative."""
-    replicas = (scale.get("spec") or {}).get("replicas", 0)
+    replicas = scale.get("spec", {}).get("replicas", 0)
     if errors := list(checks.not_negative("spec.replicas", replicas)):
         raise invalid("Scale.autoscaling", obj["metadata"]["name"], errors)
     obj["spec"]["replicas"] = replicas
