@@ -13,6 +13,7 @@ from machinery.flags import flag
 
 if TYPE_CHECKING:
     from kubelet.agent import Agent
+    from kubelet.runtime.docker import DockerRuntime
     from kubelet.server.server import KubeletServer
     from machinery.client import Client
 
@@ -63,10 +64,11 @@ def main() -> None:
         component.fatal(str(error))
     stop = component.stop_on_signals()
     client = make_client(options)
-    agent = make_agent(options, client)
+    runtime = make_runtime(options)
+    agent = make_agent(options, client, runtime)
     health = component.serve_health(options.healthz_bind_address, agent.healthy)
     agent.start(stop)
-    server = serve(agent, options, client)
+    server = serve(agent, runtime, options, client)
     stop.wait()
     log.info("Stopping; the pods go on")
     if server:
@@ -86,10 +88,15 @@ def make_client(options: Flags) -> Client:
         component.fatal(str(error))
 
 
-def make_agent(options: Flags, client: Client) -> Agent:
+def make_runtime(options: Flags) -> DockerRuntime:
+    from kubelet.runtime.docker import DockerRuntime
+
+    return DockerRuntime(options.cluster_id)
+
+
+def make_agent(options: Flags, client: Client, runtime: DockerRuntime) -> Agent:
     from kubelet.agent import Agent, Config
     from kubelet.model.names import ClusterDns
-    from kubelet.runtime.docker import DockerRuntime
 
     config = Config(
         node_name=options.hostname_override,
@@ -99,17 +106,18 @@ def make_agent(options: Flags, client: Client) -> Agent:
         sandbox_image=options.pod_infra_container_image,
         dns=ClusterDns(tuple(options.cluster_dns), options.cluster_domain),
     )
-    return Agent(client, DockerRuntime(options.cluster_id), config)
+    return Agent(client, runtime, config)
 
 
-def serve(agent: Agent, options: Flags, client: Client) -> KubeletServer | None:
-    """The HTTPS server, where there is a certificate for it."""
+def serve(agent: Agent, runtime: DockerRuntime, options: Flags, client: Client) -> KubeletServer | None:
+    """Start the HTTPS server. Return None if there is no certificate for it."""
     if not (options.tls_cert_file and options.tls_private_key_file and options.client_ca_file):
         log.warning(
             "Without --tls-cert-file, its key and --client-ca-file there are no logs, exec, attach and port-forward"
         )
         return None
     from kubelet.server.access import CertificateGate, DelegatedGate, Gate
+    from kubelet.server.handler import KubeletApi
     from kubelet.server.server import KubeletServer, server_context
 
     context = server_context(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
@@ -117,7 +125,8 @@ def serve(agent: Agent, options: Flags, client: Client) -> KubeletServer | None:
     try:
         delegates = options.authorization_mode == WEBHOOK
         gate: Gate = DelegatedGate(client, options.hostname_override) if delegates else CertificateGate()
-        server = KubeletServer(agent, gate, context, [(address, options.port) for address in addresses])
+        api = KubeletApi(agent, runtime, gate)
+        server = KubeletServer(api, context, [(address, options.port) for address in addresses])
     except OSError as error:
         component.fatal(f"cannot listen on port {options.port}: {error.strerror}. Choose another --port.")
     server.start()

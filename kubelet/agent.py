@@ -11,7 +11,6 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kubelet.model import podspec
 from kubelet.model.images import Images
@@ -42,9 +41,6 @@ from machinery.events import EventRecorder
 from machinery.informer import Informers
 from machinery.objects import Object
 from machinery.resources import PODS, SERVICES
-
-if TYPE_CHECKING:
-    import docker
 
 log = logging.getLogger(__name__)
 
@@ -202,11 +198,6 @@ class Agent:
     @property
     def node_name(self) -> str:
         return self._config.node_name
-
-    @property
-    def docker(self) -> docker.APIClient:
-        client: docker.APIClient = self._runtime.client  # type: ignore[attr-defined]
-        return client
 
     def pods(self) -> list[Object]:
         return [self._statuses.shown(pod) for pod in self._pods.list()]

@@ -51,6 +51,7 @@ class Container:
     sandbox_id: str = ""
     runtime: str = ""  # of a sandbox: the handler that its pod's RuntimeClass asked for
     stop_signal: str = "SIGTERM"
+    tty: bool = False  # its process has a terminal
     grace: int = 30  # terminationGracePeriodSeconds at creation, for the day when the pod object is gone
 
     @property

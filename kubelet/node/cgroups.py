@@ -7,22 +7,18 @@ second at most.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+
+from kubelet.model.streaming import Usage
 
 ROOT = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
 
 
-class Usage(NamedTuple):
-    """Processor time so far, and memory now: all, and without what the kernel would give back first."""
-
-    nanoseconds: int
-    memory: int
-    working_set: int
-
-
 def usage(pid: int, root: Path = ROOT, proc: Path = PROC) -> Usage | None:
-    """Of the group that the process is in; None when that cannot be seen from here, or is no more."""
+    """Return the usage of the control group that a process is in.
+
+    None if the group is gone, or cannot be seen from here.
+    """
     try:
         folders = _folders((proc / str(pid) / "cgroup").read_text(), root)
         if "cpuacct" in folders and "memory" in folders:

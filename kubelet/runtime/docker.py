@@ -1,22 +1,24 @@
-"""The Docker Engine behind the ContainerRuntime protocol, through the docker package's low-level client.
+"""The Docker Engine behind the protocols of model/, through the docker package's low-level client.
 
-Only this file knows the engine's JSON. It sends ready-made configurations (no builder between us and the engine's
-documented fields), takes no decision, and turns every error into one of three: not found, refused, not reachable.
+Only this folder knows the engine's JSON. The runtime sends ready-made configurations (no builder stands between us and
+the engine's documented fields), takes no decisions, and turns every error into one of three: not found, refused, not
+reachable.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import wraps
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import docker
-import docker.utils.socket
 import requests.exceptions
 import urllib3.exceptions
 from docker.errors import APIError, DockerException, NotFound
@@ -34,8 +36,10 @@ from kubelet.model.runtime import (
     RuntimeUnavailable,
     SandboxPlan,
 )
+from kubelet.model.streaming import ExecState, StandardStreams, Usage
 from kubelet.runtime.dockerconfig import container_config, sandbox_config
-from kubelet.runtime.dockerstate import container_of, container_of_row, image_of
+from kubelet.runtime.dockerstate import container_of, container_of_row, image_of, usage_of
+from kubelet.runtime.dockerstream import DockerStream, container_path, open_stream
 from machinery.stopping import call_on
 
 log = logging.getLogger(__name__)
@@ -52,7 +56,7 @@ R = TypeVar("R")
 
 
 def translated(call: Callable[P, R]) -> Callable[P, R]:
-    """One error family for callers, whatever layer below the SDK it came from."""
+    """Turn every error of the SDK and of the libraries below it into one of the protocol's three."""
 
     @wraps(call)
     def inner(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -79,7 +83,7 @@ class DockerRuntime:
     @property
     @translated
     def client(self) -> Any:
-        """The SDK's client, made at first use so that a kubelet can start before its engine."""
+        """Return the SDK's client, made at first use so that a kubelet can start before its engine."""
         with self._lock:
             if self._client is None:
                 client = docker.APIClient(
@@ -172,39 +176,91 @@ class DockerRuntime:
 
     @translated
     def execute(self, container_id: str, command: list[str], timeout: float) -> ExecResult:
-        execution = self.client.exec_create(container_id, command)["Id"]
-        stream = self.client.exec_start(execution, socket=True)
+        exec_id = self.exec_create(container_id, command, StandardStreams(False, True, True, False))
+        stream = self.exec_start(exec_id, tty=False)
         try:
-            output = read_frames(stream, time.monotonic() + timeout)
+            output = read_output(stream, time.monotonic() + timeout)
         except TimeoutError:
-            self._kill_execution(execution)
+            self._kill_exec(exec_id)
             raise ExecTimeout(f"command {' '.join(command)!r} timed out after {timeout:g}s") from None
         finally:
-            close_stream(stream)
-        return ExecResult(int(self.client.exec_inspect(execution)["ExitCode"] or 0), output)
+            stream.close()
+        return ExecResult(self.exec_inspect(exec_id).exit_code or 0, output)
 
-    def _kill_execution(self, execution: str) -> None:
-        """Docker offers no call for it, but tells the process id on the host."""
-        pid = self.client.exec_inspect(execution).get("Pid", 0)
-        if pid:
+    def _kill_exec(self, exec_id: str) -> None:
+        """Kill a command by its process id on the host, because Docker has no call for it."""
+        if pid := self.exec_inspect(exec_id).pid:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
-                log.debug("The timed-out command %s ended by itself", execution)
+                log.debug("The timed-out command %s ended by itself", exec_id)
 
     @translated
     def log_tail(self, container_id: str, lines: int, limit: int) -> str:
         text: bytes = self.client.logs(container_id, tail=lines)
         return text[-limit:].decode(errors="replace")
 
+    # StreamingRuntime
+
+    @translated
+    def attach(self, container_id: str, streams: StandardStreams) -> DockerStream:
+        query = {"stream": 1, "logs": 0, "stdin": int(streams.stdin), "stdout": int(streams.stdout)}
+        query["stderr"] = int(streams.stderr)
+        return open_stream(self.client, container_path(container_id, "attach"), query, tty=streams.tty)
+
+    @translated
+    def resize(self, container_id: str, height: int, width: int) -> None:
+        try:
+            self.client.resize(container_id, height=height, width=width)
+        except APIError as error:
+            log.debug("Resize of container %s: %s", container_id, error)
+
+    @translated
+    def exec_create(self, container_id: str, command: list[str], streams: StandardStreams) -> str:
+        stdout, stderr, stdin, tty = streams.stdout, streams.stderr, streams.stdin, streams.tty
+        try:
+            return str(self.client.exec_create(container_id, command, stdout, stderr, stdin, tty)["Id"])
+        except APIError as error:
+            if error.status_code != 409:  # 409: it is not running
+                raise
+            raise RuntimeNotFound(reason(error)) from error
+
+    @translated
+    def exec_start(self, exec_id: str, *, tty: bool) -> DockerStream:
+        return open_stream(self.client, f"/exec/{exec_id}/start", body={"Detach": False, "Tty": tty}, tty=tty)
+
+    @translated
+    def exec_inspect(self, exec_id: str) -> ExecState:
+        found = self.client.exec_inspect(exec_id)
+        return ExecState(bool(found["Running"]), int(found.get("Pid") or 0), found["ExitCode"])
+
+    @translated
+    def exec_resize(self, exec_id: str, height: int, width: int) -> None:
+        try:
+            self.client.exec_resize(exec_id, height=height, width=width)
+        except APIError as error:
+            log.debug("Resize of exec %s: %s", exec_id, error)
+
+    @translated
+    def log_path(self, container_id: str) -> Path | None:
+        path = self.client.inspect_container(container_id).get("LogPath")
+        return Path(path) if path else None
+
+    @translated
+    def open_end(self, container_id: str) -> DockerStream:
+        return open_stream(self.client, container_path(container_id, "wait"))
+
+    @translated
+    def usage(self, container_id: str) -> Usage | None:
+        return usage_of(self.client.stats(container_id, stream=False, one_shot=True))
+
     @translated
     def events(self, stop: threading.Event) -> Iterator[RuntimeEvent]:
-        """Connected when this returns, so that what happens from now on is in it."""
         stream = self.client.events(decode=True, filters=EVENTS)
         return self._follow(stream, stop)
 
     def close(self) -> None:
-        """Gives the kept connections back."""
+        """Close the kept connections."""
         with self._lock:
             if self._client is not None:
                 self._client.close()
@@ -237,38 +293,18 @@ class DockerRuntime:
 
 
 def reason(error: APIError) -> str:
-    """The engine's own words, without the SDK's URL in front."""
+    """Return the engine's own message, without the SDK's URL in front."""
     return str(error.explanation or error)
 
 
-def raw_socket(stream: Any) -> Any:
-    """The SDK hands out a file around the socket, whose closing leaves the socket itself open."""
-    return getattr(stream, "_sock", stream)
-
-
-def close_stream(stream: Any) -> None:
-    """All three layers, the outermost first: a response that finds its file closed complains when it is collected."""
-    sock = raw_socket(stream)
-    if hasattr(stream, "_response"):
-        stream._response.close()
-    sock.close()
-    stream.close()
-
-
-def read_frames(stream: Any, deadline: float) -> str:
-    """The output of an exec: Docker's multiplexed frames, both streams in the order of their arrival."""
-    raw = raw_socket(stream)
-    buffer, text = bytearray(), bytearray()
-    while True:
-        raw.settimeout(max(deadline - time.monotonic(), 0.001))
-        try:
-            chunk = raw.recv(65536)
-        except TimeoutError as error:
-            raise TimeoutError from error
-        if not chunk:
-            return text.decode(errors="replace")
-        buffer += chunk
-        while len(buffer) >= 8 and len(buffer) >= 8 + int.from_bytes(buffer[4:8], "big"):
-            end = 8 + int.from_bytes(buffer[4:8], "big")
-            text += buffer[8:end]
-            del buffer[:end]
+def read_output(stream: DockerStream, deadline: float) -> str:
+    """Return all output of an exec, both streams in the order of their arrival. Raises TimeoutError."""
+    text = bytearray()
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    while (data := stream.receive()) != b"":
+        if data:
+            text += b"".join(output.data for output in stream.split(data))
+        elif not poll.poll(max(deadline - time.monotonic(), 0.0) * 1000):
+            raise TimeoutError
+    return text.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What Docker's API says of containers and images → the values of protocol.py. Pure."""
+"""What Docker's API says of containers and images → the values of model/. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from kubelet.model import labels
 from kubelet.model.runtime import Container, Image, State
+from kubelet.model.streaming import Usage
 
 STATES: dict[str, State] = {
     "created": "created",
@@ -21,16 +22,10 @@ STATES: dict[str, State] = {
 
 def container_of(found: dict[str, Any]) -> Container:
     state, config = found["State"], found["Config"]
-    label: dict[str, str] = config["Labels"] or {}
     networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
     return Container(
         id=found["Id"],
-        pod_uid=label.get(labels.POD_UID, ""),
-        pod_name=label.get(labels.POD_NAME, ""),
-        namespace=label.get(labels.POD_NAMESPACE, ""),
-        name=label.get(labels.CONTAINER_NAME, ""),
-        sandbox=label.get(labels.TYPE) == labels.SANDBOX,
-        attempt=int(label.get(labels.RESTART_COUNT, "0")),
+        **_labelled(config["Labels"] or {}),
         state=STATES[state["Status"]],
         created=timestamp(found["Created"]) or 0.0,
         started=timestamp(state["StartedAt"]),
@@ -42,32 +37,46 @@ def container_of(found: dict[str, Any]) -> Container:
         image_id=found["Image"],
         ip=next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), ""),
         pid=int(state.get("Pid", 0)),
-        sandbox_id=label.get(labels.SANDBOX_ID, ""),
-        runtime=label.get(labels.RUNTIME, ""),
         stop_signal=config.get("StopSignal") or "SIGTERM",
-        grace=int(label.get(labels.GRACE, "30")),
+        tty=bool(config.get("Tty")),
     )
 
 
 def container_of_row(row: dict[str, Any]) -> Container:
-    """One row of a list, which says less than an inspection."""
-    label: dict[str, str] = row["Labels"] or {}
+    """Return the container that a row of a list describes, which says less than an inspection."""
     return Container(
         id=row["Id"],
-        pod_uid=label.get(labels.POD_UID, ""),
-        pod_name=label.get(labels.POD_NAME, ""),
-        namespace=label.get(labels.POD_NAMESPACE, ""),
-        name=label.get(labels.CONTAINER_NAME, ""),
-        sandbox=label.get(labels.TYPE) == labels.SANDBOX,
-        attempt=int(label.get(labels.RESTART_COUNT, "0")),
+        **_labelled(row["Labels"] or {}),
         state=STATES[row["State"]],
         created=float(row["Created"]),
         image=row["Image"],
         image_id=row["ImageID"],
-        sandbox_id=label.get(labels.SANDBOX_ID, ""),
-        runtime=label.get(labels.RUNTIME, ""),
-        grace=int(label.get(labels.GRACE, "30")),
     )
+
+
+def _labelled(label: dict[str, str]) -> dict[str, Any]:
+    """Return the fields of a Container that its labels hold."""
+    return {
+        "pod_uid": label.get(labels.POD_UID, ""),
+        "pod_name": label.get(labels.POD_NAME, ""),
+        "namespace": label.get(labels.POD_NAMESPACE, ""),
+        "name": label.get(labels.CONTAINER_NAME, ""),
+        "sandbox": label.get(labels.TYPE) == labels.SANDBOX,
+        "attempt": int(label.get(labels.RESTART_COUNT, "0")),
+        "sandbox_id": label.get(labels.SANDBOX_ID, ""),
+        "runtime": label.get(labels.RUNTIME, ""),
+        "grace": int(label.get(labels.GRACE, "30")),
+    }
+
+
+def usage_of(found: dict[str, Any]) -> Usage | None:
+    memory = found.get("memory_stats") or {}
+    if "usage" not in memory:
+        return None
+    detail = memory.get("stats") or {}
+    inactive = int(detail.get("total_inactive_file") or detail.get("inactive_file") or 0)
+    used = int(memory["usage"])
+    return Usage(int(found["cpu_stats"]["cpu_usage"]["total_usage"]), used, max(0, used - inactive))
 
 
 def image_of(found: dict[str, Any]) -> Image:
@@ -76,10 +85,10 @@ def image_of(found: dict[str, Any]) -> Image:
 
 
 def timestamp(text: str) -> float | None:
-    """Docker's RFC 3339 with up to nine decimals; its year 1 stands for never."""
+    """Return the Unix time of Docker's RFC 3339 text with up to nine decimals, None for its year 1 (never)."""
     if not text or text.startswith("0001-"):
         return None
-    if not text.endswith("Z"):  # Docker writes UTC, but nothing makes it
+    if not text.endswith("Z"):  # Docker writes UTC, but does not promise it
         return datetime.fromisoformat(text).timestamp()
     head, _, fraction = text[:-1].partition(".")
     return datetime.fromisoformat(head).replace(tzinfo=UTC).timestamp() + float(f"0.{fraction or 0}")

@@ -11,44 +11,31 @@ from __future__ import annotations
 import json
 import select
 import socket
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import docker
 from docker.transport import UnixHTTPAdapter
 
+from kubelet.model.runtime import RuntimeFailure, RuntimeUnavailable
+from kubelet.model.streaming import STDOUT, Output
 from machinery.sockets import untaken
 
-STDOUT, STDERR = 1, 2
 CHUNK = 65536
 _HEAD_LIMIT = 65536
 _HEAD_SECONDS = 30.0
 
 
-class DockerError(Exception):
-    """Docker's answer was an error: its code and its own words."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class Piece(NamedTuple):
-    """Some output."""
-
-    stream: int
-    data: bytes
-
-
 class Demultiplexer:
-    """Cuts Docker's multiplexed output into pieces as it arrives, holding back nothing but a frame's header."""
+    """Cuts Docker's multiplexed output apart as it arrives. Nothing but an incomplete header is held back."""
 
     def __init__(self) -> None:
         self._header = bytearray()
         self._stream = STDOUT
         self._left = 0
 
-    def feed(self, data: bytes) -> list[Piece]:
+    def feed(self, data: bytes) -> list[Output]:
+        """Return the output in the next bytes of the stream."""
         pieces = []
         view = memoryview(data)
         while view:
@@ -65,27 +52,26 @@ class Demultiplexer:
             chunk = bytes(view[: self._left])
             view = view[len(chunk) :]
             self._left -= len(chunk)
-            pieces.append(Piece(self._stream, chunk))
+            pieces.append(Output(self._stream, chunk))
         return pieces
 
 
 class DockerStream:
-    """An open raw stream. Non-blocking: made to be waited for together with a client's connection."""
+    """An open raw stream (see ``ProcessStream``). ``ahead`` are the bytes that came with the response's head."""
 
-    def __init__(self, sock: socket.socket, ahead: bytes) -> None:
+    def __init__(self, sock: socket.socket, ahead: bytes, *, tty: bool = False) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._ahead = ahead
+        self._demultiplexer = None if tty else Demultiplexer()
 
     def fileno(self) -> int:
         return self._sock.fileno()
 
     def pending(self) -> bool:
-        """Bytes that came with the response's head."""
         return bool(self._ahead)
 
     def receive(self) -> bytes | None:
-        """What has arrived; ``b""`` at the end, None when there is nothing yet."""
         if self._ahead:
             data, self._ahead = self._ahead, b""
             return data
@@ -96,19 +82,19 @@ class DockerStream:
         except ConnectionResetError:
             return b""
 
+    def split(self, data: bytes) -> list[Output]:
+        return [Output(STDOUT, data)] if self._demultiplexer is None else self._demultiplexer.feed(data)
+
     def send(self, data: bytes | bytearray | memoryview) -> int:
-        """Writes what fits and tells how much that was; raises OSError when nobody reads any more."""
         try:
             return self._sock.send(data)
         except BlockingIOError:
             return 0
 
     def untaken(self) -> int:
-        """Return how many of the written bytes Docker has not read yet."""
         return untaken(self._sock)
 
     def end_input(self) -> None:
-        """Closes the process's standard input."""
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -119,13 +105,16 @@ class DockerStream:
 
 
 def open_stream(
-    client: docker.APIClient, path: str, query: dict[str, Any] | None = None, body: Any = None
+    client: docker.APIClient, path: str, query: dict[str, Any] | None = None, body: Any = None, *, tty: bool = False
 ) -> DockerStream:
-    """POSTs to Docker and asks for the connection itself as a raw stream in both directions."""
+    """POST to Docker and take over the connection as a raw stream in both directions.
+
+    Raises RuntimeFailure with Docker's message, or RuntimeUnavailable.
+    """
     try:
         sock = _connect(client)
     except OSError as error:
-        raise DockerError(500, f"cannot reach the Docker engine: {error}") from error
+        raise RuntimeUnavailable(f"cannot reach the Docker engine: {error}") from error
     try:
         target = f"/v{client.api_version}{path}" + (f"?{urlencode(query)}" if query else "")
         content = b"" if body is None else json.dumps(body).encode()
@@ -136,15 +125,15 @@ def open_stream(
         sock.sendall(head.encode() + content)
         code, ahead = _read_head(sock)
         if code not in (101, 200):
-            raise DockerError(code, _read_error(sock, ahead))
-        return DockerStream(sock, ahead)
+            raise RuntimeFailure(_read_error(sock, ahead))
+        return DockerStream(sock, ahead, tty=tty)
     except BaseException:
         sock.close()
         raise
 
 
 def _connect(client: docker.APIClient) -> socket.socket:
-    """A new connection to the engine that the SDK's client talks to: its Unix socket, or TCP."""
+    """Return a new connection to the engine that the SDK's client talks to: its Unix socket, or TCP."""
     adapter = client.adapters.get("http+docker://")
     if isinstance(adapter, UnixHTTPAdapter):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -156,7 +145,7 @@ def _connect(client: docker.APIClient) -> socket.socket:
 
 
 def _read_head(sock: socket.socket) -> tuple[int, bytes]:
-    """The response's status code, and the bytes behind its head."""
+    """Return the response's status code, and the bytes behind its head."""
     data = b""
     while b"\r\n\r\n" not in data:
         chunk = sock.recv(4096)
@@ -168,7 +157,7 @@ def _read_head(sock: socket.socket) -> tuple[int, bytes]:
 
 
 def _read_error(sock: socket.socket, ahead: bytes) -> str:
-    """The words in an error's JSON body, which Docker writes in one go."""
+    """Return the message in an error's JSON body, which Docker writes in one go."""
     data = ahead
     poll = select.poll()
     poll.register(sock, select.POLLIN)
@@ -185,5 +174,5 @@ def _read_error(sock: socket.socket, ahead: bytes) -> str:
 
 
 def container_path(container_id: str, verb: str) -> str:
-    """``/containers/<id>/<verb>``."""
+    """Return ``/containers/<id>/<verb>``."""
     return f"/containers/{quote(container_id, safe='')}/{verb}"

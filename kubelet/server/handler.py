@@ -1,6 +1,6 @@
-"""One client's requests: finds the endpoint, checks who asks, answers in the kubelet's way (plain words, no Status).
+"""The requests on one connection: check who asks, find the endpoint, and answer in plain text (not with a Status).
 
-Paths and parameters are upstream's (pkg/kubelet/server); who may ask is for the gate to say (``access.py``).
+Paths and parameters are upstream's (pkg/kubelet/server). Who may ask is decided in access.py.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from docker.errors import NotFound as DockerNotFound
-from requests import RequestException
-
-from kubelet.runtime.dockerstream import DockerError
+from kubelet.model.runtime import RuntimeFailure, RuntimeNotFound, RuntimeUnavailable
+from kubelet.model.streaming import StreamingRuntime
 from kubelet.server import stats
+from kubelet.server.access import Gate
 from kubelet.server.connection import Connection
 from kubelet.server.host import PodHost
 from kubelet.server.logs import containerlogs, nodelogs
@@ -30,9 +30,6 @@ from machinery.metrics import CONTENT_TYPE, METRICS
 from machinery.objects import Object
 from machinery.websocket import is_websocket
 
-if TYPE_CHECKING:
-    from kubelet.server.server import KubeletServer
-
 _LOG = logging.getLogger(__name__)
 _IDLE_SECONDS = 90.0  # between requests on a kept-alive connection
 _HEADER_SECONDS = 10.0
@@ -42,13 +39,23 @@ _CHUNK = 65536
 _METHODS = ("GET", "POST")
 
 
-class Handler(BaseHTTPRequestHandler):
-    """http.server's parser on our Connection; ``server`` is the KubeletServer."""
+@dataclass(slots=True)
+class KubeletApi:
+    """What the endpoints of the kubelet's server work with."""
+
+    host: PodHost
+    runtime: StreamingRuntime
+    gate: Gate
+    statistics: stats.Statistics = field(default_factory=stats.Statistics)
+
+
+class RequestHandler(BaseHTTPRequestHandler):
+    """http.server's parser on our Connection. What http.server calls ``server`` is the KubeletApi here."""
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "kubelet", ""
     request: Connection
-    server: KubeletServer  # type: ignore[assignment]
+    server: KubeletApi  # type: ignore[assignment]
 
     def setup(self) -> None:
         self.conn = self.request
@@ -56,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answered = False
 
     def finish(self) -> None:
-        """The server closes the connection."""
+        """Do nothing: the server closes the connection."""
 
     def handle_one_request(self) -> None:
         self.close_connection, self._answered = True, False
@@ -79,14 +86,17 @@ class Handler(BaseHTTPRequestHandler):
             self._reply(error.code, f"{error}\n", headers=accepted)
         except ApiError as error:
             self._reply(error.code, f"{error.message}\n")
-        except (RequestException, DockerError) as error:
+        except (RuntimeFailure, RuntimeUnavailable) as error:
             self._reply(500, f"{error}\n")
         except SpdyError as error:
             _LOG.info("%s %s: %s", self.command, urlsplit(self.path).path, error)
             self.close_connection = True
 
     def _skip_body(self) -> None:
-        """No endpoint reads a body, and what is left of one would be taken for the next request."""
+        """Make a request with a body the last of its connection.
+
+        No endpoint reads a body, and what is left of one would be taken for the next request.
+        """
         length = self.headers.get("Content-Length", "0")
         if not length.isdigit() or int(length) > 0 or "Transfer-Encoding" in self.headers:
             self.close_connection = True
@@ -109,14 +119,15 @@ class Handler(BaseHTTPRequestHandler):
             ("pods", 0): self._pods,
             ("healthz", 0): self._healthz,
         }
+        host, runtime = self.server.host, self.server.runtime
         if url.path == "/stats/summary":
-            return self._json(self.server.statistics.summary(self.server.host))
+            return self._json(self.server.statistics.summary(host, runtime))
         if url.path == "/metrics":
             return self._reply(200, METRICS.exposition().decode(), CONTENT_TYPE)
         if url.path == "/metrics/cadvisor":
-            return self._reply(200, stats.cadvisor_metrics(self.server.host), CONTENT_TYPE)
+            return self._reply(200, stats.cadvisor_metrics(host, runtime), CONTENT_TYPE)
         if url.path == "/metrics/resource":
-            return self._reply(200, stats.resource_metrics(self.server.host), CONTENT_TYPE)
+            return self._reply(200, stats.resource_metrics(host, runtime), CONTENT_TYPE)
         if url.path.startswith("/logs/"):
             return self._node_logs(unquote(url.path.removeprefix("/logs/")))
         endpoint = endpoints.get((parts[0], len(parts) - 1))
@@ -134,30 +145,32 @@ class Handler(BaseHTTPRequestHandler):
         self._reply(500 if problem else 200, problem or "ok")
 
     def _logs(self, namespace: str, pod: str, container: str) -> None:
-        options = containerlogs.options_from_query(self._query)
+        options = containerlogs.LogOptions.from_query(self._query, now=time.time())
         container_id = containerlogs.find_log(self._host.pod(namespace, pod), pod, container, options)
         if not container_id:
             container_id = self._host.container_id(namespace, pod, container, previous=options.previous)
-        client = self._host.docker
+        runtime = self.server.runtime
         with ExitStack() as stack:
             try:
-                path = containerlogs.log_path(client, container_id)
-                # Watched before it is read, so that no change falls between.
+                path = runtime.log_path(container_id)
+                if path is None:
+                    raise BadRequest("this container has no log: its Docker log driver is not json-file")
+                # The folder is watched before the log is read, so that no change falls between.
                 folder = stack.enter_context(FolderWatch(path.parent)) if options.follow else None
                 log = stack.enter_context(LogFile(path, options.tail))
-            except (DockerNotFound, FileNotFoundError) as error:
+            except (RuntimeNotFound, FileNotFoundError) as error:
                 raise BadRequest(f'the log of container "{container}" in pod "{pod}" is gone') from error
             entries, write = containerlogs.Entries(options), self._begin_stream("text/plain")
             whole = True
             if folder:
-                ended = stack.enter_context(closing(containerlogs.open_end(client, container_id)))
+                ended = stack.enter_context(closing(runtime.open_end(container_id)))
                 whole = containerlogs.follow_log(self.conn, log, folder, ended, entries, write)
             else:
                 containerlogs.copy_log(log, entries, write)
             self._end_stream(whole=whole)
 
     def _begin_stream(self, content_type: str) -> Callable[[bytes], None]:
-        """Begins an answer of unknown length; gives what writes a part of it."""
+        """Begin an answer of unknown length. Return the function that writes a part of it."""
         self._chunked = self.request_version != "HTTP/1.0"
         self.send_response(200)
         self.send_header("Content-Type", content_type)
@@ -183,19 +196,16 @@ class Handler(BaseHTTPRequestHandler):
             return self._end_stream(whole=True)
 
     def _exec(self, namespace: str, pod: str, container: str) -> None:
-        options = execute.StreamOptions.from_query(self._query)
+        wanted = execute.streams_from_query(self._query)
         found = self._running(namespace, pod, container, f'container not found ("{container}")')
-        command = self._query.get("command", [])
-        self._take_over(
-            lambda: execute.execute(self.conn, self.headers, self._switch, self._host.docker, found, command, options)
-        )
+        command, runtime = self._query.get("command", []), self.server.runtime
+        self._take_over(lambda: execute.execute(self.conn, self.headers, self._switch, runtime, found, command, wanted))
 
     def _attach(self, namespace: str, pod: str, container: str) -> None:
-        options = execute.StreamOptions.from_query(self._query)
+        wanted = execute.streams_from_query(self._query)
         found = self._running(namespace, pod, container, f"container {container} not found in pod {pod}_{namespace}")
-        self._take_over(
-            lambda: execute.attach(self.conn, self.headers, self._switch, self._host.docker, found, options)
-        )
+        runtime = self.server.runtime
+        self._take_over(lambda: execute.attach(self.conn, self.headers, self._switch, runtime, found, wanted))
 
     def _running(self, namespace: str, pod: str, container: str, absent: str) -> execute.RunningContainer:
         self._existing(namespace, pod)
@@ -226,7 +236,7 @@ class Handler(BaseHTTPRequestHandler):
         self._take_over(run)
 
     def _carrier(self) -> portforward.Carrier:
-        """Upgrades to what the client asks for."""
+        """Upgrade to the protocol that the client asks for."""
         if is_websocket(dict(self.headers.items())):
             protocol, answer = upgrade.negotiate_websocket(self.headers, portforward.WEBSOCKET_PROTOCOLS)
             if protocol == portforward.TUNNEL_PROTOCOL:
@@ -257,7 +267,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.server.host
 
     def _switch(self, headers: list[tuple[str, str]]) -> None:
-        """Answers 101: from here on the connection is a stream."""
+        """Answer 101: from here on the connection is a stream."""
         self.log_request(101)
         self.send_response_only(101)
         for name, value in headers:
@@ -265,7 +275,7 @@ class Handler(BaseHTTPRequestHandler):
         self._end_headers()
 
     def _take_over(self, stream: Callable[[], None]) -> None:
-        """Runs a stream on the connection, and ends it gently if it did begin."""
+        """Run a stream on the connection, and close the connection gently if the stream did begin."""
         try:
             stream()
         finally:
@@ -286,7 +296,7 @@ class Handler(BaseHTTPRequestHandler):
         content_type: str = "text/plain; charset=utf-8",
         headers: Iterable[tuple[str, str]] = (),
     ) -> None:
-        if self._answered:  # too late for words
+        if self._answered:  # too late for a message
             self.close_connection = True
             return
         body = text.encode()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import docker
-
 from machinery.objects import Object
 
 
@@ -19,10 +17,6 @@ class PodHost(Protocol):
     @property
     def node_name(self) -> str:
         """This node's name, as in its Node object."""
-
-    @property
-    def docker(self) -> docker.APIClient:
-        """The low-level Docker client; its connection pool serves many threads."""
 
     def pods(self) -> list[Object]:
         """The pods of this node with their newest status (GET /pods). Never modified by the server."""

@@ -14,11 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from kubelet.server.access import Gate
 from kubelet.server.connection import Connection
-from kubelet.server.handler import Handler
-from kubelet.server.host import PodHost
-from kubelet.server.stats import Statistics
+from kubelet.server.handler import KubeletApi, RequestHandler
 
 _LOG = logging.getLogger(__name__)
 _HANDSHAKE_SECONDS = 10.0
@@ -27,7 +24,7 @@ _STOP_SECONDS = 2.0
 
 
 def server_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLContext:
-    """TLS that asks for a client certificate of the cluster's CA and takes no other; who has a token needs none."""
+    """Return the TLS settings: a client certificate of the cluster's CA, or none, because a token does as well."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
@@ -37,14 +34,10 @@ def server_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLCont
 
 
 class KubeletServer:
-    """Serves a PodHost on some addresses: ``start``, then ``stop``. Port 0 takes a free one, see ``addresses``."""
+    """Serves a KubeletApi on some addresses: ``start``, then ``stop``. Port 0 takes a free one, see ``addresses``."""
 
-    def __init__(
-        self, host: PodHost, gate: Gate, context: ssl.SSLContext, addresses: Sequence[tuple[str, int]]
-    ) -> None:
-        self.host = host
-        self.gate = gate
-        self.statistics = Statistics()
+    def __init__(self, api: KubeletApi, context: ssl.SSLContext, addresses: Sequence[tuple[str, int]]) -> None:
+        self.api = api
         self._context = context
         self._stopping = False
         self._lock = threading.Lock()
@@ -54,18 +47,18 @@ class KubeletServer:
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Where the server listens."""
+        """Return the addresses and ports on which the server listens."""
         return [listener.getsockname()[:2] for listener in self._listeners]
 
     def start(self) -> None:
-        """Begins to accept."""
+        """Begin to accept connections."""
         for listener in self._listeners:
             thread = threading.Thread(target=self._accept, args=(listener,), name="kubelet-server", daemon=True)
             thread.start()
             self._acceptors.append(thread)
 
     def stop(self) -> None:
-        """Closes the listeners, cuts every connection and waits a moment for their threads."""
+        """Close the listeners, abort every connection and wait a moment for their threads."""
         with self._lock:
             self._stopping = True
             connections = dict(self._connections)
@@ -105,7 +98,7 @@ class KubeletServer:
     def _serve(self, connection: Connection, address: Any) -> None:
         try:
             connection.handshake(_HANDSHAKE_SECONDS)
-            Handler(cast(Any, connection), address, cast(Any, self))
+            RequestHandler(cast(Any, connection), address, cast(Any, self.api))
         except OSError as error:  # ssl.SSLError, TimeoutError and broken connections are OSErrors too
             _LOG.debug("connection from %s: %s", address[0], error)
         except Exception:

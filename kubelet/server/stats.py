@@ -1,4 +1,4 @@
-"""What the node and its containers use, from the kernel's files or, where those cannot be seen, from Docker.
+"""What the node and its containers use, from the kernel's files or, where those cannot be seen, from the runtime.
 
 /metrics/resource     processor time and memory in Prometheus' form, which ``kubectl top`` works from
 /metrics/cadvisor     the same under the names that dashboards have for it
@@ -13,18 +13,17 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from docker.errors import APIError
-
+from kubelet.model.runtime import RuntimeFailure
+from kubelet.model.streaming import StreamingRuntime, Usage
 from kubelet.node import cgroups, machine
-from kubelet.node.cgroups import Usage
 from kubelet.server.host import PodHost
 from machinery.errors import ApiError
 from machinery.metrics import Sample, lines_of
 from machinery.objects import Object, now, parse_time
 
-_AT_ONCE = 16  # questions to Docker
+_AT_ONCE = 16  # questions to the runtime
 
 
 class Measured(NamedTuple):
@@ -40,33 +39,22 @@ class Measured(NamedTuple):
         return str(self.status.get("containerID", ""))
 
 
-def measure(host: PodHost, pods: Iterable[Object]) -> list[Measured]:
-    """Every running container of the pods, side by side, since Docker may take a second for each."""
+def measure(host: PodHost, runtime: StreamingRuntime, pods: Iterable[Object]) -> list[Measured]:
+    """Every running container of the pods, side by side, since the runtime may take a second for each."""
     running = [(pod, status) for pod in pods for status in _running(pod)]
     with ThreadPoolExecutor(_AT_ONCE, "stats") as pool:
-        found = pool.map(lambda pair: _measure(host, *pair), running)
+        found = pool.map(lambda pair: _measure(host, runtime, *pair), running)
         return [one for one in found if one is not None]
 
 
-def _measure(host: PodHost, pod: Object, status: Object) -> Measured | None:
+def _measure(host: PodHost, runtime: StreamingRuntime, pod: Object, status: Object) -> Measured | None:
     meta = pod["metadata"]
     try:
         names = meta["namespace"], meta["name"], status["name"]
-        found = cgroups.usage(host.container_pid(*names)) or _ask_docker(host, host.container_id(*names))
-    except (ApiError, APIError):
+        found = cgroups.usage(host.container_pid(*names)) or runtime.usage(host.container_id(*names))
+    except (ApiError, RuntimeFailure):
         return None  # it has just ended
     return None if found is None else Measured(pod, status, found, time.time())
-
-
-def _ask_docker(host: PodHost, container_id: str) -> Usage | None:
-    found: dict[str, Any] = host.docker.stats(container_id, stream=False, one_shot=True)
-    memory = found.get("memory_stats") or {}
-    if "usage" not in memory:
-        return None
-    detail = memory.get("stats") or {}
-    inactive = int(detail.get("total_inactive_file") or detail.get("inactive_file") or 0)
-    used = int(memory["usage"])
-    return Usage(int(found["cpu_stats"]["cpu_usage"]["total_usage"]), used, max(0, used - inactive))
 
 
 def _running(pod: Object) -> Iterator[Object]:
@@ -76,9 +64,9 @@ def _running(pod: Object) -> Iterator[Object]:
                 yield status
 
 
-def resource_metrics(host: PodHost) -> str:
+def resource_metrics(host: PodHost, runtime: StreamingRuntime) -> str:
     """/metrics/resource, under upstream's names (pkg/kubelet/metrics/collectors/resource_metrics.go)."""
-    measured = measure(host, host.pods())
+    measured = measure(host, runtime, host.pods())
     node_cpu = Sample((), machine.cpu_seconds(), time.time())
     node_memory = Sample((), machine.memory_in_use(), time.time())
     containers = [(_labels(one), one) for one in measured]
@@ -108,9 +96,9 @@ def resource_metrics(host: PodHost) -> str:
 _CADVISOR = ("container", "id", "image", "name", "namespace", "pod")
 
 
-def cadvisor_metrics(host: PodHost) -> str:
+def cadvisor_metrics(host: PodHost, runtime: StreamingRuntime) -> str:
     """/metrics/cadvisor: of what upstream's has, what there is here."""
-    measured = [(_cadvisor_labels(one), one) for one in measure(host, host.pods())]
+    measured = [(_cadvisor_labels(one), one) for one in measure(host, runtime, host.pods())]
     cpu = [Sample((*labels, "total"), one.usage.nanoseconds / 1e9, one.at) for labels, one in measured]
     memory = [Sample(labels, one.usage.memory, one.at) for labels, one in measured]
     working_set = [Sample(labels, one.usage.working_set, one.at) for labels, one in measured]
@@ -150,10 +138,10 @@ class Statistics:
         self._lock = threading.Lock()
         self._last: dict[str, Measured] = {}
 
-    def summary(self, host: PodHost) -> Object:
+    def summary(self, host: PodHost, runtime: StreamingRuntime) -> Object:
         """The node's Summary."""
         pods = host.pods()
-        measured = measure(host, pods)
+        measured = measure(host, runtime, pods)
         with self._lock:
             before, self._last = self._last, {one.id: one for one in measured}
         containers: dict[str, list[Object]] = {pod["metadata"]["uid"]: [] for pod in pods}

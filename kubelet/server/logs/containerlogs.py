@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import json
 import select
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-import docker
-
-from kubelet.runtime.dockerstream import DockerStream, container_path, open_stream
+from kubelet.model.streaming import ProcessStream
 from kubelet.server.connection import Connection, client_left
 from kubelet.server.logs.logfile import FolderWatch, LogFile
 from machinery.errors import BadRequest, NotFound
@@ -36,7 +32,7 @@ class LogOptions:
 
     @classmethod
     def from_query(cls, query: dict[str, list[str]], *, now: float) -> LogOptions:
-        """Raises BadRequest for a value that is none."""
+        """Return the options in a request's query. Raises BadRequest for a value that is not valid."""
 
         def flag(name: str) -> bool:
             return query.get(name, ["false"])[-1].lower() in ("true", "1", "")
@@ -57,10 +53,8 @@ class LogOptions:
                 since = datetime.fromisoformat(text).timestamp()
             except ValueError as error:
                 raise BadRequest(f"invalid value {text!r} for sinceTime: RFC 3339 is needed") from error
-        return cls(
-            flag("follow"), flag("previous"), flag("timestamps"),
-            number("tailLines", 0), since, number("limitBytes", 1),
-        )  # fmt: skip
+        tail, limit = number("tailLines", 0), number("limitBytes", 1)
+        return cls(flag("follow"), flag("previous"), flag("timestamps"), tail, since, limit)
 
 
 def log_container_id(pod: Object, container: str, *, previous: bool) -> str:
@@ -165,14 +159,6 @@ def _time_text(unix: float) -> str:
     return full_time(moment.strftime("%Y-%m-%dT%H:%M:%S.%f"))
 
 
-def log_path(client: docker.APIClient, container_id: str) -> Path:
-    """Where Docker writes the container's log; raises docker.errors.NotFound when the container is gone."""
-    path = client.inspect_container(container_id).get("LogPath")
-    if not path:
-        raise BadRequest("this container has no log: its Docker log driver is not json-file")
-    return Path(path)
-
-
 def copy_log(log: LogFile, entries: Entries, write: Callable[[bytes], None]) -> None:
     """Writes what there is of the log now, or as much of it as was asked for."""
     while not entries.full and (lines := log.read()):
@@ -184,14 +170,14 @@ def follow_log(
     conn: Connection,
     log: LogFile,
     folder: FolderWatch,
-    ended: DockerStream,
+    ended: ProcessStream,
     entries: Entries,
     write: Callable[[bytes], None],
 ) -> bool:
     """Writes the log until its container has ended, or it is long enough; False when the client left before.
 
-    ``folder`` has been watched since before the log was first read, so that no change is missed; ``ended`` is Docker's
-    answer to "wait", which comes when the container has ended and its log is complete.
+    ``folder`` has been watched since before the log was first read, so that no change is missed; ``ended`` can be
+    read when the container has ended and its log is complete (StreamingRuntime.open_end).
     """
     while True:
         copy_log(log, entries, write)
@@ -208,11 +194,6 @@ def follow_log(
             return True
 
 
-def open_end(client: docker.APIClient, container_id: str) -> DockerStream:
-    """A stream that can be read once the container has ended; at once when it has."""
-    return open_stream(client, container_path(container_id, "wait"))
-
-
 def find_log(pod: Object | None, name: str, container: str, options: LogOptions) -> str:
     """Checks a request against the pod, and gives the Docker id of the container whose log it means."""
     if pod is None:
@@ -220,8 +201,3 @@ def find_log(pod: Object | None, name: str, container: str, options: LogOptions)
     if not has_container(pod, container):
         raise NotFound(f'container "{container}" not found in pod "{name}"')
     return log_container_id(pod, container, previous=options.previous)
-
-
-def options_from_query(query: dict[str, list[str]]) -> LogOptions:
-    """LogOptions of a request that comes in now."""
-    return LogOptions.from_query(query, now=time.time())

@@ -15,7 +15,7 @@ import select
 import time
 from collections.abc import Callable, Iterable
 
-from kubelet.runtime.dockerstream import STDERR, Demultiplexer, DockerStream
+from kubelet.model.streaming import STDERR, ProcessStream
 from kubelet.server.connection import Connection, client_left
 from kubelet.server.streams.channels import Channel, Received, Streams
 
@@ -33,13 +33,13 @@ Resize = Callable[[int, int], None]  # (height, width)
 
 
 class Session:
-    """One run of ``run``. ``terminal`` says that Docker's stream is one raw terminal, else it is multiplexed."""
+    """One exec or attach. ``terminal`` tells that the process has a terminal; see the module about what that changes."""
 
     def __init__(
         self,
         conn: Connection,
         streams: Streams,
-        process: DockerStream,
+        process: ProcessStream,
         *,
         terminal: bool,
         resize: Resize,
@@ -50,7 +50,7 @@ class Session:
         self._conn = conn
         self._streams = streams
         self._process = process
-        self._demultiplexer = None if terminal else Demultiplexer()
+        self._terminal = terminal
         self._resize = resize
         self._stalled_seconds, self._quiet_seconds = stalled_seconds, quiet_seconds
         self._stdin = bytearray()
@@ -154,7 +154,7 @@ class Session:
         if untaken < self._untaken:
             self._progress = time.monotonic()
         self._untaken = untaken
-        if untaken or self._demultiplexer is None:
+        if untaken or self._terminal:
             return untaken == 0
         now = time.monotonic()
         return now - max(self._spoke, self._progress) > self._quiet_seconds or (
@@ -169,10 +169,7 @@ class Session:
     def _to_client(self, output: bytes) -> None:
         if self._left:
             return
-        if self._demultiplexer is None:
-            self._deliver(Channel.STDOUT, output)
-            return
-        for piece in self._demultiplexer.feed(output):
+        for piece in self._process.split(output):
             self._deliver(Channel.STDERR if piece.stream == STDERR else Channel.STDOUT, piece.data)
 
     def _deliver(self, channel: Channel, data: bytes) -> None:

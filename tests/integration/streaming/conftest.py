@@ -32,7 +32,9 @@ from e2e import harness
 
 from cluster import pki
 from cluster.settings import REPOSITORY, State
+from kubelet.runtime.docker import DockerRuntime
 from kubelet.server.access import DelegatedGate, Gate
+from kubelet.server.handler import KubeletApi
 from kubelet.server.server import KubeletServer, server_context
 from machinery.client import Client
 from machinery.errors import NotFound, Unauthorized
@@ -196,9 +198,16 @@ def host(engine: docker.APIClient, image: str) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="session")
-def kubelet(state: State, host: Host) -> Iterator[KubeletServer]:
+def runtime() -> Iterator[DockerRuntime]:
+    runtime = DockerRuntime("streaming")
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture(scope="session")
+def kubelet(state: State, host: Host, runtime: DockerRuntime) -> Iterator[KubeletServer]:
     context = server_context(state.pki / "kubelet.crt", state.pki / "kubelet.key", state.pki / "ca.crt")
-    server = KubeletServer(host, Closed(), context, [("127.0.0.1", 0)])
+    server = KubeletServer(KubeletApi(host, runtime, Closed()), context, [("127.0.0.1", 0)])
     server.start()
     yield server
     server.stop()
@@ -288,9 +297,9 @@ def run_api(state: State, kubelet: KubeletServer) -> Iterator[tuple[Api, subproc
         assert code == 201, text
         code, text = api.request("PUT", f"/api/v1/nodes/{NODE}/status", json.loads(text) | {"status": node["status"]})
         assert code == 200, text
-        before, kubelet.gate = kubelet.gate, _gate(state, api)
+        before, kubelet.api.gate = kubelet.api.gate, _gate(state, api)
         yield api, process
-        kubelet.gate = before
+        kubelet.api.gate = before
     finally:
         process.terminate()
         process.wait(15)

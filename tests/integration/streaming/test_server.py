@@ -174,7 +174,7 @@ def test_stop_is_prompt_with_mute_idle_and_streaming_clients(
 ) -> None:
     context = server_context(state.pki / "kubelet.crt", state.pki / "kubelet.key", state.pki / "ca.crt")
     before = set(threading.enumerate())
-    server = KubeletServer(host, kubelet.gate, context, [("127.0.0.1", 0)])
+    server = KubeletServer(kubelet.api, context, [("127.0.0.1", 0)])
     server.start()
     host.start("quiet", ["sleep", "infinity"])
     mute = socket.create_connection(server.addresses[0])

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kubelet.model.streaming import Usage
 from kubelet.node import cgroups, machine
-from kubelet.node.cgroups import Usage, usage
+from kubelet.node.cgroups import usage
 
 V1 = "9:name=systemd:/docker/abc\n4:memory:/docker/abc\n2:cpu,cpuacct:/docker/abc\n0::/docker/abc\n"
 V2 = "0::/system.slice/docker-abc.scope\n"

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelet.runtime.dockerstream import STDERR, STDOUT, Demultiplexer
+from kubelet.model.streaming import STDERR, STDOUT
+from kubelet.runtime.dockerstream import Demultiplexer
 
 
 @given(

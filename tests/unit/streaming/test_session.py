@@ -54,7 +54,7 @@ class Stage:
         self.session = Session(
             self.connection,
             self.streams,
-            DockerStream(docker, b""),
+            DockerStream(docker, b"", tty=terminal),
             terminal=terminal,
             resize=lambda height, width: self.sizes.append((height, width)),
             hold_start_error=hold,
