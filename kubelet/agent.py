@@ -18,7 +18,6 @@ from kubelet.model.names import ClusterDns
 from kubelet.model.runtime import Container, ContainerRuntime, RuntimeEvent
 from kubelet.node import machine
 from kubelet.node.registration import NodeAgent, NodeConfig
-from kubelet.pod.status import NodeFacts
 from kubelet.probes.prober import Prober
 from kubelet.sync import metrics
 from kubelet.sync.deps import Deps, NodeLimits
@@ -85,7 +84,7 @@ class Agent:
             NodeConfig(config.node_name, config.node_ip, config.port, config.root),
             lambda: self._runtime_watch.problem,
         )
-        self._workers = PodWorkers(self._states, self._executor(client), self._statuses, NodeFacts(config.node_ip))
+        self._workers = PodWorkers(self._states, self._executor(client), self._statuses)
         metrics.show(config.node_name, self._all_containers)
         self._unclaimed: dict[str, list[Container]] = {}  # listed at the start, until their pods are seen
         self._watching = False
@@ -106,7 +105,7 @@ class Agent:
             node=NodeLimits(config.node_ip, machine.memory(), machine.allocatable(config.root)),
             sandbox_image=config.sandbox_image,
         )
-        return Executor(deps)
+        return Executor(deps, self._states, self._statuses)
 
     def start(self, stop: threading.Event) -> None:
         """Returns at once; everything runs until ``stop``."""

@@ -28,6 +28,17 @@ def container(pod: Object, name: str) -> Spec | None:
     return next((spec for spec in every_container(pod) if spec["name"] == name), None)
 
 
+def container_statuses(pod: Object) -> list[Object]:
+    """Return the recorded statuses of the pod's init containers and containers."""
+    status = pod.get("status", {})
+    return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+
+
+def container_status(pod: Object, name: str) -> Object:
+    """Return the recorded status of one container, empty if there is none."""
+    return next((row for row in container_statuses(pod) if row["name"] == name), {})
+
+
 def is_sidecar(spec: Spec) -> bool:
     return pods.is_sidecar(cast(Container, spec))
 

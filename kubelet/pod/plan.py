@@ -1,15 +1,26 @@
-"""Decides what to do next for one pod. Pure: a PodState and the time go in, actions and a moment to wake come out.
+"""Decide what to do next for one pod. Pure: a PodState and the time go in, actions and a time to look again come out.
 
-The order follows upstream's ``computePodActions``: a pod that must go is stopped; a running one first gets its
-volumes and its sandbox, then its init containers one after the other, then all others. Nothing here blocks or waits:
-what takes time (a pull, a hook, a grace period) is begun by one action, and the plan is made anew when something
-has happened or when ``wake_at`` comes.
+A pod is in one of three situations, each with a function of its own:
+
+1. It is being deleted, or gone already (``_end``): stop its containers, let the API object go, remove every trace.
+2. It has ended for good but its object stays (``_wind_down``): keep the ended containers for their logs, free the rest.
+3. It ought to run (``_run``): in upstream's order (``computePodActions``) it gets its volumes and its sandbox, then its
+   init containers one after the other, then all others (``_in_turn``); each container is started, restarted after a
+   back-off, or stopped because a probe failed (``_advance``).
+
+Nothing here blocks or waits. What takes time (a pull, a hook, a grace period) is begun by one action, and the worker
+makes the plan anew when something has happened or when ``wake_at`` has come. So each call looks at what there is, and
+names only those actions that are possible now: a plan without actions means that there is nothing to do but to wait.
+
+A container is stopped in steps, each of which is an action (``_stop``): BeginStop runs the preStop hook, SendStopSignal
+follows when the hook is done or the grace period is over, Kill follows at the end of the grace period.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from math import inf
 
 from kubelet.model import backoff, podspec
 from kubelet.model.runtime import Container
@@ -30,24 +41,40 @@ from kubelet.pod.actions import (
     StartContainer,
 )
 from kubelet.pod.state import PodState, ended, ended_at
+from machinery.objects import is_pod_terminal
 
 # Upstream gives every container a moment to end, however long its preStop hook took.
 SHORTEST_GRACE = 2.0
+# How long, in seconds, a failed pull shows as ErrImagePull before it shows as ImagePullBackOff.
+SHOWN_AS_ERROR = 2.0
 
 
 @dataclass(slots=True)
 class Plan:
+    """Actions in the order in which to carry them out, and when to plan again even if nothing happens (Unix time)."""
+
     actions: list[Action] = field(default_factory=list)
     wake_at: float | None = None
 
     def do(self, action: Action) -> None:
         self.actions.append(action)
 
-    def wake(self, moment: float) -> None:
-        self.wake_at = moment if self.wake_at is None else min(self.wake_at, moment)
+    def wake(self, time: float) -> None:
+        """Plan again at this time, or earlier if an earlier one is named as well."""
+        self.wake_at = time if self.wake_at is None else min(self.wake_at, time)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A container whose turn it is. ``current`` is its newest attempt in this sandbox, if no other counts."""
+
+    spec: podspec.Spec
+    init: bool = False
+    current: Container | None = None
 
 
 def plan(state: PodState, now: float) -> Plan:
+    """Return the plan for a pod; ``now`` is a Unix time."""
     out = Plan()
     if state.gone or state.released or podspec.is_deleting(state.pod):
         _end(state, now, out)
@@ -59,10 +86,8 @@ def plan(state: PodState, now: float) -> Plan:
 
 
 def is_over(state: PodState) -> bool:
-    """The pod has ended for good: its recorded phase says so, or all its containers did and none restarts."""
-    if (state.pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
-        return True
-    if _init_failed(state):
+    """Return True if the pod has ended for good: its recorded phase says so, or all its containers have and stay so."""
+    if is_pod_terminal(state.pod) or _init_failed(state):
         return True
     for spec in podspec.containers(state.pod):
         newest = state.newest(spec["name"])
@@ -72,7 +97,7 @@ def is_over(state: PodState) -> bool:
 
 
 def _init_failed(state: PodState) -> bool:
-    """An init container failed in a pod that never restarts."""
+    """Return True if an init container failed in a pod that never restarts containers."""
     if podspec.restart_policy(state.pod) != "Never":
         return False
     for spec in podspec.init_containers(state.pod):
@@ -82,13 +107,14 @@ def _init_failed(state: PodState) -> bool:
     return False
 
 
-# The end of a pod.
+# A pod that ends
 
 
 def _end(state: PodState, now: float, out: Plan) -> None:
-    """It is being deleted, or is gone already: stop all, let the object go, remove every trace, in this order.
+    """Stop all containers, then let the API object go, then remove every trace.
 
-    The sandbox goes last, so that its address is not given to another pod while the API still shows it here.
+    The sandbox stays until the object is gone, so that its address is not given to another pod while the API still
+    shows it here.
     """
     if any(container.running for container in state.apps()):
         _stop_all(state, now, out)
@@ -104,7 +130,7 @@ def _end(state: PodState, now: float, out: Plan) -> None:
 
 
 def _wind_down(state: PodState, now: float, out: Plan) -> None:
-    """It is over but still there to be looked at: keep its ended containers (for their logs), free the rest."""
+    """Keep the ended containers of a pod that is over, for their logs, and free the rest."""
     if any(container.running for container in state.apps()):
         _stop_all(state, now, out)
         return
@@ -116,7 +142,7 @@ def _wind_down(state: PodState, now: float, out: Plan) -> None:
 
 
 def _stop_all(state: PodState, now: float, out: Plan) -> None:
-    """Stop what still runs: sidecars outlive the other containers and end in reverse order."""
+    """Stop what still runs. Sidecars are stopped after all others, one by one in reverse order."""
     running = {c.name: c for c in state.apps() if c.running}
     sidecars = [s["name"] for s in podspec.init_containers(state.pod) if podspec.is_sidecar(s) and s["name"] in running]
     first = [c for name, c in running.items() if name not in sidecars]
@@ -126,7 +152,7 @@ def _stop_all(state: PodState, now: float, out: Plan) -> None:
 
 
 def _stop(state: PodState, container: Container, message: str, grace: float, now: float, out: Plan) -> None:
-    """The next step on a container's way out. A grace period that became shorter meanwhile counts."""
+    """Plan the next step of stopping a container. If the grace period has become shorter meanwhile, that counts."""
     stop = state.stops.get(container.id)
     if stop is None:
         out.do(BeginStop(container.id, container.name, message, grace))
@@ -151,7 +177,7 @@ def _stop(state: PodState, container: Container, message: str, grace: float, now
         out.do(Kill(container.id))
 
 
-# The life of a pod.
+# A pod that runs
 
 
 def _run(state: PodState, now: float, out: Plan) -> None:
@@ -179,7 +205,7 @@ def _run(state: PodState, now: float, out: Plan) -> None:
 
 
 def _active_deadline(state: PodState) -> float | None:
-    """Return when the pod has been active for activeDeadlineSeconds, None if it may be for ever."""
+    """Return when the pod will have been active for activeDeadlineSeconds, None if it has no such limit."""
     seconds = state.pod["spec"].get("activeDeadlineSeconds")
     return None if seconds is None or not state.start_time else state.start_time + int(seconds)
 
@@ -198,7 +224,7 @@ def _mount(state: PodState, now: float, out: Plan) -> None:
 
 
 def _new_sandbox(state: PodState, now: float, out: Plan) -> None:
-    """What still runs has lost its network with the old sandbox: it ends before there is a new one."""
+    """Plan a sandbox. Containers that still run have lost their network with the old one, and are stopped first."""
     running = [c for c in state.apps() if c.running]
     if running:
         _stop_for_new_sandbox(state, running, now, out)
@@ -218,16 +244,16 @@ def _stop_for_new_sandbox(state: PodState, containers: list[Container], now: flo
 
 
 def _start_containers(state: PodState, sandbox: Container, now: float, out: Plan) -> None:
-    if not _advance_init_containers(state, sandbox, now, out):
-        return
-    for spec in podspec.containers(state.pod):
-        _advance(state, spec, now, out)
-        if _in_post_start(state, spec):
-            return  # upstream starts the next one only after the hook
+    for turn in _in_turn(state, sandbox):
+        _advance(state, turn, now, out)
 
 
-def _advance_init_containers(state: PodState, sandbox: Container, now: float, out: Plan) -> bool:
-    """Plan the next step of the first init container that is not through. Return True if all are."""
+def _in_turn(state: PodState, sandbox: Container) -> Iterator[_Turn]:
+    """Yield the containers that ought to run now: the sidecars so far and one init container, or all containers.
+
+    Init containers count as done if they ended well in this sandbox, or if a container of the pod was started in it
+    (an init container may have been removed by hand since).
+    """
     started = any(
         c.sandbox_id == sandbox.id and c.name == spec["name"]
         for spec in podspec.containers(state.pod)
@@ -236,15 +262,16 @@ def _advance_init_containers(state: PodState, sandbox: Container, now: float, ou
     for spec in podspec.init_containers(state.pod):
         newest = next((c for c in state.attempts(spec["name"]) if c.sandbox_id == sandbox.id), None)
         if podspec.is_sidecar(spec):
-            _advance(state, spec, now, out, init=True)
+            yield _Turn(spec, init=True)
             if not started and not _has_started(state, newest, spec):
-                return False
-        elif started or (newest and ended(newest) and newest.exit_code == 0):
-            continue
-        else:
-            _advance(state, spec, now, out, init=True, current=newest)
-            return False
-    return True
+                return
+        elif not started and not (newest and ended(newest) and newest.exit_code == 0):
+            yield _Turn(spec, init=True, current=newest)
+            return
+    for spec in podspec.containers(state.pod):
+        yield _Turn(spec)
+        if _in_post_start(state, spec):
+            return  # upstream starts the next container only after the hook
 
 
 def _has_started(state: PodState, container: Container | None, spec: podspec.Spec) -> bool:
@@ -259,24 +286,15 @@ def _in_post_start(state: PodState, spec: podspec.Spec) -> bool:
     return bool(newest and newest.running and state.post_start.get(newest.id) == "running")
 
 
-def _advance(
-    state: PodState,
-    spec: podspec.Spec,
-    now: float,
-    out: Plan,
-    *,
-    init: bool = False,
-    current: Container | None = None,
-) -> None:
-    """The next step of one container that ought to run. ``current`` is set when an older attempt does not count."""
-    name = spec["name"]
-    newest = current or state.newest(name)
+def _advance(state: PodState, turn: _Turn, now: float, out: Plan) -> None:
+    """Plan the next step of a container that ought to run: leave it alone, stop it, wait, or start it (again)."""
+    spec, name = turn.spec, turn.spec["name"]
+    newest = turn.current or state.newest(name)
     if newest and newest.running:
-        _watch_over(state, spec, newest, now, out)
+        _stop_if_unfit(state, spec, newest, now, out)
         return
-    restarting = bool(newest and ended(newest) and (current or not init or podspec.is_sidecar(spec)))
-    if newest and restarting:
-        if not podspec.restarts(state.pod, spec, newest.exit_code, init=init):
+    if newest and ended(newest) and (turn.current or not turn.init or podspec.is_sidecar(spec)):
+        if not podspec.restarts(state.pod, spec, newest.exit_code, init=turn.init):
             return
         until = backoff.waits_until(state.crash_backoffs.get(name), ended_at(newest))
         if until is not None and now < until:
@@ -284,39 +302,41 @@ def _advance(
                 out.do(AnnounceCrashLoop(name))
             out.wake(until)
             return
-    if _wait_if_held(state, name, now, out):
-        return
-    out.do(StartContainer(name, next_attempt(state, name)))
+    if (until := _held_until(state, name, now)) is None:
+        out.do(StartContainer(name, _next_attempt(state, name)))
+    elif until < inf:
+        _announce_back_off(state, name, now, out)
+        out.wake(until)
 
 
 def crash_loop_told(state: PodState, name: str) -> bool:
+    """Return True if the BackOff event of this container's crash loop has been announced."""
     error = state.errors.get(name)
     return error is not None and error.reason == "CrashLoopBackOff"
 
 
-def next_attempt(state: PodState, name: str) -> int:
-    """The restart count of the container to be started now. A container that was never started is used up silently."""
+def _next_attempt(state: PodState, name: str) -> int:
+    """Return the restart count of the container to be started now.
+
+    A container that was created but never started does not count as an attempt. Where the runtime knows no container
+    of this name, the recorded status tells whether there was one.
+    """
     newest = state.newest(name)
     if newest is not None:
         return newest.attempt + 1 if ended(newest) else newest.attempt
-    known = _recorded(state, name)
+    known = podspec.container_status(state.pod, name)
     return int(known.get("restartCount", 0)) + 1 if known.get("containerID") else 0
 
 
-def _recorded(state: PodState, name: str) -> dict[str, Any]:
-    status = state.pod.get("status") or {}
-    rows = (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or [])
-    return next((row for row in rows if row["name"] == name), {})
-
-
-def _watch_over(state: PodState, spec: podspec.Spec, container: Container, now: float, out: Plan) -> None:
-    """A running container is left alone unless its image changed, its hook failed or its probes gave it up."""
+def _stop_if_unfit(state: PodState, spec: podspec.Spec, container: Container, now: float, out: Plan) -> None:
+    """Plan to stop a running container if its image has changed, its postStart hook failed or a probe failed."""
     message, grace = _reason_to_restart(state, spec, container)
     if container.id in state.stops or message:
         _stop(state, container, message, grace, now, out)
 
 
 def _reason_to_restart(state: PodState, spec: podspec.Spec, container: Container) -> tuple[str, float]:
+    """Return the event's message and the grace period in seconds; the message is empty if there is no reason."""
     name, grace = spec["name"], float(podspec.grace_period(state.pod))
     verdict = state.verdicts.get(container.id)
     if container.image != spec["image"]:
@@ -325,36 +345,30 @@ def _reason_to_restart(state: PodState, spec: podspec.Spec, container: Container
         return "FailedPostStartHook", grace
     for probe, opinion in (("startup", verdict and verdict.started), ("liveness", verdict and verdict.alive)):
         if opinion is False:
-            own = (spec.get(f"{probe}Probe") or {}).get("terminationGracePeriodSeconds")
+            own = spec.get(f"{probe}Probe", {}).get("terminationGracePeriodSeconds")
             return f"Container {name} failed {probe} probe, will be restarted", grace if own is None else float(own)
     return "", grace
 
 
-def _wait_if_held(state: PodState, name: str, now: float, out: Plan) -> bool:
-    """Return True if the container cannot be started yet, and plan to look again when it can.
+def _held_until(state: PodState, name: str, now: float) -> float | None:
+    """Return when a container may be started: None for now, infinity while its image is being pulled.
 
-    Its image is being pulled, or the last attempt to pull the image or to create the container failed just now.
+    It must wait if the last attempt to pull its image or to create it failed just now.
     """
-    pull = state.pulls.get(name)
-    if pull and (pull.running or now < pull.retry_at):
-        if not pull.running:
-            _announce_back_off(state, name, now, out)
-            out.wake(pull.retry_at)
-        return True
-    error = state.errors.get(name)
+    pull, error = state.pulls.get(name), state.errors.get(name)
+    if pull and pull.running:
+        return inf
+    if pull and now < pull.retry_at:
+        return pull.retry_at
     if error and error.reason != "CrashLoopBackOff" and now < error.retry_at:
-        out.wake(error.retry_at)
-        return True
-    return False
-
-
-# How long a failed pull shows as ErrImagePull before it shows as ImagePullBackOff.
-SHOWN_AS_ERROR = 2.0
+        return error.retry_at
+    return None
 
 
 def _announce_back_off(state: PodState, name: str, now: float, out: Plan) -> None:
-    pull = state.pulls[name]
-    if pull.told:
+    """Plan the BackOff event of an image that could not be pulled, once for each failure."""
+    pull = state.pulls.get(name)
+    if pull is None or pull.told or now >= pull.retry_at:
         return
     if now >= pull.failed_at + SHOWN_AS_ERROR:
         out.do(AnnounceBackOff(name))
@@ -363,7 +377,7 @@ def _announce_back_off(state: PodState, name: str, now: float, out: Plan) -> Non
 
 
 def _collect_garbage(state: PodState, out: Plan) -> None:
-    """Keeps the newest container of each name and the one before it, for its last state and its logs."""
+    """Remove ended containers but the newest two of each name, which are needed for its last state and logs."""
     for name in sorted({c.name for c in state.apps()}):
         for container in state.attempts(name)[2:]:
             if ended(container):

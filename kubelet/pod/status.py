@@ -72,7 +72,7 @@ def _addresses(state: PodState, node: NodeFacts, recorded: Status) -> Status:
 
 def container_status(state: PodState, spec: podspec.Spec, now: float, *, init: bool = False) -> Status:
     name = spec["name"]
-    recorded = _recorded(state.pod, name)
+    recorded = podspec.container_status(state.pod, name)
     attempts = state.attempts(name)
     newest = attempts[0] if attempts else None
     held = _waiting(state, spec, newest, now)
@@ -196,12 +196,6 @@ def _last_state(state: PodState, older: Iterable[Container], recorded: Status, n
     return {}
 
 
-def _recorded(pod: Object, name: str) -> Status:
-    found = pod.get("status") or {}
-    rows = (found.get("initContainerStatuses") or []) + (found.get("containerStatuses") or [])
-    return next((row for row in rows if row["name"] == name), {})
-
-
 def terminated(state: PodState, container: Container) -> Status:
     if (known := _recorded_end(state, container)) and container.id not in state.messages:
         return known  # an earlier kubelet has read its termination message
@@ -218,7 +212,7 @@ def terminated(state: PodState, container: Container) -> Status:
 
 
 def _recorded_end(state: PodState, container: Container) -> Status:
-    row = _recorded(state.pod, container.name)
+    row = podspec.container_status(state.pod, container.name)
     for field in ("state", "lastState"):
         end = (row.get(field) or {}).get("terminated") or {}
         if end.get("containerID") == f"docker://{container.id}":

@@ -14,7 +14,7 @@ from kubelet.pod.status import crash_loop_message
 from kubelet.probes import hooks
 from kubelet.probes.handlers import Outcome, Target
 from kubelet.sync.deps import Deps
-from kubelet.sync.imagepuller import ImageRefused, ImageSupply
+from kubelet.sync.imagepuller import ImagePuller, ImageRefused
 from kubelet.sync.sandbox import SandboxStart
 from machinery.errors import ApiError
 
@@ -25,7 +25,7 @@ CONFIG_RETRY = 10.0
 
 
 class ContainerStart:
-    def __init__(self, deps: Deps, images: ImageSupply, sandboxes: SandboxStart) -> None:
+    def __init__(self, deps: Deps, images: ImagePuller, sandboxes: SandboxStart) -> None:
         self._deps = deps
         self._images = images
         self._sandboxes = sandboxes

@@ -22,7 +22,7 @@ class ImageRefused(Exception):
         self.reason = reason
 
 
-class ImageSupply:
+class ImagePuller:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
 

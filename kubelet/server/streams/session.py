@@ -33,7 +33,7 @@ Resize = Callable[[int, int], None]  # (height, width)
 
 
 class Session:
-    """One exec or attach. ``terminal`` tells that the process has a terminal; see the module about what that changes."""
+    """One exec or attach. ``terminal`` tells whether the process has a terminal."""
 
     def __init__(
         self,
