@@ -95,10 +95,10 @@ def make_runtime(options: Flags) -> DockerRuntime:
 
 
 def make_agent(options: Flags, client: Client, runtime: DockerRuntime) -> Agent:
-    from kubelet.agent import Agent, Config
+    from kubelet.agent import Agent, AgentConfig
     from kubelet.model.names import ClusterDns
 
-    config = Config(
+    config = AgentConfig(
         node_name=options.hostname_override,
         node_ip=options.node_ip,
         port=options.port,

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubelet.model import podspec
-from kubelet.model.images import Images
+from kubelet.model.images import ImageCache
 from kubelet.model.names import ClusterDns
-from kubelet.model.runtime import Container, ContainerRuntime, RuntimeEvent
+from kubelet.model.runtime import ContainerRuntime, RuntimeContainer, RuntimeEvent
 from kubelet.node import machine
-from kubelet.node.registration import NodeAgent, NodeConfig
+from kubelet.node.registration import NodeConfig, NodeRegistration
 from kubelet.probes.prober import Prober
 from kubelet.sync import metrics
-from kubelet.sync.deps import Deps, NodeLimits
-from kubelet.sync.events import PodEvents
+from kubelet.sync.deps import Deps, NodeLimits, PodEvents
 from kubelet.sync.executor import Executor
 from kubelet.sync.podstates import PodStates
 from kubelet.sync.runtimewatch import Listeners, RuntimeWatch
@@ -33,7 +32,7 @@ from kubelet.threads.pool import Pool
 from kubelet.threads.timers import Timers
 from kubelet.volumes.manager import VolumeManager
 from kubelet.volumes.mounts import Mounts
-from kubelet.volumes.tokens import Tokens
+from kubelet.volumes.tokens import TokenCache
 from machinery.client import Client
 from machinery.errors import NotFound
 from machinery.events import EventRecorder
@@ -49,7 +48,7 @@ RELIST_EVERY = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class AgentConfig:
     node_name: str
     node_ip: str
     port: int
@@ -61,15 +60,15 @@ class Config:
 class Agent:
     """The kubelet's ``PodHost`` (see kubelet/server/host.py), and all that runs behind it."""
 
-    def __init__(self, client: Client, runtime: ContainerRuntime, config: Config) -> None:
+    def __init__(self, client: Client, runtime: ContainerRuntime, config: AgentConfig) -> None:
         self._config = config
         self._runtime = runtime
         config.root.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._recorder = EventRecorder(client, "kubelet", config.node_name)
         self._timers = Timers()
         self._pool = Pool("call", MOST_CALLS)
-        self._images = Images(runtime)
-        self._volumes = VolumeManager(config.root, Tokens(client))
+        self._images = ImageCache(runtime)
+        self._volumes = VolumeManager(config.root, TokenCache(client))
         self._informers = Informers(client)
         self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={config.node_name}")
         self._sources = SourceWatch(client, self._source_changed)
@@ -78,7 +77,7 @@ class Agent:
         self._runtime_watch = RuntimeWatch(
             runtime, Listeners(self._listed, self._container_event, self._images_changed, self._health_changed)
         )
-        self._node = NodeAgent(
+        self._node = NodeRegistration(
             client,
             runtime,
             NodeConfig(config.node_name, config.node_ip, config.port, config.root),
@@ -86,7 +85,7 @@ class Agent:
         )
         self._workers = PodWorkers(self._states, self._executor(client), self._statuses)
         metrics.show(config.node_name, self._all_containers)
-        self._unclaimed: dict[str, list[Container]] = {}  # listed at the start, until their pods are seen
+        self._unclaimed: dict[str, list[RuntimeContainer]] = {}  # listed at the start, until their pods are seen
         self._watching = False
 
     def _executor(self, client: Client) -> Executor:
@@ -127,9 +126,9 @@ class Agent:
 
     # What is heard
 
-    def _listed(self, containers: list[Container]) -> None:
+    def _listed(self, containers: list[RuntimeContainer]) -> None:
         """All containers of ours: at the start, whenever Docker came back, and now and then to be safe."""
-        by_pod: dict[str, list[Container]] = defaultdict(list)
+        by_pod: dict[str, list[RuntimeContainer]] = defaultdict(list)
         for container in containers:
             by_pod[container.pod_uid].append(container)
         if not self._watching:
@@ -211,7 +210,7 @@ class Agent:
     def container_pid(self, namespace: str, pod: str, container: str) -> int:
         return self._attempt(namespace, pod, container).pid
 
-    def _attempt(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> Container:
+    def _attempt(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> RuntimeContainer:
         attempts = sorted(
             (found for found in self._containers(namespace, pod) if found.name == container and not found.sandbox),
             key=lambda found: (found.attempt, found.created),
@@ -236,15 +235,15 @@ class Agent:
             return "the pods of this node have not been listed yet"
         return self._runtime_watch.problem
 
-    def _all_containers(self) -> list[Container]:
+    def _all_containers(self) -> list[RuntimeContainer]:
         return [found for uid in self._states.known() for found in self._states.containers(uid)]
 
-    def _containers(self, namespace: str, pod: str) -> list[Container]:
+    def _containers(self, namespace: str, pod: str) -> list[RuntimeContainer]:
         found = self._pods.get(f"{namespace}/{pod}")
         return self._states.containers(podspec.uid(found)) if found else []
 
 
-def _stand_in(uid: str, found: list[Container]) -> Object:
+def _stand_in(uid: str, found: list[RuntimeContainer]) -> Object:
     """What is still known of a pod whose object is gone: enough to stop its containers with the grace it had."""
     first = found[0]
     return {

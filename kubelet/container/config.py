@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kubelet.container.env import expand
 from kubelet.container.limits import limits
 from kubelet.container.security import security
 from kubelet.model import labels, names, podspec
-from kubelet.model.expansion import expand
 from kubelet.model.names import ClusterDns
-from kubelet.model.runtime import ContainerPlan, Image, Mount, PortBinding, SandboxPlan
+from kubelet.model.runtime import ContainerConfig, Mount, PortBinding, RuntimeImage, SandboxConfig
 from machinery.objects import Object
 
 
-def sandbox_plan(pod: Object, attempt: int, image: str, dns: ClusterDns, runtime: str = "") -> SandboxPlan:
+def sandbox_plan(pod: Object, attempt: int, image: str, dns: ClusterDns, runtime: str = "") -> SandboxConfig:
     spec = pod["spec"]
     of_pod = spec.get("securityContext") or {}
     host_network = podspec.is_host_network(pod)
-    return SandboxPlan(
+    return SandboxConfig(
         name=labels.container_name(pod, labels.SANDBOX_NAME, attempt),
         image=image,
         hostname=names.kernel_hostname(pod, dns),
@@ -56,16 +56,16 @@ class Surroundings:
 
     sandbox_id: str
     attempt: int
-    image: Image
+    image: RuntimeImage
     environment: Mapping[str, str]
     mounts: tuple[Mount, ...]
     node_memory: int
     runtime: str = ""
 
 
-def container_plan(pod: Object, spec: podspec.Spec, around: Surroundings) -> ContainerPlan:
+def container_plan(pod: Object, spec: podspec.Spec, around: Surroundings) -> ContainerConfig:
     pod_spec, variables = pod["spec"], around.environment
-    return ContainerPlan(
+    return ContainerConfig(
         name=labels.container_name(pod, spec["name"], around.attempt),
         image=spec["image"],
         sandbox_id=around.sandbox_id,

@@ -5,18 +5,19 @@ for the look-up of config maps and secrets, which is handed in.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from kubelet.container import fieldref
 from kubelet.model import podspec
-from kubelet.model.expansion import expand
 from machinery.objects import Object
 
 Kind = Literal["configmap", "secret"]
 Lookup = Callable[[Kind, str, str], Object | None]  # kind, namespace, name
 
+_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
 MASTER_NAMESPACE, MASTER_SERVICES = "default", ("kubernetes",)
 
 
@@ -60,7 +61,7 @@ def _value(context: Context, spec: podspec.Spec, variable: Mapping[str, Any], kn
             )
         if resource := source.get("resourceFieldRef"):
             return fieldref.resource_value(context.pod, resource, spec["name"], context.allocatable)
-    except fieldref.FieldError as error:
+    except fieldref.FieldPathError as error:
         raise ConfigError(str(error)) from error
     if reference := source.get("configMapKeyRef"):
         return _key(context, "configmap", reference)
@@ -161,3 +162,17 @@ def _variables_of(service: str, spec: Mapping[str, Any]) -> dict[str, str]:
 
 def _upper(name: str) -> str:
     return name.upper().replace("-", "_")
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Replace ``$(NAME)``, upstream's syntax in commands, arguments and variables.
+
+    A name that is not known stays as it is written, and ``$$`` is an escaped dollar sign.
+    """
+
+    def replacement(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        return variables.get(match[1], match[0])
+
+    return _REFERENCE.sub(replacement, text)

@@ -15,7 +15,7 @@ from machinery.objects import Object
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]")
 
 
-class FieldError(Exception):
+class FieldPathError(Exception):
     """There is no such field: the message is for the container's status."""
 
 
@@ -39,7 +39,7 @@ def field_value(pod: Object, path: str, *, addresses: tuple[str, ...], host_ip: 
         return str(simple[path])
     if path in ("metadata.labels", "metadata.annotations"):
         return _lines(meta.get(path.partition(".")[2]) or {})
-    raise FieldError(f"unsupported fieldPath: {path}")
+    raise FieldPathError(f"unsupported fieldPath: {path}")
 
 
 def _lines(table: Mapping[str, str]) -> str:
@@ -52,10 +52,10 @@ def resource_value(pod: Object, reference: Mapping[str, Any], container: str, al
     name = reference.get("containerName") or container
     spec = podspec.container(pod, name)
     if spec is None:
-        raise FieldError(f"container {name} not found")
+        raise FieldPathError(f"container {name} not found")
     kind, _, resource = str(reference["resource"]).partition(".")
     if kind not in ("limits", "requests") or not resource:
-        raise FieldError(f"unsupported container resource: {reference['resource']}")
+        raise FieldPathError(f"unsupported container resource: {reference['resource']}")
     amount = ((spec.get("resources") or {}).get(kind) or {}).get(resource)
     if amount is None and kind == "limits":
         amount = allocatable.get(resource)

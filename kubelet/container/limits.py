@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubelet.model import podspec
-from kubelet.model.runtime import Limits
+from kubelet.model.runtime import ResourceLimits
 from machinery import quantity
 from machinery.objects import Object
 
@@ -11,14 +11,14 @@ SHORTEST_QUOTA = 1000  # microseconds in each period of 100 ms
 FEWEST_SHARES = 2
 
 
-def limits(pod: Object, spec: podspec.Spec, node_memory: int) -> Limits:
+def limits(pod: Object, spec: podspec.Spec, node_memory: int) -> ResourceLimits:
     resources = spec.get("resources") or {}
     most, asked = resources.get("limits") or {}, resources.get("requests") or {}
     cpu_limit = quantity.milli_value(most.get("cpu") or 0)
     cpu = quantity.milli_value(asked["cpu"]) if "cpu" in asked else cpu_limit
     memory = quantity.value(most.get("memory") or 0)
     request = quantity.value(asked["memory"]) if "memory" in asked else memory
-    return Limits(
+    return ResourceLimits(
         cpu_shares=max(cpu * 1024 // 1000, FEWEST_SHARES),
         cpu_quota=max(cpu_limit * 100, SHORTEST_QUOTA) if cpu_limit else 0,
         memory=memory,

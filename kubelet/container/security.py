@@ -6,17 +6,17 @@ from typing import Any
 
 from kubelet.container.env import ConfigError
 from kubelet.model import podspec
-from kubelet.model.runtime import Image, Security
+from kubelet.model.runtime import RuntimeImage, SecurityConfig
 from machinery.objects import Object
 
 
-def security(pod: Object, spec: podspec.Spec, image: Image, groups: tuple[str, ...] = ()) -> Security:
+def security(pod: Object, spec: podspec.Spec, image: RuntimeImage, groups: tuple[str, ...] = ()) -> SecurityConfig:
     of_pod, own = pod["spec"].get("securityContext") or {}, spec.get("securityContext") or {}
     user = _either(own, of_pod, "runAsUser")
     if _either(own, of_pod, "runAsNonRoot"):
         _verify_non_root(pod, spec, user, image)
     capabilities = own.get("capabilities") or {}
-    return Security(
+    return SecurityConfig(
         user=_user(user, _either(own, of_pod, "runAsGroup"), image),
         groups=groups + _groups(of_pod),
         privileged=bool(own.get("privileged")),
@@ -33,7 +33,7 @@ def _either(own: dict[str, Any], of_pod: dict[str, Any], field: str) -> Any:
     return own[field] if own.get(field) is not None else of_pod.get(field)
 
 
-def _verify_non_root(pod: Object, spec: podspec.Spec, user: int | None, image: Image) -> None:
+def _verify_non_root(pod: Object, spec: podspec.Spec, user: int | None, image: RuntimeImage) -> None:
     where = f'(pod: "{podspec.title(pod)}", container: {spec["name"]})'
     if user is not None:
         if user == 0:
@@ -49,7 +49,7 @@ def _verify_non_root(pod: Object, spec: podspec.Spec, user: int | None, image: I
         )
 
 
-def _user(user: int | None, group: int | None, image: Image) -> str:
+def _user(user: int | None, group: int | None, image: RuntimeImage) -> str:
     name = str(user) if user is not None else image.user.partition(":")[0]
     if group is not None:
         return f"{name or '0'}:{group}"

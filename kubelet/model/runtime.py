@@ -27,7 +27,7 @@ class RuntimeUnavailable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class RuntimeContainer:
     """One container (or sandbox) of ours as the runtime last described it. Times are seconds since the epoch."""
 
     id: str
@@ -60,7 +60,7 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class RuntimeImage:
     id: str
     user: str = ""
     size: int = 0
@@ -84,7 +84,7 @@ class PortBinding:
 
 
 @dataclass(frozen=True, slots=True)
-class SandboxPlan:
+class SandboxConfig:
     name: str
     image: str
     hostname: str
@@ -99,7 +99,7 @@ class SandboxPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Security:
+class SecurityConfig:
     user: str = ""
     groups: tuple[str, ...] = ()
     privileged: bool = False
@@ -111,7 +111,7 @@ class Security:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ResourceLimits:
     cpu_shares: int = 2
     cpu_quota: int = 0  # microseconds in each period of 100 ms; 0 is without limit
     memory: int = 0
@@ -119,7 +119,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerPlan:
+class ContainerConfig:
     """All that is needed to create one container, decided before the runtime is asked anything."""
 
     name: str
@@ -131,8 +131,8 @@ class ContainerPlan:
     environment: tuple[str, ...] = ()
     working_dir: str = ""
     mounts: tuple[Mount, ...] = ()
-    security: Security = field(default_factory=Security)
-    limits: Limits = field(default_factory=Limits)
+    security: SecurityConfig = field(default_factory=SecurityConfig)
+    limits: ResourceLimits = field(default_factory=ResourceLimits)
     tty: bool = False
     stdin: bool = False
     stdin_once: bool = False
@@ -167,14 +167,14 @@ class ExecTimeout(Exception):
 class ContainerRuntime(Protocol):
     def version(self) -> dict[str, str]: ...
 
-    def containers(self) -> list[Container]:
+    def containers(self) -> list[RuntimeContainer]:
         """Every container of this cluster, running or not, as far as a list tells: without times and exit codes."""
 
-    def inspect(self, container_id: str) -> Container | None: ...
+    def inspect(self, container_id: str) -> RuntimeContainer | None: ...
 
-    def create_sandbox(self, plan: SandboxPlan) -> str: ...
+    def create_sandbox(self, plan: SandboxConfig) -> str: ...
 
-    def create_container(self, plan: ContainerPlan) -> str: ...
+    def create_container(self, plan: ContainerConfig) -> str: ...
 
     def start(self, container_id: str) -> None: ...
 
@@ -184,9 +184,9 @@ class ContainerRuntime(Protocol):
     def remove(self, container_id: str) -> None:
         """Kills it if need be. Silent when it is already gone."""
 
-    def image(self, reference: str) -> Image | None: ...
+    def image(self, reference: str) -> RuntimeImage | None: ...
 
-    def images(self) -> list[Image]: ...
+    def images(self) -> list[RuntimeImage]: ...
 
     def pull(self, reference: str, auth: dict[str, str] | None) -> None: ...
 

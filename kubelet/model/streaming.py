@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from kubelet.model.runtime import Container
+from kubelet.model.runtime import RuntimeContainer
 
 STDOUT, STDERR = 1, 2
 
@@ -25,7 +25,7 @@ class StandardStreams:
     tty: bool
 
 
-class Usage(NamedTuple):
+class ContainerUsage(NamedTuple):
     """What a container has used: processor time since its start, and memory in bytes now.
 
     ``working_set`` is the memory without the cached files that the kernel would give up first.
@@ -80,7 +80,7 @@ class ProcessStream(Protocol):
 class StreamingRuntime(Protocol):
     """Every method raises RuntimeFailure if the runtime refuses, and RuntimeUnavailable if it does not answer."""
 
-    def inspect(self, container_id: str) -> Container | None: ...
+    def inspect(self, container_id: str) -> RuntimeContainer | None: ...
 
     def attach(self, container_id: str, streams: StandardStreams) -> ProcessStream:
         """Return the streams of a running container's own process; ``tty`` must be as the container has it."""
@@ -104,5 +104,5 @@ class StreamingRuntime(Protocol):
     def open_end(self, container_id: str) -> ProcessStream:
         """Return a stream that can be read once the container has ended and its log is complete."""
 
-    def usage(self, container_id: str) -> Usage | None:
+    def usage(self, container_id: str) -> ContainerUsage | None:
         """Return what a container uses, None if it does not run. This may take a second."""

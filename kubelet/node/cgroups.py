@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubelet.model.streaming import Usage
+from kubelet.model.streaming import ContainerUsage
 
 ROOT = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
 
 
-def usage(pid: int, root: Path = ROOT, proc: Path = PROC) -> Usage | None:
+def usage(pid: int, root: Path = ROOT, proc: Path = PROC) -> ContainerUsage | None:
     """Return the usage of the control group that a process is in.
 
     None if the group is gone, or cannot be seen from here.
@@ -34,8 +34,8 @@ def usage(pid: int, root: Path = ROOT, proc: Path = PROC) -> Usage | None:
         return None
 
 
-def _usage(nanoseconds: int, memory: int, inactive: int) -> Usage:
-    return Usage(nanoseconds, memory, max(0, memory - inactive))
+def _usage(nanoseconds: int, memory: int, inactive: int) -> ContainerUsage:
+    return ContainerUsage(nanoseconds, memory, max(0, memory - inactive))
 
 
 def _folders(groups: str, root: Path) -> dict[str, Path]:

@@ -39,7 +39,7 @@ class NodeConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class MachineHealth:
     """What the node's conditions are made from."""
 
     runtime_problem: str = ""
@@ -48,7 +48,7 @@ class Health:
     pids: bool = True
 
 
-class NodeAgent:
+class NodeRegistration:
     """One thread. ``changed`` wakes it when the condition of the node may have changed."""
 
     def __init__(
@@ -112,7 +112,7 @@ class NodeAgent:
         self._node = None
         self.changed()
 
-    def _register(self, health: Health) -> Object:
+    def _register(self, health: MachineHealth) -> Object:
         node = node_object(self._config)
         node["status"] = node_status(node, health, self._config, self._facts(), objects.now())
         try:
@@ -128,8 +128,8 @@ class NodeAgent:
             NODES, self._config.name, "", {"status": status}, type="strategic", subresource="status"
         )
 
-    def _health(self) -> Health:
-        return Health(
+    def _health(self) -> MachineHealth:
+        return MachineHealth(
             runtime_problem=self._runtime_problem(),
             memory=machine.has_memory(),
             storage=machine.has_storage(self._config.root),
@@ -193,7 +193,7 @@ def node_object(config: NodeConfig) -> Object:
     }
 
 
-def node_status(node: Object, health: Health, config: NodeConfig, facts: dict[str, Any], now: str) -> dict[str, Any]:
+def node_status(node: Object, health: MachineHealth, config: NodeConfig, facts: Object, now: str) -> Object:
     return {
         "addresses": [
             {"type": "InternalIP", "address": config.ip},

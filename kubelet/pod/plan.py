@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from kubelet.model import backoff, podspec
-from kubelet.model.runtime import Container
+from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod.actions import (
     Action,
     AnnounceBackOff,
@@ -50,7 +50,7 @@ SHOWN_AS_ERROR = 2.0
 
 
 @dataclass(slots=True)
-class Plan:
+class PodPlan:
     """Actions in the order in which to carry them out, and when to plan again even if nothing happens (Unix time)."""
 
     actions: list[Action] = field(default_factory=list)
@@ -70,12 +70,12 @@ class _Turn:
 
     spec: podspec.Spec
     init: bool = False
-    current: Container | None = None
+    current: RuntimeContainer | None = None
 
 
-def plan(state: PodState, now: float) -> Plan:
+def plan(state: PodState, now: float) -> PodPlan:
     """Return the plan for a pod; ``now`` is a Unix time."""
-    out = Plan()
+    out = PodPlan()
     if state.gone or state.released or podspec.is_deleting(state.pod):
         _end(state, now, out)
     elif state.failure or is_over(state):
@@ -110,7 +110,7 @@ def _init_failed(state: PodState) -> bool:
 # A pod that ends
 
 
-def _end(state: PodState, now: float, out: Plan) -> None:
+def _end(state: PodState, now: float, out: PodPlan) -> None:
     """Stop all containers, then let the API object go, then remove every trace.
 
     The sandbox stays until the object is gone, so that its address is not given to another pod while the API still
@@ -129,7 +129,7 @@ def _end(state: PodState, now: float, out: Plan) -> None:
     out.do(Forget())
 
 
-def _wind_down(state: PodState, now: float, out: Plan) -> None:
+def _wind_down(state: PodState, now: float, out: PodPlan) -> None:
     """Keep the ended containers of a pod that is over, for their logs, and free the rest."""
     if any(container.running for container in state.apps()):
         _stop_all(state, now, out)
@@ -141,7 +141,7 @@ def _wind_down(state: PodState, now: float, out: Plan) -> None:
     _collect_garbage(state, out)
 
 
-def _stop_all(state: PodState, now: float, out: Plan) -> None:
+def _stop_all(state: PodState, now: float, out: PodPlan) -> None:
     """Stop what still runs. Sidecars are stopped after all others, one by one in reverse order."""
     running = {c.name: c for c in state.apps() if c.running}
     sidecars = [s["name"] for s in podspec.init_containers(state.pod) if podspec.is_sidecar(s) and s["name"] in running]
@@ -151,7 +151,7 @@ def _stop_all(state: PodState, now: float, out: Plan) -> None:
         _stop(state, container, f"Stopping container {container.name}", grace, now, out)
 
 
-def _stop(state: PodState, container: Container, message: str, grace: float, now: float, out: Plan) -> None:
+def _stop(state: PodState, container: RuntimeContainer, message: str, grace: float, now: float, out: PodPlan) -> None:
     """Plan the next step of stopping a container. If the grace period has become shorter meanwhile, that counts."""
     stop = state.stops.get(container.id)
     if stop is None:
@@ -180,7 +180,7 @@ def _stop(state: PodState, container: Container, message: str, grace: float, now
 # A pod that runs
 
 
-def _run(state: PodState, now: float, out: Plan) -> None:
+def _run(state: PodState, now: float, out: PodPlan) -> None:
     deadline = _active_deadline(state)
     if deadline is not None and now >= deadline:
         out.do(FailPod("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
@@ -210,7 +210,7 @@ def _active_deadline(state: PodState) -> float | None:
     return None if seconds is None or not state.start_time else state.start_time + int(seconds)
 
 
-def _mount(state: PodState, now: float, out: Plan) -> None:
+def _mount(state: PodState, now: float, out: PodPlan) -> None:
     volumes = state.volumes
     if volumes.phase == "unmounted" or (volumes.phase == "failed" and now >= volumes.retry_at):
         out.do(MountVolumes())
@@ -223,7 +223,7 @@ def _mount(state: PodState, now: float, out: Plan) -> None:
             out.wake(volumes.refresh_at)
 
 
-def _new_sandbox(state: PodState, now: float, out: Plan) -> None:
+def _new_sandbox(state: PodState, now: float, out: PodPlan) -> None:
     """Plan a sandbox. Containers that still run have lost their network with the old one, and are stopped first."""
     running = [c for c in state.apps() if c.running]
     if running:
@@ -236,19 +236,19 @@ def _new_sandbox(state: PodState, now: float, out: Plan) -> None:
     out.do(CreateSandbox(max((c.attempt + 1 for c in state.sandboxes()), default=0)))
 
 
-def _stop_for_new_sandbox(state: PodState, containers: list[Container], now: float, out: Plan) -> None:
+def _stop_for_new_sandbox(state: PodState, containers: list[RuntimeContainer], now: float, out: PodPlan) -> None:
     """Stop containers that have lost their network with the sandbox that they run in."""
     for container in containers:
         message = "Pod sandbox changed, it will be killed and re-created."
         _stop(state, container, message, float(podspec.grace_period(state.pod)), now, out)
 
 
-def _start_containers(state: PodState, sandbox: Container, now: float, out: Plan) -> None:
+def _start_containers(state: PodState, sandbox: RuntimeContainer, now: float, out: PodPlan) -> None:
     for turn in _in_turn(state, sandbox):
         _advance(state, turn, now, out)
 
 
-def _in_turn(state: PodState, sandbox: Container) -> Iterator[_Turn]:
+def _in_turn(state: PodState, sandbox: RuntimeContainer) -> Iterator[_Turn]:
     """Yield the containers that ought to run now: the sidecars so far and one init container, or all containers.
 
     Init containers count as done if they ended well in this sandbox, or if a container of the pod was started in it
@@ -274,7 +274,7 @@ def _in_turn(state: PodState, sandbox: Container) -> Iterator[_Turn]:
             return  # upstream starts the next container only after the hook
 
 
-def _has_started(state: PodState, container: Container | None, spec: podspec.Spec) -> bool:
+def _has_started(state: PodState, container: RuntimeContainer | None, spec: podspec.Spec) -> bool:
     if container is None or not container.running or _in_post_start(state, spec):
         return False
     verdict = state.verdicts.get(container.id)
@@ -286,7 +286,7 @@ def _in_post_start(state: PodState, spec: podspec.Spec) -> bool:
     return bool(newest and newest.running and state.post_start.get(newest.id) == "running")
 
 
-def _advance(state: PodState, turn: _Turn, now: float, out: Plan) -> None:
+def _advance(state: PodState, turn: _Turn, now: float, out: PodPlan) -> None:
     """Plan the next step of a container that ought to run: leave it alone, stop it, wait, or start it (again)."""
     spec, name = turn.spec, turn.spec["name"]
     newest = turn.current or state.newest(name)
@@ -328,14 +328,14 @@ def _next_attempt(state: PodState, name: str) -> int:
     return int(known.get("restartCount", 0)) + 1 if known.get("containerID") else 0
 
 
-def _stop_if_unfit(state: PodState, spec: podspec.Spec, container: Container, now: float, out: Plan) -> None:
+def _stop_if_unfit(state: PodState, spec: podspec.Spec, container: RuntimeContainer, now: float, out: PodPlan) -> None:
     """Plan to stop a running container if its image has changed, its postStart hook failed or a probe failed."""
     message, grace = _reason_to_restart(state, spec, container)
     if container.id in state.stops or message:
         _stop(state, container, message, grace, now, out)
 
 
-def _reason_to_restart(state: PodState, spec: podspec.Spec, container: Container) -> tuple[str, float]:
+def _reason_to_restart(state: PodState, spec: podspec.Spec, container: RuntimeContainer) -> tuple[str, float]:
     """Return the event's message and the grace period in seconds; the message is empty if there is no reason."""
     name, grace = spec["name"], float(podspec.grace_period(state.pod))
     verdict = state.verdicts.get(container.id)
@@ -365,7 +365,7 @@ def _held_until(state: PodState, name: str, now: float) -> float | None:
     return None
 
 
-def _announce_back_off(state: PodState, name: str, now: float, out: Plan) -> None:
+def _announce_back_off(state: PodState, name: str, now: float, out: PodPlan) -> None:
     """Plan the BackOff event of an image that could not be pulled, once for each failure."""
     pull = state.pulls.get(name)
     if pull is None or pull.told or now >= pull.retry_at:
@@ -376,7 +376,7 @@ def _announce_back_off(state: PodState, name: str, now: float, out: Plan) -> Non
         out.wake(pull.failed_at + SHOWN_AS_ERROR)
 
 
-def _collect_garbage(state: PodState, out: Plan) -> None:
+def _collect_garbage(state: PodState, out: PodPlan) -> None:
     """Remove ended containers but the newest two of each name, which are needed for its last state and logs."""
     for name in sorted({c.name for c in state.apps()}):
         for container in state.attempts(name)[2:]:

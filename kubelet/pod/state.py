@@ -11,7 +11,7 @@ from typing import Literal
 
 from kubelet.model import podspec
 from kubelet.model.backoff import Backoff
-from kubelet.model.runtime import Container
+from kubelet.model.runtime import RuntimeContainer
 from machinery.objects import Object
 
 
@@ -51,7 +51,7 @@ class Stop:
 
 
 @dataclass(slots=True)
-class Verdict:
+class ProbeResults:
     """What the probes of one running container say. None: there is no such probe, or it has no opinion yet."""
 
     started: bool | None = None
@@ -84,8 +84,8 @@ class PodState:
     finishing: bool = False  # the last status and the removal of the API object are on their way
     released: bool = False  # the API server has let the object go: all traces may go
     failure: Failure | None = None
-    containers: dict[str, Container] = field(default_factory=dict)  # by id, sandboxes included
-    verdicts: dict[str, Verdict] = field(default_factory=dict)  # by container id
+    containers: dict[str, RuntimeContainer] = field(default_factory=dict)  # by id, sandboxes included
+    verdicts: dict[str, ProbeResults] = field(default_factory=dict)  # by container id
     messages: dict[str, str] = field(default_factory=dict)  # termination messages by container id
     stops: dict[str, Stop] = field(default_factory=dict)  # by container id
     post_start: dict[str, str] = field(default_factory=dict)  # by container id: "running", "done" or what went wrong
@@ -102,26 +102,26 @@ class PodState:
     def uid(self) -> str:
         return podspec.uid(self.pod)
 
-    def sandboxes(self) -> list[Container]:
+    def sandboxes(self) -> list[RuntimeContainer]:
         """Newest first."""
         return sorted((c for c in self.containers.values() if c.sandbox), key=_age, reverse=True)
 
-    def sandbox(self) -> Container | None:
+    def sandbox(self) -> RuntimeContainer | None:
         """The running sandbox, if there is one."""
         return next((c for c in self.sandboxes() if c.running), None)
 
-    def attempts(self, name: str) -> list[Container]:
+    def attempts(self, name: str) -> list[RuntimeContainer]:
         """Every container that stood or stands for this name, newest first."""
         found = (c for c in self.containers.values() if not c.sandbox and c.name == name)
         return sorted(found, key=_age, reverse=True)
 
-    def newest(self, name: str) -> Container | None:
+    def newest(self, name: str) -> RuntimeContainer | None:
         return next(iter(self.attempts(name)), None)
 
-    def apps(self) -> list[Container]:
+    def apps(self) -> list[RuntimeContainer]:
         return [c for c in self.containers.values() if not c.sandbox]
 
-    def see(self, found: Container) -> bool:
+    def see(self, found: RuntimeContainer) -> bool:
         """Takes in what the runtime says of a container; tells whether it has ended since it was seen last."""
         before = self.containers.get(found.id)
         self.containers[found.id] = found
@@ -134,14 +134,14 @@ class PodState:
             table.pop(container_id, None)
 
 
-def _age(container: Container) -> tuple[int, float]:
+def _age(container: RuntimeContainer) -> tuple[int, float]:
     return container.attempt, container.created
 
 
-def ended(container: Container) -> bool:
+def ended(container: RuntimeContainer) -> bool:
     """It ran and ended, or the runtime could not start it; one that was only created will still be started."""
     return container.state == "exited" or (container.state == "created" and bool(container.error))
 
 
-def ended_at(container: Container) -> float:
+def ended_at(container: RuntimeContainer) -> float:
     return container.finished or container.created

@@ -6,14 +6,13 @@ is gone, transition times, the address of an ended pod) is taken over from the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from kubelet.model import podspec
 from kubelet.model.backoff import waits_until
-from kubelet.model.runtime import Container
+from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod import phase
 from kubelet.pod.conditions import conditions
 from kubelet.pod.plan import SHOWN_AS_ERROR, crash_loop_told
@@ -91,18 +90,18 @@ def container_status(state: PodState, spec: podspec.Spec, now: float, *, init: b
     }
     if newest.running:
         out["state"] = {"running": {"startedAt": time_text(newest.started)}}
-        out["lastState"] = _last_state(state, attempts[1:], recorded, newest)
+        out["lastState"] = _last_state(state, attempts, recorded)
         out["started"] = _started(state, spec, newest)
         # An init container is ready when it has done its work; a sidecar's work is to run.
         out["ready"] = out["started"] and _ready(state, spec, newest) and (not init or podspec.is_sidecar(spec))
     elif not ended(newest):
         out["state"] = held or _waiting_for_start(state)
-        out["lastState"] = _last_state(state, attempts[1:], recorded, newest)
+        out["lastState"] = _last_state(state, attempts, recorded)
     elif held:
         out["state"], out["lastState"] = held, {"terminated": terminated(state, newest)}
     else:
         out["state"] = {"terminated": terminated(state, newest)}
-        out["lastState"] = _last_state(state, attempts[1:], recorded, newest)
+        out["lastState"] = _last_state(state, attempts, recorded)
         if init and not podspec.is_sidecar(spec):
             out["ready"] = newest.exit_code == 0
     return out
@@ -148,7 +147,7 @@ def _lost(deleting: bool, recorded: Status) -> Status:
     }
 
 
-def _waiting(state: PodState, spec: podspec.Spec, newest: Container | None, now: float) -> Status | None:
+def _waiting(state: PodState, spec: podspec.Spec, newest: RuntimeContainer | None, now: float) -> Status | None:
     """The reason for which the kubelet holds a container back, if there is one."""
     name = spec["name"]
     if newest is not None and newest.running:
@@ -187,8 +186,8 @@ def _waiting_for_start(state: PodState) -> Status:
     return {"waiting": {"reason": "PodInitializing" if podspec.init_containers(state.pod) else "ContainerCreating"}}
 
 
-def _last_state(state: PodState, older: Iterable[Container], recorded: Status, newest: Container) -> Status:
-    before = next((c for c in older if ended(c)), None)
+def _last_state(state: PodState, attempts: list[RuntimeContainer], recorded: Status) -> Status:
+    newest, before = attempts[0], next((c for c in attempts[1:] if ended(c)), None)
     if before:
         return {"terminated": terminated(state, before)}
     if recorded.get("restartCount") == newest.attempt and recorded.get("containerID") == f"docker://{newest.id}":
@@ -196,7 +195,7 @@ def _last_state(state: PodState, older: Iterable[Container], recorded: Status, n
     return {}
 
 
-def terminated(state: PodState, container: Container) -> Status:
+def terminated(state: PodState, container: RuntimeContainer) -> Status:
     if (known := _recorded_end(state, container)) and container.id not in state.messages:
         return known  # an earlier kubelet has read its termination message
     out: Status = {
@@ -211,7 +210,7 @@ def terminated(state: PodState, container: Container) -> Status:
     return out
 
 
-def _recorded_end(state: PodState, container: Container) -> Status:
+def _recorded_end(state: PodState, container: RuntimeContainer) -> Status:
     row = podspec.container_status(state.pod, container.name)
     for field in ("state", "lastState"):
         end = (row.get(field) or {}).get("terminated") or {}
@@ -220,7 +219,7 @@ def _recorded_end(state: PodState, container: Container) -> Status:
     return {}
 
 
-def _end_reason(container: Container) -> str:
+def _end_reason(container: RuntimeContainer) -> str:
     if container.state == "created":
         return "StartError"
     if container.oom_killed:
@@ -228,14 +227,14 @@ def _end_reason(container: Container) -> str:
     return "Completed" if container.exit_code == 0 else "Error"
 
 
-def _started(state: PodState, spec: podspec.Spec, container: Container) -> bool:
+def _started(state: PodState, spec: podspec.Spec, container: RuntimeContainer) -> bool:
     if "startupProbe" not in spec:
         return True
     verdict = state.verdicts.get(container.id)
     return bool(verdict and verdict.started)
 
 
-def _ready(state: PodState, spec: podspec.Spec, container: Container) -> bool:
+def _ready(state: PodState, spec: podspec.Spec, container: RuntimeContainer) -> bool:
     if "readinessProbe" not in spec:
         return True
     verdict = state.verdicts.get(container.id)

@@ -1,6 +1,6 @@
-"""The four ways to ask a container something: HTTP, TCP, a command in it, gRPC. For probes and lifecycle hooks alike.
+"""The four ways to call a container, for probes and lifecycle hooks alike: HTTP, TCP, a command in it, gRPC.
 
-Messages are worded as upstream's, because they end in events that people search for.
+Messages are worded as upstream's, because they stand in events, and people search for those.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ MOST_REDIRECTS = 10
 class Outcome:
     success: bool
     message: str = ""
-    warning: str = ""  # an event that is due although it succeeded
+    warning: str = ""  # the message of an event that is due although the call succeeded
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The container that is asked."""
+class ProbeTarget:
+    """The container that is asked, and the IP address of its pod."""
 
     container_id: str
     address: str
     spec: podspec.Spec
 
 
-def run(runtime: ContainerRuntime, target: Target, handler: Mapping[str, Any], timeout: float) -> Outcome:
+def run(runtime: ContainerRuntime, target: ProbeTarget, handler: Mapping[str, Any], timeout: float) -> Outcome:
     if command := (handler.get("exec") or {}).get("command"):
         return execute(runtime, target, command, timeout)
     if request := handler.get("httpGet"):
@@ -51,8 +51,21 @@ def run(runtime: ContainerRuntime, target: Target, handler: Mapping[str, Any], t
     return Outcome(False, "missing probe handler")
 
 
+def run_hook(runtime: ContainerRuntime, target: ProbeTarget, hook: Mapping[str, Any], timeout: float) -> Outcome:
+    """Call a postStart or preStop hook, within ``timeout`` seconds.
+
+    An HTTP hook succeeds with any answer below 400, a command with exit code 0, a sleep always.
+    """
+    if "sleep" in hook:
+        time.sleep(min(float(hook["sleep"].get("seconds", 0)), timeout))
+        return Outcome(True)
+    if "tcpSocket" in hook and "httpGet" not in hook and "exec" not in hook:
+        return Outcome(False, "tcpSocket is not a lifecycle handler any more: use exec or httpGet")
+    return run(runtime, target, hook, timeout)
+
+
 def port_number(spec: podspec.Spec, port: int | str) -> int:
-    """A number, or the name of one of the container's ports."""
+    """Resolve the port of a probe or hook: a number, or the name of a port of the container. Raises ValueError."""
     if isinstance(port, int) or port.isdigit():
         return int(port)
     for declared in spec.get("ports") or []:
@@ -61,7 +74,7 @@ def port_number(spec: podspec.Spec, port: int | str) -> int:
     raise ValueError(f"couldn't find port: {port!r} in container {spec['name']}")
 
 
-def execute(runtime: ContainerRuntime, target: Target, command: list[str], timeout: float) -> Outcome:
+def execute(runtime: ContainerRuntime, target: ProbeTarget, command: list[str], timeout: float) -> Outcome:
     try:
         result = runtime.execute(target.container_id, command, timeout)
     except (ExecTimeout, RuntimeFailure, RuntimeUnavailable) as error:
@@ -79,7 +92,7 @@ def tcp(host: str, port: int, timeout: float) -> Outcome:
     return Outcome(True)
 
 
-def http_get(target: Target, request: Mapping[str, Any], timeout: float) -> Outcome:
+def http_get(target: ProbeTarget, request: Mapping[str, Any], timeout: float) -> Outcome:
     try:
         port = port_number(target.spec, request["port"])
     except ValueError as error:
@@ -103,7 +116,7 @@ def _set_header(headers: dict[str, str], name: str, value: str) -> None:
 
 
 def _follow(url: str, headers: dict[str, str], deadline: float) -> Outcome:
-    """Redirects are followed on the same host; one that leads elsewhere counts as an answer."""
+    """GET a URL and follow redirects on the same host. A redirect to another host counts as success, with a warning."""
     first = urlsplit(url).hostname
     for _ in range(MOST_REDIRECTS):
         try:
@@ -144,16 +157,19 @@ def _get(url: str, headers: dict[str, str], timeout: float) -> tuple[int, str, s
 
 @cache
 def _unverified() -> ssl.SSLContext:
-    """A probe asks whether something answers, not who it is: upstream skips the verification too."""
+    """Return a TLS context that verifies nothing: a probe asks whether something answers, not who. So does upstream."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def grpc(target: Target, check: Mapping[str, Any], timeout: float) -> Outcome:
-    """grpc.health.v1.Health/Check. Its two messages have one field each, so they are coded by hand; the library, which
-    is large, is loaded only where a pod has such a probe."""
+def grpc(target: ProbeTarget, check: Mapping[str, Any], timeout: float) -> Outcome:
+    """Call grpc.health.v1.Health/Check.
+
+    Its two messages have one field each, so they are encoded here. The library is large, and so it is imported only on
+    a node with such a probe.
+    """
     import grpc as library
 
     name = str(check.get("service") or "").encode()

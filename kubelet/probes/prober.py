@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kubelet.model import podspec
-from kubelet.model.runtime import Container, ContainerRuntime
+from kubelet.model.runtime import ContainerRuntime, RuntimeContainer
 from kubelet.probes import handlers
-from kubelet.probes.handlers import Outcome, Target
+from kubelet.probes.handlers import Outcome, ProbeTarget
 from kubelet.threads.pool import Pool
 from kubelet.threads.timers import Timers
 from machinery.objects import Object
@@ -30,7 +30,7 @@ Announce = Callable[[Object, str, str, str, str], None]  # pod, container, event
 
 
 @dataclass(slots=True)
-class Counter:
+class ThresholdCounter:
     """Consecutive answers of one kind against the thresholds. Pure."""
 
     success_threshold: int
@@ -55,9 +55,9 @@ class Probe:
     kind: Kind
     config: dict[str, Any]
     pod: Object
-    target: Target
+    target: ProbeTarget
     started: float
-    counter: Counter
+    counter: ThresholdCounter
     cancelled: bool = False
 
     def first_delay(self, now: float) -> float:
@@ -90,14 +90,14 @@ class Prober:
         self._watched: dict[str, _Watched] = {}
 
     def watch(
-        self, pod: Object, spec: podspec.Spec, container: Container, address: str, *, started: bool = False
+        self, pod: Object, spec: podspec.Spec, container: RuntimeContainer, address: str, *, started: bool = False
     ) -> None:
         """Begins to ask a running container. ``started``: its startup probe has succeeded already."""
         probes: dict[Kind, Probe] = {}
         for kind in KINDS:
             config = spec.get(f"{kind}Probe")
             if config and not (kind == "startup" and started):
-                target = Target(container.id, address, spec)
+                target = ProbeTarget(container.id, address, spec)
                 since = container.started or time.time()
                 probes[kind] = Probe(kind, config, pod, target, since, _counter(kind, config))
         with self._lock:
@@ -165,7 +165,7 @@ class Prober:
                 self._schedule(other, other.first_delay(time.time()))
 
 
-def _counter(kind: Kind, config: dict[str, Any]) -> Counter:
+def _counter(kind: Kind, config: dict[str, Any]) -> ThresholdCounter:
     """Alive until proven otherwise; not ready until proven; a startup probe has no opinion before it speaks."""
     verdict = {"liveness": True, "readiness": False, "startup": None}[kind]
-    return Counter(int(config.get("successThreshold") or 1), int(config.get("failureThreshold") or 3), verdict)
+    return ThresholdCounter(int(config.get("successThreshold") or 1), int(config.get("failureThreshold") or 3), verdict)

@@ -25,18 +25,18 @@ from docker.errors import APIError, DockerException, NotFound
 
 from kubelet.model import labels
 from kubelet.model.runtime import (
-    Container,
-    ContainerPlan,
+    ContainerConfig,
     ExecResult,
     ExecTimeout,
-    Image,
+    RuntimeContainer,
     RuntimeEvent,
     RuntimeFailure,
+    RuntimeImage,
     RuntimeNotFound,
     RuntimeUnavailable,
-    SandboxPlan,
+    SandboxConfig,
 )
-from kubelet.model.streaming import ExecState, StandardStreams, Usage
+from kubelet.model.streaming import ContainerUsage, ExecState, StandardStreams
 from kubelet.runtime.dockerconfig import container_config, sandbox_config
 from kubelet.runtime.dockerstate import container_of, container_of_row, image_of, usage_of
 from kubelet.runtime.dockerstream import DockerStream, container_path, open_stream
@@ -99,23 +99,23 @@ class DockerRuntime:
         return {"version": answer["Version"], "os": answer["Os"], "arch": answer["Arch"]}
 
     @translated
-    def containers(self) -> list[Container]:
+    def containers(self) -> list[RuntimeContainer]:
         wanted = {"label": [f"{labels.CLUSTER}={self.cluster}"]}
         return [container_of_row(row) for row in self.client.containers(all=True, filters=wanted)]
 
     @translated
-    def inspect(self, container_id: str) -> Container | None:
+    def inspect(self, container_id: str) -> RuntimeContainer | None:
         try:
             return container_of(self.client.inspect_container(container_id))
         except NotFound:
             return None
 
     @translated
-    def create_sandbox(self, plan: SandboxPlan) -> str:
+    def create_sandbox(self, plan: SandboxConfig) -> str:
         return self._create(plan.name, sandbox_config(plan, self.cluster))
 
     @translated
-    def create_container(self, plan: ContainerPlan) -> str:
+    def create_container(self, plan: ContainerConfig) -> str:
         return self._create(plan.name, container_config(plan, self.cluster))
 
     def _create(self, name: str, config: dict[str, Any]) -> str:
@@ -155,16 +155,16 @@ class DockerRuntime:
                 raise
 
     @translated
-    def image(self, reference: str) -> Image | None:
+    def image(self, reference: str) -> RuntimeImage | None:
         try:
             return image_of(self.client.inspect_image(reference))
         except NotFound:
             return None
 
     @translated
-    def images(self) -> list[Image]:
+    def images(self) -> list[RuntimeImage]:
         return [
-            Image(row["Id"], size=row["Size"], names=tuple((row["RepoDigests"] or []) + (row["RepoTags"] or [])))
+            RuntimeImage(row["Id"], size=row["Size"], names=tuple((row["RepoDigests"] or []) + (row["RepoTags"] or [])))
             for row in self.client.images()
         ]
 
@@ -251,7 +251,7 @@ class DockerRuntime:
         return open_stream(self.client, container_path(container_id, "wait"))
 
     @translated
-    def usage(self, container_id: str) -> Usage | None:
+    def usage(self, container_id: str) -> ContainerUsage | None:
         return usage_of(self.client.stats(container_id, stream=False, one_shot=True))
 
     @translated

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from kubelet.model import labels
-from kubelet.model.runtime import ContainerPlan, Mount, SandboxPlan, Security
+from kubelet.model.runtime import ContainerConfig, Mount, SandboxConfig, SecurityConfig
 
 # Docker's json-file driver keeps the logs; the same bounds as upstream's containerLogMaxSize and -MaxFiles.
 LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
 
 
-def sandbox_config(plan: SandboxPlan, cluster: str) -> dict[str, Any]:
+def sandbox_config(plan: SandboxConfig, cluster: str) -> dict[str, Any]:
     host: dict[str, Any] = {
         "NetworkMode": "host" if plan.host_network else "default",
         "IpcMode": "host" if plan.host_ipc else "shareable",
@@ -39,7 +39,7 @@ def sandbox_config(plan: SandboxPlan, cluster: str) -> dict[str, Any]:
     return config
 
 
-def container_config(plan: ContainerPlan, cluster: str) -> dict[str, Any]:
+def container_config(plan: ContainerConfig, cluster: str) -> dict[str, Any]:
     config: dict[str, Any] = {
         "Image": plan.image,
         "Labels": {**plan.labels, labels.CLUSTER: cluster},
@@ -59,7 +59,7 @@ def container_config(plan: ContainerPlan, cluster: str) -> dict[str, Any]:
     return config
 
 
-def host_config(plan: ContainerPlan) -> dict[str, Any]:
+def host_config(plan: ContainerConfig) -> dict[str, Any]:
     sandbox = f"container:{plan.sandbox_id}"
     limits = plan.limits
     return {
@@ -83,7 +83,7 @@ def runtime_config(handler: str) -> dict[str, str]:
     return {"Runtime": handler} if handler not in ("", "docker") else {}
 
 
-def security_config(security: Security) -> dict[str, Any]:
+def security_config(security: SecurityConfig) -> dict[str, Any]:
     return {
         "Privileged": security.privileged,
         "CapAdd": list(security.capabilities_add),

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubelet.model import labels
-from kubelet.model.runtime import Container, Image, State
-from kubelet.model.streaming import Usage
+from kubelet.model.runtime import RuntimeContainer, RuntimeImage, State
+from kubelet.model.streaming import ContainerUsage
 
 STATES: dict[str, State] = {
     "created": "created",
@@ -20,10 +20,10 @@ STATES: dict[str, State] = {
 }
 
 
-def container_of(found: dict[str, Any]) -> Container:
+def container_of(found: dict[str, Any]) -> RuntimeContainer:
     state, config = found["State"], found["Config"]
     networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
-    return Container(
+    return RuntimeContainer(
         id=found["Id"],
         **_labelled(config["Labels"] or {}),
         state=STATES[state["Status"]],
@@ -42,9 +42,9 @@ def container_of(found: dict[str, Any]) -> Container:
     )
 
 
-def container_of_row(row: dict[str, Any]) -> Container:
+def container_of_row(row: dict[str, Any]) -> RuntimeContainer:
     """Return the container that a row of a list describes, which says less than an inspection."""
-    return Container(
+    return RuntimeContainer(
         id=row["Id"],
         **_labelled(row["Labels"] or {}),
         state=STATES[row["State"]],
@@ -69,19 +69,19 @@ def _labelled(label: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def usage_of(found: dict[str, Any]) -> Usage | None:
+def usage_of(found: dict[str, Any]) -> ContainerUsage | None:
     memory = found.get("memory_stats") or {}
     if "usage" not in memory:
         return None
     detail = memory.get("stats") or {}
     inactive = int(detail.get("total_inactive_file") or detail.get("inactive_file") or 0)
     used = int(memory["usage"])
-    return Usage(int(found["cpu_stats"]["cpu_usage"]["total_usage"]), used, max(0, used - inactive))
+    return ContainerUsage(int(found["cpu_stats"]["cpu_usage"]["total_usage"]), used, max(0, used - inactive))
 
 
-def image_of(found: dict[str, Any]) -> Image:
+def image_of(found: dict[str, Any]) -> RuntimeImage:
     names = (found.get("RepoDigests") or []) + (found.get("RepoTags") or [])
-    return Image(found["Id"], (found.get("Config") or {}).get("User") or "", found.get("Size", 0), tuple(names))
+    return RuntimeImage(found["Id"], (found.get("Config") or {}).get("User") or "", found.get("Size", 0), tuple(names))
 
 
 def timestamp(text: str) -> float | None:

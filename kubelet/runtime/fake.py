@@ -10,14 +10,14 @@ from dataclasses import replace
 
 from kubelet.model import labels
 from kubelet.model.runtime import (
-    Container,
-    ContainerPlan,
+    ContainerConfig,
     ExecResult,
-    Image,
+    RuntimeContainer,
     RuntimeEvent,
     RuntimeFailure,
+    RuntimeImage,
     RuntimeUnavailable,
-    SandboxPlan,
+    SandboxConfig,
 )
 
 
@@ -26,9 +26,9 @@ class FakeRuntime:
 
     def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.clock = clock
-        self.known: dict[str, Container] = {}
-        self.plans: dict[str, ContainerPlan | SandboxPlan] = {}
-        self.present: dict[str, Image] = {}
+        self.known: dict[str, RuntimeContainer] = {}
+        self.plans: dict[str, ContainerConfig | SandboxConfig] = {}
+        self.present: dict[str, RuntimeImage] = {}
         self.calls: list[str] = []
         self.heeds = {"SIGTERM"}
         self.handlers = {"", "runc"}
@@ -65,21 +65,21 @@ class FakeRuntime:
         self._check()
         return {"version": "0", "os": "linux", "arch": "amd64"}
 
-    def containers(self) -> list[Container]:
+    def containers(self) -> list[RuntimeContainer]:
         self._check()
         return list(self.known.values())
 
-    def inspect(self, container_id: str) -> Container | None:
+    def inspect(self, container_id: str) -> RuntimeContainer | None:
         self._check()
         return self.known.get(container_id)
 
-    def create_sandbox(self, plan: SandboxPlan) -> str:
+    def create_sandbox(self, plan: SandboxConfig) -> str:
         return self._create(plan, sandbox=True)
 
-    def create_container(self, plan: ContainerPlan) -> str:
+    def create_container(self, plan: ContainerConfig) -> str:
         return self._create(plan, sandbox=False)
 
-    def _create(self, plan: ContainerPlan | SandboxPlan, *, sandbox: bool) -> str:
+    def _create(self, plan: ContainerConfig | SandboxConfig, *, sandbox: bool) -> str:
         self._check()
         if plan.runtime not in self.handlers:
             raise RuntimeFailure(f"Unknown runtime specified {plan.runtime}")
@@ -89,7 +89,7 @@ class FakeRuntime:
             label = plan.labels
             self.calls.append(f"create {label[labels.CONTAINER_NAME]}")
             self.plans[container_id] = plan
-            self.known[container_id] = Container(
+            self.known[container_id] = RuntimeContainer(
                 id=container_id,
                 pod_uid=label[labels.POD_UID],
                 pod_name=label[labels.POD_NAME],
@@ -130,11 +130,11 @@ class FakeRuntime:
             self.calls.append(f"remove {found.name}")
             self._tell("destroy", found)
 
-    def image(self, reference: str) -> Image | None:
+    def image(self, reference: str) -> RuntimeImage | None:
         self._check()
         return self.present.get(reference)
 
-    def images(self) -> list[Image]:
+    def images(self) -> list[RuntimeImage]:
         self._check()
         return list(self.present.values())
 
@@ -164,7 +164,7 @@ class FakeRuntime:
                 raise RuntimeUnavailable("the stream ended")
             yield event
 
-    def _tell(self, action: str, found: Container) -> None:
+    def _tell(self, action: str, found: RuntimeContainer) -> None:
         for stream in self._streams:
             stream.put(RuntimeEvent("container", action, found.id, found.pod_uid, self.clock()))
 

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from kubelet.model.runtime import RuntimeFailure
-from kubelet.model.streaming import StreamingRuntime, Usage
+from kubelet.model.streaming import ContainerUsage, StreamingRuntime
 from kubelet.node import cgroups, machine
 from kubelet.server.host import PodHost
 from machinery.errors import ApiError
@@ -31,7 +31,7 @@ class Measured(NamedTuple):
 
     pod: Object
     status: Object
-    usage: Usage
+    usage: ContainerUsage
     at: float
 
     @property

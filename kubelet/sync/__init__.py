@@ -1,12 +1,11 @@
 """Carries out what pod/plan.py decides, and reports what came of it.
 
-podstates.py    what is known about each pod, and what its worker has not taken in yet
+podstates.py    what is known about each pod, and the changes that its worker has not applied yet
 workers.py      one worker at a time for each pod: take in, plan, act, publish
-executor.py     an action → the part that carries it out:
-                volumes.py, imagepuller.py, sandbox.py (with hairpin.py), containerstart.py,
-                containerstop.py (signals.py)
-statusmanager.py  writes pod statuses to the API server; events.py: events on pods; metrics.py: /metrics
-deps.py         what the parts above work with; limiter.py: which work gives way to other work
-sources.py      config maps, secrets and services of pods; sourcewatch.py: watches of them
+executor.py     an action of a plan → the part that carries it out:
+                volumes.py, imagepuller.py, sandbox.py, containerstart.py, containerstop.py, hooks.py
+deps.py         what these parts work with; limiter.py: which work waits for other work
+statusmanager.py  writes pod statuses to the API server; metrics.py: the kubelet's own metrics
+sources.py      config maps, secrets, services and runtime classes of pods; sourcewatch.py: watches of them
 runtimewatch.py follows the runtime's events
 """

@@ -1,4 +1,4 @@
-"""Creates and starts one container of a pod, and notes in the pod's state what came of it."""
+"""Creates and starts one container of a pod, and notes the result in the pod's state."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import time
 from kubelet.container import config, env
 from kubelet.model import podspec
 from kubelet.model.backoff import after_retry
-from kubelet.model.runtime import Container, ContainerPlan, Image, RuntimeFailure
-from kubelet.pod.state import PodState, StartError, Verdict, ended, ended_at
+from kubelet.model.runtime import ContainerConfig, RuntimeContainer, RuntimeFailure, RuntimeImage
+from kubelet.pod.state import PodState, ProbeResults, StartError, ended, ended_at
 from kubelet.pod.status import crash_loop_message
-from kubelet.probes import hooks
-from kubelet.probes.handlers import Outcome, Target
+from kubelet.probes.handlers import Outcome
 from kubelet.sync.deps import Deps
+from kubelet.sync.hooks import begin_hook
 from kubelet.sync.imagepuller import ImagePuller, ImageRefused
 from kubelet.sync.sandbox import SandboxStart
 from machinery.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-# A config map that appears wakes the pod at once; this is for all else that may have been put right.
+# Seconds to the next try. A config map that appears wakes the pod at once, other causes may be gone without a sign.
 CONFIG_RETRY = 10.0
+POST_START_TIMEOUT = 120.0
 
 
 class ContainerStart:
@@ -30,8 +31,8 @@ class ContainerStart:
         self._images = images
         self._sandboxes = sandboxes
 
-    def start(self, state: PodState, name: str, attempt: int) -> Container | None:
-        """The container, as it is right after its start; None when it did not come to that."""
+    def start(self, state: PodState, name: str, attempt: int) -> RuntimeContainer | None:
+        """Start a container. Return it as it is right after its start, None if it could not be created yet."""
         container, sandbox = podspec.container(state.pod, name), state.sandbox()
         if container is None or sandbox is None:
             return None
@@ -47,36 +48,23 @@ class ContainerStart:
         self._deps.events.container(state.pod, name, "Normal", "Created", f"Created container: {name}")
         return self._run(state, name, container_id)
 
-    def attend(self, state: PodState, found: Container, recorded: Verdict | None = None) -> None:
-        """Begins to probe a running container; ``recorded``: what an earlier kubelet had found out about it."""
+    def attend(self, state: PodState, found: RuntimeContainer, recorded: ProbeResults | None = None) -> None:
+        """Begin to probe a running container. ``recorded`` is what an earlier kubelet had written about it."""
         container = podspec.container(state.pod, found.name)
         if container is None:
             return
-        verdict = recorded or Verdict()
+        verdict = recorded or ProbeResults()
         if "startupProbe" not in container:
             verdict.started = True
         state.verdicts[found.id] = verdict
         address = self._deps.address(state)
         self._deps.prober.watch(state.pod, container, found, address, started=bool(verdict.started))
 
-    def post_start(self, state: PodState, found: Container) -> None:
-        """Calls the postStart hook, if there is one, in the background."""
-        container = podspec.container(state.pod, found.name) or {}
-        hook = (container.get("lifecycle") or {}).get("postStart")
-        if not hook:
-            return
-        deps, pod, name = self._deps, state.pod, found.name
-        target = Target(found.id, deps.address(state), container)
-        state.post_start[found.id] = "running"
-
-        def call() -> None:
-            outcome = hooks.run(deps.runtime, target, hook, hooks.POST_START_TIMEOUT)
-            if not outcome.success:
-                log.warning("postStart hook of %s in %s: %s", name, podspec.path(pod), outcome.message)
-                deps.events.container(pod, name, "Warning", "FailedPostStartHook", "PostStartHook failed")
-            deps.tell(podspec.uid(pod), lambda state: _post_start_done(state, found.id, outcome))
-
-        deps.pool.submit(call)
+    def post_start(self, state: PodState, found: RuntimeContainer) -> None:
+        """Call the postStart hook in the background, if there is one."""
+        done = lambda state, outcome: _post_start_done(state, found.id, outcome)  # noqa: E731
+        if begin_hook(self._deps, state, found, "postStart", POST_START_TIMEOUT, done):
+            state.post_start[found.id] = "running"
 
     def announce_crash_loop(self, state: PodState, name: str) -> None:
         message = crash_loop_message(state.pod, name, state.crash_backoffs[name].delay)
@@ -86,8 +74,8 @@ class ContainerStart:
         self._deps.events.container(state.pod, name, "Warning", "BackOff", text)
 
     def _planned(
-        self, state: PodState, container: podspec.Spec, sandbox: Container, attempt: int
-    ) -> ContainerPlan | None:
+        self, state: PodState, container: podspec.Spec, sandbox: RuntimeContainer, attempt: int
+    ) -> ContainerConfig | None:
         name = container["name"]
         try:
             image = self._images.get(state, container)
@@ -103,8 +91,8 @@ class ContainerStart:
         return None
 
     def _plan(
-        self, state: PodState, container: podspec.Spec, sandbox: Container, attempt: int, image: Image
-    ) -> ContainerPlan:
+        self, state: PodState, container: podspec.Spec, sandbox: RuntimeContainer, attempt: int, image: RuntimeImage
+    ) -> ContainerConfig:
         deps = self._deps
         context = env.Context(
             pod=state.pod,
@@ -126,7 +114,7 @@ class ContainerStart:
         )
         return config.container_plan(state.pod, container, around)
 
-    def _run(self, state: PodState, name: str, container_id: str) -> Container | None:
+    def _run(self, state: PodState, name: str, container_id: str) -> RuntimeContainer | None:
         before, deps = state.newest(name), self._deps
         if before is not None and ended(before):
             backoff = after_retry(state.crash_backoffs.get(name), ended_at(before), time.time())

@@ -1,56 +1,50 @@
-"""A container's way out: preStop hook, stop signal, SIGKILL. Each step is one action of the plan."""
+"""Stops a container: preStop hook, stop signal, SIGKILL. Each step is one action of the plan.
+
+The kernel drops a signal to process 1 of a container that has no handler for it (yet). A container that is stopped in
+its first moments would so miss its SIGTERM and live until SIGKILL, half a minute later by default. So the
+signal is repeated as long as the container is young and has no handler (``is_heard``).
+"""
 
 from __future__ import annotations
 
 import logging
+import signal
 import time
+from pathlib import Path
 
 from kubelet.model import podspec
-from kubelet.model.runtime import Container
+from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod.state import PodState, Stop
-from kubelet.probes import hooks
-from kubelet.probes.handlers import Target
-from kubelet.sync import signals
 from kubelet.sync.deps import Deps
+from kubelet.sync.hooks import begin_hook
 
 log = logging.getLogger(__name__)
 
-# For so long after its start a container is taken to be still on its way to a handler for its stop signal.
+# For YOUNG seconds after its start a container may still be about to install a handler for its stop signal.
 YOUNG, REPEAT_AFTER = 10.0, 0.2
+_RUNC = "runc:["  # what runc calls itself inside a container: runc:[2:INIT]
 
 
 class ContainerStop:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
 
-    def begin(self, state: PodState, found: Container, message: str, grace: float) -> None:
-        """Calls the preStop hook in the background, or goes straight on to the signal."""
+    def begin(self, state: PodState, found: RuntimeContainer, message: str, grace: float) -> None:
+        """Call the preStop hook in the background. Without a hook, or without a grace period, send the signal."""
         stop = state.stops[found.id] = Stop(time.time(), grace)
         self._deps.prober.stop_restarting(found.id)
         self._deps.events.container(state.pod, found.name, "Normal", "Killing", message)
         log.info("Pod %s: %s", podspec.path(state.pod), message)
-        container = podspec.container(state.pod, found.name) or {}
-        hook = (container.get("lifecycle") or {}).get("preStop")
-        if not hook or grace <= 0:
+        done = lambda state, outcome: _pre_stop_done(state, found.id)  # noqa: E731
+        if grace > 0 and begin_hook(self._deps, state, found, "preStop", grace, done):
+            stop.hook = "running"
+        else:
             self.signal(state, found.id)
-            return
-        stop.hook = "running"
-        deps, pod, name = self._deps, state.pod, found.name
-        target = Target(found.id, deps.address(state), container)
-
-        def call() -> None:
-            outcome = hooks.run(deps.runtime, target, hook, grace)
-            if not outcome.success:
-                log.warning("preStop hook of %s in %s: %s", name, podspec.path(pod), outcome.message)
-                deps.events.container(pod, name, "Warning", "FailedPreStopHook", "PreStopHook failed")
-            deps.tell(podspec.uid(pod), lambda state: _pre_stop_done(state, found.id))
-
-        deps.pool.submit(call)
 
     def signal(self, state: PodState, container_id: str) -> None:
-        """Again, if it was so young that it had no handler for the signal yet (see signals.py)."""
+        """Send the stop signal, or repeat it if the container had no handler for it the last time."""
         found, stop, now = state.containers[container_id], state.stops[container_id], time.time()
-        heard = signals.is_heard(found.pid, found.stop_signal)
+        heard = is_heard(found.pid, found.stop_signal)
         if heard or stop.signalled is None:
             self._deps.runtime.signal(container_id, found.stop_signal)
         young = now - (found.started or now) < YOUNG
@@ -65,3 +59,20 @@ class ContainerStop:
 def _pre_stop_done(state: PodState, container_id: str) -> None:
     if stop := state.stops.get(container_id):
         stop.hook = "done"
+
+
+def is_heard(pid: int, name: str) -> bool:
+    """Return True if a process has a handler for a signal (``SIGTERM``, ``TERM`` or ``15``).
+
+    True also if that cannot be told: the process is gone, or this kernel has no such signal. False as long as the
+    process is still runc, which takes every signal, but whose handlers end when it becomes the container's program.
+    """
+    try:
+        number = int(name) if name.isdigit() else signal.Signals["SIG" + name.upper().removeprefix("SIG")].value
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (KeyError, OSError):
+        return True
+    if lines[0].partition("\t")[2].startswith(_RUNC):
+        return False
+    caught = next((line.split()[1] for line in lines if line.startswith("SigCgt:")), "")
+    return not caught or bool(int(caught, 16) >> (number - 1) & 1)

@@ -1,4 +1,4 @@
-"""What the parts of the executor work with, in one bundle: all of it is made once, by the agent."""
+"""What the parts of the executor work with, as one value that the agent makes once."""
 
 from __future__ import annotations
 
@@ -6,23 +6,40 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kubelet.model import podspec
-from kubelet.model.images import Images
+from kubelet.model.images import ImageCache
 from kubelet.model.runtime import ContainerRuntime
 from kubelet.pod.state import PodState
 from kubelet.probes.prober import Prober
-from kubelet.sync.events import PodEvents
 from kubelet.sync.sources import Sources
 from kubelet.threads.pool import Pool
 from kubelet.volumes.manager import VolumeManager
 from kubelet.volumes.mounts import Mounts
+from machinery.events import EventRecorder
+from machinery.objects import Object
 
 Change = Callable[[PodState], None]
 Tell = Callable[[str, Change], None]
 
 
+class PodEvents:
+    """Events on pods and their containers, as ``kubectl describe pod`` shows them."""
+
+    def __init__(self, recorder: EventRecorder) -> None:
+        self._recorder = recorder
+
+    def pod(self, pod: Object, type: str, reason: str, message: str) -> None:
+        self._recorder.event(pod, type, reason, message)
+
+    def container(self, pod: Object, name: str, type: str, reason: str, message: str) -> None:
+        """Record an event with the field path that tells which container is meant, as upstream does."""
+        init = name in {spec["name"] for spec in podspec.init_containers(pod)}
+        path = f"spec.{'initContainers' if init else 'containers'}{{{name}}}"
+        self._recorder.event(pod, type, reason, message, field_path=path)
+
+
 @dataclass(frozen=True, slots=True)
 class NodeLimits:
-    """What downward API and resource settings need to know of the node."""
+    """What pods may learn about their node: its IP, its memory in bytes, and its allocatable resources."""
 
     ip: str
     memory: int
@@ -31,10 +48,10 @@ class NodeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """``tell`` brings what background work came to back to the pod's worker."""
+    """``tell`` brings the result of background work to the pod's worker (see ``PodStates.tell``)."""
 
     runtime: ContainerRuntime
-    images: Images
+    images: ImageCache
     volumes: VolumeManager
     mounts: Mounts
     sources: Sources
@@ -46,7 +63,7 @@ class Deps:
     sandbox_image: str
 
     def address(self, state: PodState) -> str:
-        """Where a pod is reached from this node."""
+        """Return the IP at which a pod is reached from this node."""
         sandbox = state.sandbox()
         if podspec.is_host_network(state.pod) or sandbox is None:
             return self.node.ip

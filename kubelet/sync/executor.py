@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterable
 
 from kubelet.model import podspec
-from kubelet.model.runtime import Container
+from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod import actions
 from kubelet.pod.actions import Action
-from kubelet.pod.state import Failure, PodState, Verdict
+from kubelet.pod.state import Failure, PodState, ProbeResults
 from kubelet.pod.status import NodeFacts, status
 from kubelet.sync.containerstart import ContainerStart
 from kubelet.sync.containerstop import ContainerStop
@@ -123,7 +123,7 @@ class Executor:
         self._deps.prober.forget(container_id)
         state.forget_container(container_id)
 
-    def _take_in(self, state: PodState, found: Container) -> None:
+    def _take_in(self, state: PodState, found: RuntimeContainer) -> None:
         """Note what the runtime says of a container. If it has ended, stop its probes and read its last message."""
         if not state.see(found):
             return
@@ -134,7 +134,7 @@ class Executor:
         state.messages[found.id] = self._termination_message(state, found)
         log.info("Pod %s: container %s ended with %d", podspec.path(state.pod), found.name, found.exit_code)
 
-    def _termination_message(self, state: PodState, found: Container) -> str:
+    def _termination_message(self, state: PodState, found: RuntimeContainer) -> str:
         """Return what the container wrote to its message file, or the end of its log if the pod asks for that."""
         container = podspec.container(state.pod, found.name)
         if container is None:
@@ -146,9 +146,9 @@ class Executor:
         return message
 
 
-def _recorded_verdict(pod: Object, found: Container) -> Verdict:
+def _recorded_verdict(pod: Object, found: RuntimeContainer) -> ProbeResults:
     """Return what an earlier kubelet had written into the status: it holds until this one's own probes answer."""
     for row in podspec.container_statuses(pod):
         if row.get("containerID") == f"docker://{found.id}":
-            return Verdict(started=row.get("started") or None, ready=row.get("ready"))
-    return Verdict()
+            return ProbeResults(started=row.get("started") or None, ready=row.get("ready"))
+    return ProbeResults()

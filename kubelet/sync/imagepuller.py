@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from kubelet.model import imagenames, podspec
+from kubelet.model import images, podspec
 from kubelet.model.backoff import after_retry
 from kubelet.model.images import credentials
-from kubelet.model.runtime import Image, RuntimeFailure, RuntimeUnavailable
+from kubelet.model.runtime import RuntimeFailure, RuntimeImage, RuntimeUnavailable
 from kubelet.pod.state import PodState, Pull
 from kubelet.sync.deps import Deps
 from machinery.errors import ApiError
@@ -26,13 +26,13 @@ class ImagePuller:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
 
-    def get(self, state: PodState, container: podspec.Spec) -> Image | None:
+    def get(self, state: PodState, container: podspec.Spec) -> RuntimeImage | None:
         """The image to start from; None when it is being pulled first. Raises ImageRefused."""
         name, reference, events = container["name"], str(container["image"]), self._deps.events
-        if complaint := imagenames.complaint(reference):
+        if complaint := images.complaint(reference):
             events.container(state.pod, name, "Warning", "InspectFailed", complaint)
             raise ImageRefused("InvalidImageName", complaint)
-        policy, found = imagenames.policy(container), self._deps.images.get(reference)
+        policy, found = images.policy(container), self._deps.images.get(reference)
         pull = state.pulls.get(name)
         if found and pull and pull.done and pull.image == reference:
             return found  # its pull has been announced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from kubelet.model.runtime import Container
+from kubelet.model.runtime import RuntimeContainer
 from machinery.metrics import METRICS, Sample
 
 SYNCS = METRICS.histogram(
@@ -13,7 +13,7 @@ SYNCS = METRICS.histogram(
 )
 
 
-def show(node: str, containers: Callable[[], Iterable[Container]]) -> None:
+def show(node: str, containers: Callable[[], Iterable[RuntimeContainer]]) -> None:
     """Adds what is looked up when somebody asks; ``containers`` are all that the pods have."""
 
     def running_pods() -> Iterator[Sample]:

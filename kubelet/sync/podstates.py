@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kubelet.model import podspec
-from kubelet.model.runtime import Container
+from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod.state import PodState
 from machinery.objects import Object
 from machinery.workqueue import WorkQueue
@@ -24,7 +24,7 @@ Change = Callable[[PodState], None]
 
 
 @dataclass(slots=True)
-class Record:
+class PodRecord:
     """One pod: its state, the changes that wait for its worker, and the containers to look at again."""
 
     state: PodState
@@ -38,7 +38,7 @@ class PodStates:
     def __init__(self) -> None:
         self.queue = WorkQueue("pod", max_delay=LONGEST_RETRY)
         self._lock = threading.Lock()
-        self._records: dict[str, Record] = {}
+        self._records: dict[str, PodRecord] = {}
 
     # What happens outside
 
@@ -50,7 +50,7 @@ class PodStates:
         uid, ids = podspec.uid(pod), set(container_ids)
         with self._lock:
             if uid not in self._records:
-                self._records[uid] = Record(PodState(pod, start_time=time.time()))
+                self._records[uid] = PodRecord(PodState(pod, start_time=time.time()))
         self._post(uid, lambda state: _new_object(state, pod), ids)
 
     def gone(self, pod: Object) -> None:
@@ -95,7 +95,7 @@ class PodStates:
     def end_orphan(self, pod: Object, container_ids: Iterable[str]) -> None:
         """Have containers whose pod is gone stopped and removed like those of any deleted pod."""
         with self._lock:
-            self._records.setdefault(podspec.uid(pod), Record(PodState(pod)))
+            self._records.setdefault(podspec.uid(pod), PodRecord(PodState(pod)))
         self._post(podspec.uid(pod), lambda state: _is_gone(state, pod), container_ids)
 
     def verdict(self, uid: str, container_id: str, probe: str, verdict: bool) -> None:
@@ -117,7 +117,7 @@ class PodStates:
         with self._lock:
             return [(uid, record.state.pod) for uid, record in self._records.items()]
 
-    def containers(self, uid: str) -> list[Container]:
+    def containers(self, uid: str) -> list[RuntimeContainer]:
         """As last seen; for the kubelet's server."""
         with self._lock:
             record = self._records.get(uid)
@@ -129,7 +129,7 @@ class PodStates:
 
     # For the workers
 
-    def record(self, uid: str) -> Record | None:
+    def record(self, uid: str) -> PodRecord | None:
         with self._lock:
             return self._records.get(uid)
 
@@ -137,14 +137,14 @@ class PodStates:
         with self._lock:
             self._records.pop(uid, None)
 
-    def take_dirty(self, record: Record) -> set[str]:
+    def take_dirty(self, record: PodRecord) -> set[str]:
         """Return the containers that must be looked at, which the caller then does."""
         with self._lock:
             dirty = set(record.dirty)
             record.dirty.clear()
         return dirty
 
-    def put_back(self, record: Record, dirty: set[str]) -> None:
+    def put_back(self, record: PodRecord, dirty: set[str]) -> None:
         with self._lock:
             record.dirty |= dirty
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kubelet.model.runtime import Container, ContainerRuntime, RuntimeEvent, RuntimeFailure, RuntimeUnavailable
+from kubelet.model.runtime import ContainerRuntime, RuntimeContainer, RuntimeEvent, RuntimeFailure, RuntimeUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ FIRST_RETRY, LONGEST_RETRY = 0.1, 2.0
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    listed: Callable[[list[Container]], None]
+    listed: Callable[[list[RuntimeContainer]], None]
     container: Callable[[RuntimeEvent], None]
     images: Callable[[], None]
     health: Callable[[], None]

@@ -25,12 +25,12 @@ Reference = tuple[Kind, str]
 Watched = Callable[[Kind, str, str], Object | None]
 
 
-class Reader(Protocol):
+class ObjectReader(Protocol):
     def get(self, resource: Resource, name: str, namespace: str = "") -> Object: ...
 
 
 class Sources:
-    def __init__(self, client: Reader, watched: Watched, services: Informer) -> None:
+    def __init__(self, client: ObjectReader, watched: Watched, services: Informer) -> None:
         self._client = client
         self._watched = watched
         self._services = services

@@ -8,7 +8,7 @@ import time
 from kubelet.model import podspec
 from kubelet.pod.state import PodState
 from kubelet.sync.deps import Deps
-from kubelet.volumes.errors import VolumeError
+from kubelet.volumes.mounting import VolumeError
 from kubelet.volumes.payload import Inputs
 from machinery.objects import Object
 

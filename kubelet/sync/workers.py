@@ -19,7 +19,7 @@ from kubelet.pod.state import PodState
 from kubelet.sync.executor import Executor
 from kubelet.sync.limiter import Limiter
 from kubelet.sync.metrics import SYNCS
-from kubelet.sync.podstates import LONGEST_RETRY, PodStates, Record
+from kubelet.sync.podstates import LONGEST_RETRY, PodRecord, PodStates
 from kubelet.sync.statusmanager import StatusManager
 from machinery.controller import Controller
 
@@ -62,7 +62,7 @@ class PodWorkers:
             self._removals.release(uid)
             SYNCS.observe(time.perf_counter() - since, ("sync",))
 
-    def _advance(self, uid: str, record: Record) -> float | None:
+    def _advance(self, uid: str, record: PodRecord) -> float | None:
         state = record.state
         for _ in range(MOST_ROUNDS):
             self._take_in(record)
@@ -80,7 +80,7 @@ class PodWorkers:
         log.warning("The plan of pod %s does not come to rest; going on in a moment", podspec.path(state.pod))
         return 1.0
 
-    def _take_in(self, record: Record) -> None:
+    def _take_in(self, record: PodRecord) -> None:
         """Apply what was told, in order, and inspect what may have changed.
 
         What fails is kept, and tried again by the worker's next attempt.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubelet.volumes.errors import VolumeError
+from kubelet.volumes.mounting import VolumeError
 
 _CHECKS = {
     "Directory": (Path.is_dir, "directory"),

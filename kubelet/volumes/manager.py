@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from kubelet.volumes import atomic, hostpath, mounting, payload, subpath
-from kubelet.volumes.errors import VolumeError
+from kubelet.volumes.mounting import VolumeError
 from kubelet.volumes.payload import Inputs
-from kubelet.volumes.tokens import Tokens
+from kubelet.volumes.tokens import TokenCache
 from machinery import quantity
 from machinery.errors import ApiError, ServiceUnavailable, Timeout
 from machinery.objects import Object
@@ -37,7 +37,7 @@ WRITTEN_BY_KUBELET = ("configMap", *IN_MEMORY)
 
 
 class VolumeManager:
-    def __init__(self, root: Path, tokens: Tokens) -> None:
+    def __init__(self, root: Path, tokens: TokenCache) -> None:
         self.root = root.resolve()  # as it stands in the kernel's table of mounts
         self.tokens = tokens
 

@@ -7,12 +7,14 @@ import os
 import re
 from pathlib import Path
 
-from kubelet.volumes.errors import VolumeError
-
 _MS_NOSUID, _MS_NODEV, _MS_BIND = 2, 4, 4096
 _MNT_DETACH = 2
 _ESCAPE = re.compile(rb"\\([0-7]{3})")  # mountinfo writes a space as \\040
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class VolumeError(Exception):
+    """A volume cannot be set up or removed; the message stands in a FailedMount event."""
 
 
 def tmpfs(folder: Path, *, mode: int, size: int | None = None) -> None:

@@ -6,13 +6,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubelet.container.env import ConfigError
+from kubelet.container.env import ConfigError, expand
 from kubelet.model import names, podspec
-from kubelet.model.expansion import expand
 from kubelet.model.names import ClusterDns
 from kubelet.model.runtime import Mount
-from kubelet.volumes.errors import VolumeError
 from kubelet.volumes.manager import VolumeManager
+from kubelet.volumes.mounting import VolumeError
 from machinery.objects import Object
 
 PROPAGATION = {"HostToContainer": "rslave", "Bidirectional": "rshared"}

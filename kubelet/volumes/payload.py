@@ -13,7 +13,7 @@ from typing import Any
 from kubelet.container import fieldref
 from kubelet.container.env import Kind, Lookup, data_of
 from kubelet.model import podspec
-from kubelet.volumes.errors import VolumeError
+from kubelet.volumes.mounting import VolumeError
 from machinery.objects import Object
 
 DEFAULT_MODE = 0o644
@@ -120,7 +120,7 @@ def _downward_text(inputs: Inputs, item: Mapping[str, Any]) -> str:
                 inputs.pod, field["fieldPath"], addresses=inputs.addresses, host_ip=inputs.host_ip
             )
         return fieldref.resource_value(inputs.pod, item["resourceFieldRef"], "", inputs.allocatable)
-    except fieldref.FieldError as error:
+    except fieldref.FieldPathError as error:
         raise VolumeError(str(error)) from error
 
 

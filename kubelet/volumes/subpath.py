@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 
 from kubelet.volumes import mounting
-from kubelet.volumes.errors import VolumeError
+from kubelet.volumes.mounting import VolumeError
 
 
 def bind(volume: Path, sub_path: str, target: Path) -> None:

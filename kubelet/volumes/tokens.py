@@ -26,7 +26,7 @@ class _Token(NamedTuple):
     renew_at: float
 
 
-class Tokens:
+class TokenCache:
     def __init__(self, client: TokenIssuer) -> None:
         self._client = client
         self._lock = threading.Lock()

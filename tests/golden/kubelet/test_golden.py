@@ -18,9 +18,9 @@ import yaml
 from goldens import Goldens
 
 from kubelet.model.backoff import Backoff
-from kubelet.model.runtime import Container
+from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod.plan import plan
-from kubelet.pod.state import Failure, PodState, Pull, StartError, Stop, Verdict, Volumes
+from kubelet.pod.state import Failure, PodState, ProbeResults, Pull, StartError, Stop, Volumes
 from kubelet.pod.status import NodeFacts, status
 from machinery.objects import Object, format_time, parse_time
 
@@ -30,7 +30,7 @@ NOW = parse_time("2026-01-02T03:04:05Z").timestamp()
 RELATIVE = re.compile(r"<Now(?:([+-]\d+)s)?>")
 TABLES = {
     "stops": Stop,
-    "verdicts": Verdict,
+    "verdicts": ProbeResults,
     "pulls": Pull,
     "errors": StartError,
     "crash_backoffs": Backoff,
@@ -65,7 +65,7 @@ def state_of(given: dict[str, Any]) -> PodState:
     return PodState(pod=pod_of(given["pod"]), **{"start_time": NOW - 60, **fields, **known})
 
 
-def container_of(container_id: str, given: dict[str, Any]) -> Container:
+def container_of(container_id: str, given: dict[str, Any]) -> RuntimeContainer:
     """``box`` is the sandbox of a case, everything else a container in it."""
     sandbox = container_id.startswith("box")
     defaults: dict[str, Any] = {"pod_uid": "uid-p", "pod_name": "p", "namespace": "ns", "created": NOW - 60}
@@ -75,7 +75,7 @@ def container_of(container_id: str, given: dict[str, Any]) -> Container:
         defaults |= {"name": container_id, "sandbox_id": "box", "image": "busybox:1", "image_id": "sha256:1"}
         if given.get("state", "running") == "running":
             defaults |= {"state": "running", "started": NOW - 50}
-    return Container(id=container_id, **{**defaults, **given})
+    return RuntimeContainer(id=container_id, **{**defaults, **given})
 
 
 def pod_of(given: Object) -> Object:

@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from kubelet.agent import Agent, Config
+from kubelet.agent import Agent, AgentConfig
 from kubelet.model.names import ClusterDns
-from kubelet.model.runtime import ContainerRuntime, Image
+from kubelet.model.runtime import ContainerRuntime, RuntimeImage
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.runtime.fake import FakeRuntime
 from kubelet.volumes import mounting
@@ -221,7 +221,7 @@ class Kubelet:
 
     def start(self) -> None:
         dns = ClusterDns(("172.30.0.10",), "cluster.local")
-        config = Config(NODE, "172.17.0.1", 10250, self.root, SANDBOX, dns)
+        config = AgentConfig(NODE, "172.17.0.1", 10250, self.root, SANDBOX, dns)
         self.stop_event = threading.Event()
         self.agent = Agent(self.api, self.runtime, config)  # type: ignore[arg-type]
         self.agent.start(self.stop_event)
@@ -284,7 +284,7 @@ def api() -> Api:
 @pytest.fixture
 def fake_runtime() -> FakeRuntime:
     made = FakeRuntime(clock=time.time)
-    made.present[IMAGE] = Image("sha256:1", names=(IMAGE,))
+    made.present[IMAGE] = RuntimeImage("sha256:1", names=(IMAGE,))
     return made
 
 

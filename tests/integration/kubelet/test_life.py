@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kubelet.model import labels
-from kubelet.model.runtime import Container, Image
+from kubelet.model.runtime import RuntimeContainer, RuntimeImage
 from kubelet.runtime.fake import FakeRuntime
 from machinery.errors import NotFound
 from machinery.resources import CONFIG_MAPS, LEASES, NODES, PODS, RUNTIME_CLASSES, SECRETS
@@ -162,7 +162,7 @@ def test_sandbox_dies(fake_kubelet: Any, fake_runtime: FakeRuntime) -> None:
 
 def test_containers_of_nobody_are_removed(api: Any, fake_runtime: FakeRuntime, fake_kubelet: Any) -> None:
     fake_kubelet.stop()
-    orphan = Container("o", "uid-o", "o", "ns", "c", state="running", started=1.0, grace=1)
+    orphan = RuntimeContainer("o", "uid-o", "o", "ns", "c", state="running", started=1.0, grace=1)
     fake_runtime.known["o"] = orphan
     fake_runtime.known["box"] = replace(orphan, id="box", name=labels.SANDBOX_NAME, sandbox=True)
     fake_kubelet.start()
@@ -194,7 +194,7 @@ def test_waits_for_a_secret_volume(fake_kubelet: Any, api: Any) -> None:
 
 def test_pull(fake_kubelet: Any, fake_runtime: FakeRuntime) -> None:
     def pull(reference: str) -> None:
-        fake_runtime.present[reference] = Image("sha256:2", size=7)
+        fake_runtime.present[reference] = RuntimeImage("sha256:2", size=7)
 
     fake_runtime.on_pull = pull
     fake_kubelet.run(container={"image": "registry.invalid/x"})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelet.model.streaming import Usage
+from kubelet.model.streaming import ContainerUsage
 from kubelet.node import cgroups, machine
 from kubelet.node.cgroups import usage
 
@@ -37,14 +37,14 @@ def made(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("pid", "expected"),
     [
-        (1, Usage(27300499, 5000000, 3000000)),
-        (2, Usage(1234000, 700, 0)),
+        (1, ContainerUsage(27300499, 5000000, 3000000)),
+        (2, ContainerUsage(1234000, 700, 0)),
         (3, None),  # another view of the groups than this process has
         (4, None),
         (5, None),
     ],
 )
-def test_versions(made: Path, pid: int, expected: Usage | None) -> None:
+def test_versions(made: Path, pid: int, expected: ContainerUsage | None) -> None:
     assert usage(pid, made / "sys", made / "proc") == expected
 
 

@@ -9,9 +9,9 @@ import pytest
 from kubelet.container import config, limits
 from kubelet.container.env import ConfigError
 from kubelet.container.security import security
-from kubelet.model import imagenames, names, podspec
+from kubelet.model import images, names, podspec
 from kubelet.model.names import ClusterDns
-from kubelet.model.runtime import Image, PortBinding
+from kubelet.model.runtime import PortBinding, RuntimeImage
 from kubelet.runtime.dockerconfig import container_config, sandbox_config
 from kubelet.runtime.dockerstate import timestamp
 from machinery.objects import Object
@@ -20,8 +20,8 @@ DNS = ClusterDns(("172.30.0.10",), "cluster.local")
 HOST = "nameserver 10.0.0.1\nsearch example.com .\noptions timeout:1\n"
 
 
-def secured(pod: Object, image: Image | None = None) -> Any:
-    return security(pod, pod["spec"]["containers"][0], image or Image("i"))
+def secured(pod: Object, image: RuntimeImage | None = None) -> Any:
+    return security(pod, pod["spec"]["containers"][0], image or RuntimeImage("i"))
 
 
 def with_context(make_pod: Any, own: Object, of_pod: Object | None = None) -> Object:
@@ -49,13 +49,13 @@ def test_options(make_pod: Any) -> None:
 @pytest.mark.parametrize(
     ("user", "image", "message"),
     [
-        (None, Image("i"), "container has runAsNonRoot and image will run as root"),
-        (None, Image("i", user="0:5"), "container has runAsNonRoot and image will run as root"),
-        (0, Image("i", user="5"), "container's runAsUser breaks non-root policy"),
-        (None, Image("i", user="web"), "container has runAsNonRoot and image has non-numeric user (web)"),
+        (None, RuntimeImage("i"), "container has runAsNonRoot and image will run as root"),
+        (None, RuntimeImage("i", user="0:5"), "container has runAsNonRoot and image will run as root"),
+        (0, RuntimeImage("i", user="5"), "container's runAsUser breaks non-root policy"),
+        (None, RuntimeImage("i", user="web"), "container has runAsNonRoot and image has non-numeric user (web)"),
     ],
 )
-def test_run_as_non_root_refuses(make_pod: Any, user: int | None, image: Image, message: str) -> None:
+def test_run_as_non_root_refuses(make_pod: Any, user: int | None, image: RuntimeImage, message: str) -> None:
     own = {"runAsNonRoot": True, **({} if user is None else {"runAsUser": user})}
     with pytest.raises(ConfigError) as raised:
         secured(with_context(make_pod, own), image)
@@ -64,7 +64,7 @@ def test_run_as_non_root_refuses(make_pod: Any, user: int | None, image: Image, 
 
 
 def test_run_as_non_root_lets_others_pass(make_pod: Any) -> None:
-    assert secured(with_context(make_pod, {"runAsNonRoot": True}), Image("i", user="5")).user == ""
+    assert secured(with_context(make_pod, {"runAsNonRoot": True}), RuntimeImage("i", user="5")).user == ""
     assert secured(with_context(make_pod, {"runAsNonRoot": True, "runAsUser": 5})).user == "5"
 
 
@@ -171,7 +171,7 @@ def test_sandbox_publishes_host_ports_only(make_pod: Any) -> None:
 def test_container_config(make_pod: Any) -> None:
     container = {"name": "c", "image": "i", "command": ["echo", "$(A)"], "args": ["$(B)"], "stdin": True}
     pod = make_pod(containers=[container], hostPID=True)
-    around = config.Surroundings("box", 3, Image("i"), {"A": "1"}, (), 1)
+    around = config.Surroundings("box", 3, RuntimeImage("i"), {"A": "1"}, (), 1)
     made = container_config(config.container_plan(pod, container, around), "mine")
     assert (made["Entrypoint"], made["Cmd"], made["Env"]) == (["echo", "1"], ["$(B)"], ["A=1"])
     assert made["Labels"]["mini-minishift.cluster"] == "mine"
@@ -183,7 +183,7 @@ def test_container_config(make_pod: Any) -> None:
 
 def test_what_the_image_says_is_left_alone(make_pod: Any) -> None:
     pod = make_pod()
-    around = config.Surroundings("box", 0, Image("i"), {}, (), 1)
+    around = config.Surroundings("box", 0, RuntimeImage("i"), {}, (), 1)
     made = container_config(config.container_plan(pod, pod["spec"]["containers"][0], around), "mine")
     assert "Entrypoint" not in made
     assert "Cmd" not in made
@@ -194,12 +194,12 @@ def test_what_the_image_says_is_left_alone(make_pod: Any) -> None:
     ["busybox", "sise:0.4.0", "127.0.0.1:5000/a/b:1", "k8s.gcr.io/pause:3.2", "a/b@sha256:" + "0" * 64, "[::1]:5000/x"],
 )
 def test_good_image_names(reference: str) -> None:
-    assert imagenames.complaint(reference) == ""
+    assert images.complaint(reference) == ""
 
 
 @pytest.mark.parametrize("reference", ["Foo//Bar", "UPPER", "a:b:c", "", "a b", "x@sha256:1"])
 def test_bad_image_names(reference: str) -> None:
-    assert "invalid reference format" in imagenames.complaint(reference)
+    assert "invalid reference format" in images.complaint(reference)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,8 @@ def test_bad_image_names(reference: str) -> None:
     ],
 )
 def test_pull_policy_by_name(image: str, expected: str) -> None:
-    assert imagenames.policy({"name": "c", "image": image}) == expected
-    assert imagenames.policy({"name": "c", "image": image, "imagePullPolicy": "Never"}) == "Never"
+    assert images.policy({"name": "c", "image": image}) == expected
+    assert images.policy({"name": "c", "image": image, "imagePullPolicy": "Never"}) == "Never"
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubelet.container.env import ConfigError, Context, environment, service_variables
-from kubelet.model.expansion import expand
+from kubelet.container.env import ConfigError, Context, environment, expand, service_variables
 from machinery.objects import Object
 
 CONFIG = {"metadata": {"name": "cm"}, "data": {"a": "1", "b": "two", "x=y": "skipped"}}

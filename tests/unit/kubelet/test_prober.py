@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from kubelet.model.runtime import Container, ExecResult
-from kubelet.probes.handlers import Outcome, Target, grpc, http_get, tcp
-from kubelet.probes.prober import Counter, Prober
+from kubelet.model.runtime import ExecResult, RuntimeContainer
+from kubelet.probes.handlers import Outcome, ProbeTarget, grpc, http_get, tcp
+from kubelet.probes.prober import Prober, ThresholdCounter
 from kubelet.runtime.fake import FakeRuntime
-from kubelet.sync import signals
+from kubelet.sync.containerstop import is_heard
 from kubelet.threads.pool import Pool
 from kubelet.threads.timers import Timers
 
 
 def test_thresholds() -> None:
-    counter = Counter(success_threshold=2, failure_threshold=3, verdict=False)
+    counter = ThresholdCounter(success_threshold=2, failure_threshold=3, verdict=False)
     answers = [True, False, True, True, False, False, True, False, False, False]
     changes = [counter.count(answer) for answer in answers]
     assert changes == [False, False, False, True, False, False, False, False, False, True]
@@ -51,7 +51,7 @@ class Bench:
 
     def watch(self, pod: Any, **probes: Any) -> None:
         spec = {"name": "c", "image": "i", **probes}
-        container = Container("id", "uid-p", "p", "ns", "c", state="running", started=time.time())
+        container = RuntimeContainer("id", "uid-p", "p", "ns", "c", state="running", started=time.time())
         self.prober.watch(pod, spec, container, "127.0.0.1")
 
 
@@ -129,7 +129,7 @@ def port() -> Iterator[int]:
 
 
 def ask(port: int, path: str) -> Outcome:
-    target = Target("id", "127.0.0.1", {"name": "c", "ports": [{"name": "web", "containerPort": port}]})
+    target = ProbeTarget("id", "127.0.0.1", {"name": "c", "ports": [{"name": "web", "containerPort": port}]})
     request = {"port": "web", "path": path, "httpHeaders": [{"name": "X-Test", "value": "yes"}]}
     return http_get(target, request, 5)
 
@@ -147,7 +147,7 @@ def test_http_redirects(port: int) -> None:
 
 
 def test_http_unknown_port(port: int) -> None:
-    target = Target("id", "127.0.0.1", {"name": "c"})
+    target = ProbeTarget("id", "127.0.0.1", {"name": "c"})
     assert http_get(target, {"port": "web"}, 1).message == "couldn't find port: 'web' in container c"
 
 
@@ -183,12 +183,12 @@ def test_pool_runs_as_many_as_it_may() -> None:
 
 def test_signals_that_are_heard() -> None:
     before = signal.signal(signal.SIGUSR1, lambda number, frame: None)
-    assert signals.is_heard(os.getpid(), "SIGUSR1")
+    assert is_heard(os.getpid(), "SIGUSR1")
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
-    assert not signals.is_heard(os.getpid(), str(signal.SIGUSR1.value))
+    assert not is_heard(os.getpid(), str(signal.SIGUSR1.value))
     signal.signal(signal.SIGUSR1, before)
-    assert signals.is_heard(2**30, "SIGTERM")  # no such process
-    assert signals.is_heard(os.getpid(), "SIGNONSENSE")
+    assert is_heard(2**30, "SIGTERM")  # no such process
+    assert is_heard(os.getpid(), "SIGNONSENSE")
 
 
 def test_what_runc_would_hear_the_program_would_not() -> None:
@@ -196,9 +196,9 @@ def test_what_runc_would_hear_the_program_would_not() -> None:
     own_name = Path("/proc/self/comm")
     before = own_name.read_text(), signal.signal(signal.SIGUSR1, lambda number, frame: None)
     own_name.write_text("runc:[2:INIT]")
-    assert not signals.is_heard(os.getpid(), "SIGUSR1")
+    assert not is_heard(os.getpid(), "SIGUSR1")
     own_name.write_text(before[0])
-    assert signals.is_heard(os.getpid(), "SIGUSR1")
+    assert is_heard(os.getpid(), "SIGUSR1")
     signal.signal(signal.SIGUSR1, before[1])
 
 
@@ -231,7 +231,7 @@ def health() -> Iterator[tuple[int, list[bytes]]]:
 def test_grpc(health: tuple[int, list[bytes]], answer: bytes, outcome: Outcome) -> None:
     port, talk = health
     talk.append(answer)
-    target = Target("id", "127.0.0.1", {"name": "c"})
+    target = ProbeTarget("id", "127.0.0.1", {"name": "c"})
     assert grpc(target, {"port": port, "service": "db"}, 10) == outcome
     assert talk == [b"\x0a\x02db"]
 
@@ -240,6 +240,6 @@ def test_grpc_nobody_there() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         closed = free.getsockname()[1]
-    refused = grpc(Target("id", "127.0.0.1", {"name": "c"}), {"port": closed}, 5)
+    refused = grpc(ProbeTarget("id", "127.0.0.1", {"name": "c"}), {"port": closed}, 5)
     assert not refused.success
     assert refused.message

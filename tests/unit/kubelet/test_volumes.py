@@ -12,11 +12,11 @@ import pytest
 from kubelet.model.names import ClusterDns
 from kubelet.sync.sources import references
 from kubelet.volumes import atomic, hostpath, subpath
-from kubelet.volumes.errors import VolumeError
 from kubelet.volumes.manager import VolumeManager
+from kubelet.volumes.mounting import VolumeError
 from kubelet.volumes.mounts import Mounts
 from kubelet.volumes.payload import File, Inputs, payload
-from kubelet.volumes.tokens import Tokens
+from kubelet.volumes.tokens import TokenCache
 from machinery.objects import Object
 
 OBJECTS = {
@@ -222,7 +222,7 @@ def test_what_the_kubelet_writes_is_mounted_read_only(
     monkeypatch.setattr(subpath, "bind", lambda *_: None)  # mounting takes root
     mount = {"name": "v", "mountPath": "/v", "readOnly": False, "subPath": sub_path}
     pod = make_pod(containers=[{"name": "c", "image": "i", "volumeMounts": [mount]}], volumes=[{"name": "v"} | volume])
-    mounts = Mounts(VolumeManager(tmp_path, Tokens(None)), ClusterDns((), ""))  # type: ignore[arg-type]
+    mounts = Mounts(VolumeManager(tmp_path, TokenCache(None)), ClusterDns((), ""))  # type: ignore[arg-type]
     made = mounts.of(pod, pod["spec"]["containers"][0], 0, {})
     assert {mount.container_path: mount.read_only for mount in made}["/v"] is read_only
 
@@ -232,7 +232,7 @@ def test_a_link_in_place_of_the_termination_message_is_not_followed(tmp_path: Pa
     secret.write_text("x")
     pod = make_pod(containers=[{"name": "c", "image": "i"}])
     spec = pod["spec"]["containers"][0]
-    mounts = Mounts(VolumeManager(tmp_path, Tokens(None)), ClusterDns((), ""))  # type: ignore[arg-type]
+    mounts = Mounts(VolumeManager(tmp_path, TokenCache(None)), ClusterDns((), ""))  # type: ignore[arg-type]
     file = Path(
         {mount.container_path: mount.host_path for mount in mounts.of(pod, spec, 0, {})}["/dev/termination-log"]
     )
