@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
-from cluster.record import Record
+from cluster.record import ClusterRecord
 from cluster.settings import (
     API_PORT,
     CLUSTER_DNS,
@@ -34,7 +34,7 @@ class Component(NamedTuple):
     sockets: tuple[str, ...] = ()  # files that a killed one leaves behind, and that the next one cannot bind to
 
 
-def components(state: State, record: Record) -> list[Component]:
+def components(state: State, record: ClusterRecord) -> list[Component]:
     """Return the components in the order of their start; they stop in reverse."""
     return [
         etcd(state),
@@ -75,7 +75,7 @@ def etcd(state: State) -> Component:
     return Component("etcd", argv, str(state.etcd), "", sockets=("etcd.sock:0", "peer.sock:0"))
 
 
-def apiserver(state: State, record: Record) -> Component:
+def apiserver(state: State, record: ClusterRecord) -> Component:
     pki = state.pki
     argv = _python(
         "apiserver",
@@ -102,7 +102,7 @@ def apiserver(state: State, record: Record) -> Component:
     return Component("apiserver", argv, str(REPOSITORY), f"https://127.0.0.1:{API_PORT}/readyz")
 
 
-def controllers(state: State, record: Record) -> Component:
+def controllers(state: State, record: ClusterRecord) -> Component:
     # Without the service accounts' feature there are no identities for single controllers.
     selected = ["--controllers=core"] if record.core else ["--use-service-account-credentials"]
     argv = _python(
@@ -120,7 +120,7 @@ def controllers(state: State, record: Record) -> Component:
     return Component("controllers", argv, str(REPOSITORY), f"http://127.0.0.1:{CONTROLLERS_HEALTH_PORT}/healthz")
 
 
-def kubelet(state: State, record: Record) -> Component:
+def kubelet(state: State, record: ClusterRecord) -> Component:
     argv = _python(
         "kubelet",
         f"--kubeconfig={state.kubeconfigs}/kubelet",
@@ -142,7 +142,7 @@ def kubelet(state: State, record: Record) -> Component:
     return Component("kubelet", argv, str(REPOSITORY), f"http://127.0.0.1:{KUBELET_HEALTH_PORT}/healthz")
 
 
-def proxy(state: State, record: Record) -> Component:
+def proxy(state: State, record: ClusterRecord) -> Component:
     argv = _python(
         "proxy",
         f"--kubeconfig={state.kubeconfigs}/proxy",

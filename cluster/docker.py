@@ -20,11 +20,11 @@ from cluster.errors import ClusterError
 DEFAULT_SOCKET = Path("/var/run/docker.sock")
 
 
-class DockerError(ClusterError):
+class EngineError(ClusterError):
     """The engine refused a call; the message is the engine's own."""
 
 
-class DockerMissing(DockerError):
+class EngineMissing(EngineError):
     """No engine answers on the socket."""
 
 
@@ -59,13 +59,13 @@ class Engine:
             response = connection.getresponse()
             data = response.read()
         except (FileNotFoundError, ConnectionError) as error:
-            raise DockerMissing(f"no Docker engine answers on {self.path}: {error}") from error
+            raise EngineMissing(f"no Docker engine answers on {self.path}: {error}") from error
         finally:
             connection.close()
         if response.status == 404:
             return None
         if response.status >= 400:
-            raise DockerError(f"{method} {path}: {data.decode(errors='replace').strip()}")
+            raise EngineError(f"{method} {path}: {data.decode(errors='replace').strip()}")
         return (
             [json.loads(line) for line in data.splitlines()] if path == "/images/load" else json.loads(data or b"null")
         )
@@ -74,7 +74,7 @@ class Engine:
         """Return the engine's version, None when none answers."""
         try:
             answer = self.call("GET", "/version")
-        except DockerMissing:
+        except EngineMissing:
             return None
         return str(answer["Version"])
 
@@ -86,7 +86,7 @@ class Engine:
     def load_images(self, archive: bytes) -> None:
         for line in self.call("POST", "/images/load", archive, quiet="1"):
             if "error" in line:
-                raise DockerError(f"loading images: {line['error']}")
+                raise EngineError(f"loading images: {line['error']}")
 
     def remove_image(self, name: str) -> None:
         self.call("DELETE", f"/images/{name}", force="1")

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from cluster.docker import DockerError, Engine
+from cluster.docker import Engine, EngineError
 from cluster.processes import Process, end, start_ticks
 from cluster.progress import log_end
 from cluster.settings import STATE_VARIABLE
@@ -40,9 +40,9 @@ def start(engine: Engine, log: Path) -> Process | None:
     deadline = time.monotonic() + START_SECONDS
     while engine.version() is None:
         if process is not None and process.poll() is not None:
-            raise DockerError(f"dockerd exited with {process.returncode}; the end of {log}:\n{log_end(log)}")
+            raise EngineError(f"dockerd exited with {process.returncode}; the end of {log}:\n{log_end(log)}")
         if time.monotonic() > deadline:
-            raise DockerError(f"dockerd does not answer on {engine.path} after {START_SECONDS:.0f} s: see {log}")
+            raise EngineError(f"dockerd does not answer on {engine.path} after {START_SECONDS:.0f} s: see {log}")
         time.sleep(0.05)  # its socket appears before it serves: there is no event to wait for
     return Process(process.pid, start_ticks(process.pid) or 0) if process else None
 

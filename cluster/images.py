@@ -35,7 +35,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 SLEEP = ["/bin/sh", "-c", "sleep infinity & wait"]
 
 
-class Image(NamedTuple):
+class ImageSpec(NamedTuple):
     name: str
     layers: list[bytes]
     config: dict[str, Any]
@@ -71,7 +71,7 @@ def _tar(entries: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-def archive(images: list[Image], key: str) -> bytes:
+def archive(images: list[ImageSpec], key: str) -> bytes:
     """Return a ``docker load`` archive of the images; layers that they share are in it once."""
     contents: dict[str, bytes] = {}
     manifest = []
@@ -119,16 +119,16 @@ def busybox_layer(binary: Path) -> bytes:
     return layer(files, links, {"/tmp": 0o1777, "/root": 0o700, "/proc": 0o755, "/sys": 0o755, "/dev": 0o755})
 
 
-def build() -> list[Image]:
+def build() -> list[ImageSpec]:
     base = busybox_layer(busybox())
     python, files = pythonfiles.runtime_files(SISE, "/app/sise.py")
     path = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
     links = {} if str(python) == "/usr/bin/python3" else {"/usr/bin/python3": str(python)}
     return [
         # Killed outright: it holds nothing that could be saved, and process 1 ignores SIGTERM without a handler.
-        Image(SANDBOX_IMAGE, [base], {"Entrypoint": SLEEP, "Env": path, "StopSignal": "SIGKILL"}),
-        Image(BUSYBOX_IMAGE, [base], {"Cmd": ["sh"], "Env": path}),
-        Image(
+        ImageSpec(SANDBOX_IMAGE, [base], {"Entrypoint": SLEEP, "Env": path, "StopSignal": "SIGKILL"}),
+        ImageSpec(BUSYBOX_IMAGE, [base], {"Cmd": ["sh"], "Env": path}),
+        ImageSpec(
             SISE_IMAGE,
             [base, layer(files, links, {})],
             {

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from cluster.record import Record
+from cluster.record import ClusterRecord
 from cluster.settings import API_PORT, CONTEXT, DEVELOPER_CONTEXT, State
 from machinery import kubeconfig
 
@@ -65,7 +65,7 @@ def users_file() -> Path:
     return home / ".kube" / "config"
 
 
-def merge(state: State, record: Record) -> dict[str, str]:
+def merge(state: State, record: ClusterRecord) -> dict[str, str]:
     """Add our contexts to the user's file and select the administrator's; return what to remember of it."""
     path = users_file()
     config = kubeconfig.load(path)
@@ -80,7 +80,7 @@ def merge(state: State, record: Record) -> dict[str, str]:
     return {"kubeconfig": str(path), "previous_context": previous}
 
 
-def unmerge(record: Record) -> bool:
+def unmerge(record: ClusterRecord) -> bool:
     """Take our contexts out again; return whether there were any."""
     return bool(record.kubeconfig) and take_out(Path(record.kubeconfig), CONTEXTS, record.previous_context)
 

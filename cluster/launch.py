@@ -123,9 +123,9 @@ def _show(findings: list[preflight.Finding], progress: Progress) -> None:
         raise CannotStart("\n".join(failures))
 
 
-def _remember(state: State, engine: Engine, started: Process | None) -> record.Record:
+def _remember(state: State, engine: Engine, started: Process | None) -> record.ClusterRecord:
     """Return the record of this cluster, made now if there is none, with what the engine says today."""
-    known = record.load(state) or record.Record(record.new_id(), socket.gethostname().lower(), "", "")
+    known = record.load(state) or record.ClusterRecord(record.new_id(), socket.gethostname().lower(), "", "")
     for folder in (state.root, state.logs, state.etcd, state.kubeconfigs, state.kubelet):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     changes: dict[str, str | int] = {"node_ip": engine.bridge_gateway(), "pod_cidr": engine.bridge_subnet()}
@@ -153,7 +153,7 @@ def start_supervisor(state: State) -> int:
     return process.pid
 
 
-def _wait_well(state: State, known: record.Record, progress: Progress, deadline: float) -> None:
+def _wait_well(state: State, known: record.ClusterRecord, progress: Progress, deadline: float) -> None:
     api = health.client(state)
     table = components(state, known)
     waiting = [(component.name, [component]) for component in table[:2]] + [("other components", table[2:])]

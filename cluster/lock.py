@@ -17,7 +17,7 @@ from cluster.processes import Process, start_ticks
 from cluster.settings import MACHINE_LOCK
 
 
-class Owner(NamedTuple):
+class LockOwner(NamedTuple):
     """Who wrote the lock file last."""
 
     state: str
@@ -28,7 +28,7 @@ class Owner(NamedTuple):
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Held(Exception):
+class LockHeld(Exception):
     """Another supervisor holds the lock."""
 
 
@@ -39,7 +39,7 @@ def acquire(state: str, cluster_id: str, path: Path = MACHINE_LOCK) -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
-        raise Held(f"another supervisor holds {path}") from error
+        raise LockHeld(f"another supervisor holds {path}") from error
     file.seek(0)
     file.truncate()
     pid = os.getpid()
@@ -49,7 +49,7 @@ def acquire(state: str, cluster_id: str, path: Path = MACHINE_LOCK) -> IO[str]:
     return file
 
 
-def owner(path: Path = MACHINE_LOCK) -> Owner | None:
+def owner(path: Path = MACHINE_LOCK) -> LockOwner | None:
     """Return the last owner, whether it still lives or not; None when no cluster of ours ran since the boot."""
     try:
         text = path.read_text()
@@ -60,10 +60,10 @@ def owner(path: Path = MACHINE_LOCK) -> Owner | None:
     facts = json.loads(text)
     if facts["boot"] != BOOT_ID.read_text().strip():
         return None
-    return Owner(facts["state"], facts["id"], Process(facts["pid"], facts["start"]))
+    return LockOwner(facts["state"], facts["id"], Process(facts["pid"], facts["start"]))
 
 
-def holder(path: Path = MACHINE_LOCK) -> Owner | None:
+def holder(path: Path = MACHINE_LOCK) -> LockOwner | None:
     """Return the owner when its supervisor runs."""
     found = owner(path)
     return found if found and start_ticks(found.supervisor.pid) == found.supervisor.start else None

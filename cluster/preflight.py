@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cluster import lock, packages
-from cluster.docker import DockerError, Engine
+from cluster.docker import Engine, EngineError
 from cluster.processes import PROC, all_pids
 from cluster.settings import (
     API_PORT,
@@ -166,7 +166,7 @@ def gather(engine: Engine, *, ours_runs: bool) -> Facts:
 def _docker_version(engine: Engine) -> str | None:
     try:
         return engine.version()
-    except DockerError:
+    except EngineError:
         return None
 
 

@@ -18,9 +18,9 @@ class Progress:
         self.began = time.monotonic()
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
+    def step(self, name: str) -> Iterator[ProgressStep]:
         """Time a step; its name stands there while it works, the seconds and notes follow when it is done."""
-        step = Step()
+        step = ProgressStep()
         began = time.monotonic()
         self.write(f"  {name:<{WIDTH}}")
         try:
@@ -41,7 +41,7 @@ class Progress:
         return time.monotonic() - self.began
 
 
-class Step:
+class ProgressStep:
     def __init__(self) -> None:
         self.notes: list[str] = []
 

@@ -14,7 +14,7 @@ from cluster.settings import State
 
 
 @dataclass(frozen=True)
-class Record:
+class ClusterRecord:
     id: str  # the value of the label on this cluster's containers
     node: str
     node_ip: str
@@ -30,9 +30,9 @@ def new_id() -> str:
     return secrets.token_hex(4)
 
 
-def load(state: State) -> Record | None:
+def load(state: State) -> ClusterRecord | None:
     try:
-        return Record(**json.loads(state.record.read_text()))
+        return ClusterRecord(**json.loads(state.record.read_text()))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
@@ -42,11 +42,11 @@ def load(state: State) -> Record | None:
         ) from error
 
 
-def save(state: State, record: Record) -> None:
+def save(state: State, record: ClusterRecord) -> None:
     write_json(state.record, asdict(record))
 
 
-def update(state: State, record: Record, **changes: Any) -> Record:
+def update(state: State, record: ClusterRecord, **changes: Any) -> ClusterRecord:
     changed = replace(record, **changes)
     if changed != record:
         save(state, changed)

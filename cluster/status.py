@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from cluster import health, kubeconfigs, lock, record, table
 from cluster.components import components
-from cluster.docker import DockerError, Engine
+from cluster.docker import Engine, EngineError
 from cluster.processes import children_of, memory, started_at
 from cluster.settings import CLUSTER_LABEL, CONTEXT, State
 from machinery import errors, objects
@@ -90,7 +90,7 @@ def _ask_docker(report: Report, cluster_id: str) -> Report:
     try:
         found = engine.containers(f"{CLUSTER_LABEL}={cluster_id}", running_only=True)
         return report._replace(docker=engine.version() or "", containers=len(found))
-    except DockerError:
+    except EngineError:
         return report
 
 

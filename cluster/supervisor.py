@@ -225,7 +225,7 @@ def main() -> None:
         sys.exit(f"supervisor: there is no cluster in {state.root}: run `mini-minishift up`")
     try:
         held = lock.acquire(str(state.root), known.id)
-    except lock.Held as error:
+    except lock.LockHeld as error:
         sys.exit(f"supervisor: {error}")
     with held:
         say("starting")

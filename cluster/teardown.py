@@ -70,7 +70,7 @@ def _stop_containers(engine: Engine, cluster_id: str) -> int:
 
 
 def _remove_from_docker(
-    state: State, known: record.Record | None, progress: Progress, *, ours_alone: bool, keep_images: bool
+    state: State, known: record.ClusterRecord | None, progress: Progress, *, ours_alone: bool, keep_images: bool
 ) -> None:
     """Remove containers and images; start an engine for it if none runs and there is something to remove."""
     engine = Engine()

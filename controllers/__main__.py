@@ -11,7 +11,7 @@ from pathlib import Path
 from controllers.manager.identities import USER_AGENT, Identities
 from controllers.manager.manager import Manager
 from controllers.manager.rows import ROWS, roles_document, selected
-from controllers.shared.options import Options
+from controllers.shared.options import ControllerOptions
 from machinery import component, flags, kubeconfig
 from machinery.client import Client
 from machinery.flags import flag
@@ -21,7 +21,7 @@ log = logging.getLogger("controllers")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flags(Options):
+class Flags(ControllerOptions):
     """The flags of the process, beside those that the controllers read."""
 
     kubeconfig: str = flags.kubeconfig()

@@ -19,7 +19,7 @@ from machinery import kubeconfig as kubeconfig_files
 from machinery.component import setup_logging
 from machinery.extras import MissingExtra
 from mini_minishift.interrupts import Interrupts
-from mini_minishift.standalone import ALL, CONTEXT, MEMORY, STORES, Options, Ready, Standalone
+from mini_minishift.standalone import ALL, CONTEXT, MEMORY, STORES, Ready, Standalone, StandaloneOptions
 
 FOLDER = click.Path(file_okay=False, resolve_path=True, path_type=Path)
 FILE = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
@@ -60,7 +60,7 @@ def api(
 
         try:
             with _log(None if verbose else folder / "server.log"):
-                Standalone(Options(folder, port, store, etcd, controllers), progress, ready, interrupts).run()
+                Standalone(StandaloneOptions(folder, port, store, etcd, controllers), progress, ready, interrupts).run()
         except (ClusterError, MissingExtra) as error:
             code = 1
             interrupts.ignore()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-from mini_minishift.rest import ApiError, Object, Rest
+from mini_minishift.rest import ApiError, Object, RestClient
 
 
 def read(manifest: Path | str | Object) -> list[Object]:
@@ -28,7 +28,7 @@ def _items(document: Object) -> list[Object]:
     return list(document["items"]) if is_list else [document]
 
 
-def apply(rest: Rest, obj: Object) -> Object:
+def apply(rest: RestClient, obj: Object) -> Object:
     """Create the object, or replace the one of its name."""
     collection = _collection(rest, obj)
     try:
@@ -42,7 +42,7 @@ def apply(rest: Rest, obj: Object) -> Object:
     return _established(rest, collection, made) if obj["kind"] == "CustomResourceDefinition" else made
 
 
-def _collection(rest: Rest, obj: Object) -> str:
+def _collection(rest: RestClient, obj: Object) -> str:
     version = obj["apiVersion"]
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     for resource in rest.request("GET", root)["resources"]:
@@ -52,7 +52,7 @@ def _collection(rest: Rest, obj: Object) -> str:
     raise ApiError({"code": 404, "message": f"the server has no kind {obj['kind']} in {version}"})
 
 
-def _established(rest: Rest, collection: str, definition: Object) -> Object:
+def _established(rest: RestClient, collection: str, definition: Object) -> Object:
     """Return the definition as it is once its objects can be used."""
     name = definition["metadata"]["name"]
     for event in rest.watch(f"{collection}?watch=true&fieldSelector=metadata.name%3D{name}"):

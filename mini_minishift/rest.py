@@ -35,7 +35,7 @@ class ApiError(Exception):
         return str(self.status.get("reason", ""))
 
 
-class Rest:
+class RestClient:
     """One user of one server. Its connection is kept, for one request at a time; a watch has one of its own."""
 
     def __init__(self, url: str, certificate_authority: Path, token: str) -> None:

@@ -23,7 +23,7 @@ from cluster.progress import Progress
 from machinery.component import setup_logging
 from machinery.extras import MissingExtra
 from mini_minishift.interrupts import Interrupts
-from mini_minishift.standalone import ALL, MEMORY, STORES, Options, Ready, Standalone
+from mini_minishift.standalone import ALL, MEMORY, STORES, Ready, Standalone, StandaloneOptions
 
 log = logging.getLogger("serve")
 
@@ -47,7 +47,7 @@ def main() -> int:
     threading.Thread(target=end_with_caller, args=watching, name="caller", daemon=True).start()
     with Path(os.devnull).open("w") as nowhere:
         try:
-            Standalone(Options(**given), Progress(nowhere), announce, interrupts).run()
+            Standalone(StandaloneOptions(**given), Progress(nowhere), announce, interrupts).run()
         except (ClusterError, MissingExtra) as error:
             say({"error": str(error)})
             return 1

@@ -64,7 +64,7 @@ MANAGER = ("system:kube-controller-manager", "")
 
 
 @dataclass(frozen=True)
-class Options:
+class StandaloneOptions:
     """``folder`` holds keys, kubeconfig and data: a server that is started there again is the same one."""
 
     folder: Path
@@ -88,7 +88,7 @@ class Standalone:
     """A server and its controllers. It must run in the main thread, because signals end it."""
 
     def __init__(
-        self, options: Options, progress: Progress, ready: Callable[[Ready], None], interrupts: Interrupts
+        self, options: StandaloneOptions, progress: Progress, ready: Callable[[Ready], None], interrupts: Interrupts
     ) -> None:
         self._options = options
         self._folder = options.folder.resolve()
@@ -207,14 +207,14 @@ class Standalone:
     def _build_manager(self) -> Manager:
         from controllers.manager.identities import Identities
         from controllers.manager.manager import Manager
-        from controllers.shared.options import Options as ManagerOptions
+        from controllers.shared.options import ControllerOptions
 
         # What a test's author looks for in the log is what others ask.
         own = f" with {USER_AGENT}"
         logging.getLogger("apiserver.requests").addFilter(lambda record: own not in record.getMessage())
         client, access = self._client, self._manager_access
         authority = self._access.certificate_authority
-        options = ManagerOptions(
+        options = ControllerOptions(
             root_ca_file=authority,
             cluster_signing_cert_file=authority,
             cluster_signing_key_file=str(self._pki / "ca.key"),

@@ -19,7 +19,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Self
 
-from mini_minishift.rest import ApiError, Object, Rest, is_readable
+from mini_minishift.rest import ApiError, Object, RestClient, is_readable
 from mini_minishift.run import isolated
 
 __all__ = ["ApiError", "KubeServer", "ServerError"]
@@ -63,7 +63,7 @@ class KubeServer:
             self._flags.append("--temporary")
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
-        self._rest: Rest | None = None
+        self._rest: RestClient | None = None
         self._first_objects: list[tuple[str, str]] = []  # (plural, name) of what the controllers give to a namespace
         self.url = ""
         self.token = ""  #: of a user who may do everything
@@ -119,7 +119,7 @@ class KubeServer:
             raise
         self.url, self.token, self._first_objects = ready["url"], ready["token"], ready["first_objects"]
         self.port = int(self.url.rpartition(":")[2])
-        self._rest = Rest(self.url, self.certificate_authority, self.token)
+        self._rest = RestClient(self.url, self.certificate_authority, self.token)
         return self
 
     def stop(self) -> None:
@@ -259,7 +259,7 @@ class KubeServer:
         with suppress(ApiError, OSError, HTTPException):  # who cannot answer has said what there is
             self._rest.request("GET", "/livez/ping")
 
-    def _client(self) -> Rest:
+    def _client(self) -> RestClient:
         if self._rest is None:
             raise ServerError("the server does not run")
         return self._rest

@@ -12,8 +12,8 @@ import logging
 
 from controllers.certificates.account import ACCOUNT, RULES
 from controllers.certificates.signers import KUBELET_CLIENT, is_decided, kubelet_client
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from machinery.controller import Controller
 from machinery.errors import NotFound
 from machinery.objects import Object
@@ -34,7 +34,7 @@ MESSAGES = {
 class CertificateApprover:
     """Reconciles CertificateSigningRequests that are not decided."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.requests = context.informer(CERTIFICATE_SIGNING_REQUESTS)
         self.controller = Controller("csrapproving", self.reconcile)
@@ -100,6 +100,6 @@ APPROVING = ControllerDescriptor(
     CertificateApprover,
     account=ACCOUNT,
     rules=RULES,
-    watches=(Watch(CERTIFICATE_SIGNING_REQUESTS),),
+    watches=(WatchedKind(CERTIFICATE_SIGNING_REQUESTS),),
     aliases=("csrapproving",),
 )

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 
 from controllers.certificates.account import ACCOUNT, RULES
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from machinery.controller import Controller
 from machinery.errors import Conflict, NotFound
 from machinery.objects import Object, parse_time
@@ -25,7 +25,7 @@ DECIDED, PENDING = 3600.0, 24 * 3600.0
 class CertificateCleaner:
     """Reconciles CertificateSigningRequests by their age."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.requests = context.informer(CERTIFICATE_SIGNING_REQUESTS)
         self.controller = Controller("csrcleaner", self.reconcile)
@@ -74,6 +74,6 @@ CLEANER = ControllerDescriptor(
     CertificateCleaner,
     account=ACCOUNT,
     rules=RULES,
-    watches=(Watch(CERTIFICATE_SIGNING_REQUESTS),),
+    watches=(WatchedKind(CERTIFICATE_SIGNING_REQUESTS),),
     aliases=("csrcleaner",),
 )

@@ -10,8 +10,8 @@ from pathlib import Path
 from controllers.certificates.account import ACCOUNT, RULES
 from controllers.certificates.certificateauthority import CertificateAuthority
 from controllers.certificates.signers import SIGNERS, waits_for_signature
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from machinery.controller import Controller
 from machinery.errors import NotFound
 from machinery.objects import Object, now
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class CertificateSigner:
     """Reconciles approved CertificateSigningRequests."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.requests = context.informer(CERTIFICATE_SIGNING_REQUESTS)
         options = context.options
@@ -66,7 +66,7 @@ SIGNING = ControllerDescriptor(
     CertificateSigner,
     account=ACCOUNT,
     rules=RULES,
-    watches=(Watch(CERTIFICATE_SIGNING_REQUESTS),),
+    watches=(WatchedKind(CERTIFICATE_SIGNING_REQUESTS),),
     needs_option="cluster_signing_cert_file",
     aliases=("csrsigning",),
 )

@@ -21,15 +21,15 @@ from dataclasses import dataclass, field
 from controllers.garbagecollector.ownergraph import (
     FOREGROUND,
     ORPHAN,
-    Identity,
-    Node,
-    Owner,
+    GraphNode,
+    ObjectIdentity,
+    OwnerEdge,
     OwnerGraph,
     Work,
     identity_of,
     owners_of,
 )
-from controllers.shared.context import Context
+from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import ControllerDescriptor
 from controllers.shared.ownership import release_patch
 from machinery.client import Client
@@ -53,9 +53,9 @@ SEEN_SOON = 0.5
 class References:
     """An object's owner references by the state of the owner; see the module's docstring."""
 
-    solid: list[Owner] = field(default_factory=list)
-    dangling: list[Owner] = field(default_factory=list)
-    waiting: list[Owner] = field(default_factory=list)
+    solid: list[OwnerEdge] = field(default_factory=list)
+    dangling: list[OwnerEdge] = field(default_factory=list)
+    waiting: list[OwnerEdge] = field(default_factory=list)
 
 
 def propagation(obj: Object) -> str:
@@ -73,12 +73,12 @@ class UnknownKind(ApiError):
 class GarbageCollector:
     """Watches all kinds, and looks at the objects that the graph names."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client: Client = context.client
         self.recorder = context.recorder("garbage-collector-controller")
         self.graph = OwnerGraph()
         self.lock = threading.Lock()
-        self.absent: OrderedDict[Identity, None] = OrderedDict()
+        self.absent: OrderedDict[ObjectIdentity, None] = OrderedDict()
         self.controller = Controller("garbagecollector", self.reconcile, workers=context.options.concurrent_gc_syncs)
         self.monitors = context.monitors
         self.monitors.add_handler(self.changed)
@@ -106,7 +106,7 @@ class GarbageCollector:
         for node, reference in work.misplaced:
             self._tell_misplaced(node, reference)
 
-    def _tell_misplaced(self, node: Node, reference: Owner) -> None:
+    def _tell_misplaced(self, node: GraphNode, reference: OwnerEdge) -> None:
         identity = node.identity
         message = f'ownerRef {reference.within(identity.namespace)} does not exist in namespace "{identity.namespace}"'
         subject = {
@@ -133,7 +133,7 @@ class GarbageCollector:
 
     # Deleting
 
-    def consider(self, node: Node) -> float | None:
+    def consider(self, node: GraphNode) -> float | None:
         """Delete the object if it has no owner left; let it go if it waited only for its dependents."""
         if node.being_deleted and not node.deleting_dependents:
             return None
@@ -148,7 +148,7 @@ class GarbageCollector:
             self._act(node, live, references)
         return SEEN_SOON if node.virtual else None
 
-    def _act(self, node: Node, live: Object, references: References) -> None:
+    def _act(self, node: GraphNode, live: Object, references: References) -> None:
         lost = references.dangling + references.waiting
         if not lost:
             return
@@ -165,7 +165,7 @@ class GarbageCollector:
         else:
             self._delete(live, node.identity, propagation(live))
 
-    def _finish_foreground(self, node: Node) -> None:
+    def _finish_foreground(self, node: GraphNode) -> None:
         with self.lock:
             blocking = self.graph.blocking(node)
         if not blocking:
@@ -174,7 +174,7 @@ class GarbageCollector:
             if not each.deleting_dependents:
                 self.controller.enqueue(f"delete/{each.identity.uid}")
 
-    def classify(self, dependent: Identity, owners: Iterable[Owner]) -> References:
+    def classify(self, dependent: ObjectIdentity, owners: Iterable[OwnerEdge]) -> References:
         """Ask the API server for each owner, and sort the references by its state."""
         references = References()
         for owner in owners:
@@ -204,7 +204,7 @@ class GarbageCollector:
 
     # Orphaning
 
-    def orphan_dependents(self, node: Node) -> None:
+    def orphan_dependents(self, node: GraphNode) -> None:
         """Remove the references to this object from its dependents, then let it go."""
         with self.lock:
             dependents = self.graph.dependents(node)
@@ -214,7 +214,7 @@ class GarbageCollector:
 
     # Requests to the API server
 
-    def _live(self, identity: Identity) -> Object | None:
+    def _live(self, identity: ObjectIdentity) -> Object | None:
         resource = self._resource(identity)
         try:
             live = self.client.get(resource, identity.name, identity.namespace if resource.namespaced else "")
@@ -222,14 +222,14 @@ class GarbageCollector:
             return None
         return live if live["metadata"]["uid"] == identity.uid else None
 
-    def _gone(self, identity: Identity) -> None:
+    def _gone(self, identity: ObjectIdentity) -> None:
         with self.lock:
             work, remember = self.graph.absent(identity)
             if remember:
                 self._remember_absent(identity)
         self._do(work)
 
-    def _delete(self, live: Object, identity: Identity, policy: str) -> None:
+    def _delete(self, live: Object, identity: ObjectIdentity, policy: str) -> None:
         """Delete the object if its resourceVersion is still that of ``live``."""
         log.info("deleting %s, which has lost its owners (%s)", identity, policy)
         resource, meta = self._resource(identity), live["metadata"]
@@ -245,7 +245,7 @@ class GarbageCollector:
         except NotFound:
             self._gone(identity)
 
-    def _drop_references(self, identity: Identity, owner_uids: Sequence[str]) -> None:
+    def _drop_references(self, identity: ObjectIdentity, owner_uids: Sequence[str]) -> None:
         patch = release_patch(owner_uids, identity.uid)
 
         def others(live: Object) -> list[Object]:
@@ -253,14 +253,14 @@ class GarbageCollector:
 
         self._patch_references(identity, patch, others)
 
-    def _unblock(self, identity: Identity, live: Object) -> None:
+    def _unblock(self, identity: ObjectIdentity, live: Object) -> None:
         def unblocked(obj: Object) -> list[Object]:
             return [{**each, "blockOwnerDeletion": False} for each in owner_references_of(obj)]
 
         patch = {"metadata": {"uid": identity.uid, "ownerReferences": unblocked(live)}}
         self._patch_references(identity, patch, unblocked)
 
-    def _patch_references(self, identity: Identity, strategic: Object, wanted: ReferencesOf) -> None:
+    def _patch_references(self, identity: ObjectIdentity, strategic: Object, wanted: ReferencesOf) -> None:
         """Send a strategic merge patch; to a kind without those, a merge patch of all references."""
         resource = self._resource(identity)
         try:
@@ -273,7 +273,7 @@ class GarbageCollector:
         except NotFound:
             self._gone(identity)
 
-    def _remove_finalizer(self, identity: Identity, finalizer: str) -> None:
+    def _remove_finalizer(self, identity: ObjectIdentity, finalizer: str) -> None:
         live = self._live(identity)
         finalizers = (live or {}).get("metadata", {}).get("finalizers", [])
         if live is None or finalizer not in finalizers:
@@ -286,7 +286,7 @@ class GarbageCollector:
         }
         self.client.patch(self._resource(identity), identity.name, identity.namespace, patch)
 
-    def _resource(self, identity: Identity) -> Resource:
+    def _resource(self, identity: ObjectIdentity) -> Resource:
         resource = self.monitors.resource(identity.api_version, identity.kind)
         if resource is None:
             raise UnknownKind(f"the API server has no kind {identity.api_version}/{identity.kind}")
@@ -294,11 +294,11 @@ class GarbageCollector:
 
     # Owners known to be absent
 
-    def _is_absent(self, identity: Identity) -> bool:
+    def _is_absent(self, identity: ObjectIdentity) -> bool:
         with self.lock:
             return identity in self.absent
 
-    def _remember_absent(self, identity: Identity) -> None:
+    def _remember_absent(self, identity: ObjectIdentity) -> None:
         self.absent[identity] = None
         while len(self.absent) > REMEMBERED_ABSENT:
             self.absent.popitem(last=False)

@@ -20,7 +20,7 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 
 
-class Identity(NamedTuple):
+class ObjectIdentity(NamedTuple):
     """Which object: where it is, and its uid."""
 
     api_version: str
@@ -34,7 +34,7 @@ class Identity(NamedTuple):
         return f"[{self.api_version}/{self.kind}, {place}]"
 
 
-class Owner(NamedTuple):
+class OwnerEdge(NamedTuple):
     """One owner reference; ``blocks`` is its blockOwnerDeletion."""
 
     api_version: str
@@ -43,21 +43,21 @@ class Owner(NamedTuple):
     uid: str
     blocks: bool = False
 
-    def within(self, namespace: str) -> Identity:
+    def within(self, namespace: str) -> ObjectIdentity:
         """Return the owner's identity if it is in this namespace; a reference does not say in which it is."""
-        return Identity(self.api_version, self.kind, namespace, self.name, self.uid)
+        return ObjectIdentity(self.api_version, self.kind, namespace, self.name, self.uid)
 
-    def means(self, identity: Identity) -> bool:
+    def means(self, identity: ObjectIdentity) -> bool:
         """Return True if the reference names this object; namespaces are not compared."""
         return self[:4] == (identity.api_version, identity.kind, identity.name, identity.uid)
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class GraphNode:
     """One object in the graph; ``dependents`` are uids."""
 
-    identity: Identity
-    owners: tuple[Owner, ...] = ()
+    identity: ObjectIdentity
+    owners: tuple[OwnerEdge, ...] = ()
     dependents: set[str] = field(default_factory=set)
     virtual: bool = False
     being_deleted: bool = False
@@ -73,25 +73,25 @@ class Work(NamedTuple):
 
     delete: set[str]
     orphan: set[str]
-    misplaced: list[tuple[Node, Owner]]
+    misplaced: list[tuple[GraphNode, OwnerEdge]]
 
     @staticmethod
     def none() -> Work:
         return Work(set(), set(), [])
 
 
-def owners_of(obj: Object) -> tuple[Owner, ...]:
+def owners_of(obj: Object) -> tuple[OwnerEdge, ...]:
     """Return the owner references of an object."""
     return tuple(
-        Owner(each["apiVersion"], each["kind"], each["name"], each["uid"], bool(each.get("blockOwnerDeletion")))
+        OwnerEdge(each["apiVersion"], each["kind"], each["name"], each["uid"], bool(each.get("blockOwnerDeletion")))
         for each in owner_references_of(obj)
     )
 
 
-def identity_of(obj: Object) -> Identity:
+def identity_of(obj: Object) -> ObjectIdentity:
     """Return the identity of an object that has kind and apiVersion."""
     meta = obj["metadata"]
-    return Identity(obj["apiVersion"], obj["kind"], meta.get("namespace", ""), meta["name"], meta["uid"])
+    return ObjectIdentity(obj["apiVersion"], obj["kind"], meta.get("namespace", ""), meta["name"], meta["uid"])
 
 
 def deleted_with(obj: Object | None, finalizer: str) -> bool:
@@ -105,7 +105,7 @@ class OwnerGraph:
     """All objects as nodes. It is not thread-safe: the garbage collector holds a lock around each call."""
 
     def __init__(self) -> None:
-        self.nodes: dict[str, Node] = {}
+        self.nodes: dict[str, GraphNode] = {}
 
     def change(self, old: Object | None, new: Object | None) -> Work:
         """Note that an object was added (``old`` is None), changed, or deleted (``new`` is None)."""
@@ -113,11 +113,11 @@ class OwnerGraph:
             return self._observe(old, new)
         return self._remove_observed(old) if old is not None else Work.none()
 
-    def dependents(self, node: Node) -> list[Node]:
+    def dependents(self, node: GraphNode) -> list[GraphNode]:
         """Return the objects that refer to this one as their owner."""
         return [self.nodes[uid] for uid in node.dependents if uid in self.nodes]
 
-    def blocking(self, node: Node) -> list[Node]:
+    def blocking(self, node: GraphNode) -> list[GraphNode]:
         """Return the dependents that must be gone before this object, if it is deleted in the foreground."""
         uid = node.identity.uid
         return [each for each in self.dependents(node) if any(o.uid == uid and o.blocks for o in each.owners)]
@@ -129,7 +129,7 @@ class OwnerGraph:
         identity, owners = identity_of(new), owners_of(new)
         node = self.nodes.get(identity.uid)
         if node is None:
-            node = self.nodes[identity.uid] = Node(identity)
+            node = self.nodes[identity.uid] = GraphNode(identity)
             self._link(node, owners, work)
         else:
             if node.virtual:
@@ -140,7 +140,7 @@ class OwnerGraph:
         self._transitions(old, new, node, work)
         return work
 
-    def _make_real(self, node: Node, identity: Identity, work: Work) -> None:
+    def _make_real(self, node: GraphNode, identity: ObjectIdentity, work: Work) -> None:
         """Turn a virtual node into a real one; look at dependents that described it differently."""
         if node.identity != identity:
             _, others = self._split_dependents(node, identity)
@@ -148,7 +148,7 @@ class OwnerGraph:
         node.identity = identity
         node.virtual = False
 
-    def _relink(self, node: Node, owners: tuple[Owner, ...], work: Work) -> None:
+    def _relink(self, node: GraphNode, owners: tuple[OwnerEdge, ...], work: Work) -> None:
         before = {owner.uid: owner for owner in node.owners}
         after = {owner.uid: owner for owner in owners}
         for uid, owner in before.items():
@@ -158,11 +158,11 @@ class OwnerGraph:
                 self.nodes[uid].dependents.discard(node.identity.uid)
         self._link(node, (owner for owner in owners if owner.uid not in before), work)
 
-    def _link(self, node: Node, owners: Iterable[Owner], work: Work) -> None:
+    def _link(self, node: GraphNode, owners: Iterable[OwnerEdge], work: Work) -> None:
         for reference in owners:
             owner = self.nodes.get(reference.uid)
             if owner is None:
-                owner = Node(reference.within(node.identity.namespace), virtual=True)
+                owner = GraphNode(reference.within(node.identity.namespace), virtual=True)
                 self.nodes[reference.uid] = owner
                 work.delete.add(reference.uid)
             elif owner.identity.namespace and owner.identity.namespace != node.identity.namespace:
@@ -173,7 +173,7 @@ class OwnerGraph:
                 work.delete.add(node.identity.uid)
             owner.dependents.add(node.identity.uid)
 
-    def _transitions(self, old: Object | None, new: Object, node: Node, work: Work) -> None:
+    def _transitions(self, old: Object | None, new: Object, node: GraphNode, work: Work) -> None:
         uid = node.identity.uid
         if deleted_with(new, ORPHAN) and not deleted_with(old, ORPHAN):
             work.orphan.add(uid)
@@ -187,7 +187,7 @@ class OwnerGraph:
         node = self.nodes.get(obj["metadata"]["uid"])
         return self._remove(node) if node is not None else Work.none()
 
-    def _remove(self, node: Node) -> Work:
+    def _remove(self, node: GraphNode) -> Work:
         work = Work.none()
         uid = node.identity.uid
         self.nodes.pop(uid, None)
@@ -200,7 +200,7 @@ class OwnerGraph:
                     work.delete.add(reference.uid)
         return work
 
-    def absent(self, identity: Identity) -> tuple[Work, bool]:
+    def absent(self, identity: ObjectIdentity) -> tuple[Work, bool]:
         """Note that the API server does not have this object.
 
         The second result is True if dependents refer to exactly this object, so that its absence should be remembered.
@@ -223,7 +223,7 @@ class OwnerGraph:
             matching, _ = self._split_dependents(node, identity)
         return Work({each.identity.uid for each in matching}, set(), []), bool(matching)
 
-    def _split_dependents(self, node: Node, identity: Identity) -> tuple[list[Node], list[Node]]:
+    def _split_dependents(self, node: GraphNode, identity: ObjectIdentity) -> tuple[list[GraphNode], list[GraphNode]]:
         """Return the dependents that refer to exactly this object, and those that refer to another with its uid."""
         matching, others = [], []
         for each in self.dependents(node):
@@ -237,7 +237,7 @@ class OwnerGraph:
                 others.append(each)
         return matching, others
 
-    def _alternative(self, dependents: Iterable[Node], absent: Identity) -> Identity | None:
+    def _alternative(self, dependents: Iterable[GraphNode], absent: ObjectIdentity) -> ObjectIdentity | None:
         """Return another identity that these dependents give for the uid, None if there is none.
 
         It is the next one after ``absent`` in a fixed order, and after the last comes the first.
@@ -252,5 +252,5 @@ class OwnerGraph:
         return next((each for each in ordered if _order(each) > _order(absent)), ordered[0] if ordered else None)
 
 
-def _order(identity: Identity) -> tuple[str, str, str, str]:
+def _order(identity: ObjectIdentity) -> tuple[str, str, str, str]:
     return identity.kind, identity.api_version, identity.namespace, identity.name

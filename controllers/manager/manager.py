@@ -16,7 +16,7 @@ from functools import partial
 
 from controllers.shared.descriptor import ControllerDescriptor, Runnable
 from controllers.shared.monitors import Monitors
-from controllers.shared.options import Options
+from controllers.shared.options import ControllerOptions
 from controllers.shared.parallel import in_parallel
 from machinery.client import Client
 from machinery.errors import ApiError, Forbidden, NotFound
@@ -30,7 +30,7 @@ CLOSING = 0.5
 # In so many seconds a new cluster's API server writes its roles; until then it may answer 403 to anything.
 ROLES_WRITTEN = 10.0
 
-Identity = Callable[[ControllerDescriptor], Client | None]
+ClientOf = Callable[[ControllerDescriptor], Client | None]
 
 
 def process_identity(row: ControllerDescriptor) -> None:
@@ -44,11 +44,11 @@ class Manager:
         self,
         client: Client,
         rows: Iterable[ControllerDescriptor],
-        options: Options | None = None,
-        identity: Identity = process_identity,
+        options: ControllerOptions | None = None,
+        identity: ClientOf = process_identity,
     ) -> None:
         """Build the controllers. ``identity`` gives the client that one writes with, None for ``client``."""
-        options = options or Options()
+        options = options or ControllerOptions()
         self.rows = [row for row in rows if _has_its_option(row, options)]
         self.fault = ""
         self._stop = threading.Event()
@@ -111,7 +111,7 @@ def not_allowed(row: ControllerDescriptor, resource: Resource, error: ApiError) 
     )
 
 
-def _has_its_option(row: ControllerDescriptor, options: Options) -> bool:
+def _has_its_option(row: ControllerDescriptor, options: ControllerOptions) -> bool:
     if row.needs_option and not getattr(options, row.needs_option):
         log.warning("%s does not run: no --%s is given", row.name, row.needs_option.replace("_", "-"))
         return False

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.discovery import resources_with
 from controllers.shared.indexes import BY_NAMESPACE
 from controllers.shared.parallel import in_parallel
@@ -101,7 +101,7 @@ def conditions(old: Iterable[Object], remains: Remains, at: str) -> list[Object]
 class NamespaceController:
     """Reconciles namespaces that are being deleted."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.namespaces = context.informer(NAMESPACES)
         self.pods = context.informer(PODS)
@@ -214,8 +214,8 @@ NAMESPACE_CONTROLLER = ControllerDescriptor(
         can("delete deletecollection get list watch", "*", "*"),
     ),
     watches=(
-        Watch(NAMESPACES),
-        Watch(PODS, BY_NAMESPACE),
+        WatchedKind(NAMESPACES),
+        WatchedKind(PODS, BY_NAMESPACE),
     ),
     aliases=("namespace",),
 )

@@ -14,8 +14,8 @@ import logging
 import threading
 from collections.abc import Collection, Iterator
 
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NAMESPACE, NAMESPACE
 from machinery.client import Client
 from machinery.controller import Controller
@@ -37,7 +37,7 @@ ATTEMPTS = 5
 class ResourceQuotaController:
     """Reconciles the status of ResourceQuotas when they change, or objects use less."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client: Client = context.client
         self.quotas = context.informer(RESOURCE_QUOTAS)
         self.monitors = context.monitors
@@ -182,9 +182,9 @@ RESOURCE_QUOTA = ControllerDescriptor(
         WRITE_EVENTS,
     ),
     watches=(
-        Watch(RESOURCE_QUOTAS, BY_NAMESPACE),
-        Watch(PODS),
-        Watch(SERVICES),
+        WatchedKind(RESOURCE_QUOTAS, BY_NAMESPACE),
+        WatchedKind(PODS),
+        WatchedKind(SERVICES),
     ),
     watches_everything=True,
     aliases=("resourcequota",),

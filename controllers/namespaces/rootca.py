@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from controllers.namespaces.serviceaccount import ensure, is_active
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from machinery.controller import Controller
 from machinery.objects import Object
 from machinery.policyrules import WRITE_EVENTS, can
@@ -22,7 +22,7 @@ FILE = "ca.crt"
 class RootCAController:
     """Reconciles the ConfigMap of each namespace."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.context = context
         self.data = {FILE: Path(context.options.root_ca_file).read_text()}
         self.namespaces = context.informer(NAMESPACES)
@@ -54,8 +54,8 @@ ROOT_CA = ControllerDescriptor(
     account="root-ca-cert-publisher",
     rules=(can("create update", "configmaps"), WRITE_EVENTS),
     watches=(
-        Watch(NAMESPACES),
-        Watch(CONFIG_MAPS, field_selector=f"metadata.name={NAME}"),
+        WatchedKind(NAMESPACES),
+        WatchedKind(CONFIG_MAPS, field_selector=f"metadata.name={NAME}"),
     ),
     needs_option="root_ca_file",
     aliases=("root-ca-cert-publisher",),

@@ -5,8 +5,8 @@ Its tokens are no objects: the API server signs one for each pod that mounts it.
 
 from __future__ import annotations
 
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.failures import namespace_terminating
 from machinery.controller import Controller
 from machinery.errors import AlreadyExists, Forbidden
@@ -22,7 +22,7 @@ def is_active(namespace: Object | None) -> bool:
     return namespace is not None and namespace.get("status", {}).get("phase", "Active") == "Active"
 
 
-def ensure(context: Context, resource: Resource, obj: Object) -> None:
+def ensure(context: ControllerContext, resource: Resource, obj: Object) -> None:
     """Create an object unless it exists, or its namespace is being deleted.
 
     Raises NotFound if the namespace is gone; the queue's next try finds out whether there is another of its name.
@@ -39,7 +39,7 @@ def ensure(context: Context, resource: Resource, obj: Object) -> None:
 class ServiceAccountController:
     """Reconciles the default service account of each namespace."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.context = context
         self.namespaces = context.informer(NAMESPACES)
         self.accounts = context.informer(SERVICE_ACCOUNTS)
@@ -68,8 +68,8 @@ SERVICE_ACCOUNT = ControllerDescriptor(
     account="service-account-controller",
     rules=(can("create", "serviceaccounts"), WRITE_EVENTS),
     watches=(
-        Watch(NAMESPACES),
-        Watch(SERVICE_ACCOUNTS),
+        WatchedKind(NAMESPACES),
+        WatchedKind(SERVICE_ACCOUNTS),
     ),
     aliases=("serviceaccount",),
 )

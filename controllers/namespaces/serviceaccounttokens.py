@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controllers.namespaces.serviceaccount import is_active
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from machinery.controller import Controller
 from machinery.errors import AlreadyExists, NotFound
 from machinery.objects import NAME_ALPHABET, Object, annotations_of, key, make_key, split_key
@@ -36,7 +36,7 @@ LIFETIME = 1 << 32
 
 
 @dataclass(frozen=True)
-class Plan:
+class SecretPlan:
     """What one call of reconcile does for one account."""
 
     delete: tuple[Object, ...] = ()  # Secrets of an account that has gone
@@ -46,23 +46,23 @@ class Plan:
     forget: tuple[str, ...] = ()  # names to remove from the account's ``secrets``
 
 
-def plan(account: Object | None, secrets: Sequence[Object], legacy: bool, gone: tuple[str, ...] = ()) -> Plan:
+def plan(account: Object | None, secrets: Sequence[Object], legacy: bool, gone: tuple[str, ...] = ()) -> SecretPlan:
     """Compare an account, None if it is gone, with the Secrets that name it.
 
     ``gone`` are Secrets that the account names and that do not exist. They are forgotten only when their successor is
     there, because its name is derived from theirs.
     """
     if account is None:
-        return Plan(delete=tuple(secrets))
+        return SecretPlan(delete=tuple(secrets))
     mine = [secret for secret in secrets if uid_of(secret) in ("", account["metadata"]["uid"])]
     strangers = tuple(secret for secret in secrets if secret not in mine)
     empty = tuple(secret for secret in mine if not secret.get("data", {}).get("token"))
     if not legacy or account["metadata"].get("deletionTimestamp"):
-        return Plan(strangers, empty, forget=gone)
+        return SecretPlan(strangers, empty, forget=gone)
     mentioned = mentions(account)
     full = sorted(secret["metadata"]["name"] for secret in mine if secret not in empty)
     mention = full[0] if full and mentioned.isdisjoint(full) else ""
-    return Plan(strangers, empty, not mine, mention, gone if full else ())
+    return SecretPlan(strangers, empty, not mine, mention, gone if full else ())
 
 
 def mentions(account: Object) -> set[str]:
@@ -104,7 +104,7 @@ def secret_name(account: Object, gone: Iterable[str] = ()) -> str:
 class ServiceAccountTokens:
     """Reconciles the Secrets of accounts, by the account's key."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.legacy = context.options.legacy_service_account_tokens
         self.ca = Path(context.options.root_ca_file).read_bytes() if context.options.root_ca_file else b""
@@ -199,9 +199,9 @@ SERVICE_ACCOUNT_TOKENS = ControllerDescriptor(
     "serviceaccount-token-controller",
     ServiceAccountTokens,
     watches=(
-        Watch(NAMESPACES),
-        Watch(SERVICE_ACCOUNTS),
-        Watch(SECRETS, {ACCOUNT: account_of}, field_selector=f"type={TYPE}"),
+        WatchedKind(NAMESPACES),
+        WatchedKind(SERVICE_ACCOUNTS),
+        WatchedKind(SECRETS, {ACCOUNT: account_of}, field_selector=f"type={TYPE}"),
     ),
     aliases=("serviceaccount-token",),
 )

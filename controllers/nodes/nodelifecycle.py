@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NODE, NODE
 from controllers.shared.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint
 from machinery.controller import Controller
@@ -90,7 +90,7 @@ def silent_conditions(node: Object, at: str) -> list[Object]:
 
 
 @dataclass
-class Health:
+class NodeHealth:
     """The last sign of life of a node: the lease's and the status's times, and when we saw them by our own clock."""
 
     sign: tuple[str, str]
@@ -100,14 +100,14 @@ class Health:
 class NodeLifecycleController:
     """Reconciles nodes when they or their leases change, and when a grace period ends."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.grace = context.options.node_monitor_grace_period
         self.nodes = context.informer(NODES)
         self.pods = context.informer(PODS)
         self.leases = context.informer(LEASES)
         self.recorder = context.recorder("node-controller")
-        self.health: dict[str, Health] = {}
+        self.health: dict[str, NodeHealth] = {}
         self.lock = threading.Lock()
         self.controller = Controller("nodelifecycle", self.reconcile)
         self.controller.requires(self.pods, self.leases)
@@ -134,7 +134,7 @@ class NodeLifecycleController:
         if new is not None and new["metadata"]["namespace"] == LEASE_NAMESPACE:
             self.note_life(new["metadata"]["name"])
 
-    def note_life(self, name: str) -> Health:
+    def note_life(self, name: str) -> NodeHealth:
         """Compare the node's lease and status with what we know; return what we know after that."""
         lease = self.leases.get(f"{LEASE_NAMESPACE}/{name}") or {}
         node = self.nodes.get(name) or {"status": {}}
@@ -143,7 +143,7 @@ class NodeLifecycleController:
         with self.lock:
             health = self.health.get(name)
             if health is None or health.sign != sign:
-                health = self.health[name] = Health(sign, time.monotonic())
+                health = self.health[name] = NodeHealth(sign, time.monotonic())
             return health
 
     def reconcile(self, name: str) -> float | None:
@@ -232,9 +232,9 @@ NODE_LIFECYCLE = ControllerDescriptor(
     account=ACCOUNT,
     rules=RULES,
     watches=(
-        Watch(NODES),
-        Watch(PODS, BY_NODE),
-        Watch(LEASES),
+        WatchedKind(NODES),
+        WatchedKind(PODS, BY_NODE),
+        WatchedKind(LEASES),
     ),
     aliases=("nodelifecycle",),
 )

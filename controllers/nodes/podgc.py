@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NODE, NODE
 from machinery.controller import Controller
 from machinery.errors import NotFound
@@ -40,7 +40,7 @@ def by_terminated(pod: Object) -> Iterable[str]:
 class PodGarbageCollector:
     """Reconciles nodes, pods, and the number of ended pods."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         # Seconds for a node to come back.
         self.quarantine = context.options.orphaned_pod_quarantine
@@ -132,8 +132,8 @@ POD_GARBAGE_COLLECTOR = ControllerDescriptor(
     account="pod-garbage-collector",
     rules=(can("delete list watch", "pods"), can(READ, "nodes"), can("patch", "pods/status")),
     watches=(
-        Watch(PODS, {**BY_NODE, TERMINATED: by_terminated}),
-        Watch(NODES),
+        WatchedKind(PODS, {**BY_NODE, TERMINATED: by_terminated}),
+        WatchedKind(NODES),
     ),
     aliases=("podgc",),
 )

@@ -9,8 +9,8 @@ import math
 import time
 
 from controllers.nodes.nodelifecycle import ACCOUNT, RULES
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NODE, NODE
 from controllers.shared.taints import tolerated_seconds
 from machinery.controller import Controller
@@ -28,7 +28,7 @@ def eviction_taints(node: Object | None) -> list[Object]:
 class TaintEvictionController:
     """Reconciles the pods of tainted nodes."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.nodes = context.informer(NODES)
         self.pods = context.informer(PODS)
@@ -114,7 +114,7 @@ TAINT_EVICTION = ControllerDescriptor(
     account=ACCOUNT,
     rules=RULES,
     watches=(
-        Watch(NODES),
-        Watch(PODS, BY_NODE),
+        WatchedKind(NODES),
+        WatchedKind(PODS, BY_NODE),
     ),
 )

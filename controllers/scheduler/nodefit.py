@@ -10,21 +10,21 @@ from collections.abc import Callable
 
 from controllers.scheduler.misfit import Misfit
 from controllers.scheduler.nodeaffinity import matches_node_affinity, preferred_weight
-from controllers.scheduler.nodeusage import Usage
+from controllers.scheduler.nodeusage import NodeInfo
 from controllers.scheduler.podrequests import Requests, amounts_of, ports_collide
 from controllers.shared.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint, tolerates, untolerated
 from machinery.objects import Object, get_condition
 from machinery.quantity import value
 
-Filter = Callable[[Object, Requests, Object, Usage], "Misfit | None"]
+Filter = Callable[[Object, Requests, Object, NodeInfo], "Misfit | None"]
 
 
-def unfit(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+def unfit(pod: Object, requests: Requests, node: Object, usage: NodeInfo) -> Misfit | None:
     """Return the first reason why the pod does not fit on this node, None if it fits."""
     return next((misfit for check in FILTERS if (misfit := check(pod, requests, node, usage)) is not None), None)
 
 
-def check_unschedulable(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+def check_unschedulable(pod: Object, requests: Requests, node: Object, usage: NodeInfo) -> Misfit | None:
     """Refuse a cordoned node, unless the pod tolerates the taint that stands for cordoning."""
     if not node.get("spec", {}).get("unschedulable"):
         return None
@@ -34,7 +34,7 @@ def check_unschedulable(pod: Object, requests: Requests, node: Object, usage: Us
     return Misfit(("node(s) were unschedulable",))
 
 
-def check_taints(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+def check_taints(pod: Object, requests: Requests, node: Object, usage: NodeInfo) -> Misfit | None:
     """Refuse a node with a NoSchedule or NoExecute taint that the pod does not tolerate."""
     taint = untolerated(pod, effective_taints(node), ("NoSchedule", "NoExecute"))
     if taint is None:
@@ -57,19 +57,19 @@ def effective_taints(node: Object) -> list[Object]:
     return taints
 
 
-def check_affinity(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+def check_affinity(pod: Object, requests: Requests, node: Object, usage: NodeInfo) -> Misfit | None:
     """Refuse a node that nodeSelector or the required node affinity does not match."""
     return None if matches_node_affinity(pod, node) else Misfit(("node(s) didn't match Pod's node affinity/selector",))
 
 
-def check_ports(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+def check_ports(pod: Object, requests: Requests, node: Object, usage: NodeInfo) -> Misfit | None:
     """Refuse a node on which a host port of the pod is taken."""
     if any(ports_collide(wanted, used) for wanted in requests.ports for used in usage.ports):
         return Misfit(("node(s) didn't have free ports for the requested pod ports",), helpless=False)
     return None
 
 
-def check_resources(pod: Object, requests: Requests, node: Object, usage: Usage) -> Misfit | None:
+def check_resources(pod: Object, requests: Requests, node: Object, usage: NodeInfo) -> Misfit | None:
     """Refuse a node without room for one more pod, or for one of the requested resources."""
     allocatable = node.get("status", {}).get("allocatable", {})
     reasons = []
@@ -90,7 +90,7 @@ def _resource_order(name: str) -> tuple[int, str]:
 FILTERS: tuple[Filter, ...] = (check_unschedulable, check_taints, check_affinity, check_ports, check_resources)
 
 
-def score(pod: Object, requests: Requests, node: Object, usage: Usage) -> tuple[float, float, float]:
+def score(pod: Object, requests: Requests, node: Object, usage: NodeInfo) -> tuple[float, float, float]:
     """Return how well a pod fits on a node, as a tuple; the larger, the better.
 
     First counts the weight of preferred node affinity, then how few PreferNoSchedule taints the pod does not tolerate,

@@ -27,7 +27,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Usage:
+class NodeInfo:
     """What the pods of a node use together; ``score`` is explained at ``Requests``."""
 
     pods: tuple[Object, ...]
@@ -44,7 +44,7 @@ class Nomination:
     victims: frozenset[str]  # uids
 
 
-EMPTY = Usage((), {}, {}, frozenset())
+EMPTY = NodeInfo((), {}, {}, frozenset())
 
 
 class NodeUsage:
@@ -55,7 +55,7 @@ class NodeUsage:
         self._nodes: dict[str, dict[str, Placement]] = {}
         self._where: dict[str, str] = {}
         self._assumed: set[str] = set()
-        self._sums: dict[str, Usage] = {}
+        self._sums: dict[str, NodeInfo] = {}
         self._nominated: dict[str, Nomination] = {}
 
     def observe(self, old: Object | None, new: Object | None) -> None:
@@ -120,7 +120,7 @@ class NodeUsage:
             if uid in self._assumed:
                 self._remove(uid)
 
-    def of(self, node: str, comer: Object | None = None) -> Usage:
+    def of(self, node: str, comer: Object | None = None) -> NodeInfo:
         """Return what is used on a node. For ``comer``, the room kept for nominated pods counts as well."""
         with self._lock:
             if waiting := self._waiting(node, comer):
@@ -180,7 +180,7 @@ def nominated_node(pod: Object) -> str:
     return str(pod.get("status", {}).get("nominatedNodeName") or "")
 
 
-def usage_of(placements: Collection[Placement]) -> Usage:
+def usage_of(placements: Collection[Placement]) -> NodeInfo:
     """Return what these pods use together."""
     amounts: Amounts = {}
     score: Amounts = {}
@@ -189,4 +189,4 @@ def usage_of(placements: Collection[Placement]) -> Usage:
         amounts = add(amounts, placement.requests.amounts)
         score = add(score, placement.requests.score)
         ports |= placement.requests.ports
-    return Usage(tuple(placement.pod for placement in placements), amounts, score, frozenset(ports))
+    return NodeInfo(tuple(placement.pod for placement in placements), amounts, score, frozenset(ports))

@@ -22,8 +22,8 @@ from controllers.scheduler.nodeusage import NodeUsage, Placement, nominated_node
 from controllers.scheduler.podaffinity import NamespaceLabels, has_affinity, pod_affinity
 from controllers.scheduler.podrequests import requests_of
 from controllers.scheduler.preemption import Candidate, Fits
-from controllers.shared.context import Context
-from controllers.shared.descriptor import SCHEDULER_USER, ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import SCHEDULER_USER, ControllerDescriptor, WatchedKind
 from controllers.shared.failures import namespace_terminating, outcome_unknown
 from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
@@ -122,7 +122,7 @@ def is_waiting(pod: Object) -> bool:
 class Scheduler:
     """Watches pods and nodes, and binds the pods that wait."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.pods, self.nodes, self.namespaces = (
             context.informer(PODS),
@@ -381,8 +381,8 @@ SCHEDULER = ControllerDescriptor(
         can(READ, "csistoragecapacities", STORAGE),
     ),
     watches=(
-        Watch(PODS),
-        Watch(NODES),
-        Watch(NAMESPACES),
+        WatchedKind(PODS),
+        WatchedKind(NODES),
+        WatchedKind(NAMESPACES),
     ),
 )

@@ -26,8 +26,8 @@ from controllers.services.serviceendpoints import (
     pods_of,
     target_reference,
 )
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.failures import namespace_terminating
 from controllers.shared.indexes import BY_NAMESPACE
 from controllers.shared.writecache import WriteCache
@@ -166,7 +166,7 @@ def canonical(subsets: list[Object] | None) -> list[str]:
 class EndpointsController:
     """Reconciles the Endpoints of each Service when it, its pods, or the Endpoints change."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.services, self.pods, self.endpoints = (
             context.informer(SERVICES),
@@ -255,9 +255,9 @@ ENDPOINTS_CONTROLLER = ControllerDescriptor(
         WRITE_EVENTS,
     ),
     watches=(
-        Watch(SERVICES, BY_NAMESPACE),
-        Watch(PODS, BY_NAMESPACE),
-        Watch(ENDPOINTS),
+        WatchedKind(SERVICES, BY_NAMESPACE),
+        WatchedKind(PODS, BY_NAMESPACE),
+        WatchedKind(ENDPOINTS),
     ),
     aliases=("endpoint",),
 )

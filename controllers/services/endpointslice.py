@@ -27,8 +27,8 @@ from controllers.services.serviceendpoints import (
 )
 from controllers.services.slicepacking import MANAGED_BY, Changes, Groups, pack
 from controllers.services.slicewriter import SliceWriter, managed_by
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NAMESPACE, BY_SERVICE, SERVICE_NAME, service_key
 from machinery.controller import Controller
 from machinery.objects import Object, is_pod_ready, owner_reference, owner_references_of
@@ -131,7 +131,7 @@ def owned_by(slice: Object, service: Object) -> bool:
 class EndpointSliceController:
     """Reconciles the slices of each Service when it, its pods, the slices or the nodes change."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.services, self.pods, self.nodes = (
             context.informer(SERVICES),
             context.informer(PODS),
@@ -176,10 +176,10 @@ ENDPOINT_SLICE = ControllerDescriptor(
         WRITE_EVENTS,
     ),
     watches=(
-        Watch(SERVICES, BY_NAMESPACE),
-        Watch(PODS, BY_NAMESPACE),
-        Watch(NODES),
-        Watch(ENDPOINT_SLICES, BY_SERVICE),
+        WatchedKind(SERVICES, BY_NAMESPACE),
+        WatchedKind(PODS, BY_NAMESPACE),
+        WatchedKind(NODES),
+        WatchedKind(ENDPOINT_SLICES, BY_SERVICE),
     ),
     aliases=("endpointslice",),
 )

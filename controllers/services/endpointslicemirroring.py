@@ -12,8 +12,8 @@ from typing import Any
 from controllers.services.endpoints import LEADER
 from controllers.services.slicepacking import MANAGED_BY, Changes, Groups, pack
 from controllers.services.slicewriter import SliceWriter, managed_by
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_SERVICE, SERVICE_NAME, service_key
 from machinery.controller import Controller
 from machinery.objects import Object, owner_reference
@@ -112,7 +112,7 @@ def template(endpoints: Object) -> Object:
 class EndpointSliceMirroringController:
     """Reconciles the mirror of Endpoints, by the key that they share with their Service."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.services = context.informer(SERVICES)
         self.endpoints = context.informer(ENDPOINTS)
         self.recorder = context.recorder("endpoint-slice-mirroring-controller")
@@ -167,9 +167,9 @@ ENDPOINT_SLICE_MIRRORING = ControllerDescriptor(
         WRITE_EVENTS,
     ),
     watches=(
-        Watch(SERVICES),
-        Watch(ENDPOINTS),
-        Watch(ENDPOINT_SLICES, BY_SERVICE),
+        WatchedKind(SERVICES),
+        WatchedKind(ENDPOINTS),
+        WatchedKind(ENDPOINT_SLICES, BY_SERVICE),
     ),
     aliases=("endpointslicemirroring",),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controllers.shared.monitors import Monitors
-from controllers.shared.options import Options
+from controllers.shared.options import ControllerOptions
 from machinery.client import Client
 from machinery.events import EventRecorder
 from machinery.informer import Informer
@@ -18,13 +18,13 @@ class UndeclaredError(Exception):
 
 
 @dataclass
-class Context:
+class ControllerContext:
     """The things that one controller works with. It writes everything, events included, with ``client``."""
 
     controller: str
     declared_in: str  # the file of its descriptor
     client: Client
-    options: Options
+    options: ControllerOptions
     informers: Mapping[Resource, Informer]
     everything: Monitors | None = None
     recorders: dict[str, EventRecorder] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Context:
         if resource not in self.informers:
             raise UndeclaredError(
                 f"{self.controller} asks for the informer of {resource.name}, which it does not declare: "
-                f"add Watch({resource.kind}) to the watches in {self.declared_in}"
+                f"add WatchedKind({resource.kind}) to the watches in {self.declared_in}"
             )
         return self.informers[resource]
 

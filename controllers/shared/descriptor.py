@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from controllers.shared.context import Context
+from controllers.shared.context import ControllerContext
 from controllers.shared.monitors import Monitors
-from controllers.shared.options import Options
+from controllers.shared.options import ControllerOptions
 from machinery.client import Client
 from machinery.informer import Indexer, Informers
 from machinery.policyrules import Rule
@@ -29,7 +29,7 @@ class Runnable(Protocol):
 
 
 @dataclass(frozen=True)
-class Watch:
+class WatchedKind:
     """A kind whose informer a controller reads.
 
     ``indexers`` maps the names of indexes to their functions, as those in ``indexes.py`` do. With a ``field_selector``
@@ -52,14 +52,14 @@ class ControllerDescriptor:
     rule here; upstream's roles mostly have one all the same.
 
     ``watches_everything`` gives it ``context.monitors``, the watches on all kinds. ``needs_option`` names the field of
-    ``Options`` without which it does not run. ``aliases`` are names that upstream used before.
+    ``ControllerOptions`` without which it does not run. ``aliases`` are names that upstream used before.
     """
 
     name: str
-    new: Callable[[Context], Runnable]
+    new: Callable[[ControllerContext], Runnable]
     account: str = ""
     rules: tuple[Rule, ...] = ()
-    watches: tuple[Watch, ...] = ()
+    watches: tuple[WatchedKind, ...] = ()
     watches_everything: bool = False
     needs_option: str = ""
     aliases: tuple[str, ...] = ()
@@ -77,12 +77,16 @@ class ControllerDescriptor:
         return f"system:controller:{self.account}"
 
     def context(
-        self, client: Client, informers: Informers, options: Options | None = None, monitors: Monitors | None = None
-    ) -> Context:
+        self,
+        client: Client,
+        informers: Informers,
+        options: ControllerOptions | None = None,
+        monitors: Monitors | None = None,
+    ) -> ControllerContext:
         """Return what the controller is built with: of the shared things, those that it declares."""
         declared = {
             watch.resource: informers.of(watch.resource, field_selector=watch.field_selector, indexers=watch.indexers)
             for watch in self.watches
         }
         everything = monitors if self.watches_everything else None
-        return Context(self.name, self.file, client, options or Options(), declared, everything)
+        return ControllerContext(self.name, self.file, client, options or ControllerOptions(), declared, everything)

@@ -8,7 +8,7 @@ from machinery.flags import flag
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class ControllerOptions:
     """The flags that controllers read; durations are in seconds, defaults are upstream's."""
 
     root_ca_file: str = flag("", "certificate authority for pods to trust", metavar="FILE")

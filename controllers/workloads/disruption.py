@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.discovery import resource_of
 from controllers.shared.indexes import BY_NAMESPACE, NAMESPACE
 from machinery.budgets import DISRUPTION_ALLOWED, SYNC_FAILED, set_disruption_allowed
@@ -139,7 +139,7 @@ def failed_status(budget: Object, error: Exception) -> Object:
 class DisruptionController:
     """Reconciles the status of PodDisruptionBudgets when they or their pods change."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.budgets = context.informer(POD_DISRUPTION_BUDGETS)
         self.pods = context.informer(PODS)
@@ -271,10 +271,10 @@ DISRUPTION = ControllerDescriptor(
         WRITE_EVENTS,
     ),
     watches=(
-        Watch(POD_DISRUPTION_BUDGETS, BY_NAMESPACE),
-        Watch(PODS, BY_NAMESPACE),
-        Watch(REPLICATION_CONTROLLERS),
-        Watch(REPLICA_SETS),
+        WatchedKind(POD_DISRUPTION_BUDGETS, BY_NAMESPACE),
+        WatchedKind(PODS, BY_NAMESPACE),
+        WatchedKind(REPLICATION_CONTROLLERS),
+        WatchedKind(REPLICA_SETS),
     ),
     aliases=("disruption",),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NAMESPACE, BY_OWNER
 from controllers.workloads.replicationcontroller import ReplicationManager
 from machinery.objects import Object
@@ -34,8 +34,8 @@ REPLICA_SET = ControllerDescriptor(
         WRITE_EVENTS,
     ),
     watches=(
-        Watch(REPLICA_SETS, BY_NAMESPACE),
-        Watch(PODS, BY_OWNER),
+        WatchedKind(REPLICA_SETS, BY_NAMESPACE),
+        WatchedKind(PODS, BY_OWNER),
     ),
     aliases=("replicaset",),
 )

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from controllers.shared.context import Context
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.context import ControllerContext
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NAMESPACE, BY_OWNER, NAMESPACE, ORPHANS, OWNER
 from controllers.shared.ownership import claim
 from controllers.shared.writecache import WriteCache
@@ -47,21 +47,21 @@ BURST = 500
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReplicaPlan:
     """What one call of reconcile does: create so many pods, or delete these."""
 
     create: int = 0
     delete: tuple[Object, ...] = ()
 
 
-def plan(rc: Object, pods: list[Object]) -> Plan:
+def plan(rc: Object, pods: list[Object]) -> ReplicaPlan:
     """Return the difference between the wanted pods and ``pods``, the active ones that the controller has."""
     surplus = len(pods) - wanted_replicas(rc)
     if surplus < 0:
-        return Plan(create=min(-surplus, BURST))
+        return ReplicaPlan(create=min(-surplus, BURST))
     if surplus > 0:
-        return Plan(delete=tuple(pods_to_delete(pods, min(surplus, BURST))))
-    return Plan()
+        return ReplicaPlan(delete=tuple(pods_to_delete(pods, min(surplus, BURST))))
+    return ReplicaPlan()
 
 
 def wanted_replicas(rc: Object) -> int:
@@ -124,7 +124,7 @@ class ReplicationManager:
     resource = REPLICATION_CONTROLLERS
     component = "replication-controller"  # the source of its events
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
         self.rcs = context.informer(self.resource)
         self.latest = WriteCache(self.rcs)
@@ -191,7 +191,7 @@ class ReplicationManager:
         waits = [available_in(pod, min_ready_seconds(rc), at) for pod in pods if is_pod_ready(pod)]
         return min((wait for wait in waits if wait > 0), default=None)
 
-    def act(self, rc: Object, todo: Plan) -> ApiError | None:
+    def act(self, rc: Object, todo: ReplicaPlan) -> ApiError | None:
         """Carry out the plan. An error is returned instead of raised, because the status reports it first."""
         try:
             if todo.create:
@@ -252,8 +252,8 @@ REPLICATION_CONTROLLER = ControllerDescriptor(
         WRITE_EVENTS,
     ),
     watches=(
-        Watch(REPLICATION_CONTROLLERS, BY_NAMESPACE),
-        Watch(PODS, BY_OWNER),
+        WatchedKind(REPLICATION_CONTROLLERS, BY_NAMESPACE),
+        WatchedKind(PODS, BY_OWNER),
     ),
     aliases=("replicationcontroller",),
 )

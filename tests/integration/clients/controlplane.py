@@ -19,7 +19,7 @@ from typing import Any
 from cluster import components, images, kubeconfigs, leftovers, pki
 from cluster.components import Component
 from cluster.docker import Engine
-from cluster.record import Record, new_id
+from cluster.record import ClusterRecord, new_id
 from cluster.settings import API_PORT, REPOSITORY, State
 from machinery.client import Client
 from machinery.objects import get_condition
@@ -36,7 +36,7 @@ class ControlPlane:
         engine = Engine()
         images.ensure(engine)
         self.state = State(folder)
-        self.record = Record(new_id(), NODE, engine.bridge_gateway(), engine.bridge_subnet())
+        self.record = ClusterRecord(new_id(), NODE, engine.bridge_gateway(), engine.bridge_subnet())
         for path in (self.state.logs, self.state.kubelet, self.state.kubeconfigs):
             path.mkdir(parents=True)
         pki.ensure(self.state, NODE, self.record.node_ip)

@@ -29,7 +29,7 @@ from cryptography.x509.oid import NameOID
 from controllers.manager.identities import Identities
 from controllers.manager.manager import Manager
 from controllers.manager.rows import ROWS
-from controllers.shared.options import Options
+from controllers.shared.options import ControllerOptions
 from machinery.client import Client
 from machinery.errors import ApiError, NotFound
 from machinery.informer import Informer
@@ -119,7 +119,7 @@ class ControlPlane:
     def client(self) -> Client:
         return Client(self.access(), user_agent="tests")
 
-    def manager(self, options: Options, port: int = 0) -> Manager:
+    def manager(self, options: ControllerOptions, port: int = 0) -> Manager:
         """All controllers with the rights that they have in a cluster, not started."""
         access = self.access(MANAGER, port)
         client = Client(access, user_agent="controllers")
@@ -303,7 +303,7 @@ def refusals() -> Iterator[Refusals]:
 def manager(plane: ControlPlane, refusals: Refusals) -> Iterator[Manager]:
     """All controllers, running."""
     stop = threading.Event()
-    options = Options(
+    options = ControllerOptions(
         root_ca_file=str(plane.ca_file),
         cluster_signing_cert_file=str(plane.signing_cert),
         cluster_signing_key_file=str(plane.signing_key),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from controllers.manager.manager import Manager
-from controllers.shared.options import Options
+from controllers.shared.options import ControllerOptions
 from machinery.client import Client
 from machinery.errors import ApiError
 from machinery.informer import Informer
@@ -124,7 +124,7 @@ def wire(own_plane: Any) -> Iterator[BrokenWire]:
 @pytest.fixture
 def manager(own_plane: Any, wire: BrokenWire, stop: threading.Event) -> Manager:
     """All controllers, at the other end of the wire."""
-    made: Manager = own_plane.manager(Options(node_monitor_grace_period=3600), wire.port)
+    made: Manager = own_plane.manager(ControllerOptions(node_monitor_grace_period=3600), wire.port)
     made.start(stop)
     return made
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controllers.shared.options import Options
+from controllers.shared.options import ControllerOptions
 from machinery.client import Client
 from machinery.errors import NotFound
 from machinery.objects import Object, get_condition, is_pod_ready, now, now_micro
@@ -24,7 +24,7 @@ GRACE = 1.0
 def client(own_plane: Any) -> Iterator[Client]:
     """With controllers that lose patience soon."""
     stop = threading.Event()
-    options = Options(node_monitor_grace_period=GRACE, orphaned_pod_quarantine=0.5)
+    options = ControllerOptions(node_monitor_grace_period=GRACE, orphaned_pod_quarantine=0.5)
     own_plane.manager(options).start(stop)
     yield own_plane.client()
     stop.set()

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from mini_minishift.rest import ApiError, Rest
+from mini_minishift.rest import ApiError, RestClient
 from mini_minishift.testing import KubeServer, ServerError
 
 Start = Callable[..., KubeServer]
@@ -108,7 +108,7 @@ def test_a_service_account_may_what_its_roles_say(server: KubeServer) -> None:
     namespace = server.create_namespace()
     maps = f"/api/v1/namespaces/{namespace}/configmaps"
     config = yaml.safe_load(server.service_account_kubeconfig(namespace).read_text())
-    account = Rest(server.url, server.certificate_authority, config["users"][0]["user"]["token"])
+    account = RestClient(server.url, server.certificate_authority, config["users"][0]["user"]["token"])
     with pytest.raises(ApiError, match=f'system:serviceaccount:{namespace}:default" cannot list resource "configmaps"'):
         account.request("GET", maps)
     roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"

@@ -7,7 +7,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from cluster.images import Image, archive, layer
+from cluster.images import ImageSpec, archive, layer
 from cluster.pythonfiles import libraries
 
 FILES = {"/usr/bin/b": b"B", "/a": b"A"}
@@ -41,7 +41,7 @@ def test_the_order_of_files_does_not_matter() -> None:
 
 def test_an_archive_shares_layers_and_labels_each_image() -> None:
     base, above = layer(FILES, {}, {}), layer({"/c": b"C"}, {}, {})
-    data = archive([Image("x:1", [base], {}), Image("y:2", [base, above], {"User": "7"})], "key")
+    data = archive([ImageSpec("x:1", [base], {}), ImageSpec("y:2", [base, above], {"User": "7"})], "key")
     manifest = json.loads(read(data, "manifest.json"))
     assert [entry["RepoTags"] for entry in manifest] == [["x:1"], ["y:2"]]
     assert manifest[0]["Layers"][0] == manifest[1]["Layers"][0]

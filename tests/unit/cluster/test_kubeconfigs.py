@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from cluster import kubeconfigs, pki
-from cluster.record import Record
+from cluster.record import ClusterRecord
 from cluster.settings import State
 
 FOREIGN = {
@@ -25,7 +25,7 @@ FOREIGN = {
     "current-context": "work",
     "preferences": {"colors": True},
 }
-RECORD = Record("abcd", "node", "172.17.0.1", "172.17.0.0/16")
+RECORD = ClusterRecord("abcd", "node", "172.17.0.1", "172.17.0.0/16")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
     return state
 
 
-def merge(state: State, record: Record = RECORD) -> Record:
+def merge(state: State, record: ClusterRecord = RECORD) -> ClusterRecord:
     return replace(record, **kubeconfigs.merge(state, record))  # type: ignore[arg-type]
 
 

@@ -10,11 +10,11 @@ import pytest
 from cluster import packages
 from cluster.components import components
 from cluster.progress import Progress
-from cluster.record import Record
+from cluster.record import ClusterRecord
 from cluster.settings import State
 from cluster.supervisor import restart_delay
 
-RECORD = Record("abcd", "vm", "172.17.0.1", "172.17.0.0/16")
+RECORD = ClusterRecord("abcd", "vm", "172.17.0.1", "172.17.0.0/16")
 
 
 def test_restart_delays_double_up_to_ten_seconds() -> None:

@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_only_one_can_hold_it(path: Path) -> None:
     with lock.acquire("/a", "id-a", path):
-        with pytest.raises(lock.Held):
+        with pytest.raises(lock.LockHeld):
             lock.acquire("/b", "id-b", path)
         holder = lock.holder(path)
         assert holder is not None

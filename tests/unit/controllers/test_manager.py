@@ -14,7 +14,7 @@ from controllers.manager.identities import tell_missing_rule
 from controllers.manager.manager import Manager
 from controllers.manager.rows import CORE, ROWS, roles, selected
 from controllers.shared.context import UndeclaredError
-from controllers.shared.descriptor import ControllerDescriptor, Watch
+from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.workloads.replicaset import REPLICA_SET
 from machinery.errors import ApiError, Forbidden, NotFound
 from machinery.flags import seconds
@@ -111,7 +111,7 @@ def test_a_kind_that_cannot_be_watched_ends_the_process(
     monkeypatch.setattr(managers, "ROLES_WRITTEN", 0.0)
     client: Any = Refusing(error)
     stop = threading.Event()
-    manager = Manager(client, [ControllerDescriptor("idle", Idle, watches=(Watch(REPLICA_SETS),))])
+    manager = Manager(client, [ControllerDescriptor("idle", Idle, watches=(WatchedKind(REPLICA_SETS),))])
     manager.start(stop)
     assert stop.wait(10)
     assert manager.fault.startswith(expected)
@@ -120,7 +120,7 @@ def test_a_kind_that_cannot_be_watched_ends_the_process(
 def test_the_roles_of_a_new_cluster_are_waited_for() -> None:
     client: Any = Refusing(Forbidden("not yet"))
     stop = threading.Event()
-    manager = Manager(client, [ControllerDescriptor("idle", Idle, watches=(Watch(REPLICA_SETS),))])
+    manager = Manager(client, [ControllerDescriptor("idle", Idle, watches=(WatchedKind(REPLICA_SETS),))])
     manager.start(stop)
     assert not stop.wait(0.3)
     stop.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controllers.garbagecollector.ownergraph import Identity, OwnerGraph
+from controllers.garbagecollector.ownergraph import ObjectIdentity, OwnerGraph
 from machinery.objects import Object
 
 
@@ -26,8 +26,8 @@ def ref(name: str, *, blocks: bool = False, kind: str = "Thing", called: str = "
     return {**reference, "blockOwnerDeletion": True} if blocks else reference
 
 
-def identity(name: str, namespace: str = "ns", kind: str = "Thing") -> Identity:
-    return Identity("v1", kind, namespace, name, name)
+def identity(name: str, namespace: str = "ns", kind: str = "Thing") -> ObjectIdentity:
+    return ObjectIdentity("v1", kind, namespace, name, name)
 
 
 def graph_of(*objects: Object) -> OwnerGraph:

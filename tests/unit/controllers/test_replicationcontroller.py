@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from controllers.shared.ownership import claim
-from controllers.workloads.replicationcontroller import BURST, Plan, available_in, new_status, plan
+from controllers.workloads.replicationcontroller import BURST, ReplicaPlan, available_in, new_status, plan
 from machinery.errors import Forbidden
 from machinery.selectors import from_map
 
@@ -16,20 +16,22 @@ NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("replicas", "have", "expected"),
     [
-        (2, 0, Plan(create=2)),
-        (None, 0, Plan(create=1)),
-        (2, 2, Plan()),
-        (0, 0, Plan()),
-        (BURST + 1, 0, Plan(create=BURST)),
+        (2, 0, ReplicaPlan(create=2)),
+        (None, 0, ReplicaPlan(create=1)),
+        (2, 2, ReplicaPlan()),
+        (0, 0, ReplicaPlan()),
+        (BURST + 1, 0, ReplicaPlan(create=BURST)),
     ],
 )
-def test_plan_creates_what_is_missing(rc: Any, pod: Any, replicas: int | None, have: int, expected: Plan) -> None:
+def test_plan_creates_what_is_missing(
+    rc: Any, pod: Any, replicas: int | None, have: int, expected: ReplicaPlan
+) -> None:
     assert plan(rc(replicas), [pod(f"p{n}") for n in range(have)]) == expected
 
 
 def test_plan_deletes_the_surplus_and_pods_that_are_not_ready_first(rc: Any, pod: Any) -> None:
     ready, starting = pod("ready", node="n", ready=True), pod("starting", node="n", ready=False)
-    assert plan(rc(1), [ready, starting]) == Plan(delete=(starting,))
+    assert plan(rc(1), [ready, starting]) == ReplicaPlan(delete=(starting,))
     assert set(map(id, plan(rc(0), [ready, starting]).delete)) == {id(ready), id(starting)}
 
 

@@ -7,7 +7,7 @@ import pytest
 from controllers.namespaces.serviceaccounttokens import (
     ACCOUNT_NAME,
     ACCOUNT_UID,
-    Plan,
+    SecretPlan,
     account_of,
     missing,
     plan,
@@ -37,34 +37,34 @@ EMPTY, FULL, NAMED, STRANGER = secret("e"), secret("f", token="t"), secret("n", 
 @pytest.mark.parametrize(
     ("found", "secrets", "legacy", "wanted"),
     [
-        (None, [FULL, EMPTY], True, Plan(delete=(FULL, EMPTY))),
-        (account(), [], True, Plan(create=True)),
-        (account(), [], False, Plan()),
-        (account(), [EMPTY], True, Plan(fill=(EMPTY,))),
-        (account(), [NAMED], False, Plan(fill=(NAMED,))),
-        (account(), [FULL], True, Plan(mention="f")),
-        (account(), [FULL], False, Plan()),
-        (account("f"), [FULL], True, Plan()),
-        (account("other"), [FULL], True, Plan(mention="f")),
-        (account(), [STRANGER], True, Plan(delete=(STRANGER,), create=True)),
-        (account(deleting=True), [], True, Plan()),
+        (None, [FULL, EMPTY], True, SecretPlan(delete=(FULL, EMPTY))),
+        (account(), [], True, SecretPlan(create=True)),
+        (account(), [], False, SecretPlan()),
+        (account(), [EMPTY], True, SecretPlan(fill=(EMPTY,))),
+        (account(), [NAMED], False, SecretPlan(fill=(NAMED,))),
+        (account(), [FULL], True, SecretPlan(mention="f")),
+        (account(), [FULL], False, SecretPlan()),
+        (account("f"), [FULL], True, SecretPlan()),
+        (account("other"), [FULL], True, SecretPlan(mention="f")),
+        (account(), [STRANGER], True, SecretPlan(delete=(STRANGER,), create=True)),
+        (account(deleting=True), [], True, SecretPlan()),
     ],
 )
-def test_plan(found: Object | None, secrets: list[Object], legacy: bool, wanted: Plan) -> None:
+def test_plan(found: Object | None, secrets: list[Object], legacy: bool, wanted: SecretPlan) -> None:
     assert plan(found, secrets, legacy) == wanted
 
 
 @pytest.mark.parametrize(
     ("secrets", "legacy", "wanted"),
     [
-        ([], True, Plan(create=True)),  # the old one is forgotten when there is a new one
-        ([EMPTY], True, Plan(fill=(EMPTY,))),
-        ([FULL], True, Plan(mention="f", forget=("old",))),
-        ([], False, Plan(forget=("old",))),
-        ([FULL], False, Plan(forget=("old",))),
+        ([], True, SecretPlan(create=True)),  # the old one is forgotten when there is a new one
+        ([EMPTY], True, SecretPlan(fill=(EMPTY,))),
+        ([FULL], True, SecretPlan(mention="f", forget=("old",))),
+        ([], False, SecretPlan(forget=("old",))),
+        ([FULL], False, SecretPlan(forget=("old",))),
     ],
 )
-def test_a_secret_that_was_deleted_is_replaced(secrets: list[Object], legacy: bool, wanted: Plan) -> None:
+def test_a_secret_that_was_deleted_is_replaced(secrets: list[Object], legacy: bool, wanted: SecretPlan) -> None:
     assert plan(account("old"), secrets, legacy, gone=("old",)) == wanted
 
 
