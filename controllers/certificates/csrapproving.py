@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from contextlib import suppress
 
 from controllers.certificates.account import ACCOUNT, RULES
 from controllers.certificates.signers import KUBELET_CLIENT, is_decided, kubelet_client
@@ -60,10 +61,8 @@ class CertificateApprover:
         status = csr.get("status", {})
         approved = {"type": "Approved", "status": "True", "reason": "AutoApproved", "message": message}
         status = {**status, "conditions": [*status.get("conditions", ()), approved]}
-        try:
+        with suppress(NotFound):
             self.client.update(CERTIFICATE_SIGNING_REQUESTS, {**csr, "status": status}, subresource="approval")
-        except NotFound:
-            return
 
 
 def recognized(csr: Object) -> list[str]:

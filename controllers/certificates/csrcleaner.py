@@ -6,6 +6,7 @@ import base64
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 from controllers.certificates.account import ACCOUNT, RULES
 from controllers.shared.context import ControllerContext
@@ -43,10 +44,8 @@ class CertificateCleaner:
         if left > 0:
             return left
         log.info("removing certificate request %s: %s", name, why)
-        try:
+        with suppress(NotFound, Conflict):
             self.client.delete(CERTIFICATE_SIGNING_REQUESTS, name, uid=csr["metadata"]["uid"])
-        except (NotFound, Conflict):
-            return None
         return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -112,7 +113,5 @@ class AccountTokens:
 
     def _create_account(self) -> None:
         meta = {"name": self._account, "namespace": NAMESPACE}
-        try:
+        with suppress(AlreadyExists):
             self._client.create(SERVICE_ACCOUNTS, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
-        except AlreadyExists:
-            return

@@ -8,8 +8,9 @@ removes the finalizer. Otherwise it runs again after a pause, or when the last p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
@@ -147,24 +148,21 @@ class NamespaceController:
         except ApiError as error:
             remains.discovery = str(error)
             return remains
-
-        def emptying(resource: Resource) -> Callable[[], tuple[list[Object], str]]:
-            def attempt() -> tuple[list[Object], str]:
-                try:
-                    return self.delete_kind(resource, name), ""
-                except (NotFound, MethodNotAllowed):
-                    return [], ""
-                except ApiError as error:
-                    return [], str(error)
-
-            return attempt
-
-        outcomes = in_parallel([emptying(resource) for resource in resources], PARALLEL)
+        outcomes = in_parallel([partial(self.try_kind, resource, name) for resource in resources], PARALLEL)
         for resource, (items, failure) in zip(resources, outcomes, strict=True):
             remains.add(resource, items)
             if failure:
                 remains.failures.append(failure)
         return remains
+
+    def try_kind(self, resource: Resource, namespace: str) -> tuple[list[Object], str]:
+        """Delete the objects of one kind; return those that are still there, and the error if it failed."""
+        try:
+            return self.delete_kind(resource, namespace), ""
+        except (NotFound, MethodNotAllowed):
+            return [], ""
+        except ApiError as error:
+            return [], str(error)
 
     def delete_kind(self, resource: Resource, namespace: str) -> list[Object]:
         """Delete the objects of one kind, and return those that are still there.
@@ -213,9 +211,6 @@ NAMESPACE_CONTROLLER = ControllerDescriptor(
         can("update", "namespaces/finalize namespaces/status"),
         can("delete deletecollection get list watch", "*", "*"),
     ),
-    watches=(
-        WatchedKind(NAMESPACES),
-        WatchedKind(PODS, BY_NAMESPACE),
-    ),
+    watches=(WatchedKind(NAMESPACES), WatchedKind(PODS, BY_NAMESPACE)),
     aliases=("namespace",),
 )

@@ -181,11 +181,7 @@ RESOURCE_QUOTA = ControllerDescriptor(
         can("update", "resourcequotas/status"),
         WRITE_EVENTS,
     ),
-    watches=(
-        WatchedKind(RESOURCE_QUOTAS, BY_NAMESPACE),
-        WatchedKind(PODS),
-        WatchedKind(SERVICES),
-    ),
+    watches=(WatchedKind(RESOURCE_QUOTAS, BY_NAMESPACE), WatchedKind(PODS), WatchedKind(SERVICES)),
     watches_everything=True,
     aliases=("resourcequota",),
 )

@@ -53,10 +53,7 @@ ROOT_CA = ControllerDescriptor(
     RootCAController,
     account="root-ca-cert-publisher",
     rules=(can("create update", "configmaps"), WRITE_EVENTS),
-    watches=(
-        WatchedKind(NAMESPACES),
-        WatchedKind(CONFIG_MAPS, field_selector=f"metadata.name={NAME}"),
-    ),
+    watches=(WatchedKind(NAMESPACES), WatchedKind(CONFIG_MAPS, field_selector=f"metadata.name={NAME}")),
     needs_option="root_ca_file",
     aliases=("root-ca-cert-publisher",),
 )

@@ -67,9 +67,6 @@ SERVICE_ACCOUNT = ControllerDescriptor(
     ServiceAccountController,
     account="service-account-controller",
     rules=(can("create", "serviceaccounts"), WRITE_EVENTS),
-    watches=(
-        WatchedKind(NAMESPACES),
-        WatchedKind(SERVICE_ACCOUNTS),
-    ),
+    watches=(WatchedKind(NAMESPACES), WatchedKind(SERVICE_ACCOUNTS)),
     aliases=("serviceaccount",),
 )

@@ -16,6 +16,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,22 +160,18 @@ class ServiceAccountTokens:
     def delete(self, secret: Object) -> None:
         """Delete a Secret unless it has changed."""
         meta = secret["metadata"]
-        try:
+        with suppress(NotFound):
             self.client.delete(
                 SECRETS, meta["name"], meta["namespace"], uid=meta["uid"], resource_version=meta["resourceVersion"]
             )
-        except NotFound:
-            return
 
     def create(self, account: Object, secret: str) -> None:
         """Create an empty Secret for an account. Its event leads to another call, which fills it."""
         meta = account["metadata"]
         annotations = {ACCOUNT_NAME: meta["name"], ACCOUNT_UID: meta["uid"]}
         place = {"name": secret, "namespace": meta["namespace"], "annotations": annotations}
-        try:
+        with suppress(AlreadyExists):  # The watch will show it.
             self.client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": place, "type": TYPE})
-        except AlreadyExists:
-            return  # The watch will show it.
 
     def fill(self, secret: Object, account: Object) -> None:
         """Write token, CA and namespace into a Secret."""

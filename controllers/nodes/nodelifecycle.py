@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NODE, NODE
+from controllers.shared.podstatus import patch_status
 from controllers.shared.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint
 from machinery.controller import Controller
 from machinery.errors import NotFound
@@ -178,11 +179,9 @@ class NodeLifecycleController:
         for pod in self.pods.by_index(NODE, name):
             if not is_pod_ready(pod):
                 continue
-            meta = pod["metadata"]
             ready = {"type": "Ready", "status": "False", "lastTransitionTime": now()}
-            patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [ready]}}
             try:
-                self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+                patch_status(self.client, pod, {"conditions": [ready]})
             except NotFound:
                 continue
             self.recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")
@@ -231,10 +230,6 @@ NODE_LIFECYCLE = ControllerDescriptor(
     NodeLifecycleController,
     account=ACCOUNT,
     rules=RULES,
-    watches=(
-        WatchedKind(NODES),
-        WatchedKind(PODS, BY_NODE),
-        WatchedKind(LEASES),
-    ),
+    watches=(WatchedKind(NODES), WatchedKind(PODS, BY_NODE), WatchedKind(LEASES)),
     aliases=("nodelifecycle",),
 )

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
 from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NODE, NODE
+from controllers.shared.podstatus import disruption_target, patch_status
 from machinery.controller import Controller
 from machinery.errors import NotFound
-from machinery.objects import Object, is_pod_terminal, key, now
+from machinery.objects import Object, is_pod_terminal, key
 from machinery.policyrules import READ, can
 from machinery.resources import NODES, PODS
 
@@ -102,28 +104,16 @@ class PodGarbageCollector:
         """Set the phase to Failed, because the pod has ended with its node, unless it has ended before."""
         if is_pod_terminal(pod):
             return
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "lastTransitionTime": now(),
-            "reason": "DeletionByPodGC",
-            "message": "PodGC: node no longer exists",
-        }
-        meta = pod["metadata"]
-        patch = {"metadata": {"uid": meta["uid"]}, "status": {"phase": "Failed", "conditions": [condition]}}
-        try:
-            self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
-        except NotFound:
-            return
+        why = disruption_target("DeletionByPodGC", "PodGC: node no longer exists")
+        with suppress(NotFound):
+            patch_status(self.client, pod, {"phase": "Failed", "conditions": [why]})
 
     def remove(self, pod: Object, why: str) -> None:
         """Delete a pod without a grace period, and log why."""
         meta = pod["metadata"]
         log.info("removing pod %s: %s", key(pod), why)
-        try:
+        with suppress(NotFound):
             self.client.delete(PODS, meta["name"], meta["namespace"], grace_period=0, uid=meta["uid"])
-        except NotFound:
-            return
 
 
 POD_GARBAGE_COLLECTOR = ControllerDescriptor(
@@ -131,9 +121,6 @@ POD_GARBAGE_COLLECTOR = ControllerDescriptor(
     PodGarbageCollector,
     account="pod-garbage-collector",
     rules=(can("delete list watch", "pods"), can(READ, "nodes"), can("patch", "pods/status")),
-    watches=(
-        WatchedKind(PODS, {**BY_NODE, TERMINATED: by_terminated}),
-        WatchedKind(NODES),
-    ),
+    watches=(WatchedKind(PODS, {**BY_NODE, TERMINATED: by_terminated}), WatchedKind(NODES)),
     aliases=("podgc",),
 )

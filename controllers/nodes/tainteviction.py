@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 
 from controllers.nodes.nodelifecycle import ACCOUNT, RULES
 from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NODE, NODE
+from controllers.shared.podstatus import disruption_target, patch_status
 from controllers.shared.taints import tolerated_seconds
 from machinery.controller import Controller
 from machinery.errors import NotFound
-from machinery.objects import Object, key, now, object_reference
+from machinery.objects import Object, key, object_reference
 from machinery.resources import NODES, PODS
 
 
@@ -84,19 +86,10 @@ class TaintEvictionController:
         """Delete a pod, after the reason was written to its status."""
         meta = pod["metadata"]
         self.tell(pod, f"Marking for deletion Pod {key(pod)}")
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "lastTransitionTime": now(),
-            "reason": "DeletionByTaintManager",
-            "message": "Taint manager: deleting due to NoExecute taint",
-        }
-        patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [condition]}}
-        try:
-            self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+        why = disruption_target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
+        with suppress(NotFound):
+            patch_status(self.client, pod, {"conditions": [why]})
             self.client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
-        except NotFound:
-            return
 
     def tell(self, pod: Object, message: str) -> None:
         """Record upstream's event."""
@@ -113,8 +106,5 @@ TAINT_EVICTION = ControllerDescriptor(
     TaintEvictionController,
     account=ACCOUNT,
     rules=RULES,
-    watches=(
-        WatchedKind(NODES),
-        WatchedKind(PODS, BY_NODE),
-    ),
+    watches=(WatchedKind(NODES), WatchedKind(PODS, BY_NODE)),
 )

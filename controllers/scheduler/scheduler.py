@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from controllers.scheduler import preemption
 from controllers.scheduler.misfit import Misfit, explain
@@ -25,6 +26,7 @@ from controllers.scheduler.preemption import Candidate, Fits
 from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import SCHEDULER_USER, ControllerDescriptor, WatchedKind
 from controllers.shared.failures import namespace_terminating, outcome_unknown
+from controllers.shared.podstatus import disruption_target, patch_status
 from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
 from machinery.metrics import METRICS
@@ -229,19 +231,10 @@ class Scheduler:
     def evict(self, victim: Object) -> None:
         """Delete a victim, after the reason was written to its status."""
         meta = victim["metadata"]
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "lastTransitionTime": now(),
-            "reason": "PreemptionByScheduler",
-            "message": f"{NAME}: preempting to accommodate a higher priority pod",
-        }
-        patch = {"metadata": {"uid": meta["uid"]}, "status": {"conditions": [condition]}}
-        try:
-            self.client.patch(PODS, meta["name"], meta["namespace"], patch, type="strategic", subresource="status")
+        why = disruption_target("PreemptionByScheduler", f"{NAME}: preempting to accommodate a higher priority pod")
+        with suppress(NotFound, Conflict):  # The pod is gone, or there is another one with its name.
+            patch_status(self.client, victim, {"conditions": [why]})
             self.client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
-        except (NotFound, Conflict):
-            return  # The pod is gone, or there is another one with its name.
 
     def namespace_labels(self, name: str) -> Mapping[str, str]:
         """Return the labels of a namespace, which affinity terms may select."""
@@ -380,9 +373,5 @@ SCHEDULER = ControllerDescriptor(
         can(READ, "csidrivers", STORAGE),
         can(READ, "csistoragecapacities", STORAGE),
     ),
-    watches=(
-        WatchedKind(PODS),
-        WatchedKind(NODES),
-        WatchedKind(NAMESPACES),
-    ),
+    watches=(WatchedKind(PODS), WatchedKind(NODES), WatchedKind(NAMESPACES)),
 )

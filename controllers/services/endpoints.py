@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Iterator
 
 from controllers.services.serviceendpoints import (
-    HEADLESS_LABEL,
     TOLERATE_UNREADY,
     address_type,
     endpoint_port,
@@ -22,6 +21,7 @@ from controllers.services.serviceendpoints import (
     has_place,
     hostname_in,
     is_headless,
+    labels_for_endpoints,
     pod_addresses,
     pods_of,
     target_reference,
@@ -33,7 +33,7 @@ from controllers.shared.indexes import BY_NAMESPACE
 from controllers.shared.writecache import WriteCache
 from machinery.controller import Controller
 from machinery.errors import AlreadyExists, ApiError, Conflict, Forbidden, NotFound
-from machinery.objects import Object, annotations_of, is_pod_ready, key, labels_of, split_key
+from machinery.objects import Object, annotations_of, is_pod_ready, key, split_key
 from machinery.policyrules import READ, WRITE_EVENTS, can
 from machinery.resources import ENDPOINTS, PODS, SERVICES
 
@@ -54,9 +54,7 @@ def plan(service: Object, pods: Iterable[Object], current: Object | None) -> Obj
     annotations = {name: text for name, text in meta.get("annotations", {}).items() if name != OVER_CAPACITY}
     if kept != subsets:
         annotations[OVER_CAPACITY] = "truncated"
-    labels = {name: text for name, text in labels_of(service).items() if name != HEADLESS_LABEL}
-    if is_headless(service):
-        labels[HEADLESS_LABEL] = ""
+    labels = labels_for_endpoints(service)
     if current is not None and (
         canonical(current.get("subsets")) == canonical(kept)
         and meta.get("labels", {}) == labels
@@ -254,10 +252,6 @@ ENDPOINTS_CONTROLLER = ControllerDescriptor(
         can("create", "endpoints/restricted"),
         WRITE_EVENTS,
     ),
-    watches=(
-        WatchedKind(SERVICES, BY_NAMESPACE),
-        WatchedKind(PODS, BY_NAMESPACE),
-        WatchedKind(ENDPOINTS),
-    ),
+    watches=(WatchedKind(SERVICES, BY_NAMESPACE), WatchedKind(PODS, BY_NAMESPACE), WatchedKind(ENDPOINTS)),
     aliases=("endpoint",),
 )

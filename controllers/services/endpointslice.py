@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from controllers.services.serviceendpoints import (
-    HEADLESS_LABEL,
     address_type,
     endpoint_port,
     enqueue_services_of_pods,
@@ -20,18 +19,18 @@ from controllers.services.serviceendpoints import (
     has_endpoints_of_pods,
     has_place,
     hostname_in,
-    is_headless,
+    labels_for_endpoints,
     pod_addresses,
     pods_of,
     target_reference,
 )
-from controllers.services.slicepacking import MANAGED_BY, Changes, Groups, pack
-from controllers.services.slicewriter import SliceWriter, managed_by
+from controllers.services.slicepacking import Changes, Groups, pack
+from controllers.services.slicewriter import SliceWriter, slice_template
 from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
-from controllers.shared.indexes import BY_NAMESPACE, BY_SERVICE, SERVICE_NAME, service_key
+from controllers.shared.indexes import BY_NAMESPACE, BY_SERVICE
 from machinery.controller import Controller
-from machinery.objects import Object, is_pod_ready, owner_reference, owner_references_of
+from machinery.objects import Object, is_pod_ready, key, owner_references_of
 from machinery.policyrules import DISCOVERY, READ, WRITE_EVENTS, can
 from machinery.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 
@@ -105,21 +104,8 @@ def endpoint_of(service: Object, pod: Object, addresses: list[str], node: Object
 
 def template(service: Object) -> Object:
     """Return what all slices of the Service have in common: its labels and ours, and the Service as their owner."""
-    meta = service["metadata"]
-    labels = {name: text for name, text in meta.get("labels", {}).items() if name != HEADLESS_LABEL}
-    if is_headless(service):
-        labels[HEADLESS_LABEL] = ""
-    owner = owner_reference({**service, "apiVersion": "v1", "kind": SERVICES.kind})
-    return {
-        "apiVersion": ENDPOINT_SLICES.api_version,
-        "kind": ENDPOINT_SLICES.kind,
-        "metadata": {
-            "generateName": f"{meta['name']}-",
-            "namespace": meta["namespace"],
-            "labels": {**labels, SERVICE_NAME: meta["name"], MANAGED_BY: MANAGER},
-            "ownerReferences": [owner],
-        },
-    }
+    owner = {**service, "apiVersion": "v1", "kind": SERVICES.kind}
+    return slice_template(owner, MANAGER, labels_for_endpoints(service))
 
 
 def owned_by(slice: Object, service: Object) -> bool:
@@ -142,27 +128,22 @@ class EndpointSliceController:
         self.controller.watch(self.services)
         enqueue_services_of_pods(self.pods, self.services, self.controller.enqueue)
         self.controller.requires(self.pods, self.nodes, context.informer(ENDPOINT_SLICES))
-        context.informer(ENDPOINT_SLICES).add_handler(self.slice_changed)
+        self.writer.watch(self.controller.enqueue)
         self.nodes.add_handler(self.node_changed)
         self.start = self.controller.start
-
-    def slice_changed(self, old: Object | None, new: Object | None) -> None:
-        """Enqueue the Service of a slice of ours, to undo what somebody else changed."""
-        for each in (old, new):
-            if each is not None and managed_by(each, MANAGER) and (service := service_key(each)):
-                self.controller.enqueue(service)
 
     def node_changed(self, old: Object | None, new: Object | None) -> None:
         """Enqueue all Services if a node was added or deleted, because its pods are listed or not."""
         if old is None or new is None:
             for service in self.services.list():
-                self.controller.enqueue(f"{service['metadata']['namespace']}/{service['metadata']['name']}")
+                self.controller.enqueue(key(service))
 
-    def reconcile(self, key: str) -> None:
+    def reconcile(self, service_key: str) -> None:
         """Write one Service's slices. The garbage collector deletes those of a deleted Service."""
-        service = self.services.get(key)
+        service = self.services.get(service_key)
         if service is not None and has_endpoints_of_pods(service):
-            self.writer.apply(plan(service, pods_of(self.pods, service), self.writer.of(key), self.nodes.get))
+            slices = self.writer.of(service_key)
+            self.writer.apply(plan(service, pods_of(self.pods, service), slices, self.nodes.get))
 
 
 ENDPOINT_SLICE = ControllerDescriptor(

@@ -10,13 +10,13 @@ import ipaddress
 from typing import Any
 
 from controllers.services.endpoints import LEADER
-from controllers.services.slicepacking import MANAGED_BY, Changes, Groups, pack
-from controllers.services.slicewriter import SliceWriter, managed_by
+from controllers.services.slicepacking import Changes, Groups, pack
+from controllers.services.slicewriter import SliceWriter, slice_template
 from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
-from controllers.shared.indexes import BY_SERVICE, SERVICE_NAME, service_key
+from controllers.shared.indexes import BY_SERVICE
 from machinery.controller import Controller
-from machinery.objects import Object, owner_reference
+from machinery.objects import Object, annotations_of, labels_of
 from machinery.policyrules import DISCOVERY, READ, WRITE_EVENTS, can
 from machinery.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 
@@ -85,28 +85,16 @@ def is_mirrored(endpoints: Object, service: Object | None) -> bool:
     """
     if service is None or service["spec"].get("selector"):
         return False
-    meta = endpoints["metadata"]
-    return meta.get("labels", {}).get(SKIP_MIRROR) != "true" and LEADER not in meta.get("annotations", {})
+    return labels_of(endpoints).get(SKIP_MIRROR) != "true" and LEADER not in annotations_of(endpoints)
 
 
 def template(endpoints: Object) -> Object:
     """Return what all slices of these Endpoints have in common: labels, annotations and owner."""
-    meta = endpoints["metadata"]
-    annotations = {
-        name: text for name, text in meta.get("annotations", {}).items() if name not in UNMIRRORED_ANNOTATIONS
-    }
-    owner = owner_reference({**endpoints, "apiVersion": "v1", "kind": ENDPOINTS.kind})
-    return {
-        "apiVersion": ENDPOINT_SLICES.api_version,
-        "kind": ENDPOINT_SLICES.kind,
-        "metadata": {
-            "generateName": f"{meta['name']}-",
-            "namespace": meta["namespace"],
-            "labels": {**meta.get("labels", {}), SERVICE_NAME: meta["name"], MANAGED_BY: MANAGER},
-            "ownerReferences": [owner],
-            "annotations": annotations,
-        },
-    }
+    annotations = {name: text for name, text in annotations_of(endpoints).items() if name not in UNMIRRORED_ANNOTATIONS}
+    owner = {**endpoints, "apiVersion": "v1", "kind": ENDPOINTS.kind}
+    made = slice_template(owner, MANAGER, labels_of(endpoints))
+    made["metadata"]["annotations"] = annotations
+    return made
 
 
 class EndpointSliceMirroringController:
@@ -121,14 +109,8 @@ class EndpointSliceMirroringController:
         self.controller.watch(self.endpoints)
         self.controller.watch(self.services)
         self.controller.requires(context.informer(ENDPOINT_SLICES))
-        context.informer(ENDPOINT_SLICES).add_handler(self.slice_changed)
+        self.writer.watch(self.controller.enqueue)
         self.start = self.controller.start
-
-    def slice_changed(self, old: Object | None, new: Object | None) -> None:
-        """Enqueue the Service of a slice of ours, to undo what somebody else changed."""
-        for each in (old, new):
-            if each is not None and managed_by(each, MANAGER) and (service := service_key(each)):
-                self.controller.enqueue(service)
 
     def reconcile(self, key: str) -> None:
         """Write the mirror of one Endpoints object, or delete it."""
@@ -166,10 +148,6 @@ ENDPOINT_SLICE_MIRRORING = ControllerDescriptor(
         can("create delete get list update watch", "endpointslices", DISCOVERY),
         WRITE_EVENTS,
     ),
-    watches=(
-        WatchedKind(SERVICES),
-        WatchedKind(ENDPOINTS),
-        WatchedKind(ENDPOINT_SLICES, BY_SERVICE),
-    ),
+    watches=(WatchedKind(SERVICES), WatchedKind(ENDPOINTS), WatchedKind(ENDPOINT_SLICES, BY_SERVICE)),
     aliases=("endpointslicemirroring",),
 )

@@ -37,6 +37,12 @@ def is_headless(service: Object) -> bool:
     return service["spec"].get("clusterIP") in (None, "", "None")
 
 
+def labels_for_endpoints(service: Object) -> dict[str, str]:
+    """Return the Service's labels, with the one that marks the endpoints of a headless Service if it is one."""
+    labels = {name: text for name, text in labels_of(service).items() if name != HEADLESS_LABEL}
+    return {**labels, HEADLESS_LABEL: ""} if is_headless(service) else labels
+
+
 def has_place(pod: Object, *, terminating: bool) -> bool:
     """Return True if the pod has an address and has not ended.
 

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from controllers.services.slicepacking import MANAGED_BY, Changes
 from controllers.shared.failures import namespace_terminating
-from controllers.shared.indexes import SERVICE, service_key
+from controllers.shared.indexes import SERVICE, SERVICE_NAME, service_key
 from controllers.shared.writecache import WriteCache
 from machinery.client import Client
 from machinery.errors import Conflict, Forbidden, NotFound
 from machinery.informer import Informer
-from machinery.objects import Object, key, labels_of
+from machinery.objects import Object, key, labels_of, owner_reference
 from machinery.resources import ENDPOINT_SLICES
+
+
+def slice_template(owner: Object, manager: str, labels: Mapping[str, str]) -> Object:
+    """Return what all slices of a Service have in common; ``owner`` is the Service, or the Endpoints they mirror."""
+    meta = owner["metadata"]
+    return {
+        "apiVersion": ENDPOINT_SLICES.api_version,
+        "kind": ENDPOINT_SLICES.kind,
+        "metadata": {
+            "generateName": f"{meta['name']}-",
+            "namespace": meta["namespace"],
+            "labels": {**labels, SERVICE_NAME: meta["name"], MANAGED_BY: manager},
+            "ownerReferences": [owner_reference(owner)],
+        },
+    }
 
 
 def managed_by(slice: Object, manager: str) -> bool:
@@ -26,6 +43,16 @@ class SliceWriter:
         self.slices = slices
         self.manager = manager
         self.latest = WriteCache(slices)
+
+    def watch(self, enqueue: Callable[[str], None]) -> None:
+        """Call ``enqueue`` with the Service of each slice of ours that changes, to undo what somebody else did."""
+
+        def changed(old: Object | None, new: Object | None) -> None:
+            for each in (old, new):
+                if each is not None and managed_by(each, self.manager) and (service := service_key(each)):
+                    enqueue(service)
+
+        self.slices.add_handler(changed)
 
     def of(self, service: str) -> list[Object]:
         """Return the manager's slices of a Service (its key), sorted by key, as they are after our latest writes."""

@@ -5,8 +5,8 @@ The garbage collector watches every kind, and whole objects would need too much 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
+from typing import Any
 
 from machinery.client import Client, WatchEvent
 from machinery.objects import Object
@@ -27,31 +27,10 @@ class MetadataSource:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def list(
-        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
-    ) -> Object:
-        found = self._client.list(resource, namespace, label_selector=label_selector, field_selector=field_selector)
+    def list(self, resource: Resource, namespace: str = "", **selectors: Any) -> Object:
+        found = self._client.list(resource, namespace, **selectors)
         return {**found, "items": [metadata_only(item, resource) for item in found["items"]]}
 
-    def watch(
-        self,
-        resource: Resource,
-        namespace: str = "",
-        *,
-        resource_version: str = "",
-        label_selector: str = "",
-        field_selector: str = "",
-        timeout: int | None = None,
-        stop: threading.Event | None = None,
-    ) -> Iterator[WatchEvent]:
-        events = self._client.watch(
-            resource,
-            namespace,
-            resource_version=resource_version,
-            label_selector=label_selector,
-            field_selector=field_selector,
-            timeout=timeout,
-            stop=stop,
-        )
-        for event in events:
+    def watch(self, resource: Resource, namespace: str = "", **options: Any) -> Iterator[WatchEvent]:
+        for event in self._client.watch(resource, namespace, **options):
             yield event if event.type == "BOOKMARK" else WatchEvent(event.type, metadata_only(event.object, resource))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -192,10 +193,8 @@ class DisruptionController:
         """Write a status that differs. A conflict with an eviction is raised, so that its charge is not lost."""
         if not differs(status, budget):
             return
-        try:
+        with suppress(NotFound):
             self.client.update(POD_DISRUPTION_BUDGETS, {**budget, "status": status}, subresource="status")
-        except NotFound:
-            return
 
     def wanted(self, budget: Object, pods: Iterable[Object]) -> int:
         """Return the sum of the replicas that the pods' owners want, each owner once."""

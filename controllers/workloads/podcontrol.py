@@ -13,6 +13,8 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 
 from controllers.shared.failures import namespace_terminating, outcome_unknown
 from controllers.shared.ownership import adoption_patch, release_patch
@@ -134,10 +136,8 @@ class PodControl:
 
     def release(self, owner: Object, pod: Object) -> None:
         """Remove the controllerRef. A pod that is gone, or has lost the reference already, is no error."""
-        try:
+        with suppress(Invalid):
             self._patch(pod, release_patch([owner["metadata"]["uid"]], pod["metadata"]["uid"]))
-        except Invalid:
-            return
 
     def _patch(self, pod: Object, patch: Object) -> bool:
         try:
@@ -220,16 +220,13 @@ class PodControl:
 
     def _run(self, calls: Sequence[Call]) -> list[ApiError]:
         """Make the calls in parallel; return their errors."""
-
-        def caught(call: Call) -> Callable[[], ApiError | None]:
-            def attempt() -> ApiError | None:
-                try:
-                    call()
-                except ApiError as error:
-                    return error
-                return None
-
-            return attempt
-
-        outcomes = in_parallel([caught(call) for call in calls], PARALLEL)
+        outcomes = in_parallel([partial(_error_of, call) for call in calls], PARALLEL)
         return [error for error in outcomes if error is not None]
+
+
+def _error_of(call: Call) -> ApiError | None:
+    try:
+        call()
+    except ApiError as error:
+        return error
+    return None

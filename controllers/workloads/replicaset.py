@@ -33,9 +33,6 @@ REPLICA_SET = ControllerDescriptor(
         can("create delete get list patch watch", "pods"),
         WRITE_EVENTS,
     ),
-    watches=(
-        WatchedKind(REPLICA_SETS, BY_NAMESPACE),
-        WatchedKind(PODS, BY_OWNER),
-    ),
+    watches=(WatchedKind(REPLICA_SETS, BY_NAMESPACE), WatchedKind(PODS, BY_OWNER)),
     aliases=("replicaset",),
 )

@@ -94,14 +94,14 @@ def failure_conditions(rc: Object, have: int, error: Exception | None) -> list[O
     others = [old for old in rc.get("status", {}).get("conditions", ()) if old["type"] != "ReplicaFailure"]
     if error is None:
         return others
-    failing = get_condition(rc, "ReplicaFailure")
-    return [*others, failing or {
+    new = {
         "type": "ReplicaFailure",
         "status": "True",
         "lastTransitionTime": now(),
         "reason": "FailedCreate" if have < wanted_replicas(rc) else "FailedDelete",
         "message": str(error),
-    }]  # fmt: skip
+    }
+    return [*others, get_condition(rc, "ReplicaFailure") or new]
 
 
 def min_ready_seconds(rc: Object) -> int:
@@ -251,9 +251,6 @@ REPLICATION_CONTROLLER = ControllerDescriptor(
         can("create delete get list patch watch", "pods"),
         WRITE_EVENTS,
     ),
-    watches=(
-        WatchedKind(REPLICATION_CONTROLLERS, BY_NAMESPACE),
-        WatchedKind(PODS, BY_OWNER),
-    ),
+    watches=(WatchedKind(REPLICATION_CONTROLLERS, BY_NAMESPACE), WatchedKind(PODS, BY_OWNER)),
     aliases=("replicationcontroller",),
 )
