@@ -130,8 +130,9 @@ def _conditional(environ: Mapping[str, Any], body: bytes, content_type: str, eta
 
 
 def _paths(registry: Registry) -> list[str]:
-    groups = [f"/apis/{name}" for name in registry.groups() if name]
-    versions = [f"/apis/{name}/{version}" for name, all_ in registry.groups().items() if name for version in all_]
+    served = discovery.groups(registry.kinds())
+    groups = [f"/apis/{name}" for name in served if name]
+    versions = [f"/apis/{name}/{version}" for name, all_ in served.items() if name for version in all_]
     others = ["/api", "/api/v1", "/apis", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/version"]
     return [*groups, *versions, *others]
 

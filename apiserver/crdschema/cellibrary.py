@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from cel_expr_python import cel
 
 from apiserver.crdschema import regex
+from apiserver.crdschema.formats import readable
 from machinery import quantity
 
 T = cel.Type
@@ -86,14 +87,6 @@ def _extreme(choose: Callable[[Any], Any], name: str) -> Callable[[list[Any]], A
     return call
 
 
-def _is_quantity(text: str) -> bool:
-    try:
-        quantity.parse(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _quantity(text: str) -> Any:
     return _as_quantity(quantity.parse(text))
 
@@ -107,12 +100,8 @@ def _as_quantity(amount: Decimal) -> Any:
     return {"quantity": quantity.format_quantity(amount)}
 
 
-def _sum_of(value: Any, other: Any) -> Any:
-    return _as_quantity(_amount(value) + (Decimal(other) if isinstance(other, int) else _amount(other)))
-
-
-def _difference(value: Any, other: Any) -> Any:
-    return _as_quantity(_amount(value) - (Decimal(other) if isinstance(other, int) else _amount(other)))
+def _operand(value: Any) -> Decimal:
+    return Decimal(value) if isinstance(value, int) else _amount(value)
 
 
 def _integer(value: Any) -> int:
@@ -145,17 +134,6 @@ def _address(text: str) -> Any:
 def _network(text: str) -> Any:
     ipaddress.ip_network(text, strict=False)
     return {"cidr": text}
-
-
-def _can(read: Callable[[str], Any]) -> Callable[[str], bool]:
-    def call(text: str) -> bool:
-        try:
-            read(text)
-        except ValueError:
-            return False
-        return True
-
-    return call
 
 
 def _ip(value: Any) -> Any:
@@ -201,13 +179,21 @@ _FUNCTIONS: tuple[Function, ...] = (
     Function("find", _find, [([T.STRING, T.STRING], T.STRING)]),
     Function("findAll", _find_all, [([T.STRING, T.STRING], _TEXTS), ([T.STRING, T.STRING, T.INT], _TEXTS)]),
     Function("quantity", _quantity, [([T.STRING], _QUANTITY)], member=False),
-    Function("isQuantity", _is_quantity, [([T.STRING], T.BOOL)], member=False),
+    Function("isQuantity", readable(quantity.parse), [([T.STRING], T.BOOL)], member=False),
     Function("sign", lambda value: _compare(value, {"quantity": "0"}), [([_QUANTITY], T.INT)]),
     Function("isInteger", lambda value: _amount(value) == int(_amount(value)), [([_QUANTITY], T.BOOL)]),
     Function("asInteger", _integer, [([_QUANTITY], T.INT)]),
     Function("asApproximateFloat", lambda value: float(_amount(value)), [([_QUANTITY], T.DOUBLE)]),
-    Function("add", _sum_of, [([_QUANTITY, _QUANTITY], _QUANTITY), ([_QUANTITY, T.INT], _QUANTITY)]),
-    Function("sub", _difference, [([_QUANTITY, _QUANTITY], _QUANTITY), ([_QUANTITY, T.INT], _QUANTITY)]),
+    Function(
+        "add",
+        lambda a, b: _as_quantity(_amount(a) + _operand(b)),
+        [([_QUANTITY, _QUANTITY], _QUANTITY), ([_QUANTITY, T.INT], _QUANTITY)],
+    ),
+    Function(
+        "sub",
+        lambda a, b: _as_quantity(_amount(a) - _operand(b)),
+        [([_QUANTITY, _QUANTITY], _QUANTITY), ([_QUANTITY, T.INT], _QUANTITY)],
+    ),
     Function("isGreaterThan", lambda a, b: _compare(a, b) > 0, [([_QUANTITY, _QUANTITY], T.BOOL)]),
     Function("isLessThan", lambda a, b: _compare(a, b) < 0, [([_QUANTITY, _QUANTITY], T.BOOL)]),
     Function("compareTo", _compare, [([_QUANTITY, _QUANTITY], T.INT)]),
@@ -221,7 +207,7 @@ _FUNCTIONS: tuple[Function, ...] = (
     _part("getQuery", lambda parts: parse_qs(parts.query, keep_blank_values=True), T.Map(T.STRING, _TEXTS)),
     Function("ip", _address, [([T.STRING], _IP)], member=False),
     Function("ip", lambda value: {"ip": str(_cidr(value).network_address)}, [([_CIDR], _IP)]),
-    Function("isIP", _can(ipaddress.ip_address), [([T.STRING], T.BOOL)], member=False),
+    Function("isIP", readable(ipaddress.ip_address), [([T.STRING], T.BOOL)], member=False),
     Function("ip.isCanonical", lambda text: str(_ip(text)) == text, [([T.STRING], T.BOOL)], member=False),
     Function("family", lambda value: _ip(value).version, [([_IP], T.INT)]),
     _of_ip("is_global"),
@@ -230,7 +216,7 @@ _FUNCTIONS: tuple[Function, ...] = (
     Function("isLinkLocalUnicast", lambda value: _ip(value).is_link_local, [([_IP], T.BOOL)]),
     Function("isLinkLocalMulticast", lambda value: _link_local_multicast(_ip(value)), [([_IP], T.BOOL)]),
     Function("cidr", _network, [([T.STRING], _CIDR)], member=False),
-    Function("isCIDR", _can(_network), [([T.STRING], T.BOOL)], member=False),
+    Function("isCIDR", readable(_network), [([T.STRING], T.BOOL)], member=False),
     Function(
         "containsIP",
         lambda value, other: _ip(other) in _cidr(value),

@@ -65,7 +65,7 @@ class Program:
     """A compiled expression."""
 
     def __init__(self, expression: str, *, optional: bool = False, macro: str = "all") -> None:
-        self._compiled = _compiled(_runtime(), _bound(expression, macro) if optional else expression)
+        self._compiled = _compiled(_runtime(old=True), _bound(expression, macro) if optional else expression)
         self.uses_old = not _compiles(expression)
 
     def run(self, data: Mapping[str, Any]) -> Any:
@@ -95,22 +95,18 @@ def _extensions() -> list[Any]:
 
 
 @cache
-def _runtime() -> Any:
-    names = {"self": cel.Type.DYN, "oldSelf": cel.Type.DYN, "oldSelf_": cel.Type.DYN, _PRESENT: cel.Type.BOOL}
+def _runtime(*, old: bool) -> Any:
+    """Return the environment in which rules run; without ``old``, the names of the old value are unknown."""
+    names = {"self": cel.Type.DYN}
+    if old:
+        names |= {"oldSelf": cel.Type.DYN, "oldSelf_": cel.Type.DYN, _PRESENT: cel.Type.BOOL}
     return cel.NewEnv(variables=names, extensions=_extensions(), functions=declarations(checking=False))
-
-
-@cache
-def _without_old() -> Any:
-    return cel.NewEnv(
-        variables={"self": cel.Type.DYN}, extensions=_extensions(), functions=declarations(checking=False)
-    )
 
 
 def _compiles(expression: str) -> bool:
     """Return True if an expression, which is known to compile, compiles without ``oldSelf`` too."""
     try:
-        _compiled(_without_old(), expression)
+        _compiled(_runtime(old=False), expression)
     except CompileError:
         return False
     return True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.crdschema.structural import EMBEDDED, Errors, Schema, below
+from apiserver.crdschema.structural import EMBEDDED, Errors, Schema, parts
 from apiserver.model import metadata
 from apiserver.model.kind import Kind
 from apiserver.schema.codec import UpstreamCodec
@@ -17,22 +17,9 @@ from machinery.validation import is_dns1035_label
 
 def check_embedded(schema: Schema, value: Any, path: str = "") -> Errors:
     """Yield what is wrong with the apiVersion, kind and metadata of the embedded objects in a value."""
-    if isinstance(value, list):
-        items = below(schema, "items")
-        for index, element in enumerate(value):
-            if items is not None:
-                yield from check_embedded(items, element, f"{path}[{index}]")
-        return
-    if not isinstance(value, dict):
-        return
-    if schema.get(EMBEDDED):
-        yield from _check(value, path)
-    properties, additional = schema.get("properties") or {}, below(schema, "additionalProperties")
-    for key, child in value.items():
-        if key in properties:
-            yield from check_embedded(properties[key], child, f"{path}.{key}" if path else key)
-        elif additional is not None:
-            yield from check_embedded(additional, child, f"{path}[{key}]")
+    for inner, each, at in parts(schema, value, path):
+        if inner.get(EMBEDDED) and isinstance(each, dict):
+            yield from _check(each, at)
 
 
 def _check(value: dict[str, Any], path: str) -> Errors:

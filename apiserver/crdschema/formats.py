@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import re
 import uuid
@@ -29,7 +28,7 @@ _UNITS = frozenset(
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
-def _by(read: Callable[[str], object]) -> Callable[[str], bool]:
+def readable(read: Callable[[str], object]) -> Callable[[str], bool]:
     """Return a check that is passed by texts for which ``read`` does not raise ValueError."""
 
     def check(text: str) -> bool:
@@ -49,7 +48,7 @@ def _matching(pattern: str) -> Callable[[str], bool]:
 
 def _date_time(text: str) -> bool:
     match = _DATE_TIME.fullmatch(text)
-    return match is not None and _by(datetime.fromisoformat)(f"{match[1]}T{match[2]}")
+    return match is not None and readable(datetime.fromisoformat)(f"{match[1]}T{match[2]}")
 
 
 def _duration(text: str) -> bool:
@@ -104,22 +103,14 @@ def _isbn13(text: str) -> bool:
     return sum(int(c) * (3 if index % 2 else 1) for index, c in enumerate(characters)) % 10 == 0
 
 
-def _base64(text: str) -> bool:
-    try:
-        base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return True
-
-
 KNOWN: dict[str, Callable[[str], bool]] = {
     "bsonobjectid": _matching("[0-9a-fA-F]{24}"),
     "uri": _uri,
     "email": _email,
     "hostname": _hostname,
-    "ipv4": _by(ipaddress.IPv4Address),
-    "ipv6": _by(ipaddress.IPv6Address),
-    "cidr": lambda text: "/" in text and _by(lambda t: ipaddress.ip_network(t, strict=False))(text),
+    "ipv4": readable(ipaddress.IPv4Address),
+    "ipv6": readable(ipaddress.IPv6Address),
+    "cidr": lambda text: "/" in text and readable(lambda t: ipaddress.ip_network(t, strict=False))(text),
     "mac": _matching("([0-9A-Fa-f]{2}[:-]){5,19}[0-9A-Fa-f]{2}|([0-9A-Fa-f]{4}\\.){2,9}[0-9A-Fa-f]{4}"),
     "uuid": _uuid(),
     "uuid3": _uuid(3),
@@ -132,9 +123,9 @@ KNOWN: dict[str, Callable[[str], bool]] = {
     "ssn": _matching(r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
     "hexcolor": _matching("#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})"),
     "rgbcolor": _matching(r"rgb\(\s*(\d{1,3}%?)\s*,\s*(\d{1,3}%?)\s*,\s*(\d{1,3}%?)\s*\)"),
-    "byte": _base64,
+    "byte": readable(lambda text: base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)),
     "password": lambda text: True,
-    "date": lambda text: _matching(r"\d{4}-\d\d-\d\d")(text) and _by(date.fromisoformat)(text),
+    "date": lambda text: _matching(r"\d{4}-\d\d-\d\d")(text) and readable(date.fromisoformat)(text),
     "duration": _duration,
     "datetime": _date_time,
     "date-time": _date_time,

@@ -61,6 +61,22 @@ def says(schema: Schema, extension: str) -> bool:
     return bool(schema.get(extension)) or any(says(child, extension) for child in inner if child is not None)
 
 
+def parts(schema: Schema, value: Any, path: str = "") -> Iterator[tuple[Schema, Any, str]]:
+    """Yield a value and every value in it that the schema describes, each with its own schema and path."""
+    yield schema, value, path
+    if isinstance(value, list):
+        items = below(schema, "items")
+        for index, element in enumerate(value if items is not None else ()):
+            yield from parts(items or {}, element, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        properties, additional = schema.get("properties") or {}, below(schema, "additionalProperties")
+        for key, child in value.items():
+            if key in properties:
+                yield from parts(properties[key], child, f"{path}.{key}" if path else key)
+            elif additional is not None:
+                yield from parts(additional, child, f"{path}[{key}]")
+
+
 def is_either(schema: Schema) -> bool:
     """Return True for ``anyOf: [type: integer, type: string]``, the idiom that may accompany int-or-string."""
     return schema.get("anyOf") == _EITHER

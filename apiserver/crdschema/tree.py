@@ -34,7 +34,17 @@ def compile_schema(schema: Schema, *, root: bool = False) -> SchemaNode:
     return CustomArray(schema) if "items" in schema else Leaf(schema)
 
 
-class Leaf(SchemaNode):
+class _Defaulted:
+    """What makes an item of a list or map out of a null: its default, unless the schema allows the null."""
+
+    __slots__ = ()
+
+    def make_zero(self: Any) -> Any:
+        default = default_of(self)
+        return None if nullable_of(self) or not default else orjson.loads(default)
+
+
+class Leaf(_Defaulted, SchemaNode):
     """A scalar, or a value of any form, which is kept as it is."""
 
     __slots__ = ("default", "nullable")
@@ -65,7 +75,7 @@ class Emptied(SchemaNode):
         return None
 
 
-class CustomStruct(Struct):
+class CustomStruct(_Defaulted, Struct):
     """An object with known fields."""
 
     __slots__ = ("default", "defaults", "nullable", "preserves")
@@ -116,7 +126,7 @@ class CustomStruct(Struct):
         return super().child(key) or (_ANYTHING if self.preserves else None)
 
 
-class CustomMap(Map):
+class CustomMap(_Defaulted, Map):
     """An object with free keys."""
 
     __slots__ = ("default", "nullable")
@@ -127,22 +137,11 @@ class CustomMap(Map):
         super().__init__(item, atomic=schema.get(MAP_TYPE) == "atomic")
         _remember(self, schema)
 
-    def walk(self, value: dict[str, Any]) -> list[Problem] | None:
-        wanted, walk, convert, item = self.item_spec
-        problems: list[Problem] = []
-        for key, child in value.items():
-            if type(child) is wanted:
-                if walk is not None and (found := walk(child)):
-                    problems += [Problem(what, f".{key}{path}") for what, path in found]
-            else:
-                value[key] = _filled(child, item) if child is None else convert(child)
-        return problems or None
-
     def convert(self, value: Any) -> Any:
         return value
 
 
-class CustomArray(Array):
+class CustomArray(_Defaulted, Array):
     """A list."""
 
     __slots__ = ("default", "nullable")
@@ -158,17 +157,6 @@ class CustomArray(Array):
             key_defaults={key: properties[key]["default"] for key in keys if "default" in properties.get(key, {})},
         )
         _remember(self, schema)
-
-    def walk(self, value: list[Any]) -> list[Problem] | None:
-        wanted, walk, convert, item = self.item_spec
-        problems: list[Problem] = []
-        for index, child in enumerate(value):
-            if type(child) is wanted:
-                if walk is not None and (found := walk(child)):
-                    problems += [Problem(what, f"[{index}]{path}") for what, path in found]
-            else:
-                value[index] = _filled(child, item) if child is None else convert(child)
-        return problems or None
 
     def convert(self, value: Any) -> Any:
         return value
@@ -214,11 +202,6 @@ def default_of(node: SchemaNode) -> bytes:
     if node.walk is not None and type(value) is node.wanted:
         node.walk(value)
     return orjson.dumps(value)
-
-
-def _filled(child: Any, item: SchemaNode) -> Any:
-    default = default_of(item)
-    return child if nullable_of(item) or not default else orjson.loads(default)
 
 
 _ANYTHING = Leaf({PRESERVE: True, "nullable": True})

@@ -8,25 +8,15 @@ from typing import Any
 
 import orjson
 
-from apiserver.crdschema.structural import LIST_KEYS, LIST_TYPE, Errors, Schema, below
+from apiserver.crdschema.structural import LIST_KEYS, LIST_TYPE, Errors, Schema, parts
 from machinery.errors import FieldError
 
 
 def check_uniqueness(schema: Schema, value: Any, path: str = "") -> Errors:
     """Yield an error for each item that occurs a second time."""
-    if isinstance(value, list):
-        yield from _check(schema, value, path)
-        items = below(schema, "items")
-        if items is not None:
-            for index, element in enumerate(value):
-                yield from check_uniqueness(items, element, f"{path}[{index}]")
-    elif isinstance(value, dict):
-        properties, additional = schema.get("properties") or {}, below(schema, "additionalProperties")
-        for key, child in value.items():
-            if key in properties:
-                yield from check_uniqueness(properties[key], child, f"{path}.{key}" if path else key)
-            elif additional is not None:
-                yield from check_uniqueness(additional, child, f"{path}[{key}]")
+    for inner, each, at in parts(schema, value, path):
+        if isinstance(each, list):
+            yield from _check(inner, each, at)
 
 
 def _check(schema: Schema, value: list[Any], path: str) -> Errors:

@@ -7,6 +7,7 @@ pkg/validation/validate, and apiextensions-apiserver pkg/apiserver/validation, w
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -281,19 +282,14 @@ def _length(schema: Schema, value: str, path: str) -> Iterator[FieldError]:
 
 
 def _number(schema: Schema, value: float, path: str) -> Iterator[FieldError]:
-    factor, least, most = schema.get("multipleOf"), schema.get("minimum"), schema.get("maximum")
+    factor = schema.get("multipleOf")
     if factor and not _is_multiple(value, factor):
         yield FieldError.invalid(path, value, f"{path} in body should be a multiple of {shown(factor)}")
-    if least is not None:
-        exclusive = schema.get("exclusiveMinimum")
-        if value < least or (exclusive and value == least):
-            than = "greater than" if exclusive else "greater than or equal to"
-            yield FieldError.invalid(path, value, f"{path} in body should be {than} {shown(least)}")
-    if most is not None:
-        exclusive = schema.get("exclusiveMaximum")
-        if value > most or (exclusive and value == most):
-            than = "less than" if exclusive else "less than or equal to"
-            yield FieldError.invalid(path, value, f"{path} in body should be {than} {shown(most)}")
+    for bound, beyond, than in (("Minimum", operator.lt, "greater than"), ("Maximum", operator.gt, "less than")):
+        limit, exclusive = schema.get(bound.lower()), schema.get(f"exclusive{bound}")
+        if limit is not None and (beyond(value, limit) or (exclusive and value == limit)):
+            than += "" if exclusive else " or equal to"
+            yield FieldError.invalid(path, value, f"{path} in body should be {than} {shown(limit)}")
 
 
 def _is_multiple(value: float, factor: float) -> bool:

@@ -10,6 +10,7 @@ import orjson
 from apiserver.crdschema import embedded, fieldpath, uniqueness, values
 from apiserver.customresources.codec import CustomCodec
 from apiserver.customresources.scale import Paths
+from apiserver.kinds.strategies import restore
 from apiserver.model.kind import Strategy
 from machinery.errors import FieldError, MethodNotAllowed, quote
 from machinery.objects import Object
@@ -57,9 +58,7 @@ class CustomResourceStrategy(Strategy):
 
     def prepare_update(self, new: Object, old: Object) -> None:
         if self._status:
-            new.pop("status", None)
-            if "status" in old:
-                new["status"] = old["status"]
+            restore(new, "status", old)
         generation = old["metadata"].get("generation", 0)
         changed = _without_metadata(new) != _without_metadata(old)
         new["metadata"]["generation"] = generation + 1 if changed else generation
@@ -79,32 +78,22 @@ class CustomResourceStrategy(Strategy):
         return super().reset_fields(subresource) if self._status else {}
 
     def validate(self, obj: Object) -> list[FieldError]:
-        identity = list(self._identity(obj))
-        if identity:
-            return identity
-        found = [
-            *self._codec.values.check(obj),
-            *self._scaled(obj, spec=True),
-            *self._embedded(obj),
-            *self._repeated(obj),
-        ]
-        return self._with_rules(found, obj, None)
+        return self._validate(obj, None, spec=True)
 
     def validate_update(self, new: Object, old: Object) -> list[FieldError]:
-        return self._validate_update(new, old, spec=True)
+        return self._validate(new, old, spec=True)
 
     def validate_status_update(self, new: Object, old: Object) -> list[FieldError]:
-        return self._validate_update(new, old, spec=False)
+        return self._validate(new, old, spec=False)
 
-    def _validate_update(self, new: Object, old: Object, *, spec: bool) -> list[FieldError]:
-        identity = list(self._identity(new))
-        if identity:
+    def _validate(self, new: Object, old: Object | None, *, spec: bool) -> list[FieldError]:
+        if identity := list(self._identity(new)):
             return identity
         found = [
-            *self._codec.values.check(new, old),
+            *self._codec.values.check(new, values.MISSING if old is None else old),
             *self._scaled(new, spec=spec),
             *self._embedded(new),
-            *([] if any(self._repeated(old)) else self._repeated(new)),
+            *(() if old is not None and any(self._repeated(old)) else self._repeated(new)),
         ]
         return self._with_rules(found, new, old)
 

@@ -18,7 +18,8 @@ from machinery.objects import Object
 SUBJECT_FIELDS = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
 # The namespaces of events about cluster-wide objects; the second is only for events with an eventTime.
 CLUSTER_NAMESPACES = ("default", "kube-system")
-MAX_WORD, MAX_MESSAGE = 128, 1024
+# How many bytes the texts of the newer form may have.
+_LIMITS = {"reportingInstance": 128, "action": 128, "reason": 128, "message": 1024}
 
 
 class EventStrategy(Strategy):
@@ -53,12 +54,7 @@ def _validate_new_form(event: Object) -> checks.Errors:
     controller = event.get("reportingComponent") or ""
     yield from checks.required("reportingController", controller)
     yield from checks.qualified_name("reportingController", controller)
-    for field, limit in (
-        ("reportingInstance", MAX_WORD),
-        ("action", MAX_WORD),
-        ("reason", MAX_WORD),
-        ("message", MAX_MESSAGE),
-    ):
+    for field, limit in _LIMITS.items():
         text = event.get(field) or ""
         if not text and field != "message":
             yield FieldError.required(field)

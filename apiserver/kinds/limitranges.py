@@ -17,6 +17,16 @@ CONTAINER, POD, CLAIM = "Container", "Pod", "PersistentVolumeClaim"
 _BOUNDS = ("max", "min")
 _DEFAULTS = ("default", "defaultRequest")
 _RATIO = "maxLimitRequestRatio"
+_WORDS = {"defaultRequest": "default request"}
+# Which amount may not be greater than which, the field of the error, and the amount that it shows.
+_ORDER = (
+    ("min", "max", "min", "min"),
+    ("min", "defaultRequest", "defaultRequest", "defaultRequest"),
+    ("defaultRequest", "max", "defaultRequest", "defaultRequest"),
+    ("defaultRequest", "default", "defaultRequest", "defaultRequest"),
+    ("min", "default", "default", "min"),
+    ("default", "max", "default", "max"),
+)
 
 
 class LimitRangeStrategy(Strategy):
@@ -82,38 +92,20 @@ def _validate_amounts(path: str, name: str, given: dict[str, ResourceList]) -> c
     """Check that minimum, default request, default and maximum of a resource are in this order."""
     amount = {field: amounts[name] for field, amounts in given.items() if name in amounts}
 
-    def above(larger: str, smaller: str) -> bool:
-        return larger in amount and smaller in amount and amount[larger].amount > amount[smaller].amount
-
-    def invalid(field: str, shown: str, message: str) -> FieldError:
-        return FieldError.invalid(f"{path}.{field}[{name}]", str(amount[shown]), message)
-
-    if above("min", "max"):
-        why = f"min value {amount['min']} is greater than max value {amount['max']}"
-        yield invalid("min", "min", why)
-    if above("min", "defaultRequest"):
-        why = f"min value {amount['min']} is greater than default request value {amount['defaultRequest']}"
-        yield invalid("defaultRequest", "defaultRequest", why)
-    if above("defaultRequest", "max"):
-        why = f"default request value {amount['defaultRequest']} is greater than max value {amount['max']}"
-        yield invalid("defaultRequest", "defaultRequest", why)
-    if above("defaultRequest", "default"):
-        limit = amount["default"]
-        why = f"default request value {amount['defaultRequest']} is greater than default limit value {limit}"
-        yield invalid("defaultRequest", "defaultRequest", why)
-    if above("min", "default"):
-        why = f"min value {amount['min']} is greater than default value {amount['default']}"
-        yield invalid("default", "min", why)
-    if above("default", "max"):
-        why = f"default value {amount['default']} is greater than max value {amount['max']}"
-        yield invalid("default", "max", why)
+    for greater, lesser, field, shown in _ORDER:
+        if greater in amount and lesser in amount and amount[greater].amount > amount[lesser].amount:
+            other = "default limit" if (greater, lesser) == _DEFAULTS[::-1] else _WORDS.get(lesser, lesser)
+            why = (
+                f"{_WORDS.get(greater, greater)} value {amount[greater]} is greater than {other} value {amount[lesser]}"
+            )
+            yield FieldError.invalid(f"{path}.{field}[{name}]", str(amount[shown]), why)
     if _RATIO in amount:
         yield from _validate_ratio(f"{path}.{_RATIO}[{name}]", amount)
     both = all(field in amount for field in _DEFAULTS)
     if both and not may_overcommit(name) and amount["default"].amount != amount["defaultRequest"].amount:
         limit, request = amount["default"], amount["defaultRequest"]
         why = f"default value {limit} must equal to defaultRequest value {request} in {name}"
-        yield invalid("defaultRequest", "defaultRequest", why)
+        yield FieldError.invalid(f"{path}.defaultRequest[{name}]", str(request), why)
 
 
 def _validate_ratio(path: str, amount: ResourceList) -> checks.Errors:

@@ -86,11 +86,3 @@ class Registry:
     def stored(self) -> tuple[Kind, ...]:
         """Return the rows whose objects are kept in the store."""
         return tuple(row for row in self._rows if "list" in row.verbs and not row.computed)
-
-    def groups(self) -> dict[str, tuple[str, ...]]:
-        """Return each group's served versions, the preferred one first; the core group is ``""`` and comes first."""
-        found: dict[str, list[str]] = {}
-        for row in self._rows:
-            versions = found.setdefault(row.group, [])
-            versions += [version for version in row.versions if version not in versions]
-        return {group: tuple(versions) for group, versions in found.items()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from apiserver.kinds import checks
 from machinery import quantity
 from machinery.errors import FieldError
@@ -43,9 +41,9 @@ def validate_resources(path: str, resources: Object) -> checks.Errors:
             if not may_overcommit(name):
                 why = "Limit must be set for non overcommitable resources"
                 yield FieldError.required(f"{path}.limits", why)
-        elif _amount(amount) != _amount(limit) and not may_overcommit(name):
+        elif quantity.parse(amount) != quantity.parse(limit) and not may_overcommit(name):
             yield FieldError.invalid(f"{path}.requests", str(amount), f"must be equal to {name} limit of {limit}")
-        elif _amount(amount) > _amount(limit):
+        elif quantity.parse(amount) > quantity.parse(limit):
             why = f"must be less than or equal to {name} limit of {limit}"
             yield FieldError.invalid(f"{path}.requests", str(amount), why)
     named = {*limits, *requests}
@@ -60,7 +58,7 @@ def _validate_amount(path: str, name: str, amount: str) -> checks.Errors:
 
 def validate_quantity(path: str, name: str, amount: str) -> checks.Errors:
     """Check that an amount is not negative, and an integer if it counts something."""
-    value = _amount(amount)
+    value = quantity.parse(amount)
     if value < 0:
         yield FieldError.invalid(path, str(amount), checks.NEGATIVE)
     if (name in INTEGER_RESOURCES or is_extended(name)) and value != value.to_integral_value():
@@ -98,7 +96,3 @@ def _is_huge_pages(name: str) -> bool:
 def may_overcommit(name: str) -> bool:
     """Return True if limits may be above requests, which they may not for resources that are given out whole."""
     return is_native(name) and not name.startswith(HUGE_PAGES)
-
-
-def _amount(amount: str) -> Decimal:
-    return quantity.parse(amount)

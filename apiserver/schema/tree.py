@@ -106,7 +106,16 @@ class SchemaNode:
         return self.zero
 
 
-class Scalar(SchemaNode):
+class TypedNode(SchemaNode):
+    """A value of one type: every other one is a mismatch."""
+
+    __slots__ = ()
+
+    def convert(self, value: Any) -> Any:
+        raise MismatchError(value, self.go)
+
+
+class Scalar(TypedNode):
     """A string without a format, or a boolean: every value of the type is valid."""
 
     __slots__ = ("wanted", "zero")
@@ -115,9 +124,6 @@ class Scalar(SchemaNode):
         super().__init__(go)
         self.wanted = wanted
         self.zero = wanted()
-
-    def convert(self, value: Any) -> Any:
-        raise MismatchError(value, self.go)
 
 
 class Integer(SchemaNode):
@@ -202,7 +208,7 @@ class IntOrString(Integer):
         return super().convert(value)
 
 
-class Array(SchemaNode):
+class Array(TypedNode):
     """A list.
 
     ``merge``: strategic merge patches merge it item by item. Items are identified by the field ``merge_key``; it is ""
@@ -248,14 +254,11 @@ class Array(SchemaNode):
                 value[index] = convert(child)
         return problems
 
-    def convert(self, value: Any) -> Any:
-        raise MismatchError(value, self.go)
-
     def child(self, key: str) -> SchemaNode | None:
         return self.item
 
 
-class Map(SchemaNode):
+class Map(TypedNode):
     """A map with free keys, such as labels. If ``atomic`` (x-kubernetes-map-type), it has one owner as a whole."""
 
     __slots__ = ("atomic", "item", "item_spec")
@@ -280,9 +283,6 @@ class Map(SchemaNode):
                 value[key] = convert(child)
         return problems
 
-    def convert(self, value: Any) -> Any:
-        raise MismatchError(value, self.go)
-
     def child(self, key: str) -> SchemaNode | None:
         return self.item
 
@@ -290,7 +290,7 @@ class Map(SchemaNode):
         return {}
 
 
-class Struct(SchemaNode):
+class Struct(TypedNode):
     """An object with known fields. If ``atomic`` (x-kubernetes-map-type), it has one owner as a whole."""
 
     __slots__ = ("atomic", "empties", "name", "omitted", "replaced", "specs", "zeros")
@@ -340,9 +340,6 @@ class Struct(SchemaNode):
             if key not in value:
                 value[key] = zero
         return problems
-
-    def convert(self, value: Any) -> Any:
-        raise MismatchError(value, self.go)
 
     def child(self, key: str) -> SchemaNode | None:
         spec = self.specs.get(key)

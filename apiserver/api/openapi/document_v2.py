@@ -5,7 +5,7 @@ It is put together from two sections, because custom resources come and go: that
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import orjson
@@ -39,7 +39,7 @@ def contents(kinds: Iterable[Kind]) -> dict[str, Any]:
     return {
         "swagger": "2.0",
         "info": INFO,
-        "paths": {path.path: _path(path) for path in paths(kinds)},
+        "paths": {each.path: path(each, _operation, _parameter) for each in paths(kinds)},
         "definitions": described,
     }
 
@@ -66,22 +66,20 @@ def document(sections: Iterable[Section]) -> bytes:
     )
 
 
-def _path(path: Path) -> dict[str, Any]:
-    operations: dict[str, Any] = {operation.method: _operation(operation) for operation in path.operations}
-    return {**operations, "parameters": [_parameter(parameter) for parameter in path.parameters]}
+def path(source: Path, operation: Callable[[Operation], Any], parameter: Callable[[Parameter], Any]) -> dict[str, Any]:
+    """Return the member of ``paths`` for a path; the functions make its parts in the form of one version of OpenAPI."""
+    operations = {each.method: operation(each) for each in source.operations}
+    return {**operations, "parameters": [parameter(each) for each in source.parameters]}
+
+
+def described(parameter: Parameter) -> dict[str, Any]:
+    """Return what both versions of OpenAPI say about a parameter in the same way."""
+    required = {"required": True} if parameter.place == "path" else {}
+    return {"name": parameter.name, "in": parameter.place, "description": parameter.description, **required}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
-    written: dict[str, Any] = {
-        "name": parameter.name,
-        "in": parameter.place,
-        "type": parameter.type,
-        "description": parameter.description,
-        "uniqueItems": True,
-    }
-    if parameter.place == "path":
-        written["required"] = True
-    return written
+    return {**described(parameter), "type": parameter.type, "uniqueItems": True}
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from apiserver.api.openapi.definitions import collect, published, v3_form
-from apiserver.api.openapi.document_v2 import INFO
-from apiserver.api.openapi.operations import JSON_TYPES, Operation, Parameter, Path, paths
+from apiserver.api.openapi.document_v2 import INFO, described, path
+from apiserver.api.openapi.operations import JSON_TYPES, Operation, Parameter, paths
 from apiserver.model.kind import Kind
 
 
@@ -21,27 +21,14 @@ def document(kinds: Iterable[Kind], group: str, version: str) -> dict[str, Any]:
     return {
         "openapi": "3.0.0",
         "info": INFO,
-        "paths": {path.path: _path(path) for path in paths(kinds, only)},
+        "paths": {each.path: path(each, _operation, _parameter) for each in paths(kinds, only)},
         "components": {"schemas": schemas, "securitySchemes": {"BearerToken": bearer}},
         "security": [{"BearerToken": []}],
     }
 
 
-def _path(path: Path) -> dict[str, Any]:
-    operations: dict[str, Any] = {operation.method: _operation(operation) for operation in path.operations}
-    return {**operations, "parameters": [_parameter(parameter) for parameter in path.parameters]}
-
-
 def _parameter(parameter: Parameter) -> dict[str, Any]:
-    written: dict[str, Any] = {
-        "name": parameter.name,
-        "in": parameter.place,
-        "description": parameter.description,
-        "schema": {"type": parameter.type, "uniqueItems": True},
-    }
-    if parameter.place == "path":
-        written["required"] = True
-    return written
+    return {**described(parameter), "schema": {"type": parameter.type, "uniqueItems": True}}
 
 
 def _operation(operation: Operation) -> dict[str, Any]:

@@ -152,43 +152,25 @@ class _Rows:
         if "list" in self.kind.verbs:
             yield self._list(f"list{self.prefix}{scope}{kind}")
         if "create" in self.kind.verbs:
-            yield Operation(
-                "post",
-                f"create{self.prefix}{scope}{kind}",
-                "post",
-                f"create a {kind}",
-                self.tag,
-                self.gvk,
-                _WRITE,
-                self.definition,
-                responses=_responses(self.definition, "200", "201", "202"),
+            yield self._operation("post", f"create{self.prefix}{scope}{kind}", "post", f"create a {kind}")._replace(
+                parameters=_WRITE, body=self.definition, responses=_responses(self.definition, "200", "201", "202")
             )
         if "deletecollection" in self.kind.verbs:
-            yield Operation(
-                "delete",
-                f"delete{self.prefix}Collection{scope}{kind}",
-                "deletecollection",
-                f"delete collection of {kind}",
-                self.tag,
-                self.gvk,
-                (
-                    *_DELETE,
-                    *(parameter for parameter in _LIST if parameter.name not in ("allowWatchBookmarks", "watch")),
-                ),
-                DELETE_OPTIONS,
+            id, what = f"delete{self.prefix}Collection{scope}{kind}", f"delete collection of {kind}"
+            selecting = (parameter for parameter in _LIST if parameter.name not in ("allowWatchBookmarks", "watch"))
+            yield self._operation("delete", id, "deletecollection", what)._replace(
+                parameters=(*_DELETE, *selecting),
+                body=DELETE_OPTIONS,
                 body_required=False,
                 responses=_responses(STATUS, "200"),
             )
 
+    def _operation(self, method: str, id: str, action: str, description: str) -> Operation:
+        return Operation(method, id, action, description, self.tag, self.gvk)
+
     def _list(self, id: str) -> Operation:
-        return Operation(
-            "get",
-            id,
-            "list",
-            f"list or watch objects of kind {self.kind.kind}",
-            self.tag,
-            self.gvk,
-            _LIST,
+        return self._operation("get", id, "list", f"list or watch objects of kind {self.kind.kind}")._replace(
+            parameters=_LIST,
             produces=(*JSON_TYPES, WATCH_TYPE),
             responses=_responses(list_definition(self.kind, self.version), "200"),
         )
@@ -201,14 +183,8 @@ class _Rows:
     def _single(
         self, method: str, action: str, definition: str, gvk: GroupVersionKind, suffix: str, what: str
     ) -> Operation:
-        operation = Operation(
-            method,
-            f"{_ID_OF_METHOD[method]}{self.prefix}{self.scope}{self.kind.kind}{suffix}",
-            action,
-            f"{_ID_OF_METHOD[method]} the {what}",
-            self.tag,
-            gvk,
-        )
+        id = f"{_ID_OF_METHOD[method]}{self.prefix}{self.scope}{self.kind.kind}{suffix}"
+        operation = self._operation(method, id, action, f"{_ID_OF_METHOD[method]} the {what}")._replace(gvk=gvk)
         codes = {"get": ("200",), "post": ("200", "201", "202"), "put": ("200", "201"), "patch": ("200", "201")}
         match method:
             case "get":
@@ -251,15 +227,10 @@ class _Rows:
 
     def _connect(self, verb: str, gvk: GroupVersionKind, suffix: str) -> Operation:
         method = {"create": "post", "update": "put"}.get(verb, verb)
-        return Operation(
-            method,
-            f"connect{self.prefix}{method.capitalize()}{self.scope}{self.kind.kind}{suffix}",
-            "connect",
-            f"connect {method.upper()} requests to {suffix.lower()} of {self.kind.kind}",
-            self.tag,
-            gvk,
-            produces=("*/*",),
-            responses=_responses("", "200"),
+        id = f"connect{self.prefix}{method.capitalize()}{self.scope}{self.kind.kind}{suffix}"
+        what = f"connect {method.upper()} requests to {suffix.lower()} of {self.kind.kind}"
+        return self._operation(method, id, "connect", what)._replace(
+            gvk=gvk, produces=("*/*",), responses=_responses("", "200")
         )
 
 

@@ -6,9 +6,7 @@ waiting or termination reasons, the first container's winning; deletion trumps t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from apiserver.kinds.cells import NONE
 from apiserver.model.printing import age
@@ -59,22 +57,21 @@ def readiness_gates(pod: Object) -> str:
     gates = pod["spec"].get("readinessGates", ())
     if not gates:
         return NONE
-    conditions = (get_condition(pod, gate["conditionType"]) for gate in gates)
-    return f"{sum(c is not None and c.get('status') == 'True' for c in conditions)}/{len(gates)}"
+    return f"{sum(_is_true(pod, gate['conditionType']) for gate in gates)}/{len(gates)}"
 
 
 def _summarize(pod: Object) -> _Summary:
     spec, status = pod["spec"], pod.get("status", {})
-    staying = {c["name"] for c in spec.get("initContainers", ()) if c.get("restartPolicy") == "Always"}
+    sidecars = {c["name"] for c in spec.get("initContainers", ()) if c.get("restartPolicy") == "Always"}
     summary = _Summary(
-        status.get("reason") or status.get("phase") or "", len(spec.get("containers", ())) + len(staying)
+        status.get("reason") or status.get("phase") or "", len(spec.get("containers", ())) + len(sidecars)
     )
     scheduled = get_condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.get("reason") == "SchedulingGated":
         summary.reason = "SchedulingGated"
-    initializing = _init_containers(pod, staying, summary)
+    initializing = _init_containers(pod, sidecars, summary)
     if not initializing or _is_true(pod, "Initialized"):
-        _containers(pod, staying, summary)
+        _containers(pod, sidecars, summary)
     if pod["metadata"].get("deletionTimestamp"):
         if status.get("reason") == "NodeLost":
             summary.reason = "Unknown"
@@ -83,7 +80,7 @@ def _summarize(pod: Object) -> _Summary:
     return summary
 
 
-def _init_containers(pod: Object, staying: set[str], summary: _Summary) -> bool:
+def _init_containers(pod: Object, sidecars: set[str], summary: _Summary) -> bool:
     """Summarize init containers up to the first that is not done; return True if there is one."""
     for index, container in enumerate(pod.get("status", {}).get("initContainerStatuses", ())):
         summary.count_restarts(container)
@@ -91,7 +88,7 @@ def _init_containers(pod: Object, staying: set[str], summary: _Summary) -> bool:
         terminated, waiting = state.get("terminated"), state.get("waiting", {})
         if terminated is not None and not terminated.get("exitCode"):
             continue
-        if container.get("name") in staying and container.get("started"):
+        if container.get("name") in sidecars and container.get("started"):
             summary.ready += bool(container.get("ready"))
             continue
         if terminated is not None:
@@ -104,11 +101,12 @@ def _init_containers(pod: Object, staying: set[str], summary: _Summary) -> bool:
     return False
 
 
-def _containers(pod: Object, staying: set[str], summary: _Summary) -> None:
+def _containers(pod: Object, sidecars: set[str], summary: _Summary) -> None:
     status = pod.get("status", {})
     summary.restarts, summary.last_restart = 0, ""
-    for container in _named(status.get("initContainerStatuses"), staying):
-        summary.count_restarts(container)
+    for container in status.get("initContainerStatuses", ()):
+        if container.get("name") in sidecars:
+            summary.count_restarts(container)
     running = False
     for container in reversed(status.get("containerStatuses", [])):
         summary.count_restarts(container)
@@ -123,10 +121,6 @@ def _containers(pod: Object, staying: set[str], summary: _Summary) -> None:
             summary.ready += 1
     if summary.reason == "Completed" and running:
         summary.reason = "Running" if _is_true(pod, "Ready") else "NotReady"
-
-
-def _named(statuses: Any, names: set[str]) -> Iterator[Object]:
-    return (status for status in statuses or () if status.get("name") in names)
 
 
 def _ended(terminated: Object) -> str:

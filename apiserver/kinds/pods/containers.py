@@ -45,8 +45,7 @@ def validate_init_containers(path: str, spec: Object) -> checks.Errors:
     for index, container in enumerate(spec.get("initContainers", ())):
         at, policy = f"{path}[{index}]", container.get("restartPolicy")
         yield from _validate_common(at, container, spec)
-        if policy is not None and policy != "Always":
-            yield FieldError.not_supported(f"{at}.restartPolicy", policy, ("Always",))
+        yield from checks.supported(f"{at}.restartPolicy", policy, ("Always",))
         name = container.get("name")
         if name in names:
             yield FieldError.duplicate(f"{at}.name", name)

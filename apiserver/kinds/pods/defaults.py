@@ -14,6 +14,7 @@ DEFAULT_MODE = 0o644
 TOKEN_SECONDS = 3600
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 
 
 def default_pod(pod: Object) -> None:
@@ -85,20 +86,12 @@ def _default_container(container: Object) -> None:
 def pull_policy(image: str) -> str:
     """Return Always for the tag ``latest``, written or implied, and IfNotPresent for any other tag or a digest."""
     name, _, digest = image.partition("@")
-    if digest:
-        tag = name.rpartition("/")[2].partition(":")[2]
-    else:
-        tag = name.rpartition("/")[2].partition(":")[2] or "latest"
-    return "Always" if tag == "latest" else "IfNotPresent"
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return "Always" if tag == "latest" or not (tag or digest) else "IfNotPresent"
 
 
 def _default_probe(probe: Object) -> None:
-    for field, value in (
-        ("timeoutSeconds", 1),
-        ("periodSeconds", 10),
-        ("successThreshold", 1),
-        ("failureThreshold", 3),
-    ):
+    for field, value in _PROBE_DEFAULTS.items():
         probe[field] = probe.get(field) or value
     _default_http_get(probe.get("httpGet"))
     if probe.get("grpc") is not None:

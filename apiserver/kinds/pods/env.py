@@ -92,25 +92,21 @@ def validate_field_ref(path: str, reference: Object, allowed: tuple[str, ...]) -
     if not field:
         yield FieldError.required(f"{path}.fieldPath")
         return
-    version = reference.get("apiVersion", "v1")
+    version, subscripted = reference.get("apiVersion", "v1"), re.fullmatch(r"(.+)\['(.*)'\]", field)
     if version != "v1":
-        why = f"error converting fieldPath: unsupported pod version: {version}"
-        yield FieldError.invalid(f"{path}.fieldPath", field, why)
+        why = f"unsupported pod version: {version}"
+    elif subscripted and subscripted[1] in ("metadata.annotations", "metadata.labels"):
+        key = subscripted[2].lower() if subscripted[1] == "metadata.annotations" else subscripted[2]
+        yield from checks.qualified_name(path, key)
         return
-    if subscripted := re.fullmatch(r"(.+)\['(.*)'\]", field):
-        map, key = subscripted.groups()
-        if map == "metadata.annotations":
-            yield from checks.qualified_name(path, key.lower())
-        elif map == "metadata.labels":
-            yield from checks.qualified_name(path, key)
-        else:
-            why = f"error converting fieldPath: field label does not support subscript: {field}"
-            yield FieldError.invalid(f"{path}.fieldPath", field, why)
+    elif subscripted:
+        why = f"field label does not support subscript: {field}"
     elif field not in KNOWN_FIELDS:
-        why = f"error converting fieldPath: field label not supported: {field}"
-        yield FieldError.invalid(f"{path}.fieldPath", field, why)
-    elif field not in allowed:
-        yield FieldError.not_supported(f"{path}.fieldPath", field, allowed)
+        why = f"field label not supported: {field}"
+    else:
+        yield from checks.supported(f"{path}.fieldPath", field, allowed)
+        return
+    yield FieldError.invalid(f"{path}.fieldPath", field, f"error converting fieldPath: {why}")
 
 
 def validate_resource_ref(path: str, reference: Object, *, in_volume: bool) -> checks.Errors:

@@ -64,8 +64,7 @@ def _validate_handler(path: str, handler: Object, known: tuple[str, ...], spec: 
 def _validate_http_get(path: str, action: Object) -> checks.Errors:
     yield from checks.required(f"{path}.path", action.get("path"))
     yield from checks.port_or_name(f"{path}.port", action.get("port", 0))
-    if action.get("scheme") not in ("HTTP", "HTTPS"):
-        yield FieldError.not_supported(f"{path}.scheme", action.get("scheme", ""), ("HTTP", "HTTPS"))
+    yield from checks.supported(f"{path}.scheme", action.get("scheme", ""), ("HTTP", "HTTPS"))
     for header in action.get("httpHeaders", ()):
         name = header.get("name", "")
         yield from checks.invalid(f"{path}.httpHeaders", name, validation.is_http_header_name(name))

@@ -27,16 +27,13 @@ def validate_pod_security(path: str, spec: Object) -> checks.Errors:
         yield FieldError.invalid(f"{path}.shareProcessNamespace", True, why)
     yield from _sysctls(f"{path}.sysctls", spec, context.get("sysctls", []))
     policy = context.get("fsGroupChangePolicy")
-    if policy is not None and policy not in ("Always", "OnRootMismatch"):
-        yield FieldError.not_supported(f"{path}.fsGroupChangePolicy", policy, ("Always", "OnRootMismatch"))
+    yield from checks.supported(f"{path}.fsGroupChangePolicy", policy, ("Always", "OnRootMismatch"))
     yield from _profiles(path, context)
 
 
 def validate_container_security(path: str, context: Object) -> checks.Errors:
     yield from _ids(path, context, "runAsUser", "runAsGroup")
-    mount = context.get("procMount")
-    if mount is not None and mount not in ("Default", "Unmasked"):
-        yield FieldError.not_supported(f"{path}.procMount", mount, ("Default", "Unmasked"))
+    yield from checks.supported(f"{path}.procMount", context.get("procMount"), ("Default", "Unmasked"))
     if context.get("allowPrivilegeEscalation") is False:
         if context.get("privileged"):
             why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
@@ -75,35 +72,21 @@ def _sysctls(path: str, spec: Object, sysctls: list[Object]) -> checks.Errors:
 
 
 def _profiles(path: str, context: Object) -> checks.Errors:
-    seccomp = context.get("seccompProfile")
-    if seccomp is not None:
-        yield from _seccomp(f"{path}.seccompProfile", seccomp)
-    armor = context.get("appArmorProfile")
-    if armor is not None:
-        yield from _app_armor(f"{path}.appArmorProfile", armor)
+    for field, what in (("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")):
+        if field in context:
+            yield from _profile(f"{path}.{field}", field, what, context[field])
 
 
-def _seccomp(path: str, profile: Object) -> checks.Errors:
+def _profile(path: str, field: str, what: str, profile: Object) -> checks.Errors:
     type, file = profile.get("type"), profile.get("localhostProfile")
     if not type:
-        yield FieldError.required(f"{path}.type", "type is required when seccompProfile is set")
-    elif type not in PROFILE_TYPES:
-        yield FieldError.not_supported(f"{path}.type", type, PROFILE_TYPES)
-    if type == "Localhost" and not file:
-        yield FieldError.required(f"{path}.localhostProfile", "must be set when seccomp type is Localhost")
-    elif type != "Localhost" and file is not None:
-        why = "can only be set when seccomp type is Localhost"
-        yield FieldError.invalid(f"{path}.localhostProfile", file, why)
-
-
-def _app_armor(path: str, profile: Object) -> checks.Errors:
-    type, file = profile.get("type"), profile.get("localhostProfile")
-    if not type:
-        yield FieldError.required(f"{path}.type", "type is required when appArmorProfile is set")
-    elif type not in PROFILE_TYPES:
-        yield FieldError.not_supported(f"{path}.type", type, PROFILE_TYPES)
-    elif type == "Localhost" and not (file or "").strip():
-        yield FieldError.required(f"{path}.localhostProfile", "must be set when AppArmor type is Localhost")
-    elif type != "Localhost" and file is not None:
-        why = "can only be set when AppArmor type is Localhost"
-        yield FieldError.invalid(f"{path}.localhostProfile", file, why)
+        yield FieldError.required(f"{path}.type", f"type is required when {field} is set")
+    else:
+        yield from checks.supported(f"{path}.type", type, PROFILE_TYPES)
+    if what == "AppArmor" and type not in PROFILE_TYPES:
+        return  # only for seccomp does upstream also check the file of an unknown type
+    if type == "Localhost":
+        if not file or (what == "AppArmor" and not file.strip()):
+            yield FieldError.required(f"{path}.localhostProfile", f"must be set when {what} type is Localhost")
+    elif file is not None:
+        yield FieldError.invalid(f"{path}.localhostProfile", file, f"can only be set when {what} type is Localhost")

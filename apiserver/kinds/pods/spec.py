@@ -135,8 +135,7 @@ def validate_tolerations(path: str, tolerations: Iterable[Object]) -> checks.Err
                 yield FieldError.invalid(f"{at}.operator", value, "value must be empty when `operator` is 'Exists'")
         else:
             yield FieldError.not_supported(f"{at}.operator", operator, ("Equal", "Exists"))
-        if effect and effect not in TAINT_EFFECTS:
-            yield FieldError.not_supported(f"{at}.effect", effect, TAINT_EFFECTS)
+        yield from checks.supported(f"{at}.effect", effect or None, TAINT_EFFECTS)
 
 
 def _validate_taint_value(path: str, value: str) -> checks.Errors:

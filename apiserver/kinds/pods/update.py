@@ -162,13 +162,13 @@ def _validate_transitions(
 ) -> checks.Errors:
     if policy == "Always":
         return
-    staying = {c["name"] for c in spec.get("initContainers", ()) if c.get("restartPolicy") == "Always"}
+    sidecars = {c["name"] for c in spec.get("initContainers", ()) if c.get("restartPolicy") == "Always"}
     now_running = {status["name"] for status in new if not status.get("state", {}).get("terminated")}
     for index, status in enumerate(old):
         ended = status.get("state", {}).get("terminated")
         if not ended or (ended.get("exitCode") and policy == "OnFailure"):
             continue
-        if field == "initContainerStatuses" and status["name"] in staying:
+        if field == "initContainerStatuses" and status["name"] in sidecars:
             continue
         if status["name"] in now_running:
             why = "may not be transitioned to non-terminated state"

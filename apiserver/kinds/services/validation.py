@@ -142,8 +142,7 @@ def _validate_families(spec: Object) -> checks.Errors:
         elif family in families[:index]:
             yield FieldError.duplicate(path, family)
     policy = spec.get("ipFamilyPolicy")
-    if policy is not None and policy not in FAMILY_POLICIES:
-        yield FieldError.not_supported("spec.ipFamilyPolicy", policy, FAMILY_POLICIES)
+    yield from checks.supported("spec.ipFamilyPolicy", policy, FAMILY_POLICIES)
     if is_headless(spec) and not spec.get("selector"):
         return
     if policy == "RequireDualStack":
@@ -185,12 +184,8 @@ def _validate_traffic_policies(spec: Object) -> checks.Errors:
         else:
             why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
             yield FieldError.invalid("spec.healthCheckNodePort", health_port, why)
-    internal = spec.get("internalTrafficPolicy")
-    if internal is not None and internal not in TRAFFIC_POLICIES:
-        yield FieldError.not_supported("spec.internalTrafficPolicy", internal, TRAFFIC_POLICIES)
-    distribution = spec.get("trafficDistribution")
-    if distribution is not None and distribution != "PreferClose":
-        yield FieldError.not_supported("spec.trafficDistribution", distribution, ("PreferClose",))
+    yield from checks.supported("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), TRAFFIC_POLICIES)
+    yield from checks.supported("spec.trafficDistribution", spec.get("trafficDistribution"), ("PreferClose",))
 
 
 def validate_change(new_service: Object, old_service: Object) -> checks.Errors:

@@ -19,6 +19,7 @@ from apiserver.kinds.subresources.eviction import evict
 from apiserver.kinds.subresources.finalize import finalize
 from apiserver.model.kind import Kind
 from apiserver.model.subresource import Actions, Subresource
+from apiserver.schema.codec import upstream
 
 __all__ = ["SUBRESOURCES", "Actions", "Subresource", "find_subresource"]
 
@@ -34,8 +35,14 @@ def find_subresource(kind: Kind, name: str) -> Subresource | None:
     return own or SUBRESOURCES.get(f"{kind.plural}/{name}") or SUBRESOURCES[name]
 
 
+def _body(group: str, kind: str) -> tuple[str, str, str, str]:
+    """Return what a row says about the kind of its body: kind, group, version and definition."""
+    _, version, _, _, codec = upstream(group, kind)
+    return kind, group, version, codec.definition
+
+
 def _connection(name: str, options: str, verbs: tuple[str, ...] = ("create", "get")) -> Subresource:
-    return Subresource(name, verbs, options, version="v1", definition=f"io.k8s.api.core.v1.{options}")
+    return Subresource(name, verbs, *_body("", options))
 
 
 SUBRESOURCES: dict[str, Subresource] = {
@@ -43,30 +50,17 @@ SUBRESOURCES: dict[str, Subresource] = {
     "approval": Subresource("approval", READ_WRITE),
     "finalize": Subresource("finalize", ("update",), apply=finalize, hooks=False),
     "scale": Subresource(
-        "scale",
-        READ_WRITE,
-        "Scale",
-        "autoscaling",
-        "v1",
-        "io.k8s.api.autoscaling.v1.Scale",
-        show=scale.show,
-        apply=scale.resize,
-        columns=scale.COLUMNS,
+        "scale", READ_WRITE, *_body("autoscaling", "Scale"), show=scale.show, apply=scale.resize, columns=scale.COLUMNS
     ),
-    "binding": Subresource("binding", ("create",), "Binding", "", "v1", "io.k8s.api.core.v1.Binding", act=bind),
+    "binding": Subresource("binding", ("create",), *_body("", "Binding"), act=bind),
     "eviction": Subresource(
         "eviction",
         ("create",),
-        "Eviction",
-        "policy",
-        "v1",
-        "io.k8s.api.policy.v1.Eviction",
+        *_body("policy", "Eviction"),
         also_taken=("v1beta1",),  # kubectl before v1.22 sends it
         act=evict,
     ),
-    "token": Subresource(
-        "token", ("create",), "TokenRequest", "authentication.k8s.io", "v1", "io.k8s.api.authentication.v1.TokenRequest"
-    ),
+    "token": Subresource("token", ("create",), *_body("authentication.k8s.io", "TokenRequest")),
     "log": Subresource("log", ("get",)),
     "exec": _connection("exec", "PodExecOptions"),
     "attach": _connection("attach", "PodAttachOptions"),

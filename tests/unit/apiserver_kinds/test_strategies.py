@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from everykind import REGISTRY
 
+from apiserver.api.discovery import groups
 from apiserver.kinds.endpointslices import ENDPOINT_SLICES
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.pods import columns as pod_columns
@@ -195,7 +196,7 @@ def test_the_registry_finds_rows_by_every_name() -> None:
     assert REGISTRY.find("discovery.k8s.io", "v1beta1", "endpointslices") is ENDPOINT_SLICES
     assert REGISTRY.by_kind("", "Pod") is PODS
     assert all(REGISTRY.by_name(name) is PODS for name in ("po", "pod", "pods", "Pod"))
-    assert REGISTRY.groups()[""] == ("v1",)
+    assert groups(REGISTRY.kinds())[""] == ["v1"]
     assert (PODS.prefix, ENDPOINT_SLICES.prefix) == ("/registry/pods/", "/registry/discovery.k8s.io/endpointslices/")
     with pytest.raises(NotFound, match="could not find the requested resource"):
         REGISTRY.find("", "v2", "pods")
