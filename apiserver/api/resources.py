@@ -199,6 +199,8 @@ class Resources:
         if row.act is not None:
             return self._act(call, row)
         if row.show is None and row.apply is None:
+            if row.kind:  # a connection, or a token, whose handler belongs to a feature that is not selected
+                raise no_such_resource()
             # The whole object, of which only a part may change: ``status``, ``approval``.
             return self._verbs[call.verb](call)
         return self._serve_view(call, row)

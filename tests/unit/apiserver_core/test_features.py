@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from everykind import FEATURES, ROWS
@@ -16,6 +17,7 @@ from apiserver.kinds.rows import core
 from apiserver.kinds.services.ranges import ServiceRanges
 from apiserver.model.attributes import Attributes
 from apiserver.model.user import User
+from apiserver.storage.memory import MemoryStore
 from machinery.errors import Forbidden
 
 
@@ -76,3 +78,19 @@ def test_without_access_control_everybody_may_who_is_known() -> None:
     with pytest.raises(Forbidden, match='User "system:anonymous" cannot get resource "nodes"'):
         authorizer.require(Attributes(unknown, "get", resource="nodes", name="n"))
     assert not authorizer.allows(Attributes(unknown, "get", path="/metrics", is_resource=False))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_a_connection_that_no_feature_serves_is_not_found(method: str, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.csv"
+    tokens.write_text("secret,admin,,system:masters\n")
+    server = assemble(Config(features=("none",), token_auth_file=tokens), MemoryStore())
+    server.start()
+    try:
+        assert server.bootstrapped.wait(30)
+        service, headers = "/api/v1/namespaces/default/services/kubernetes", {"Authorization": "Bearer secret"}
+        assert server.wsgi.test_client().get(service, headers=headers).status_code == 200
+        answer = server.wsgi.test_client().open(f"{service}/proxy", method=method, headers=headers)
+        assert (answer.status_code, answer.get_json()["reason"]) == (404, "NotFound")
+    finally:
+        server.stop()
