@@ -2,7 +2,6 @@
 
 plugin.py     what every plugin is; a plugin of your own is a subclass of it and a name in ``chain.ORDER``
 chain.py      the plugins of a server in upstream's order, without those that are switched off
-standard.py   the plugins that every server has unless they are switched off
 
-Every other file is one plugin.
+Every other file is one plugin or a few; that of projects is in ``features/projects.py``.
 """

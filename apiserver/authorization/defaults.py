@@ -203,7 +203,7 @@ CLUSTER: dict[str, list[Rule]] = {
         can(READ, "storageclasses", STORAGE),
         can("get list patch update watch", "persistentvolumeclaims"),
     ],
-    # People's own projects, by OpenShift's names (see ownership.py): make some, and delete one that is yours.
+    # People's own projects, by OpenShift's names (see features/projects.py): make some, and delete one that is yours.
     PROVISIONER: [can("create own", "namespaces")],
     OWNER: [can("delete", "namespaces")],
     # Who may approve which certificates.

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.admission.projectrequest import UNFINISHED
-from apiserver.authorization.ownership import REQUESTER
-from apiserver.control.projects import Projects
+from apiserver.features.projects import REQUESTER, UNFINISHED, Projects
 from apiserver.kinds.namespaces import NAMESPACES as NAMESPACE_KIND
 from apiserver.registry.writerequest import own_write
 
