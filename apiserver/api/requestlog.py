@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import mmap
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from flask import Response
 
 from apiserver.model import metrics, trace
 from apiserver.model.exchange import EXCHANGE, Exchange
-from machinery.metrics import METRICS, Labels
+from machinery.metrics import Labels
 
 if TYPE_CHECKING:
     from apiserver.model.kind import Kind
@@ -66,56 +65,6 @@ def set_verbosity(level: int) -> None:
     _level[0] = max(0, min(level, 255))
 
 
-class _Counters:
-    """The places in METRICS' shared memory where requests with the same labels are counted.
-
-    They are looked up once for each combination of labels: for each request it would take a tenth of its time.
-    """
-
-    __slots__ = ("codes", "labels", "long_running", "open", "sizes", "writes")
-
-    def __init__(self, labels: Labels, info: RequestInfo | None) -> None:
-        self.labels = labels  # verb, dry_run, group, version, resource, subresource, scope, component
-        verb = info.verb if info is not None else ""
-        resource = info is not None and info.is_resource
-        self.long_running = resource and (verb == "watch" or (info is not None and info.subresource in _LONG_RUNNING))
-        self.writes = resource and verb not in _READS
-        shared = labels[:1] + labels[2:]
-        gauge = metrics.LONG_RUNNING if self.long_running else metrics.IN_FLIGHT
-        labels_of_gauge = shared if self.long_running else ("mutating",) if self.writes else ("readOnly",)
-        gauge.add(labels_of_gauge, 0.0)
-        self.open = gauge.place(labels_of_gauge)
-        self.sizes = metrics.RESPONSE_SIZES.place(shared) if verb in ("get", "list") else -1
-        self.codes: dict[int, int] = {}
-
-    def begin(self) -> None:
-        with METRICS.lock:
-            METRICS.values[self.open] += 1
-
-    def end(self, code: int, seconds: float, size: int, *, was_open: bool) -> None:
-        requests, sizes, values = metrics.REQUESTS, metrics.RESPONSE_SIZES, METRICS.values
-        place = self.codes.get(code, -1)
-        if place < 0:
-            place = self.codes[code] = requests.place((*self.labels, str(code)))
-        with METRICS.lock:
-            values[place + bisect_left(requests.bounds, seconds)] += 1
-            values[place + requests.width - 1] += seconds
-            if self.sizes >= 0:
-                values[self.sizes + bisect_left(sizes.bounds, size)] += 1
-                values[self.sizes + sizes.width - 1] += size
-            if was_open:
-                values[self.open] -= 1
-
-
-_counters: dict[tuple[object, ...], _Counters] = {}
-_MOST_COUNTERS = 4096
-
-
-def forget_counters() -> None:
-    """Forget what was looked up, for tests that make new memory for the numbers."""
-    _counters.clear()
-
-
 class RequestLog:
     """One request's entry. ``info``, ``user`` and ``kind`` are set as soon as they are known.
 
@@ -128,8 +77,9 @@ class RequestLog:
         self._exchange: Exchange | None = environ.get(EXCHANGE)
         self._started = time.perf_counter()
         self._authorized = 0.0
-        self._counters: _Counters | None = None
         self._ended = False
+        self._labels: Labels = _UNKNOWN
+        self._long_running = self._writes = False
         self.info: RequestInfo | None = None
         self.user: User | None = None
         self.kind: Kind | None = None
@@ -138,9 +88,9 @@ class RequestLog:
     def authorized(self) -> None:
         """Note that the request is authorized and about to be handled: from now on it counts as open."""
         self._authorized = time.perf_counter()
-        counters = self._counters = self._find_counters()
-        counters.begin()
-        if counters.long_running and verbosity() >= WRITES:
+        self._classify()
+        self._count_open(1)
+        if self._long_running and verbosity() >= WRITES:
             log.info("%s begins, for %s", self._what, self._who)
 
     def answered(self, response: Response) -> None:
@@ -162,15 +112,17 @@ class RequestLog:
             return
         self._ended = True
         seconds = time.perf_counter() - self._started
-        counters = self._counters
-        was_open = counters is not None
-        if counters is None:
-            counters = self._find_counters()
-        counters.end(code, seconds, self._sent, was_open=was_open)
-        level = _level[0]
-        if level >= ALL or (level >= WRITES and (counters.long_running or counters.writes)):
+        if self._authorized:
+            self._count_open(-1)
+        else:
+            self._classify()
+        metrics.REQUESTS.observe(seconds, (*self._labels, str(code)))
+        if self.info is not None and self.info.verb in ("get", "list"):
+            metrics.RESPONSE_SIZES.observe(self._sent, _without_dry_run(self._labels))
+        level = verbosity()
+        if level >= ALL or (level >= WRITES and (self._long_running or self._writes)):
             log.info("%s %d, %s, %s, for %s", self._what, code, _time(seconds), _size(self._sent), self._who)
-        if seconds > SLOW and not counters.long_running:
+        if seconds > SLOW and not self._long_running:
             steps = ", ".join(self._trace(seconds))
             log.warning("slow: %s %d, %s, for %s: %s", self._what, code, _time(seconds), self._who, steps)
 
@@ -187,24 +139,24 @@ class RequestLog:
         for name, times in parts.items():
             yield f"{name} {_time(sum(times))}" + (f" in {len(times)} calls" if len(times) > 1 else "")
 
-    def _find_counters(self) -> _Counters:
-        info, environ = self.info, self._environ
+    def _classify(self) -> None:
+        """Work out the request's labels, and whether it lasts and writes."""
+        info = self.info
         if info is None:
-            return _Counters(_UNKNOWN, None)
-        applies = info.verb == "patch" and environ.get("CONTENT_TYPE", "").startswith("application/apply-patch")
-        dry_run = "dryRun=All" in environ["QUERY_STRING"]
-        named = bool(info.name), bool(info.namespace)
-        resource = info.group, info.version, info.resource, info.subresource, self.kind is None
-        key = (info.verb, *resource, *named, dry_run, applies, info.is_resource or info.path)
-        counters = _counters.get(key)
-        if counters is None:
-            if self.kind is None and info.is_resource:
-                # It was refused before it came to its kind.
-                self.kind = self._find_kind(info.group, info.version, info.resource)
-            counters = _Counters(_labels(info, self.kind, applies=applies, dry_run=dry_run), info)
-            if len(_counters) < _MOST_COUNTERS:
-                _counters[key] = counters
-        return counters
+            return
+        if self.kind is None and info.is_resource:  # It was refused before it came to its kind.
+            self.kind = self._find_kind(info.group, info.version, info.resource)
+        applies = info.verb == "patch" and self._environ.get("CONTENT_TYPE", "").startswith("application/apply-patch")
+        dry_run = "dryRun=All" in self._environ["QUERY_STRING"]
+        self._labels = _labels(info, self.kind, applies=applies, dry_run=dry_run)
+        self._long_running = info.is_resource and (info.verb == "watch" or info.subresource in _LONG_RUNNING)
+        self._writes = info.is_resource and info.verb not in _READS
+
+    def _count_open(self, change: int) -> None:
+        if self._long_running:
+            metrics.LONG_RUNNING.add(_without_dry_run(self._labels), change)
+        else:
+            metrics.IN_FLIGHT.add(("mutating" if self._writes else "readOnly",), change)
 
     @property
     def _sent(self) -> int:
@@ -255,6 +207,10 @@ def _labels(info: RequestInfo, kind: Kind | None, *, applies: bool, dry_run: boo
         scope = "namespace"
     all_ = "All" if dry_run else ""
     return (verb, all_, info.group, info.version, info.resource, subresource, scope, "apiserver")
+
+
+def _without_dry_run(labels: Labels) -> Labels:
+    return labels[:1] + labels[2:]
 
 
 def _time(seconds: float) -> str:

@@ -28,7 +28,6 @@ ADMIN = User("admin")
 def fresh(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Nothing is counted yet."""
     METRICS.share(1)
-    requestlog.forget_counters()
     caplog.set_level(logging.INFO)
     yield
     set_verbosity(0)
