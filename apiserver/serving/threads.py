@@ -7,34 +7,34 @@ while ends.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import Any, ParamSpec, TypeVar
 
-P = ParamSpec("P")
-T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+Work = Callable[[], object]
 
 # Seconds after which an idle thread ends.
 IDLE = 5.0
 
 
-class Threads(Executor):
-    """An executor of at most ``most`` threads. Work that comes while all are busy waits in a queue."""
+class Threads:
+    """A pool of at most ``most`` threads. Work that comes while all are busy waits in a queue."""
 
     def __init__(self, most: int, idle: float = IDLE) -> None:
         self._most = most
         self._idle_seconds = idle
         self._lock = threading.Lock()
         self._idle: list[_Thread] = []
-        self._waiting: deque[_Work] = deque()
+        self._waiting: deque[Work] = deque()
         self._count = 0
         self._started = 0
         self._ended = False
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        work = _Work(fn, args, kwargs)
+    def submit(self, work: Work) -> None:
+        """Have a thread call ``work``, whose result is dropped and whose error is logged. Raises RuntimeError."""
         with self._lock:
             if self._ended:
                 raise RuntimeError("the threads have been told to end")
@@ -46,14 +46,13 @@ class Threads(Executor):
                 _Thread(self, work, f"request-{self._started}").start()
             else:
                 self._waiting.append(work)
-        return work.future
 
     @property
     def idle(self) -> int:
         """The number of threads that wait for work."""
         return len(self._idle)
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+    def shutdown(self) -> None:
         """Let idle threads end at once, and busy ones when they and the queue are done. Returns without waiting."""
         with self._lock:
             self._ended = True
@@ -61,7 +60,7 @@ class Threads(Executor):
                 thread.give(None)
             self._idle.clear()
 
-    def next_for(self, thread: _Thread) -> _Work | None:
+    def next_for(self, thread: _Thread) -> Work | None:
         """Wait for the next work of a thread that is done with its last; return None if it shall end."""
         with self._lock:
             if self._waiting:
@@ -79,38 +78,26 @@ class Threads(Executor):
         return thread.work
 
 
-class _Work:
-    def __init__(self, function: Callable[..., Any], arguments: Any, keywords: Any) -> None:
-        self.future: Future[Any] = Future()
-        self._call = (function, arguments, keywords)
-
-    def do(self) -> None:
-        function, arguments, keywords = self._call
-        try:
-            result = function(*arguments, **keywords)
-        except BaseException as error:
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(result)
-
-
 class _Thread(threading.Thread):
     """A thread of the pool. Its lock is held while it has no work, so that acquiring it means waiting for work."""
 
-    def __init__(self, pool: Threads, work: _Work, name: str) -> None:
+    def __init__(self, pool: Threads, work: Work, name: str) -> None:
         super().__init__(name=name, daemon=True)
-        self.work: _Work | None = work
+        self.work: Work | None = work
         self._pool = pool
         self._given = threading.Lock()
         self._given.acquire()
 
     def run(self) -> None:
         while self.work is not None:
-            self.work.do()
+            try:
+                self.work()
+            except Exception:
+                log.exception("an unexpected error")
             self.work = None
             self.work = self._pool.next_for(self)
 
-    def give(self, work: _Work | None) -> None:
+    def give(self, work: Work | None) -> None:
         self.work = work
         self._given.release()
 

@@ -37,6 +37,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from apiserver.model.exchange import WATCH
@@ -147,7 +148,7 @@ class Worker:
                 self._turn(SWEEP if self._by_fd else BEAT)
             self._finish(grace)
         finally:
-            self._pool.shutdown(wait=False)
+            self._pool.shutdown()
             self._application.stop()
 
     def stop(self) -> None:
@@ -185,7 +186,7 @@ class Worker:
                 self._accept(self._listeners[fd])
             elif connection := self._by_fd.get(fd):  # None if it was dropped in this very turn
                 self._remove(connection)
-                self._pool.submit(self._serve, connection)
+                self._pool.submit(partial(self._serve, connection))
         while self._returned:
             self._take_back(*self._returned.popleft())
         now = time.monotonic()
@@ -252,7 +253,8 @@ class Worker:
                 self._drop(next(iter(self._partial)))
             self._wait_for(connection, self._partial)
         elif connection.has_received():
-            self._pool.submit(self._serve, connection)  # bytes that were received already do not wake the poller
+            # Bytes that were received already do not wake the poller.
+            self._pool.submit(partial(self._serve, connection))
         else:
             connection.deadline = time.monotonic() + (STOP_KEEP_ALIVE if self._stopping else KEEP_ALIVE)
             self._wait_for(connection, self._idle)
