@@ -15,7 +15,7 @@ from apiserver.registry.backend import Backend
 from apiserver.registry.optimistic import WRITE_ATTEMPTS
 from apiserver.registry.storing import fitting, refuse, with_claims
 from apiserver.registry.writerequest import WriteRequest
-from apiserver.storage.protocol import Changed, Entry, Overtaken
+from apiserver.storage.protocol import Changed, Entry, Overtaken, WriteOptions
 from machinery.errors import AlreadyExists, InternalError, already_exists, conflict
 from machinery.objects import Object
 
@@ -92,9 +92,9 @@ def _store(backend: Backend, request: AdmissionRequest, swaps: Sequence[Swap], o
         if backend.store.get(key) is not None:
             raise already_exists(kind.resource, meta["name"])
         return Item(key, value, 0)
-    claims, entries = kind.strategy.claims(obj), [swap.entry for swap in swaps]
+    options = WriteOptions(kind.strategy.claims(obj), (), [swap.entry for swap in swaps], kind.strategy.ttl)
     try:
-        revision = backend.store.create(key, value, claims=claims, swaps=entries, ttl=kind.strategy.ttl)
+        revision = backend.store.create(key, value, options)
     except Changed as error:
         raise _exists(kind, meta["name"], error.current) from None
     backend.acknowledge(kind, revision, swaps)

@@ -16,6 +16,7 @@ from apiserver.registry.backend import Backend
 from apiserver.registry.deletion import DeleteOptions
 from apiserver.registry.optimistic import on_newest
 from apiserver.registry.writerequest import WriteRequest
+from apiserver.storage.protocol import WriteOptions
 
 
 def delete(backend: Backend, write: WriteRequest, options: DeleteOptions) -> tuple[Item, bool]:
@@ -46,6 +47,6 @@ def _attempt(
         return kind.codec.view(item), False
     value, revision = encode(planned.marked), item.revision
     if not write.dry_run:
-        revision = backend.store.update(item.key, value, item.revision, ttl=kind.strategy.ttl)
+        revision = backend.store.update(item.key, value, item.revision, WriteOptions(ttl=kind.strategy.ttl))
         backend.acknowledge(kind, revision)
     return kind.codec.view(Item(item.key, value, revision)), False

@@ -19,6 +19,7 @@ from apiserver.registry.backend import Backend
 from apiserver.registry.optimistic import on_newest
 from apiserver.registry.storing import fitting, refuse, with_claims
 from apiserver.registry.writerequest import WriteRequest
+from apiserver.storage.protocol import WriteOptions
 from machinery.errors import FieldError, GoValue, conflict, invalid
 from machinery.objects import Object
 
@@ -137,15 +138,9 @@ def _replace(
             revision = backend.store.delete(item.key, item.revision, released=sorted(before))
         else:
             after = set(strategy.claims(candidate))
-            revision = backend.store.update(
-                item.key,
-                value,
-                item.revision,
-                claims=sorted(after - before),
-                released=sorted(before - after),
-                swaps=[swap.entry for swap in swaps],
-                ttl=strategy.ttl,
-            )
+            entries = [swap.entry for swap in swaps]
+            options = WriteOptions(sorted(after - before), sorted(before - after), entries, strategy.ttl)
+            revision = backend.store.update(item.key, value, item.revision, options)
         backend.acknowledge(kind, revision, swaps)
         return Item(item.key, value, revision)
 

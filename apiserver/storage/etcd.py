@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from apiserver.storage import messages
 from apiserver.storage.measure import measured
 from apiserver.storage.protocol import (
+    NO_OPTIONS,
     Batch,
     Changed,
     Claimed,
@@ -32,6 +33,7 @@ from apiserver.storage.protocol import (
     Page,
     TooLarge,
     Unavailable,
+    WriteOptions,
 )
 
 messages.install()
@@ -106,29 +108,17 @@ class EtcdStore:
         return Page(entries, revision or answer.header.revision, answer.count)
 
     @measured("create")
-    def create(
-        self, key: str, value: bytes, *, claims: Iterable[str] = (), swaps: Sequence[Entry] = (), ttl: int = 0
-    ) -> int:
-        return self._put(key, value, 0, claims, (), swaps, ttl)
+    def create(self, key: str, value: bytes, options: WriteOptions = NO_OPTIONS) -> int:
+        return self._put(key, value, 0, options)
 
     @measured("update")
-    def update(
-        self,
-        key: str,
-        value: bytes,
-        revision: int,
-        *,
-        claims: Iterable[str] = (),
-        released: Iterable[str] = (),
-        swaps: Sequence[Entry] = (),
-        ttl: int = 0,
-    ) -> int:
-        return self._put(key, value, revision, claims, released, swaps, ttl)
+    def update(self, key: str, value: bytes, revision: int, options: WriteOptions = NO_OPTIONS) -> int:
+        return self._put(key, value, revision, options)
 
     @measured("delete")
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
         writes = [_deletion(name) for name in (key, *released)]
-        return self._transact(key, revision, (), (), writes)
+        return self._transact(key, revision, NO_OPTIONS, writes)
 
     @measured("get")
     def claimed(self, claim: str) -> bool:
@@ -233,30 +223,21 @@ class EtcdStore:
         found = self.get(COMPACTED_KEY)
         return int(found.value) if found else 0
 
-    def _put(
-        self,
-        key: str,
-        value: bytes,
-        revision: int,
-        claims: Iterable[str],
-        released: Iterable[str],
-        swaps: Sequence[Entry],
-        ttl: int,
-    ) -> int:
-        claims = tuple(dict.fromkeys(claims))
-        lease = self._lease_for(ttl) if ttl else 0
+    def _put(self, key: str, value: bytes, revision: int, options: WriteOptions) -> int:
+        lease = self._lease_for(options.ttl) if options.ttl else 0
         put = rpc.RequestOp(request_put=rpc.PutRequest(key=key.encode(), value=value, lease=lease))
-        others = [(claim, key.encode()) for claim in claims] + [(swap.key, swap.value) for swap in swaps]
+        options = options._replace(claims=tuple(dict.fromkeys(options.claims)))
+        others = [(claim, key.encode()) for claim in options.claims]
+        others += [(swap.key, swap.value) for swap in options.swaps]
         puts = [rpc.RequestOp(request_put=rpc.PutRequest(key=name.encode(), value=what)) for name, what in others]
-        return self._transact(key, revision, claims, swaps, [put, *puts, *map(_deletion, released)])
+        return self._transact(key, revision, options, [put, *puts, *map(_deletion, options.released)])
 
-    def _transact(
-        self, key: str, revision: int, claims: tuple[str, ...], swaps: Sequence[Entry], writes: Sequence[Any]
-    ) -> int:
-        """Make all writes in one transaction, if ``key``, ``swaps`` and ``claims`` are at the expected revisions.
+    def _transact(self, key: str, revision: int, options: WriteOptions, writes: Sequence[Any]) -> int:
+        """Make all writes in one transaction, if the key, swaps and claims are at the expected revisions.
 
         Otherwise the transaction's other branch reads all that was compared, which tells what to raise.
         """
+        claims, swaps = options.claims, options.swaps
         compared = [(key, revision), *((claim, 0) for claim in claims), *((swap.key, swap.revision) for swap in swaps)]
         compare = [_unchanged(name, at) for name, at in compared]
         reads = [_reading(name) for name, _ in compared]

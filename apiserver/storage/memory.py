@@ -10,11 +10,12 @@ import heapq
 import threading
 import time
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from apiserver.storage import memoryfile
 from apiserver.storage.protocol import (
+    NO_OPTIONS,
     Batch,
     Changed,
     Claimed,
@@ -25,6 +26,7 @@ from apiserver.storage.protocol import (
     Overtaken,
     Page,
     Unavailable,
+    WriteOptions,
 )
 
 
@@ -69,23 +71,11 @@ class MemoryStore:
             chosen = keys[begin : min(end, begin + limit) if limit else end]
             return Page([entries[key] for key in chosen], revision or self._revision, end - begin)
 
-    def create(
-        self, key: str, value: bytes, *, claims: Iterable[str] = (), swaps: Sequence[Entry] = (), ttl: int = 0
-    ) -> int:
-        return self._put(key, value, 0, claims, (), swaps, ttl)
+    def create(self, key: str, value: bytes, options: WriteOptions = NO_OPTIONS) -> int:
+        return self._put(key, value, 0, options)
 
-    def update(
-        self,
-        key: str,
-        value: bytes,
-        revision: int,
-        *,
-        claims: Iterable[str] = (),
-        released: Iterable[str] = (),
-        swaps: Sequence[Entry] = (),
-        ttl: int = 0,
-    ) -> int:
-        return self._put(key, value, revision, claims, released, swaps, ttl)
+    def update(self, key: str, value: bytes, revision: int, options: WriteOptions = NO_OPTIONS) -> int:
+        return self._put(key, value, revision, options)
 
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
         with self._changed:
@@ -147,20 +137,11 @@ class MemoryStore:
             self._closed = True
             self._changed.notify_all()
 
-    def _put(
-        self,
-        key: str,
-        value: bytes,
-        revision: int,
-        claims: Iterable[str],
-        released: Iterable[str],
-        swaps: Sequence[Entry],
-        ttl: int,
-    ) -> int:
+    def _put(self, key: str, value: bytes, revision: int, options: WriteOptions) -> int:
+        claims, released, swaps, ttl = options
         with self._changed:
             self._begin_write()
             self._compare(key, revision)
-            claims = tuple(claims)
             for claim in claims:
                 if claim in self._claims:
                     raise Claimed(claim)

@@ -8,7 +8,7 @@ A shape that the Protocol does not offer is refused by its types, never approxim
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from threading import Event as Stop
 from typing import NamedTuple, Protocol
 
@@ -49,6 +49,18 @@ class Batch(NamedTuple):
 
     revision: int
     events: list[Event]
+
+
+class WriteOptions(NamedTuple):
+    """What a transaction does besides writing its key."""
+
+    claims: Collection[str] = ()  # to take; a claim that another object holds makes the transaction fail
+    released: Collection[str] = ()  # claims to give back
+    swaps: Sequence[Entry] = ()  # other objects to replace, each at the revision that the entry states
+    ttl: int = 0  # seconds after which, or a little later, the store deletes the key; 0 means never
+
+
+NO_OPTIONS = WriteOptions()
 
 
 class StoreError(Exception):
@@ -120,30 +132,16 @@ class Store(Protocol):
         They are as of ``revision``, 0 being the newest. Raises Compacted or FutureRevision.
         """
 
-    def create(
-        self, key: str, value: bytes, *, claims: Iterable[str] = (), swaps: Sequence[Entry] = (), ttl: int = 0
-    ) -> int:
+    def create(self, key: str, value: bytes, options: WriteOptions = NO_OPTIONS) -> int:
         """Write a key that must not exist; return the revision of the transaction.
 
-        ``ttl`` seconds later, or a little after that, the store deletes the key; 0 means never. Raises Changed if the
-        key exists, Claimed, Overtaken or TooLarge.
+        Raises Changed if the key exists, Claimed, Overtaken or TooLarge.
         """
 
-    def update(
-        self,
-        key: str,
-        value: bytes,
-        revision: int,
-        *,
-        claims: Iterable[str] = (),
-        released: Iterable[str] = (),
-        swaps: Sequence[Entry] = (),
-        ttl: int = 0,
-    ) -> int:
+    def update(self, key: str, value: bytes, revision: int, options: WriteOptions = NO_OPTIONS) -> int:
         """Replace the value that was last changed at ``revision``; return the new revision.
 
-        The same transaction takes ``claims`` and gives back ``released`` ones. Raises as ``create``; Changed if the key
-        is at another revision.
+        Raises as ``create``; Changed if the key is at another revision.
         """
 
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:

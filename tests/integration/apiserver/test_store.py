@@ -22,6 +22,7 @@ from apiserver.storage.protocol import (
     Overtaken,
     Store,
     TooLarge,
+    WriteOptions,
 )
 
 pytestmark = pytest.mark.etcd
@@ -83,9 +84,9 @@ def test_update_and_delete_of_nothing(store: Store, prefix: str) -> None:
 
 def test_a_write_replaces_other_keys_in_the_same_transaction(store: Store, prefix: str) -> None:
     quota = store.create(prefix + "quota", b"0")
-    first = store.create(prefix + "a", b"1", swaps=[Entry(prefix + "quota", b"1", quota)])
+    first = store.create(prefix + "a", b"1", WriteOptions(swaps=[Entry(prefix + "quota", b"1", quota)]))
     assert store.get(prefix + "quota") == (prefix + "quota", b"1", first)
-    second = store.update(prefix + "a", b"2", first, swaps=[Entry(prefix + "quota", b"2", first)])
+    second = store.update(prefix + "a", b"2", first, WriteOptions(swaps=[Entry(prefix + "quota", b"2", first)]))
     assert events_of(store, prefix, quota, 4) == [
         Event(prefix + "a", b"1", None, first),
         Event(prefix + "quota", b"1", b"0", first),
@@ -98,13 +99,13 @@ def test_nothing_is_written_when_another_key_has_moved(store: Store, prefix: str
     old = store.create(prefix + "quota", b"0")
     new = store.update(prefix + "quota", b"1", old)
     with pytest.raises(Overtaken) as caught:
-        store.create(prefix + "a", b"1", claims=[prefix + "claim"], swaps=[Entry(prefix + "quota", b"1", old)])
+        store.create(prefix + "a", b"1", WriteOptions([prefix + "claim"], swaps=[Entry(prefix + "quota", b"1", old)]))
     assert caught.value.revision == new
     assert store.get(prefix + "a") is None
     assert not store.claimed(prefix + "claim")
     gone = store.delete(prefix + "quota", new)
     with pytest.raises(Overtaken) as caught:
-        store.create(prefix + "a", b"1", swaps=[Entry(prefix + "quota", b"2", new)])
+        store.create(prefix + "a", b"1", WriteOptions(swaps=[Entry(prefix + "quota", b"2", new)]))
     assert caught.value.revision == 0
     assert store.revision() == gone
 
@@ -152,10 +153,10 @@ def test_list_of_the_past(store: Store, prefix: str) -> None:
 
 def test_claims_are_taken_with_the_object(store: Store, prefix: str) -> None:
     claim = prefix.replace("registry", "claims") + "10.0.0.1"
-    revision = store.create(prefix + "a", b"1", claims=[claim, claim])
+    revision = store.create(prefix + "a", b"1", WriteOptions(claims=[claim, claim]))
     assert store.claimed(claim)
     with pytest.raises(Claimed) as caught:
-        store.create(prefix + "b", b"1", claims=[claim + "0", claim])
+        store.create(prefix + "b", b"1", WriteOptions(claims=[claim + "0", claim]))
     assert caught.value.claim == claim
     assert store.get(prefix + "b") is None
     assert not store.claimed(claim + "0"), "a refused write takes nothing"
@@ -164,8 +165,8 @@ def test_claims_are_taken_with_the_object(store: Store, prefix: str) -> None:
 
 def test_claims_move_with_an_update_and_go_with_a_deletion(store: Store, prefix: str) -> None:
     claim = prefix.replace("registry", "claims")
-    first = store.create(prefix + "a", b"1", claims=[claim + "1"])
-    second = store.update(prefix + "a", b"2", first, claims=[claim + "2"], released=[claim + "1"])
+    first = store.create(prefix + "a", b"1", WriteOptions(claims=[claim + "1"]))
+    second = store.update(prefix + "a", b"2", first, WriteOptions([claim + "2"], [claim + "1"]))
     assert (store.claimed(claim + "1"), store.claimed(claim + "2")) == (False, True)
     store.delete(prefix + "a", second, released=[claim + "2"])
     assert not store.claimed(claim + "2")
@@ -173,9 +174,9 @@ def test_claims_move_with_an_update_and_go_with_a_deletion(store: Store, prefix:
 
 def test_an_existing_key_is_told_before_a_taken_claim(store: Store, prefix: str) -> None:
     claim = prefix.replace("registry", "claims") + "1"
-    store.create(prefix + "a", b"1", claims=[claim])
+    store.create(prefix + "a", b"1", WriteOptions(claims=[claim]))
     with pytest.raises(Changed):
-        store.create(prefix + "a", b"1", claims=[claim])
+        store.create(prefix + "a", b"1", WriteOptions(claims=[claim]))
 
 
 def test_a_claim_is_given_once_however_many_ask(store: Store, prefix: str) -> None:
@@ -184,7 +185,7 @@ def test_a_claim_is_given_once_however_many_ask(store: Store, prefix: str) -> No
 
     def ask(number: int) -> None:
         try:
-            store.create(f"{prefix}{number}", b"", claims=[claim])
+            store.create(f"{prefix}{number}", b"", WriteOptions(claims=[claim]))
         except Claimed:
             return
         won.append(number)
@@ -262,7 +263,7 @@ def test_compaction(store: Store, prefix: str) -> None:
 def test_what_has_a_time_to_live_goes_by_itself(store: Store, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apiserver.storage.etcd.LEASE_SHARED", 0)
     start = store.revision()
-    store.create(prefix + "a", b"1", ttl=1)
+    store.create(prefix + "a", b"1", WriteOptions(ttl=1))
     last = events_of(store, prefix, start, 2)[-1]
     assert (last.value, last.previous) == (None, b"1")
     assert store.get(prefix + "a") is None

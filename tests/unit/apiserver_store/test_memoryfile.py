@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from apiserver.storage.memory import MemoryStore
-from apiserver.storage.protocol import Claimed, Compacted, Unavailable
+from apiserver.storage.protocol import Claimed, Compacted, Unavailable, WriteOptions
 
 
 @pytest.fixture
@@ -19,14 +19,14 @@ def file(tmp_path: Path) -> Path:
 
 def test_what_was_closed_comes_back(file: Path) -> None:
     before = MemoryStore(file)
-    before.create("/a", b"\x00binary\xff", claims=["/ip/1"])
+    before.create("/a", b"\x00binary\xff", WriteOptions(claims=["/ip/1"]))
     last = before.create("/b", b"2")
     before.close()
     after = MemoryStore(file)
     assert after.list("/") == ([("/a", b"\x00binary\xff", last - 1), ("/b", b"2", last)], last, 2)
     assert after.revision() == last
     with pytest.raises(Claimed):
-        after.create("/c", b"", claims=["/ip/1"])
+        after.create("/c", b"", WriteOptions(claims=["/ip/1"]))
     assert after.create("/c", b"3") == last + 1
 
 
@@ -66,8 +66,8 @@ def test_history_is_gone_and_says_so(file: Path) -> None:
 
 def test_a_time_to_live_goes_on(file: Path) -> None:
     before = MemoryStore(file)
-    before.create("/short", b"", ttl=1)
-    before.create("/long", b"", ttl=60)
+    before.create("/short", b"", WriteOptions(ttl=1))
+    before.create("/long", b"", WriteOptions(ttl=60))
     before.close()
     after = MemoryStore(file)
     assert after.get("/short") is not None
