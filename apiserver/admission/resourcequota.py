@@ -8,19 +8,25 @@ them has changed meanwhile.
 
 from __future__ import annotations
 
+import threading
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 
 from apiserver.admission.plugin import Plugin, refuse
-from apiserver.admission.quotalock import NamespaceLocks
 from apiserver.kinds.resourcequotas import RESOURCE_QUOTAS
 from apiserver.model.item import encode
 from apiserver.registry.admissionrequest import AdmissionRequest, Swap
 from apiserver.storage.protocol import Entry
+from machinery.errors import InternalError
 from machinery.objects import Object
 from machinery.quota import IGNORED, Evaluator, evaluator_of, utc_now
 from machinery.resourcelists import ResourceList, above, add, grown, masked, parsed, written
+
+_LOCKS = 64
+# Seconds for which upstream's admission waits for the evaluation of quotas.
+_LOCK_TIMEOUT = 10.0
 
 
 class ResourceQuota(Plugin):
@@ -30,10 +36,10 @@ class ResourceQuota(Plugin):
         return request.operation in ("CREATE", "UPDATE") and not request.subresource and request.kind.namespaced
 
     def __init__(self) -> None:
-        self._locks = NamespaceLocks()
+        self._locks = _NamespaceLocks()
 
     def guard(self, request: AdmissionRequest) -> AbstractContextManager[None]:
-        """Let creates in a namespace with quotas wait for each other (see ``quotalock.py``)."""
+        """Let creates in a namespace with quotas wait for each other (see ``_NamespaceLocks``)."""
         if not request.reader.list(RESOURCE_QUOTAS, request.namespace):
             return nullcontext()
         return self._locks.hold(request.namespace)
@@ -50,6 +56,29 @@ class ResourceQuota(Plugin):
         except Exceeded as why:
             raise refuse(request, str(why)) from None
         return [Swap(RESOURCE_QUOTAS, _entry(quota, used)) for quota, used in charges]
+
+
+class _NamespaceLocks:
+    """Locks by namespace: those who create something in a namespace with quotas do so one after the other.
+
+    Each has to charge the newest revision of the same quota. Without a lock all but one of many that try at once would
+    try in vain, again and again. Another worker process takes no part in the lock; compare-and-swap keeps its charges
+    right. The number of locks is fixed: namespaces that share one only wait for each other.
+    """
+
+    def __init__(self) -> None:
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
+
+    @contextmanager
+    def hold(self, namespace: str) -> Iterator[None]:
+        """Hold the lock of a namespace; raises InternalError when it does not become free in time."""
+        lock = self._locks[zlib.crc32(namespace.encode()) % _LOCKS]
+        if not lock.acquire(timeout=_LOCK_TIMEOUT):
+            raise InternalError("Internal error occurred: resource quota evaluation timed out")
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 class Exceeded(Exception):

@@ -53,11 +53,6 @@ class Form(NamedTuple):
         return self.transform is not None and self.transform.kind == "Table"
 
     @property
-    def is_partial(self) -> bool:
-        """Whether the answer has only the objects' metadata."""
-        return self.transform is not None and self.transform.kind.startswith("PartialObjectMetadata")
-
-    @property
     def content_type(self) -> str:
         """The Content-Type of the answer; as upstream's, it names the transformation of discovery."""
         if self.transform is not None and self.transform.kind == "APIGroupDiscoveryList":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import orjson
 from flask import Response
 
-from apiserver.api import listbody, negotiation, tables
+from apiserver.api import negotiation, tables
 from apiserver.api.negotiation import OBJECTS, Form, form_of
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
@@ -55,18 +55,40 @@ def respond_item(call: Call, item: Item, form: Form, code: int = 200) -> Respons
 def respond_list(call: Call, result: ListResult, form: Form) -> Response:
     """Answer with a list."""
     if is_plain(call, form):
-        return respond(listbody.list_body(call.kind, call.kind.api_version, result))
+        return respond(list_body(call.kind, call.kind.api_version, result))
     return respond(negotiation.encode(_list(call, result, form), form), form=form)
 
 
 def _list(call: Call, result: ListResult, form: Form) -> Object:
     kind, objects = call.kind, [in_version(call, item.object) for item in result.items]
     if form.transform is None:
-        return listbody.list_object(kind, _api_version(call), objects, result.metadata)
+        return list_object(kind, _api_version(call), objects, result.metadata)
     version = form.transform.version
     if form.is_table:
         return tables.render(kind, objects, result.metadata, version, options.check_table(call.query))
     return tables.partial_metadata_list(objects, result.metadata, version)
+
+
+def list_body(kind: Kind, api_version: str, result: ListResult) -> bytes:
+    """Return the list as JSON, joined from the items' bytes."""
+    identity, metadata = (kind.list_kind.encode(), api_version.encode()), orjson.dumps(result.metadata)
+    head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (*identity, metadata)
+    if not kind.codec.typed or not result.items:
+        return b"".join((head, b",".join([item.data for item in result.items]), b"]}\n"))
+    # Items of built-in kinds do not name their kind. ``encode`` has put it first, so it can be cut off; slices of a
+    # memoryview copy nothing before the bytes are joined.
+    named = len(b'{"kind":"%b","apiVersion":"%b",' % (kind.kind.encode(), kind.api_version.encode()))
+    return b"".join((head, b"{", b",{".join([memoryview(item.data)[named:] for item in result.items]), b"]}\n"))
+
+
+def list_object(kind: Kind, api_version: str, objects: Iterable[Object], metadata: Object) -> Object:
+    """Return the list as an object. As upstream's, items of built-in kinds do not name their kind."""
+    items = [_without_identity(obj) for obj in objects] if kind.codec.typed else list(objects)
+    return {"kind": kind.list_kind, "apiVersion": api_version, "metadata": metadata, "items": items}
+
+
+def _without_identity(obj: Object) -> Object:
+    return {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
 
 
 def event_renderer(call: Call, form: Form) -> Callable[[Object], Object] | None:

@@ -7,13 +7,12 @@ graph that could be outdated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from apiserver.authorization import defaults
 from apiserver.authorization.rules import allows
+from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.pods.update import MIRROR
 from apiserver.model.attributes import Attributes, Decision
+from apiserver.model.reader import Reader
 from apiserver.model.user import User
 from machinery.errors import BadRequest
 from machinery.objects import Object
@@ -27,14 +26,6 @@ LEASES = "kube-node-lease"
 YES, NO_OPINION = Decision(True), Decision(False)
 
 
-class Pods(Protocol):
-    """Consistent reads of pods: they show every acknowledged write."""
-
-    def in_namespace(self, namespace: str) -> Sequence[Object]: ...
-
-    def named(self, namespace: str, name: str) -> Object | None: ...
-
-
 def node_of(user: User) -> str | None:
     """Return the node of a kubelet; "" if its user name does not say which, None if the user is not a kubelet."""
     if GROUP not in user.groups:
@@ -45,8 +36,8 @@ def node_of(user: User) -> str | None:
 class NodeAuthorizer:
     """Answers for members of the group system:nodes, and allows nothing to others."""
 
-    def __init__(self, pods: Pods) -> None:
-        self._pods = pods
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
 
     def decide(self, asked: Attributes) -> Decision:
         node = node_of(asked.user)
@@ -111,12 +102,13 @@ class NodeAuthorizer:
         if not asked.name:
             return Decision(False, "No Object name found")
         if asked.resource == "pods":
-            pod = self._pods.named(asked.namespace, asked.name)
+            pod = self._reader.get(PODS, asked.namespace, asked.name, consistent=True)
             found = pod is not None and _runs_on(pod, node)
         else:
             wanted = (asked.resource, asked.name)
-            pods = (pod for pod in self._pods.in_namespace(asked.namespace) if _runs_on(pod, node))
-            found = any(wanted in references(pod["spec"]) for pod in pods if not _is_mirror(pod))
+            pods = self._reader.list(PODS, asked.namespace, consistent=True)
+            own = (pod for pod in pods if _runs_on(pod, node) and not _is_mirror(pod))
+            found = any(wanted in references(pod["spec"]) for pod in own)
         return YES if found else Decision(False, f"no relationship found between node '{node}' and this object")
 
 

@@ -21,6 +21,7 @@ from apiserver.kinds.rbac import (
 )
 from apiserver.model.kind import Kind
 from apiserver.model.user import SERVICE_ACCOUNT_PREFIX, User
+from apiserver.registry.reader import CacheReader
 from machinery.errors import NotFound, not_found, quote
 from machinery.objects import Object
 
@@ -34,6 +35,18 @@ class Objects(Protocol):
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None: ...
 
     def list(self, kind: Kind, namespace: str = "") -> Sequence[Object]: ...
+
+
+_PREFIXES = tuple(kind.prefix for kind in (CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS, ROLES, ROLE_BINDINGS))
+
+
+class CachedObjects(CacheReader):
+    """The ``Objects`` of the watch cache, other workers' writes included."""
+
+    def stamp(self) -> int:
+        for prefix in _PREFIXES:
+            self.cache.catch_up(prefix)
+        return max(map(self.cache.changed, _PREFIXES))
 
 
 class Held(NamedTuple):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,13 +114,14 @@ class Verifier:
         self._audiences = list(audiences)
         self._reader = reader
         self._kinds = kinds  # "serviceaccount", "pod", "secret", "node" → row
-        self._lock = threading.Lock()
-        self._remembered: OrderedDict[str, Object] = OrderedDict()
+        # The claims of a valid token are cached, because checking a signature is slow; those of others raise.
+        self._claims = lru_cache(_REMEMBERED)(self._verify)
 
     def identify(self, token: str, audiences: Sequence[str] = ()) -> Identity | None:
         """Return the ServiceAccount as a user, None for a token that we did not sign; raises TokenRefused."""
-        claims = self._claims(token)
-        if claims is None:
+        try:
+            claims = self._claims(token)
+        except (jwt.PyJWTError, KeyError, TypeError):
             return None
         wanted, meant = audiences or self._audiences, _audiences(claims)
         common = tuple(audience for audience in meant if audience in wanted)
@@ -149,24 +149,13 @@ class Verifier:
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
         return User(f"{SERVICE_ACCOUNT_PREFIX}{namespace}:{account['name']}", groups, account["uid"], extra)
 
-    def _claims(self, token: str) -> Object | None:
-        """Return the claims of a token signed by us, else None. They are cached: checking a signature is slow."""
-        with self._lock:
-            known = self._remembered.get(token)
-        if known is not None:
-            return known
-        try:
-            key = self._keys[jwt.get_unverified_header(token).get("kid", "")]
-            claims: Object = jwt.decode(token, key, [algorithm_of(key)], issuer=self._issuer, options=_DECODING)
-            private = claims[CLAIM]
-            if claims["sub"] != f"{SERVICE_ACCOUNT_PREFIX}{private['namespace']}:{private['serviceaccount']['name']}":
-                return None
-        except (jwt.PyJWTError, KeyError, TypeError):
-            return None
-        with self._lock:
-            self._remembered[token] = claims
-            if len(self._remembered) > _REMEMBERED:
-                self._remembered.popitem(last=False)
+    def _verify(self, token: str) -> Object:
+        """Return the claims of a token signed by us. Raises PyJWTError, KeyError or TypeError for any other token."""
+        key = self._keys[jwt.get_unverified_header(token).get("kid", "")]
+        claims: Object = jwt.decode(token, key, [algorithm_of(key)], issuer=self._issuer, options=_DECODING)
+        private = claims[CLAIM]
+        if claims["sub"] != f"{SERVICE_ACCOUNT_PREFIX}{private['namespace']}:{private['serviceaccount']['name']}":
+            raise jwt.InvalidTokenError("the subject is not the account of the claims")
         return claims
 
     def _check(self, what: str, namespace: str, ref: Object, shown: str, absent: str = "") -> None:

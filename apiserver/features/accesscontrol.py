@@ -11,8 +11,7 @@ from apiserver.admission.plugin import Plugin
 from apiserver.api.accessreviews import access_reviews
 from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.node import NodeAuthorizer
-from apiserver.authorization.objects import CachedObjects, CachedPods
-from apiserver.authorization.policy import Policy
+from apiserver.authorization.policy import CachedObjects, Policy
 from apiserver.authorization.rbac import Rbac
 from apiserver.control.policykeeper import PolicyKeeper
 from apiserver.features.feature import Base, Feature
@@ -27,8 +26,8 @@ from apiserver.model.attributes import Authorizer
 
 
 def _authorizer(base: Base) -> UnionAuthorizer:
-    policy = Policy(CachedObjects(base.cache))
-    return UnionAuthorizer(NodeAuthorizer(CachedPods(base.cache)), Rbac(policy), threading.Event())
+    rbac = Rbac(Policy(CachedObjects(base.cache)))
+    return UnionAuthorizer(NodeAuthorizer(base.reader), rbac, threading.Event())
 
 
 def _admission(base: Base, authorizer: Authorizer) -> tuple[Plugin, ...]:

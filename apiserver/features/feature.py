@@ -30,9 +30,8 @@ from apiserver.model.attributes import Attributes, Authorizer, Visible
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
 from apiserver.model.reader import Reader
-from apiserver.registry.computed import Computed
 from apiserver.registry.fieldmanager import FieldManager
-from apiserver.registry.read import Reading
+from apiserver.registry.read import Computed, Reading
 from apiserver.registry.rest import Rest
 from apiserver.registry.served import ServedKinds
 from apiserver.storage.cache import WatchCache

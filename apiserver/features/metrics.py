@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from apiserver.features.feature import Base, Feature
 from apiserver.kinds.resourcemetrics import NODE_METRICS, POD_METRICS
-from apiserver.registry.computed import Computed
+from apiserver.registry.read import Computed
 from apiserver.streaming.backend import Dialer
 from apiserver.streaming.resourcemetrics import Kubelets, NodeMetricsSource, PodMetricsSource, fetch_over
 

@@ -14,6 +14,5 @@ fieldmanager.py      what they ask of managed fields
 read.py              get and list; listoptions.py, continuetoken.py: their parameters
 options.py           the query of a write
 reader.py            objects of the cache, for admission and authorization
-computed.py          kinds of which nothing is stored
 served.py            the rows that are served now; customkinds.py: with those of CustomResourceDefinitions
 """

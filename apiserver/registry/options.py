@@ -47,13 +47,9 @@ def manager_errors(name: str, path: str) -> Iterator[FieldError]:
     position = 0
     for letter in name:
         if not (letter.isprintable() or letter == " "):
-            yield FieldError.invalid(path, name, f"invalid character {_code_point(letter)} (at position {position})")
+            code_point = f"U+{ord(letter):04X}"  # as Go's %#U shows a letter that cannot be printed
+            yield FieldError.invalid(path, name, f"invalid character {code_point} (at position {position})")
         position += len(letter.encode(errors="surrogatepass"))
-
-
-def _code_point(letter: str) -> str:
-    """Return a letter as Go's ``%#U`` shows one that cannot be printed: ``U+0007``."""
-    return f"U+{ord(letter):04X}"
 
 
 def dry_run_errors(given: Sequence[str]) -> Iterator[FieldError]:

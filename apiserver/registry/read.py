@@ -7,12 +7,11 @@ its first chunk, so that all chunks together are one consistent list, as long as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
-from apiserver.model.item import Item
+from apiserver.model.item import Item, encode
 from apiserver.model.kind import Kind
-from apiserver.registry.computed import Computed, item_of
 from apiserver.registry.continuetoken import MOST_REVISION, decode_token, encode_token
 from apiserver.registry.listoptions import ListOptions
 from apiserver.storage.cache import WatchCache, too_large
@@ -28,6 +27,19 @@ TOKEN_EXPIRED = (
     "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
     "deleted between the time the first chunk was returned and now may show up in the list."
 )
+
+
+class Computed(Protocol):
+    """A source of the objects of a kind of which nothing is stored, such as PodMetrics: a row with ``computed``.
+
+    There is nothing to watch, and the objects have no resourceVersion.
+    """
+
+    def get(self, namespace: str, name: str) -> Object:
+        """Return one object. Raises NotFound."""
+
+    def list(self, namespace: str) -> Sequence[Object]:
+        """Return all objects, or those of one namespace if it is not empty."""
 
 
 class ListResult(NamedTuple):
@@ -48,7 +60,7 @@ class Reading:
     def get(self, kind: Kind, namespace: str, name: str, version: str = "") -> Item:
         """Return one object, as new as ``version`` asks for; raises NotFound."""
         if kind.computed:
-            return item_of(kind, self._computed[kind.resource].get(namespace, name))
+            return _item_of(kind, self._computed[kind.resource].get(namespace, name))
         self._wait(kind, version)
         item = self._cache.get(kind.prefix, kind.key(namespace, name))
         if item is None:
@@ -58,7 +70,7 @@ class Reading:
     def list(self, kind: Kind, namespace: str, options: ListOptions) -> ListResult:
         """Return the objects of a namespace, or of all, in the order of their keys. Raises Gone or BadRequest."""
         if kind.computed:
-            items = [item_of(kind, obj) for obj in self._computed[kind.resource].list(namespace)]
+            items = [_item_of(kind, obj) for obj in self._computed[kind.resource].list(namespace)]
             return ListResult([item for item in items if options.selection.matches(item)], {})
         below = kind.prefix + (f"{namespace}/" if namespace else "")
         if options.continue_:
@@ -136,6 +148,12 @@ class _Expired(Gone):
 
     def status(self) -> Object:
         return {**super().status(), "metadata": {"continue": self._token}}
+
+
+def _item_of(kind: Kind, obj: Object) -> Item:
+    """Wrap a computed object as the verbs pass stored ones on; its revision is 0."""
+    metadata = obj["metadata"]
+    return Item(kind.key(metadata.get("namespace", ""), metadata["name"]), encode(obj), 0)
 
 
 def _result(kind: Kind, items: list[Item], revision: int, total: int, countable: bool) -> ListResult:

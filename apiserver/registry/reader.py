@@ -13,26 +13,26 @@ class CacheReader:
     """A ``Reader``. That an object does not exist it says only when the cache has caught up with the store."""
 
     def __init__(self, cache: WatchCache) -> None:
-        self._cache = cache
+        self.cache = cache
 
     def get(self, kind: Kind, namespace: str, name: str, *, consistent: bool = False) -> Object | None:
         if consistent:
-            self._cache.catch_up(kind.prefix)
+            self.cache.catch_up(kind.prefix)
         key = kind.key(namespace, name)
-        item = self._cache.get(kind.prefix, key)
+        item = self.cache.get(kind.prefix, key)
         if item is None and not consistent:
-            self._cache.catch_up(kind.prefix)
-            item = self._cache.get(kind.prefix, key)
+            self.cache.catch_up(kind.prefix)
+            item = self.cache.get(kind.prefix, key)
         return kind.codec.view(item).object if item else None
 
     def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
-        item = self._cache.await_item(kind.prefix, kind.key(namespace, name), seconds)
+        item = self.cache.await_item(kind.prefix, kind.key(namespace, name), seconds)
         return item.object if item else None
 
     def list(self, kind: Kind, namespace: str = "", *, consistent: bool = False) -> Sequence[Object]:
         if consistent:
-            self._cache.catch_up(kind.prefix)
-        if not self._cache.count(kind.prefix):
+            self.cache.catch_up(kind.prefix)
+        if not self.cache.count(kind.prefix):
             return ()  # Of most kinds that admission asks for on every write there are none.
-        items, _, _ = self._cache.select(kind.prefix, f"{kind.prefix}{namespace}/" if namespace else "")
+        items, _, _ = self.cache.select(kind.prefix, f"{kind.prefix}{namespace}/" if namespace else "")
         return [kind.codec.view(item).object for item in items]

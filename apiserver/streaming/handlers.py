@@ -8,8 +8,7 @@ Upstream: registry/core/pod/rest/{log,subresources}.go and apimachinery/pkg/util
 
 from __future__ import annotations
 
-import http.client
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import parse_qs, quote, urlencode
 
 from flask import Response
@@ -23,12 +22,11 @@ from apiserver.registry.rest import Rest
 from apiserver.streaming import weblog, websockets
 from apiserver.streaming.backend import BackendError, Dialer, Stream, open_stream
 from apiserver.streaming.targets import Target, choose_container, kubelet_of
-from apiserver.streaming.upgrade import http_head, take_over, unreachable, upgrade
+from apiserver.streaming.upgrade import body_of, http_head, take_over, unreachable, upgrade
 from machinery.errors import ApiError, BadRequest, FieldError, InternalError, NotFound, invalid, not_found
 from machinery.objects import Object
 
 _ERROR_LIMIT = 50_000  # bytes of a kubelet's error message
-_CHUNK = 65536
 
 
 def handlers(config: Config, rest: Rest) -> Mapping[tuple[str, str], Callable[[Call], Response]]:
@@ -67,19 +65,10 @@ class Connect:
             return weblog.serve(call.environ, lambda: self._open_log(target, path, version="1.0"))
         if _flag(query, "follow") and EXCHANGE in call.environ:
             return self._follow(call, target, path)
-        response = self._get_log(target, path)
-        return Response(_chunks(response), 200, content_type="text/plain")
-
-    def _get_log(self, target: Target, path: str) -> http.client.HTTPResponse:
-        try:
-            connection = self._dialer.kubelet(target)
-            connection.request("GET", path, headers={"Connection": "close"})
-            response = connection.getresponse()
-        except (BackendError, OSError, http.client.HTTPException) as error:
-            raise unreachable(f'Get "https://{target.host}:{target.port}{path}": {error}') from error
-        if response.status >= 300:
-            raise _log_error(response.status, response.read(_ERROR_LIMIT))
-        return response
+        response = self._open_log(target, path).response("GET")
+        answer = Response(body_of(response), 200, content_type="text/plain")
+        answer.call_on_close(response.close)
+        return answer
 
     def _open_log(self, target: Target, path: str, *, version: str = "1.1") -> Stream:
         try:
@@ -221,19 +210,8 @@ def _log_error(code: int, body: bytes) -> ApiError:
     if code == 400:
         return BadRequest(text)
     if code == 404:
-        return NotFound("the server could not find the requested resource", details={"causes": [_cause(text)]})
+        cause = {"reason": "UnexpectedServerResponse", "message": text}
+        return NotFound("the server could not find the requested resource", details={"causes": [cause]})
     if code == 500:
         return InternalError(f"Internal error occurred: {text}", details={"causes": [{"message": text}]})
     return ApiError(text, code=code, reason="")
-
-
-def _cause(text: str) -> dict[str, str]:
-    return {"reason": "UnexpectedServerResponse", "message": text}
-
-
-def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    try:
-        while data := response.read1(_CHUNK):
-            yield data
-    finally:
-        response.close()

@@ -23,6 +23,7 @@ from typing import NamedTuple
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.resourcemetrics import NODE_METRICS, POD_METRICS
+from apiserver.model.kind import Kind
 from apiserver.model.reader import Reader
 from apiserver.model.trace import spent
 from apiserver.streaming.backend import BackendError, Dialer
@@ -190,53 +191,49 @@ def fetch_over(dialer: Dialer) -> Fetch:
     return fetch
 
 
-class NodeMetricsSource:
-    """The source of NodeMetrics (see ``Computed``)."""
+class _Source:
+    """A source of computed objects (see ``registry.read.Computed``), each about an object of the kind ``about``."""
+
+    kind: Kind
+    about: Kind
 
     def __init__(self, kubelets: Kubelets) -> None:
         self._kubelets = kubelets
 
     def get(self, namespace: str, name: str) -> Object:
-        node = self._kubelets.reader.get(NODES, "", name, consistent=True)
-        if node is None:
-            raise not_found("nodes", name)
-        found = self._of([node])
-        if not found:
-            raise not_found("nodemetrics.metrics.k8s.io", name)
-        return found[0]
+        subject = self._kubelets.reader.get(self.about, namespace, name, consistent=True)
+        if subject is None:
+            raise not_found(self.about.resource, name)
+        for found in self._of([subject]):
+            return found
+        what = f"{self.kind.kind.lower()}.{self.kind.group}"  # as metrics-server names it, not the resource
+        raise not_found(what, f"{namespace}/{name}" if namespace else name)
 
     def list(self, namespace: str) -> Sequence[Object]:
-        return self._of(self._kubelets.reader.list(NODES, consistent=True))
+        return self._of(self._kubelets.reader.list(self.about, namespace, consistent=True))
 
-    def _of(self, nodes: Sequence[Object]) -> Sequence[Object]:
-        used = self._kubelets.usage_of(nodes)
+    def _of(self, subjects: Sequence[Object]) -> Sequence[Object]:
+        """Return the metrics of those of the nodes or pods that use anything."""
+        raise NotImplementedError
+
+
+class NodeMetricsSource(_Source):
+    kind, about = NODE_METRICS, NODES
+
+    def _of(self, subjects: Sequence[Object]) -> Sequence[Object]:
+        used = self._kubelets.usage_of(subjects)
         return [
             {**_measured(NODE_METRICS.kind, node, [total]), "usage": _quantities(total)}
-            for node in nodes
+            for node in subjects
             if (total := used.get(node["metadata"]["name"], {}).get(NODE)) is not None
         ]
 
 
-class PodMetricsSource:
-    """The source of PodMetrics (see ``Computed``). Only running pods use anything."""
+class PodMetricsSource(_Source):
+    kind, about = POD_METRICS, PODS
 
-    def __init__(self, kubelets: Kubelets) -> None:
-        self._kubelets = kubelets
-
-    def get(self, namespace: str, name: str) -> Object:
-        pod = self._kubelets.reader.get(PODS, namespace, name, consistent=True)
-        if pod is None:
-            raise not_found("pods", name)
-        found = self._of([pod])
-        if not found:
-            raise not_found("podmetrics.metrics.k8s.io", f"{namespace}/{name}")
-        return found[0]
-
-    def list(self, namespace: str) -> Sequence[Object]:
-        return self._of(self._kubelets.reader.list(PODS, namespace, consistent=True))
-
-    def _of(self, pods: Sequence[Object]) -> Sequence[Object]:
-        running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
+    def _of(self, subjects: Sequence[Object]) -> Sequence[Object]:
+        running = [pod for pod in subjects if (pod.get("status") or {}).get("phase") == "Running"]
         names = sorted({pod["spec"].get("nodeName", "") for pod in running})
         nodes = [node for name in names if (node := self._kubelets.reader.get(NODES, "", name)) is not None]
         by_pod: dict[tuple[str, str], dict[str, UsageRate]] = {}

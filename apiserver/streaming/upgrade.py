@@ -99,7 +99,7 @@ def http_head(code: int, reason: str, headers: Iterable[tuple[str, str]]) -> byt
 
 def proxied(response: http.client.HTTPResponse, body: bytes | None = None, *, ahead: bytes = b"") -> Response:
     """Return a backend's response as ours. ``body`` replaces its own; ``ahead`` has been read of that already."""
-    answer = Response(_body(response, ahead) if body is None else body, response.status)
+    answer = Response(body_of(response, ahead) if body is None else body, response.status)
     answer.headers.clear()
     hops = HOP_BY_HOP | {name.strip().lower() for name in response.headers.get("Connection", "").split(",")}
     for name, value in response.headers.items():
@@ -109,7 +109,8 @@ def proxied(response: http.client.HTTPResponse, body: bytes | None = None, *, ah
     return answer
 
 
-def _body(response: http.client.HTTPResponse, ahead: bytes) -> Iterator[bytes]:
+def body_of(response: http.client.HTTPResponse, ahead: bytes = b"") -> Iterator[bytes]:
+    """Yield a response's body as it arrives, after what has been read of it already."""
     if ahead:
         yield ahead
     while data := response.read1(_CHUNK):

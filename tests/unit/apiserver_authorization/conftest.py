@@ -12,6 +12,7 @@ from apiserver.authorization.defaults import default_policy
 from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
+from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
 from apiserver.model.kind import Kind
 from machinery.objects import Object
@@ -65,16 +66,21 @@ def _subject(text: str) -> Object:
 
 
 class Pods:
-    """See ``node.Pods``."""
+    """A ``Reader`` of pods."""
 
     def __init__(self) -> None:
         self.pods: list[Object] = []
 
-    def in_namespace(self, namespace: str) -> Sequence[Object]:
+    def list(self, kind: Kind, namespace: str = "", *, consistent: bool = False) -> Sequence[Object]:
+        assert kind is PODS and consistent
         return [pod for pod in self.pods if pod["metadata"]["namespace"] == namespace]
 
-    def named(self, namespace: str, name: str) -> Object | None:
-        return next((pod for pod in self.in_namespace(namespace) if pod["metadata"]["name"] == name), None)
+    def get(self, kind: Kind, namespace: str, name: str, *, consistent: bool = False) -> Object | None:
+        found = self.list(kind, namespace, consistent=consistent)
+        return next((pod for pod in found if pod["metadata"]["name"] == name), None)
+
+    def await_object(self, kind: Kind, namespace: str, name: str, seconds: float) -> Object | None:
+        raise AssertionError("an authorizer waits for no object")
 
 
 @pytest.fixture
