@@ -97,12 +97,10 @@ def make_runtime(options: Flags) -> DockerRuntime:
 def make_agent(options: Flags, client: Client, runtime: DockerRuntime) -> Agent:
     from kubelet.agent import Agent, AgentConfig
     from kubelet.model.names import ClusterDns
+    from kubelet.node.registration import NodeConfig
 
     config = AgentConfig(
-        node_name=options.hostname_override,
-        node_ip=options.node_ip,
-        port=options.port,
-        root=options.root_dir.absolute(),
+        node=NodeConfig(options.hostname_override, options.node_ip, options.port, options.root_dir.absolute()),
         sandbox_image=options.pod_infra_container_image,
         dns=ClusterDns(tuple(options.cluster_dns), options.cluster_domain),
     )

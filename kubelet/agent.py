@@ -10,7 +10,6 @@ import logging
 import threading
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 
 from kubelet.model import podspec
 from kubelet.model.images import ImageCache
@@ -49,10 +48,7 @@ RELIST_EVERY = 300.0
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
-    node_name: str
-    node_ip: str
-    port: int
-    root: Path
+    node: NodeConfig
     sandbox_image: str
     dns: ClusterDns
 
@@ -63,28 +59,28 @@ class Agent:
     def __init__(self, client: Client, runtime: ContainerRuntime, config: AgentConfig) -> None:
         self._config = config
         self._runtime = runtime
-        config.root.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._recorder = EventRecorder(client, "kubelet", config.node_name)
+        config.node.root.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._recorder = EventRecorder(client, "kubelet", config.node.name)
         self._timers = Timers()
         self._pool = Pool("call", MOST_CALLS)
         self._images = ImageCache(runtime)
-        self._volumes = VolumeManager(config.root, TokenCache(client))
+        self._volumes = VolumeManager(config.node.root, TokenCache(client))
         self._informers = Informers(client)
-        self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={config.node_name}")
+        self._pods = self._informers.of(PODS, field_selector=f"spec.nodeName={config.node.name}")
         self._sources = SourceWatch(client, self._source_changed)
         self._states = PodStates()
         self._statuses = StatusManager(client, self._states.released)
         self._runtime_watch = RuntimeWatch(
-            runtime, Listeners(self._listed, self._container_event, self._images_changed, self._health_changed)
+            runtime, Listeners(self._listed, self._container_event, self._images.changed, self._health_changed)
         )
         self._node = NodeRegistration(
             client,
             runtime,
-            NodeConfig(config.node_name, config.node_ip, config.port, config.root),
+            config.node,
             lambda: self._runtime_watch.problem,
         )
         self._workers = PodWorkers(self._states, self._executor(client), self._statuses)
-        metrics.show(config.node_name, self._all_containers)
+        metrics.show(config.node.name, self._all_containers)
         self._unclaimed: dict[str, list[RuntimeContainer]] = {}  # listed at the start, until their pods are seen
         self._watching = False
 
@@ -101,7 +97,7 @@ class Agent:
             prober=Prober(self._runtime, self._timers, pool, self._states.verdict, events.container),
             pool=pool,
             tell=self._states.tell,
-            node=NodeLimits(config.node_ip, machine.memory(), machine.allocatable(config.root)),
+            node=NodeLimits(config.node.ip, machine.memory(), machine.allocatable(config.node.root)),
             sandbox_image=config.sandbox_image,
         )
         return Executor(deps, self._states, self._statuses)
@@ -181,9 +177,6 @@ class Agent:
         if not self._states.look_at(event.pod_uid, event.id):
             log.debug("Docker: %s %s of an unknown pod", event.action, event.id[:12])
 
-    def _images_changed(self) -> None:
-        self._images.changed()
-
     def _health_changed(self) -> None:
         self._node.changed()
         self._states.wake_all()
@@ -195,7 +188,7 @@ class Agent:
 
     @property
     def node_name(self) -> str:
-        return self._config.node_name
+        return self._config.node.name
 
     def pods(self) -> list[Object]:
         return [self._statuses.shown(pod) for pod in self._pods.list()]

@@ -19,7 +19,7 @@ from machinery.objects import Object
 
 def sandbox_plan(pod: Object, attempt: int, image: str, dns: ClusterDns, runtime: str = "") -> SandboxConfig:
     spec = pod["spec"]
-    of_pod = spec.get("securityContext") or {}
+    of_pod = spec.get("securityContext", {})
     host_network = podspec.is_host_network(pod)
     return SandboxConfig(
         name=labels.container_name(pod, labels.SANDBOX_NAME, attempt),
@@ -27,7 +27,7 @@ def sandbox_plan(pod: Object, attempt: int, image: str, dns: ClusterDns, runtime
         hostname=names.kernel_hostname(pod, dns),
         labels=labels.of_sandbox(pod, attempt, runtime),
         ports=() if host_network else port_bindings(pod),
-        sysctls={entry["name"]: entry["value"] for entry in of_pod.get("sysctls") or ()},
+        sysctls={entry["name"]: entry["value"] for entry in of_pod.get("sysctls", ())},
         host_network=host_network,
         host_pid=bool(spec.get("hostPID")),
         host_ipc=bool(spec.get("hostIPC")),
@@ -45,7 +45,7 @@ def port_bindings(pod: Object) -> tuple[PortBinding, ...]:
             port.get("hostIP") or "",
         )
         for spec in podspec.every_container(pod)
-        for port in spec.get("ports") or ()
+        for port in spec.get("ports", ())
         if port.get("hostPort")
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubelet.container import fieldref
+from kubelet.container.fieldref import DownwardApi, FieldPathError
 from kubelet.model import podspec
 from machinery.objects import Object
 
@@ -26,53 +26,52 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What the variables may refer to."""
+class VariableSources:
+    """What the variables of a container may refer to."""
 
-    pod: Object
+    downward: DownwardApi
     lookup: Lookup
     services: Iterable[Object]
-    addresses: tuple[str, ...]
-    host_ip: str
-    allocatable: Mapping[str, str]
+
+    @property
+    def pod(self) -> Object:
+        return self.downward.pod
 
 
-def environment(context: Context, spec: podspec.Spec) -> dict[str, str]:
-    services = service_variables(context.services, context.pod)
+def environment(sources: VariableSources, spec: podspec.Spec) -> dict[str, str]:
+    services = service_variables(sources.services, sources.pod)
     out: dict[str, str] = {}
-    for source in spec.get("envFrom") or []:
-        out |= _from_source(context, source)
-    for variable in spec.get("env") or []:
+    for source in spec.get("envFrom", []):
+        out |= _from_source(sources, source)
+    for variable in spec.get("env", []):
         name = variable["name"]
-        value = _value(context, spec, variable, {**services, **out})
+        value = _value(sources, spec, variable, {**services, **out})
         if value is not None:
             out[name] = value
     return {**{name: value for name, value in services.items() if name not in out}, **out}
 
 
-def _value(context: Context, spec: podspec.Spec, variable: Mapping[str, Any], known: Mapping[str, str]) -> str | None:
+def _value(
+    sources: VariableSources, spec: podspec.Spec, variable: Mapping[str, Any], known: Mapping[str, str]
+) -> str | None:
     source = variable.get("valueFrom")
     if not source:
         return expand(variable.get("value") or "", known)
     try:
-        if field := source.get("fieldRef"):
-            return fieldref.field_value(
-                context.pod, field["fieldPath"], addresses=context.addresses, host_ip=context.host_ip
-            )
-        if resource := source.get("resourceFieldRef"):
-            return fieldref.resource_value(context.pod, resource, spec["name"], context.allocatable)
-    except fieldref.FieldPathError as error:
+        if "fieldRef" in source or "resourceFieldRef" in source:
+            return sources.downward.value(source, spec["name"])
+    except FieldPathError as error:
         raise ConfigError(str(error)) from error
     if reference := source.get("configMapKeyRef"):
-        return _key(context, "configmap", reference)
+        return _key(sources, "configmap", reference)
     if reference := source.get("secretKeyRef"):
-        return _key(context, "secret", reference)
+        return _key(sources, "secret", reference)
     raise ConfigError(f"the source of variable {variable['name']} is not supported")
 
 
-def _key(context: Context, kind: Kind, reference: Mapping[str, Any]) -> str | None:
-    namespace, name, key = context.pod["metadata"]["namespace"], reference.get("name", ""), reference["key"]
-    found = context.lookup(kind, namespace, name)
+def _key(sources: VariableSources, kind: Kind, reference: Mapping[str, Any]) -> str | None:
+    namespace, name, key = sources.pod["metadata"]["namespace"], reference.get("name", ""), reference["key"]
+    found = sources.lookup(kind, namespace, name)
     values = data_of(kind, found) if found else None
     if values is not None and key in values:
         return values[key].decode(errors="replace")
@@ -84,16 +83,16 @@ def _key(context: Context, kind: Kind, reference: Mapping[str, Any]) -> str | No
     raise ConfigError(f"couldn't find key {key} in {shown} {namespace}/{name}")
 
 
-def _from_source(context: Context, source: Mapping[str, Any]) -> dict[str, str]:
+def _from_source(sources: VariableSources, source: Mapping[str, Any]) -> dict[str, str]:
     kind: Kind = "configmap" if "configMapRef" in source else "secret"
-    reference = source.get("configMapRef") or source.get("secretRef") or {}
-    found = context.lookup(kind, context.pod["metadata"]["namespace"], reference.get("name", ""))
+    reference = source.get("configMapRef") or source.get("secretRef", {})
+    found = sources.lookup(kind, sources.pod["metadata"]["namespace"], reference.get("name", ""))
     if found is None:
         if reference.get("optional"):
             return {}
         raise ConfigError(f'{kind} "{reference.get("name", "")}" not found')
     prefix = source.get("prefix") or ""
-    values = found.get("data") or {} if kind == "configmap" else data_of(kind, found)
+    values = found.get("data", {}) if kind == "configmap" else data_of(kind, found)
     return {prefix + key: _text(value) for key, value in sorted(values.items()) if _valid(prefix + key)}
 
 
@@ -109,9 +108,9 @@ def _valid(name: str) -> bool:
 def data_of(kind: Kind, found: Object) -> dict[str, bytes]:
     """The contents of a config map or secret as bytes."""
     if kind == "secret":
-        return {key: base64.b64decode(value) for key, value in (found.get("data") or {}).items()}
-    binary = {key: base64.b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
-    return {**{key: value.encode() for key, value in (found.get("data") or {}).items()}, **binary}
+        return {key: base64.b64decode(value) for key, value in found.get("data", {}).items()}
+    binary = {key: base64.b64decode(value) for key, value in found.get("binaryData", {}).items()}
+    return {**{key: value.encode() for key, value in found.get("data", {}).items()}, **binary}
 
 
 # Services

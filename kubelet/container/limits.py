@@ -6,14 +6,15 @@ from kubelet.model import podspec
 from kubelet.model.runtime import ResourceLimits
 from machinery import quantity
 from machinery.objects import Object
+from machinery.pods import qos_class
 
 SHORTEST_QUOTA = 1000  # microseconds in each period of 100 ms
 FEWEST_SHARES = 2
 
 
 def limits(pod: Object, spec: podspec.Spec, node_memory: int) -> ResourceLimits:
-    resources = spec.get("resources") or {}
-    most, asked = resources.get("limits") or {}, resources.get("requests") or {}
+    resources = spec.get("resources", {})
+    most, asked = resources.get("limits", {}), resources.get("requests", {})
     cpu_limit = quantity.milli_value(most.get("cpu") or 0)
     cpu = quantity.milli_value(asked["cpu"]) if "cpu" in asked else cpu_limit
     memory = quantity.value(most.get("memory") or 0)
@@ -22,7 +23,7 @@ def limits(pod: Object, spec: podspec.Spec, node_memory: int) -> ResourceLimits:
         cpu_shares=max(cpu * 1024 // 1000, FEWEST_SHARES),
         cpu_quota=max(cpu_limit * 100, SHORTEST_QUOTA) if cpu_limit else 0,
         memory=memory,
-        oom_score_adj=oom_score_adj(podspec.qos_class(pod), request, node_memory),
+        oom_score_adj=oom_score_adj(qos_class(pod["spec"]), request, node_memory),
     )
 
 

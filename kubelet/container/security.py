@@ -11,17 +11,17 @@ from machinery.objects import Object
 
 
 def security(pod: Object, spec: podspec.Spec, image: RuntimeImage, groups: tuple[str, ...] = ()) -> SecurityConfig:
-    of_pod, own = pod["spec"].get("securityContext") or {}, spec.get("securityContext") or {}
+    of_pod, own = pod["spec"].get("securityContext", {}), spec.get("securityContext", {})
     user = _either(own, of_pod, "runAsUser")
     if _either(own, of_pod, "runAsNonRoot"):
         _verify_non_root(pod, spec, user, image)
-    capabilities = own.get("capabilities") or {}
+    capabilities = own.get("capabilities", {})
     return SecurityConfig(
         user=_user(user, _either(own, of_pod, "runAsGroup"), image),
         groups=groups + _groups(of_pod),
         privileged=bool(own.get("privileged")),
-        capabilities_add=tuple(capabilities.get("add") or ()),
-        capabilities_drop=tuple(capabilities.get("drop") or ()),
+        capabilities_add=tuple(capabilities.get("add", ())),
+        capabilities_drop=tuple(capabilities.get("drop", ())),
         read_only_root=bool(own.get("readOnlyRootFilesystem")),
         options=_options(of_pod, own),
         unmasked_proc=own.get("procMount") == "Unmasked",
@@ -57,7 +57,7 @@ def _user(user: int | None, group: int | None, image: RuntimeImage) -> str:
 
 
 def _groups(of_pod: dict[str, Any]) -> tuple[str, ...]:
-    groups = [str(group) for group in of_pod.get("supplementalGroups") or ()]
+    groups = [str(group) for group in of_pod.get("supplementalGroups", ())]
     if of_pod.get("fsGroup") is not None:
         groups.append(str(of_pod["fsGroup"]))
     return tuple(dict.fromkeys(groups))
@@ -71,7 +71,7 @@ def _options(of_pod: dict[str, Any], own: dict[str, Any]) -> tuple[str, ...]:
     options = []
     if own.get("allowPrivilegeEscalation") is False:
         options.append("no-new-privileges")
-    profile = (own.get("seccompProfile") or of_pod.get("seccompProfile") or {}).get("type", "Unconfined")
+    profile = (own.get("seccompProfile") or of_pod.get("seccompProfile", {})).get("type", "Unconfined")
     if profile == "Unconfined":
         options.append("seccomp=unconfined")
     elif profile == "Localhost":

@@ -68,7 +68,7 @@ def credentials(reference: str, secrets: Iterable[Object]) -> dict[str, str] | N
 
 
 def _entries(secret: Object) -> dict[str, dict[str, Any]]:
-    data = secret.get("data") or {}
+    data = secret.get("data", {})
     text = data.get(".dockerconfigjson") or data.get(".dockercfg")
     if not text:
         return {}

@@ -6,6 +6,8 @@ alone decides what is ours and may be removed.
 
 from __future__ import annotations
 
+from typing import Any
+
 from machinery.objects import Object
 
 CLUSTER = "mini-minishift.cluster"
@@ -50,4 +52,19 @@ def _of_pod(pod: Object) -> dict[str, str]:
         POD_NAMESPACE: meta["namespace"],
         POD_UID: meta["uid"],
         GRACE: str(pod["spec"].get("terminationGracePeriodSeconds", 30)),
+    }
+
+
+def fields(labels: dict[str, str]) -> dict[str, Any]:
+    """Return the fields of a RuntimeContainer that its labels hold."""
+    return {
+        "pod_uid": labels.get(POD_UID, ""),
+        "pod_name": labels.get(POD_NAME, ""),
+        "namespace": labels.get(POD_NAMESPACE, ""),
+        "name": labels.get(CONTAINER_NAME, ""),
+        "sandbox": labels.get(TYPE) == SANDBOX,
+        "attempt": int(labels.get(RESTART_COUNT, "0")),
+        "sandbox_id": labels.get(SANDBOX_ID, ""),
+        "runtime": labels.get(RUNTIME, ""),
+        "grace": int(labels.get(GRACE, "30")),
     }

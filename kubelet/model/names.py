@@ -57,10 +57,10 @@ def hosts_file(pod: Object, address: str, dns: ClusterDns, host_file: str) -> st
 
 
 def _aliases(pod: Object) -> str:
-    aliases = pod["spec"].get("hostAliases") or []
+    aliases = pod["spec"].get("hostAliases", [])
     if not aliases:
         return ""
-    rows = ["\t".join([alias["ip"], *(alias.get("hostnames") or [])]) for alias in aliases]
+    rows = ["\t".join([alias["ip"], *alias.get("hostnames", [])]) for alias in aliases]
     return "\n# Entries added by HostAliases.\n" + "".join(f"{row}\n" for row in rows)
 
 
@@ -74,10 +74,10 @@ def resolv_conf(pod: Object, dns: ClusterDns, host_file: str) -> str:
             namespace = pod["metadata"]["namespace"]
             own = [f"{namespace}.svc.{dns.domain}", f"svc.{dns.domain}", dns.domain]
             servers, searches, options = list(dns.servers), own + searches, {"ndots": "5"}
-    config = pod["spec"].get("dnsConfig") or {}
-    servers += config.get("nameservers") or []
-    searches += config.get("searches") or []
-    options |= {option["name"]: option.get("value") or "" for option in config.get("options") or []}
+    config = pod["spec"].get("dnsConfig", {})
+    servers += config.get("nameservers", [])
+    searches += config.get("searches", [])
+    options |= {option["name"]: option.get("value") or "" for option in config.get("options", [])}
     return _render(_unique(servers)[:MOST_NAMESERVERS], _unique(searches)[:MOST_SEARCHES], options)
 
 

@@ -16,7 +16,7 @@ def containers(pod: Object) -> list[Spec]:
 
 
 def init_containers(pod: Object) -> list[Spec]:
-    return list(pod["spec"].get("initContainers") or [])
+    return list(pod["spec"].get("initContainers", ()))
 
 
 def every_container(pod: Object) -> Iterator[Spec]:
@@ -28,15 +28,20 @@ def container(pod: Object, name: str) -> Spec | None:
     return next((spec for spec in every_container(pod) if spec["name"] == name), None)
 
 
-def container_statuses(pod: Object) -> list[Object]:
-    """Return the recorded statuses of the pod's init containers and containers."""
-    status = pod.get("status", {})
-    return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+def container_statuses(pod: Object) -> Iterator[Object]:
+    """Yield the recorded statuses of the pod's containers of all sorts."""
+    for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        yield from pod.get("status", {}).get(field, ())
 
 
 def container_status(pod: Object, name: str) -> Object:
     """Return the recorded status of one container, empty if there is none."""
     return next((row for row in container_statuses(pod) if row["name"] == name), {})
+
+
+def sidecars(pod: Object) -> list[str]:
+    """Return the names of the pod's sidecars, in the order in which they start."""
+    return [spec["name"] for spec in init_containers(pod) if is_sidecar(spec)]
 
 
 def is_sidecar(spec: Spec) -> bool:
@@ -85,7 +90,3 @@ def grace_period(pod: Object) -> int:
     if seconds is None:
         seconds = pod["spec"].get("terminationGracePeriodSeconds")
     return max(int(30 if seconds is None else seconds), 1)
-
-
-def qos_class(pod: Object) -> str:
-    return pods.qos_class(pod["spec"])

@@ -97,7 +97,7 @@ class NodeRegistration:
             return
         status = node_status(self._node, health, self._config, self._facts(), objects.now())
         due = time.monotonic() - self._reported_at >= REPORT_EVERY
-        if not due and same_status(self._node.get("status") or {}, status):
+        if not due and same_status(self._node.get("status", {}), status):
             return
         body = {"metadata": {"uid": self._node["metadata"]["uid"]}, "status": status}
         try:
@@ -145,7 +145,7 @@ class NodeRegistration:
         except RuntimeUnavailable:
             return {
                 "nodeInfo": known.get("nodeInfo") or machine.node_info(""),
-                "images": known.get("images") or [],
+                "images": known.get("images", []),
             }
         rows = [{"names": list(image.names), "sizeBytes": image.size} for image in images if image.names]
         return {"nodeInfo": machine.node_info(version), "images": rows[:MOST_IMAGES]}
@@ -217,8 +217,8 @@ def node_status(node: Object, health: MachineHealth, config: NodeConfig, facts: 
 
 def extended_resources(node: Object) -> dict[str, str | None]:
     """What others have written into the node's capacity, and is allocatable therefore; None for what they took back."""
-    status = node.get("status") or {}
-    capacity, allocatable = status.get("capacity") or {}, status.get("allocatable") or {}
+    status = node.get("status", {})
+    capacity, allocatable = status.get("capacity", {}), status.get("allocatable", {})
     return {name: capacity.get(name) for name in (*capacity, *allocatable) if is_extended(name)}
 
 
@@ -266,12 +266,12 @@ def same_status(old: dict[str, Any], new: dict[str, Any]) -> bool:
 def _essence(status: dict[str, Any]) -> tuple[Any, ...]:
     conditions = [
         tuple(condition.get(part) for part in ("type", "status", "reason", "message"))
-        for condition in status.get("conditions") or []
+        for condition in status.get("conditions", [])
         if condition["type"] in ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
     ]
-    amounts = status.get("allocatable") or {}
+    amounts = status.get("allocatable", {})
     extended = {name: amount for name, amount in amounts.items() if is_extended(name) and amount is not None}
-    return sorted(conditions), status.get("images") or [], status.get("nodeInfo"), status.get("addresses"), extended
+    return sorted(conditions), status.get("images", []), status.get("nodeInfo"), status.get("addresses"), extended
 
 
 def lease_spec(name: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def _initialized(pod: Object, phase: str, init: list[Status], apps: list[Status]
         return {"status": "True", "reason": "PodCompleted"}
     if any("running" in row["state"] for row in apps):
         return {"status": "True"}
-    sidecars = {spec["name"] for spec in podspec.init_containers(pod) if podspec.is_sidecar(spec)}
+    sidecars = podspec.sidecars(pod)
     incomplete = [row["name"] for row in init if not _init_complete(row, row["name"] in sidecars)]
     if not incomplete:
         return {"status": "True"}
@@ -62,7 +62,7 @@ def _containers_ready(phase: str, init: list[Status], apps: list[Status], pod: O
         return {"status": "False", "reason": "PodCompleted"}
     if phase == "Failed":
         return {"status": "False", "reason": "PodFailed"}
-    sidecars = {spec["name"] for spec in podspec.init_containers(pod) if podspec.is_sidecar(spec)}
+    sidecars = podspec.sidecars(pod)
     rows = [row for row in init if row["name"] in sidecars] + apps
     unready = [row["name"] for row in rows if not row["ready"]]
     if not unready:
@@ -75,7 +75,7 @@ def _ready(pod: Object, containers_ready: Status) -> Status:
     if containers_ready["status"] != "True":
         return dict(containers_ready)
     complaints = []
-    for gate in pod["spec"].get("readinessGates") or []:
+    for gate in pod["spec"].get("readinessGates", []):
         kind = gate["conditionType"]
         condition = get_condition(pod, kind)
         if condition is None:

@@ -12,7 +12,7 @@ Status = dict[str, Any]
 
 def of(pod: Object, init: list[Status], apps: list[Status], *, over: bool, failed: bool) -> str:
     """``over``: the pod ended although its restart policy may say otherwise; ``failed``: the kubelet ended it."""
-    recorded = (pod.get("status") or {}).get("phase")
+    recorded = pod.get("status", {}).get("phase")
     if recorded in ("Succeeded", "Failed"):
         return str(recorded)  # an ended pod never lives again
     if failed:
@@ -20,7 +20,7 @@ def of(pod: Object, init: list[Status], apps: list[Status], *, over: bool, faile
     if _init_failed(pod, init):
         return "Failed"
     if over:
-        return _over(init, apps)
+        return _over(apps)
     if _init_pending(pod, init, apps):
         return "Pending"
     if any(_never_ran(row) for row in apps):
@@ -33,17 +33,17 @@ def of(pod: Object, init: list[Status], apps: list[Status], *, over: bool, faile
 def _init_failed(pod: Object, init: list[Status]) -> bool:
     if podspec.restart_policy(pod) != "Never":
         return False
-    specs = {spec["name"]: spec for spec in podspec.init_containers(pod)}
-    return any(_exit_code(row) not in (None, 0) and not podspec.is_sidecar(specs[row["name"]]) for row in init)
+    sidecars = podspec.sidecars(pod)
+    return any(_exit_code(row) not in (None, 0) and row["name"] not in sidecars for row in init)
 
 
 def _init_pending(pod: Object, init: list[Status], apps: list[Status]) -> bool:
     """Some init container has still to do its work, and no app container shows that it was done before."""
     if any("running" in row["state"] for row in apps):
         return False
-    specs = {spec["name"]: spec for spec in podspec.init_containers(pod)}
+    sidecars = podspec.sidecars(pod)
     for row in init:
-        if podspec.is_sidecar(specs[row["name"]]):
+        if row["name"] in sidecars:
             if not row.get("started") and all(_never_ran(app) for app in apps):
                 return True
         elif _exit_code(row) != 0:
@@ -52,7 +52,7 @@ def _init_pending(pod: Object, init: list[Status], apps: list[Status]) -> bool:
 
 
 def _never_ran(row: Status) -> bool:
-    return "waiting" in row["state"] and "terminated" not in (row.get("lastState") or {})
+    return "waiting" in row["state"] and "terminated" not in row.get("lastState", {})
 
 
 def _exit_code(row: Status) -> int | None:
@@ -61,7 +61,7 @@ def _exit_code(row: Status) -> int | None:
     return None if ended is None else int(ended["exitCode"])
 
 
-def _over(init: list[Status], apps: list[Status]) -> str:
+def _over(apps: list[Status]) -> str:
     """Nothing will run any more: all that ran must have succeeded, and all must have run."""
     return "Succeeded" if apps and all(_exit_code(row) == 0 for row in apps) else "Failed"
 

@@ -144,7 +144,7 @@ def _wind_down(state: PodState, now: float, out: PodPlan) -> None:
 def _stop_all(state: PodState, now: float, out: PodPlan) -> None:
     """Stop what still runs. Sidecars are stopped after all others, one by one in reverse order."""
     running = {c.name: c for c in state.apps() if c.running}
-    sidecars = [s["name"] for s in podspec.init_containers(state.pod) if podspec.is_sidecar(s) and s["name"] in running]
+    sidecars = [name for name in podspec.sidecars(state.pod) if name in running]
     first = [c for name, c in running.items() if name not in sidecars]
     grace = float(podspec.grace_period(state.pod))
     for container in first or [running[name] for name in sidecars[-1:]]:

@@ -18,6 +18,7 @@ from kubelet.pod.conditions import conditions
 from kubelet.pod.plan import SHOWN_AS_ERROR, crash_loop_told
 from kubelet.pod.state import PodState, ended, ended_at
 from machinery.objects import Object, format_time
+from machinery.pods import qos_class
 
 Status = dict[str, Any]
 
@@ -31,7 +32,7 @@ class NodeFacts:
 
 def status(state: PodState, node: NodeFacts, now: float) -> Status:
     pod = state.pod
-    recorded: Status = pod.get("status") or {}
+    recorded: Status = pod.get("status", {})
     init = [container_status(state, spec, now, init=True) for spec in podspec.init_containers(pod)]
     apps = [container_status(state, spec, now) for spec in podspec.containers(pod)]
     failed = bool(state.failure) and not any(c.running for c in state.apps())  # upstream waits for the last to stop
@@ -43,7 +44,7 @@ def status(state: PodState, node: NodeFacts, now: float) -> Status:
         "hostIPs": [{"ip": node.ip}],
         "startTime": recorded.get("startTime") or time_text(state.start_time or now),
         **_addresses(state, node, recorded),
-        "qosClass": recorded.get("qosClass") or podspec.qos_class(pod),
+        "qosClass": recorded.get("qosClass") or qos_class(pod["spec"]),
     }
     if state.failure and failed:
         out |= {"reason": state.failure.reason, "message": state.failure.message}
@@ -112,16 +113,16 @@ def _absent(state: PodState, spec: podspec.Spec, recorded: Status, held: Status 
     out: Status = {
         "name": spec["name"],
         "state": held or _waiting_for_start(state),
-        "lastState": recorded.get("lastState") or {},
+        "lastState": recorded.get("lastState", {}),
         "ready": False,
         "restartCount": int(recorded.get("restartCount", 0)),
         "image": spec["image"],
         "imageID": "",
         "started": False,
     }
-    if "terminated" in (recorded.get("state") or {}):
+    if "terminated" in recorded.get("state", {}):
         return {**recorded, "ready": bool(recorded.get("ready")) and spec in podspec.init_containers(state.pod)}
-    if "running" in (recorded.get("state") or {}):
+    if "running" in recorded.get("state", {}):
         lost = _lost(podspec.is_deleting(state.pod), recorded)
         if podspec.is_deleting(state.pod):
             out |= {"state": lost}
@@ -191,7 +192,7 @@ def _last_state(state: PodState, attempts: list[RuntimeContainer], recorded: Sta
     if before:
         return {"terminated": terminated(state, before)}
     if recorded.get("restartCount") == newest.attempt and recorded.get("containerID") == f"docker://{newest.id}":
-        return dict(recorded.get("lastState") or {})
+        return dict(recorded.get("lastState", {}))
     return {}
 
 

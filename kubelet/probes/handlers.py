@@ -40,7 +40,7 @@ class ProbeTarget:
 
 
 def run(runtime: ContainerRuntime, target: ProbeTarget, handler: Mapping[str, Any], timeout: float) -> Outcome:
-    if command := (handler.get("exec") or {}).get("command"):
+    if command := handler.get("exec", {}).get("command"):
         return execute(runtime, target, command, timeout)
     if request := handler.get("httpGet"):
         return http_get(target, request, timeout)
@@ -68,7 +68,7 @@ def port_number(spec: podspec.Spec, port: int | str) -> int:
     """Resolve the port of a probe or hook: a number, or the name of a port of the container. Raises ValueError."""
     if isinstance(port, int) or port.isdigit():
         return int(port)
-    for declared in spec.get("ports") or []:
+    for declared in spec.get("ports", []):
         if declared.get("name") == port:
             return int(declared["containerPort"])
     raise ValueError(f"couldn't find port: {port!r} in container {spec['name']}")
@@ -102,7 +102,7 @@ def http_get(target: ProbeTarget, request: Mapping[str, Any], timeout: float) ->
     path = str(request.get("path") or "/")
     url = f"{scheme}://{_joined(host, port)}{path if path.startswith('/') else '/' + path}"
     headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
-    for header in request.get("httpHeaders") or []:
+    for header in request.get("httpHeaders", []):
         _set_header(headers, header["name"], header.get("value") or "")
     return _follow(url, headers, time.monotonic() + timeout)
 

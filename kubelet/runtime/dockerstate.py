@@ -25,7 +25,7 @@ def container_of(found: dict[str, Any]) -> RuntimeContainer:
     networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
     return RuntimeContainer(
         id=found["Id"],
-        **_labelled(config["Labels"] or {}),
+        **labels.fields(config["Labels"] or {}),
         state=STATES[state["Status"]],
         created=timestamp(found["Created"]) or 0.0,
         started=timestamp(state["StartedAt"]),
@@ -46,27 +46,12 @@ def container_of_row(row: dict[str, Any]) -> RuntimeContainer:
     """Return the container that a row of a list describes, which says less than an inspection."""
     return RuntimeContainer(
         id=row["Id"],
-        **_labelled(row["Labels"] or {}),
+        **labels.fields(row["Labels"] or {}),
         state=STATES[row["State"]],
         created=float(row["Created"]),
         image=row["Image"],
         image_id=row["ImageID"],
     )
-
-
-def _labelled(label: dict[str, str]) -> dict[str, Any]:
-    """Return the fields of a Container that its labels hold."""
-    return {
-        "pod_uid": label.get(labels.POD_UID, ""),
-        "pod_name": label.get(labels.POD_NAME, ""),
-        "namespace": label.get(labels.POD_NAMESPACE, ""),
-        "name": label.get(labels.CONTAINER_NAME, ""),
-        "sandbox": label.get(labels.TYPE) == labels.SANDBOX,
-        "attempt": int(label.get(labels.RESTART_COUNT, "0")),
-        "sandbox_id": label.get(labels.SANDBOX_ID, ""),
-        "runtime": label.get(labels.RUNTIME, ""),
-        "grace": int(label.get(labels.GRACE, "30")),
-    }
 
 
 def usage_of(found: dict[str, Any]) -> ContainerUsage | None:

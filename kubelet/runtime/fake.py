@@ -91,19 +91,11 @@ class FakeRuntime:
             self.plans[container_id] = plan
             self.known[container_id] = RuntimeContainer(
                 id=container_id,
-                pod_uid=label[labels.POD_UID],
-                pod_name=label[labels.POD_NAME],
-                namespace=label[labels.POD_NAMESPACE],
-                name=label[labels.CONTAINER_NAME],
-                sandbox=sandbox,
-                attempt=int(label[labels.RESTART_COUNT]),
+                **labels.fields(label),
                 created=self.clock(),
                 image=plan.image,
                 image_id=f"sha256:{plan.image}",
                 ip=f"172.17.0.{number + 1}" if sandbox else "",
-                sandbox_id=label.get(labels.SANDBOX_ID, ""),
-                runtime=label.get(labels.RUNTIME, ""),
-                grace=int(label[labels.GRACE]),
             )
         return container_id
 

@@ -76,9 +76,8 @@ class DelegatedGate:
         verb, subresource = VERBS.get(method, ""), SUBRESOURCES.get(path.strip("/").partition("/")[0], "proxy")
         asked = f"user={caller.name}, verb={verb}, resource=nodes, subresource(s)=[{subresource}]"
         try:
-            allowed = self._answers.get(
-                (caller, verb, subresource), lambda: self._may(caller, verb, subresource)
-            )  # fmt: skip
+            key = caller, verb, subresource
+            allowed = self._answers.get(key, lambda: self._may(*key))
         except ApiError as error:
             raise InternalError(f"Authorization error ({asked}): {error.message}") from error
         if not allowed:

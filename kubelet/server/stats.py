@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from kubelet.model import podspec
 from kubelet.model.runtime import RuntimeFailure
 from kubelet.model.streaming import ContainerUsage, StreamingRuntime
 from kubelet.node import cgroups, machine
@@ -58,10 +59,7 @@ def _measure(host: PodHost, runtime: StreamingRuntime, pod: Object, status: Obje
 
 
 def _running(pod: Object) -> Iterator[Object]:
-    for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
-        for status in (pod.get("status") or {}).get(field) or ():
-            if "running" in (status.get("state") or {}):
-                yield status
+    return (status for status in podspec.container_statuses(pod) if "running" in status.get("state", {}))
 
 
 def resource_metrics(host: PodHost, runtime: StreamingRuntime) -> str:
@@ -176,7 +174,7 @@ _SUMMED = {"cpu": ("usageCoreNanoSeconds", "usageNanoCores"), "memory": ("usageB
 
 def _pod_stats(pod: Object, containers: list[Object]) -> Object:
     reference = {name: pod["metadata"][name] for name in ("name", "namespace", "uid")}
-    started = (pod.get("status") or {}).get("startTime")
+    started = pod.get("status", {}).get("startTime")
     stats: Object = {"podRef": reference, "startTime": started, "containers": containers}
     for group, fields in _SUMMED.items():
         stats[group] = {"time": now()} | {name: sum(part[group][name] for part in containers) for name in fields}

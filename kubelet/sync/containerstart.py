@@ -6,6 +6,7 @@ import logging
 import time
 
 from kubelet.container import config, env
+from kubelet.container.fieldref import DownwardApi
 from kubelet.model import podspec
 from kubelet.model.backoff import after_retry
 from kubelet.model.runtime import ContainerConfig, RuntimeContainer, RuntimeFailure, RuntimeImage
@@ -94,15 +95,9 @@ class ContainerStart:
         self, state: PodState, container: podspec.Spec, sandbox: RuntimeContainer, attempt: int, image: RuntimeImage
     ) -> ContainerConfig:
         deps = self._deps
-        context = env.Context(
-            pod=state.pod,
-            lookup=deps.sources.lookup,
-            services=deps.sources.services(),
-            addresses=(deps.address(state),),
-            host_ip=deps.node.ip,
-            allocatable=deps.node.allocatable,
-        )
-        variables = env.environment(context, container)
+        downward = DownwardApi(state.pod, (deps.address(state),), deps.node.ip, deps.node.allocatable)
+        sources = env.VariableSources(downward, deps.sources.lookup, deps.sources.services())
+        variables = env.environment(sources, container)
         around = config.Surroundings(
             sandbox_id=sandbox.id,
             attempt=attempt,

@@ -80,7 +80,7 @@ class ImagePuller:
 
     def _secrets(self, pod: Object) -> list[Object]:
         namespace = pod["metadata"]["namespace"]
-        names = [entry.get("name", "") for entry in pod["spec"].get("imagePullSecrets") or []]
+        names = [entry.get("name", "") for entry in pod["spec"].get("imagePullSecrets", [])]
         found = [self._deps.sources.lookup("secret", namespace, name) for name in names]
         return [secret for secret in found if secret]
 

@@ -6,17 +6,18 @@ written; the watch (``sourcewatch.py``) tells when something changed, and answer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from kubelet.container.env import Kind
-from kubelet.model import podspec
+from machinery import pods
 from machinery.errors import NotFound, ServiceUnavailable, Timeout
 from machinery.informer import Informer
 from machinery.objects import Object
 from machinery.resources import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS, Resource
 
 RESOURCES: dict[Kind, Resource] = {"configmap": CONFIG_MAPS, "secret": SECRETS}
+KINDS: dict[str, Kind] = {"configmaps": "configmap", "secrets": "secret"}  # by the plural of the API
 # Written by the controllers into every namespace, and never changed while the cluster lives: the copy at hand will do.
 ROOT_CA = "kube-root-ca.crt"
 MOST_ROOT_CAS = 256
@@ -74,34 +75,5 @@ class Sources:
 
 
 def references(pod: Object) -> set[Reference]:
-    """The config maps and secrets that a pod's containers and volumes name."""
-    return set(_of_volumes(pod)) | set(_of_containers(pod))
-
-
-def _of_volumes(pod: Object) -> Iterator[Reference]:
-    for volume in pod["spec"].get("volumes") or []:
-        yield from _of_source(volume, "secretName")
-        for source in (volume.get("projected") or {}).get("sources") or []:
-            yield from _of_source(source, "name")
-
-
-def _of_source(source: dict[str, Any], secret_name: str) -> Iterator[Reference]:
-    if part := source.get("configMap"):
-        yield "configmap", part.get("name", "")
-    if part := source.get("secret"):
-        yield "secret", part.get(secret_name, "")
-
-
-def _of_containers(pod: Object) -> Iterator[Reference]:
-    for spec in podspec.every_container(pod):
-        for variable in spec.get("env") or []:
-            source = variable.get("valueFrom") or {}
-            if part := source.get("configMapKeyRef"):
-                yield "configmap", part.get("name", "")
-            if part := source.get("secretKeyRef"):
-                yield "secret", part.get("name", "")
-        for source in spec.get("envFrom") or []:
-            if part := source.get("configMapRef"):
-                yield "configmap", part.get("name", "")
-            if part := source.get("secretRef"):
-                yield "secret", part.get("name", "")
+    """Return the config maps and secrets that a pod refers to."""
+    return {(KINDS[resource], name) for resource, name in pods.references(pod["spec"]) if resource in KINDS}

@@ -74,9 +74,8 @@ class SourceWatch:
         stop = threading.Event()
         if self._closed:
             stop.set()
-        informer = Informer(
-            self._client, RESOURCES[kind], namespace=namespace, field_selector=f"metadata.name={name}"
-        )  # fmt: skip
+        selector = f"metadata.name={name}"
+        informer = Informer(self._client, RESOURCES[kind], namespace=namespace, field_selector=selector)
         informer.add_handler(lambda old, new: self._changed(kind, namespace, name))
         informer.start(stop)
         return _Watched(informer, stop, set())

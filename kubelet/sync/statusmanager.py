@@ -132,7 +132,7 @@ class StatusManager:
             pod, wanted, finish = _newest(entry), entry.wanted, entry.finish
         meta = pod["metadata"]
         try:
-            if wanted is not None and (change := difference(pod.get("status") or {}, wanted)):
+            if wanted is not None and (change := difference(pod.get("status", {}), wanted)):
                 self._patch(entry, meta, change)
             if finish:
                 self._client.delete(PODS, meta["name"], meta["namespace"], grace_period=0, uid=uid)
@@ -161,7 +161,7 @@ def _newest(entry: _Entry) -> Object:
     if written is None or _version(entry.pod) >= _version(written):
         entry.written = None
         return entry.pod
-    return {**entry.pod, "status": written.get("status") or {}}
+    return {**entry.pod, "status": written.get("status", {})}
 
 
 def _version(pod: Object) -> int:
@@ -179,10 +179,10 @@ def difference(have: Status, want: Status) -> Status:
         if field in REPLACED and new and have.get(field):
             new = [{"$patch": "replace"}, *new]
         change[field] = new
-    have_conditions = {condition["type"]: condition for condition in have.get("conditions") or []}
+    have_conditions = {condition["type"]: condition for condition in have.get("conditions", [])}
     conditions = [
         _with_removals(have_conditions.get(condition["type"], {}), condition)
-        for condition in want.get("conditions") or []
+        for condition in want.get("conditions", [])
         if _plain(have_conditions.get(condition["type"])) != _plain(condition)
     ]
     if conditions:

@@ -1,10 +1,11 @@
-"""Sets a pod's volumes up in the background, and notes in its state what came of it."""
+"""Sets a pod's volumes up in the background, and notes the result in its state."""
 
 from __future__ import annotations
 
 import logging
 import time
 
+from kubelet.container.fieldref import DownwardApi
 from kubelet.model import podspec
 from kubelet.pod.state import PodState
 from kubelet.sync.deps import Deps
@@ -14,7 +15,7 @@ from machinery.objects import Object
 
 log = logging.getLogger(__name__)
 
-# Tried again after 0.5 s, 1 s, 2 s …, as upstream's operation executor does.
+# Seconds: the next tries come after 0.5 s, 1 s, 2 s …, as those of upstream's operation executor.
 FIRST_RETRY, LONGEST_RETRY = 0.5, 122.0
 
 
@@ -23,7 +24,7 @@ class VolumeSetup:
         self._deps = deps
 
     def begin(self, state: PodState) -> None:
-        """For the first time, or again because what the volumes show has changed."""
+        """Begin to set the volumes up, or to bring them up to date if they are mounted already."""
         pod, again = state.pod, state.volumes.phase == "mounted"
         if not pod["spec"].get("volumes"):
             state.volumes.phase, state.volumes.refresh_at = "mounted", None
@@ -43,14 +44,8 @@ class VolumeSetup:
 
     def _set_up(self, pod: Object, again: bool) -> None:
         deps = self._deps
-        inputs = Inputs(
-            pod=pod,
-            lookup=deps.sources.lookup,
-            token=deps.volumes.tokens.get,
-            addresses=(),
-            host_ip=deps.node.ip,
-            allocatable=deps.node.allocatable,
-        )
+        downward = DownwardApi(pod, (), deps.node.ip, deps.node.allocatable)
+        inputs = Inputs(downward, deps.sources.lookup, deps.volumes.tokens.get)
         try:
             refresh_at = deps.volumes.set_up(inputs)
         except Exception as error:
@@ -69,7 +64,7 @@ def _mounted(state: PodState, refresh_at: float | None) -> None:
 
 
 def _failed(state: PodState, message: str, again: bool) -> None:
-    """Volumes that were there stay as they are; the next try comes later each time."""
+    """Note a failure. Volumes that are mounted stay as they are; each further try comes after a longer time."""
     volumes = state.volumes
     delay = min(FIRST_RETRY * 2.0**volumes.attempts, LONGEST_RETRY)
     volumes.attempts += 1

@@ -53,7 +53,7 @@ class VolumeManager:
         pod = inputs.pod
         folder = self.pod_folder(pod["metadata"]["uid"])
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        for volume in pod["spec"].get("volumes") or []:
+        for volume in pod["spec"].get("volumes", []):
             try:
                 self._set_up(inputs, volume)
             except (VolumeError, ApiError, OSError) as error:
@@ -86,7 +86,7 @@ class VolumeManager:
         return target
 
     def _volume(self, pod: Object, name: str) -> Volume:
-        for volume in pod["spec"].get("volumes") or []:
+        for volume in pod["spec"].get("volumes", []):
             if volume["name"] == name:
                 found: Volume = volume
                 return found

@@ -40,7 +40,7 @@ class Mounts:
 
     def of(self, pod: Object, spec: podspec.Spec, attempt: int, variables: dict[str, str]) -> tuple[Mount, ...]:
         """Raises ConfigError when a volume cannot be mounted as asked."""
-        mounts = [self._volume(pod, spec, index, variables) for index in range(len(spec.get("volumeMounts") or []))]
+        mounts = [self._volume(pod, spec, index, variables) for index in range(len(spec.get("volumeMounts", ())))]
         taken = {mount.container_path for mount in mounts}
         folder = self.volumes.pod_folder(podspec.uid(pod))
         extra = [

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubelet.container import fieldref
 from kubelet.container.env import Kind, Lookup, data_of
+from kubelet.container.fieldref import DownwardApi, FieldPathError
 from kubelet.model import podspec
 from kubelet.volumes.mounting import VolumeError
 from machinery.objects import Object
@@ -38,12 +38,13 @@ TokenSource = Callable[[Object, Mapping[str, Any]], str]  # pod, serviceAccountT
 class Inputs:
     """What the payload of one pod's volumes may be made from."""
 
-    pod: Object
+    downward: DownwardApi
     lookup: Lookup
     token: TokenSource
-    addresses: tuple[str, ...]
-    host_ip: str
-    allocatable: Mapping[str, str]
+
+    @property
+    def pod(self) -> Object:
+        return self.downward.pod
 
 
 def payload(inputs: Inputs, volume: Mapping[str, Any]) -> Payload:
@@ -69,7 +70,7 @@ def _mode(source: Mapping[str, Any]) -> int:
 
 def _projected(inputs: Inputs, projected: Mapping[str, Any]) -> Payload:
     mode, out = _mode(projected), Payload()
-    for source in projected.get("sources") or []:
+    for source in projected.get("sources", []):
         if part := source.get("configMap"):
             out |= _of_object(inputs, "configmap", part, part.get("name", ""), mode)
         elif part := source.get("secret"):
@@ -106,7 +107,7 @@ def _of_object(inputs: Inputs, kind: Kind, source: Mapping[str, Any], name: str,
 
 def _downward(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
     out = Payload()
-    for item in source.get("items") or []:
+    for item in source.get("items", []):
         own = item.get("mode")
         text = _downward_text(inputs, item)
         out[item["path"]] = File(text.encode(), mode if own is None else int(own))
@@ -115,12 +116,8 @@ def _downward(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
 
 def _downward_text(inputs: Inputs, item: Mapping[str, Any]) -> str:
     try:
-        if field := item.get("fieldRef"):
-            return fieldref.field_value(
-                inputs.pod, field["fieldPath"], addresses=inputs.addresses, host_ip=inputs.host_ip
-            )
-        return fieldref.resource_value(inputs.pod, item["resourceFieldRef"], "", inputs.allocatable)
-    except fieldref.FieldPathError as error:
+        return inputs.downward.value(item)
+    except FieldPathError as error:
         raise VolumeError(str(error)) from error
 
 
@@ -133,14 +130,14 @@ def _token(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
 
 
 def fs_group(pod: Object) -> int | None:
-    group = (pod["spec"].get("securityContext") or {}).get("fsGroup")
+    group = pod["spec"].get("securityContext", {}).get("fsGroup")
     return None if group is None else int(group)
 
 
 def fs_user(pod: Object) -> int | None:
     """The user of all containers, if it is one and the same."""
-    default = (pod["spec"].get("securityContext") or {}).get("runAsUser")
-    users = {(spec.get("securityContext") or {}).get("runAsUser", default) for spec in podspec.every_container(pod)}
+    default = pod["spec"].get("securityContext", {}).get("runAsUser")
+    users = {spec.get("securityContext", {}).get("runAsUser", default) for spec in podspec.every_container(pod)}
     user = users.pop() if len(users) == 1 else None
     return None if user is None else int(user)
 

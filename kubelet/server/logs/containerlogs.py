@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from kubelet.model import podspec
 from kubelet.model.streaming import ProcessStream
 from kubelet.server.connection import Connection, client_left
 from kubelet.server.logs.logfile import FolderWatch, LogFile
 from machinery.errors import BadRequest, NotFound
 from machinery.objects import Object
+from machinery.pods import every_container
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,10 @@ def log_container_id(pod: Object, container: str, *, previous: bool) -> str:
     Upstream: kubelet's validateContainerLogStatus.
     """
     name = pod["metadata"]["name"]
-    status = _container_status(pod, container)
-    if status is None:
+    status = podspec.container_status(pod, container)
+    if not status:
         raise BadRequest(f'container "{container}" in pod "{name}" is not available')
-    state, last = status.get("state") or {}, (status.get("lastState") or {}).get("terminated")
+    state, last = status.get("state", {}), status.get("lastState", {}).get("terminated")
     subject = f'container "{container}" in pod "{name}"'
     last_id = _docker_id((last or {}).get("containerID"))
     if previous:
@@ -76,7 +78,7 @@ def log_container_id(pod: Object, container: str, *, previous: bool) -> str:
     if "running" in state:
         return _docker_id(status.get("containerID"))
     if "terminated" in state or last is not None:
-        ended_id = _docker_id((state.get("terminated") or {}).get("containerID")) or last_id
+        ended_id = _docker_id(state.get("terminated", {}).get("containerID")) or last_id
         if not ended_id:
             raise BadRequest(f"{subject} is terminated")
         return ended_id
@@ -90,23 +92,6 @@ _WAITING = {
     "ErrImagePull": "image can't be pulled",
     "ImagePullBackOff": "trying and failing to pull image",
 }
-
-
-def has_container(pod: Object, container: str) -> bool:
-    """Whether the pod's spec names the container, be it an init or an ephemeral one."""
-    spec = pod["spec"]
-    groups = ("containers", "initContainers", "ephemeralContainers")
-    return any(entry["name"] == container for group in groups for entry in spec.get(group) or ())
-
-
-def _container_status(pod: Object, container: str) -> Object | None:
-    status = pod.get("status") or {}
-    for group in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
-        for entry in status.get(group) or ():
-            if entry["name"] == container:
-                found: Object = entry
-                return found
-    return None
 
 
 def _docker_id(container_id: str | None) -> str:
@@ -198,6 +183,6 @@ def find_log(pod: Object | None, name: str, container: str, options: LogOptions)
     """Checks a request against the pod, and gives the Docker id of the container whose log it means."""
     if pod is None:
         raise NotFound(f'pod "{name}" does not exist')
-    if not has_container(pod, container):
+    if all(spec["name"] != container for spec in every_container(pod["spec"], ephemeral=True)):
         raise NotFound(f'container "{container}" not found in pod "{name}"')
     return log_container_id(pod, container, previous=options.previous)

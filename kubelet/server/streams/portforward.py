@@ -26,6 +26,7 @@ from typing import NamedTuple, Protocol
 
 from kubelet.server.connection import Connection, client_left
 from kubelet.server.streams import spdy
+from kubelet.server.streams.spdy import Data, Reset
 from machinery.sockets import untaken
 from machinery.websocket import WebSocket
 
@@ -41,28 +42,15 @@ _STALLED_SECONDS = 10.0
 _DRAIN_POLL_MILLISECONDS = 20
 
 
-class Opened(NamedTuple):
-    """The client wants a connection to a port; ``pair`` names it from now on."""
+class Connect(NamedTuple):
+    """The client wants a connection to a port; ``stream`` names it from now on."""
 
-    pair: int
+    stream: int
     port: int
 
 
-class Data(NamedTuple):
-    """Bytes for the pod; ``end`` after the last."""
-
-    pair: int
-    data: bytes
-    end: bool
-
-
-class Dropped(NamedTuple):
-    """The client gave the connection up."""
-
-    pair: int
-
-
-Event = Opened | Data | Dropped
+# Data is for the pod; Reset tells that the client gave the connection up.
+CarrierEvent = Connect | Data | Reset
 
 
 class Carrier(Protocol):
@@ -76,7 +64,7 @@ class Carrier(Protocol):
     def left(self) -> bool:
         """The client sends no more."""
 
-    def receive(self, data: bytes) -> list[Event]: ...
+    def receive(self, data: bytes) -> list[CarrierEvent]: ...
 
     def send(self, pair: int, data: bytes) -> None: ...
 
@@ -110,24 +98,24 @@ class SpdyCarrier:
     def left(self) -> bool:
         return self.closed
 
-    def receive(self, data: bytes) -> list[Event]:
-        events: list[Event] = []
+    def receive(self, data: bytes) -> list[CarrierEvent]:
+        events: list[CarrierEvent] = []
         for event in self._session.receive(data):
             if isinstance(event, spdy.Opened):
                 events += self._open(event.stream, event.headers)
-            elif isinstance(event, spdy.Data) and event.stream in self._pairs:
-                events.append(Data(event.stream, event.data, event.end))
+            elif isinstance(event, Data) and event.stream in self._pairs:
+                events.append(event)
                 if event.end:
                     self._pairs[event.stream].ended = True
                     self._forget(event.stream)
-            elif isinstance(event, spdy.Reset) and event.stream in self._pairs:
+            elif isinstance(event, Reset) and event.stream in self._pairs:
                 del self._pairs[event.stream]
-                events.append(Dropped(event.stream))
+                events.append(event)
             elif isinstance(event, spdy.Left):
                 self.closed = True
         return events
 
-    def _open(self, stream: int, headers: Mapping[str, str]) -> Sequence[Event]:
+    def _open(self, stream: int, headers: Mapping[str, str]) -> Sequence[CarrierEvent]:
         kind, port = headers.get("streamtype", ""), headers.get("port", "")
         if kind not in ("data", "error") or not port.isdigit() or not 0 < int(port) < 65536 or self._crowded:
             self._session.reset(stream, spdy.REFUSED_STREAM)
@@ -144,7 +132,7 @@ class SpdyCarrier:
             return ()
         del self._waiting[request]
         self._pairs[pair.data] = pair
-        return (Opened(pair.data, pair.port),)
+        return (Connect(pair.data, pair.port),)
 
     @property
     def _crowded(self) -> bool:
@@ -185,7 +173,7 @@ class TunnelCarrier:
     def left(self) -> bool:
         return self.closed
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive(self, data: bytes) -> list[CarrierEvent]:
         return [event for piece in self._socket.receive(data) for event in self._inner.receive(piece.data)]
 
     def send(self, pair: int, data: bytes) -> None:
@@ -209,7 +197,7 @@ class ChannelCarrier:
         self._open = set(range(self._count))
         self._channel = -1
         self._held = b""
-        self._early: list[Event] = [Opened(index, port) for index, port in enumerate(ports)]
+        self._early: list[CarrierEvent] = [Connect(index, port) for index, port in enumerate(ports)]
         for index, port in enumerate(ports):
             for channel in (2 * index, 2 * index + 1):
                 self._write(channel, port.to_bytes(2, "little"))
@@ -222,7 +210,7 @@ class ChannelCarrier:
     def left(self) -> bool:
         return self._socket.closed
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive(self, data: bytes) -> list[CarrierEvent]:
         events, self._early = self._early, []
         for piece in self._socket.receive(data):
             content = piece.data
@@ -384,13 +372,13 @@ class Forwarding:
             else:
                 self._left = True
 
-    def _take(self, events: Sequence[Event]) -> None:
+    def _take(self, events: Sequence[CarrierEvent]) -> None:
         for event in events:
-            if isinstance(event, Opened):
-                self._links[event.pair] = _Link(event.port)
-                self._dial(event.port, self._done(event.pair))
+            if isinstance(event, Connect):
+                self._links[event.stream] = _Link(event.port)
+                self._dial(event.port, self._done(event.stream))
                 continue
-            link = self._links.get(event.pair)
+            link = self._links.get(event.stream)
             if link is None:
                 continue
             if isinstance(event, Data):

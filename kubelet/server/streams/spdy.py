@@ -90,7 +90,7 @@ class Left(NamedTuple):
     """The peer opens no more streams (GOAWAY)."""
 
 
-Event = Opened | Replied | Data | Reset | Left
+SpdyEvent = Opened | Replied | Data | Reset | Left
 
 
 class HeaderCodec:
@@ -145,9 +145,9 @@ class SpdySession:
 
     # --- receiving -----------------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive(self, data: bytes) -> list[SpdyEvent]:
         """What these bytes tell; answers PING by itself. Raises SpdyError when the peer cannot be understood."""
-        events: list[Event] = []
+        events: list[SpdyEvent] = []
         self._buffer += data
         while self._buffer:
             if self._data_left:
@@ -171,7 +171,7 @@ class SpdySession:
                 events.append(event)
         return events
 
-    def _begin_data(self, stream: int, flags: int, length: int, events: list[Event]) -> None:
+    def _begin_data(self, stream: int, flags: int, length: int, events: list[SpdyEvent]) -> None:
         del self._buffer[:8]
         if length:
             self._data_stream, self._data_left, self._data_flags = stream, length, flags
@@ -184,7 +184,7 @@ class SpdySession:
         self._data_left -= len(chunk)
         return Data(self._data_stream, chunk, not self._data_left and bool(self._data_flags & FIN))
 
-    def _control(self, kind: int, flags: int, body: bytes) -> Event | None:
+    def _control(self, kind: int, flags: int, body: bytes) -> SpdyEvent | None:
         try:
             if kind == SYN_STREAM:
                 return self._opened(struct.unpack_from(">I", body)[0] & 0x7FFFFFFF, flags, body[10:])

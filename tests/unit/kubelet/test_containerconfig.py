@@ -9,12 +9,13 @@ import pytest
 from kubelet.container import config, limits
 from kubelet.container.env import ConfigError
 from kubelet.container.security import security
-from kubelet.model import images, names, podspec
+from kubelet.model import images, names
 from kubelet.model.names import ClusterDns
 from kubelet.model.runtime import PortBinding, RuntimeImage
 from kubelet.runtime.dockerconfig import container_config, sandbox_config
 from kubelet.runtime.dockerstate import timestamp
 from machinery.objects import Object
+from machinery.pods import qos_class
 
 DNS = ClusterDns(("172.30.0.10",), "cluster.local")
 HOST = "nameserver 10.0.0.1\nsearch example.com .\noptions timeout:1\n"
@@ -89,7 +90,7 @@ def resources(make_pod: Any, **given: Object) -> Object:
 def test_qos_class(make_pod: Any, given: Object, qos: str) -> None:
     if given == {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1"}}:
         given["requests"]["memory"] = "512Mi"
-    assert podspec.qos_class(resources(make_pod, **given)) == qos
+    assert qos_class(resources(make_pod, **given)["spec"]) == qos
 
 
 def test_limits(make_pod: Any) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from kubelet.container.env import ConfigError, Context, environment, expand, service_variables
+from kubelet.container.env import ConfigError, VariableSources, environment, expand, service_variables
+from kubelet.container.fieldref import DownwardApi
 from machinery.objects import Object
 
 CONFIG = {"metadata": {"name": "cm"}, "data": {"a": "1", "b": "two", "x=y": "skipped"}}
@@ -20,8 +21,8 @@ def lookup(kind: str, namespace: str, name: str) -> Object | None:
 
 
 def variables(pod: Object, services: list[Object] | None = None, **container: Any) -> dict[str, str]:
-    context = Context(pod, lookup, services or [], ("172.17.0.2",), "172.17.0.1", {"cpu": "2", "memory": "4Gi"})
-    return environment(context, {**pod["spec"]["containers"][0], **container})
+    downward = DownwardApi(pod, ("172.17.0.2",), "172.17.0.1", {"cpu": "2", "memory": "4Gi"})
+    return environment(VariableSources(downward, lookup, services or []), {**pod["spec"]["containers"][0], **container})
 
 
 def service(name: str, namespace: str = "ns", address: str = "172.30.0.9", *ports: Object) -> Object:

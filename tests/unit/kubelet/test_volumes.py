@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kubelet.container.fieldref import DownwardApi
 from kubelet.model.names import ClusterDns
 from kubelet.sync.sources import references
 from kubelet.volumes import atomic, hostpath, subpath
@@ -27,12 +28,9 @@ OBJECTS = {
 
 def made(pod: Object, volume: Object) -> dict[str, tuple[bytes, int]]:
     inputs = Inputs(
-        pod,
+        DownwardApi(pod, (), "172.17.0.1", {"cpu": "2"}),
         lambda kind, namespace, name: OBJECTS.get((kind, name)),
         lambda pod, source: f"token for {source.get('audience', 'all')}",
-        (),
-        "172.17.0.1",
-        {"cpu": "2"},
     )
     return {path: (file.contents, file.mode) for path, file in payload(inputs, volume).items()}
 

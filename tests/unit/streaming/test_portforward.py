@@ -19,10 +19,8 @@ from kubelet.server.connection import Connection
 from kubelet.server.streams import spdy
 from kubelet.server.streams.portforward import (
     ChannelCarrier,
-    Data,
-    Dropped,
+    Connect,
     Forwarding,
-    Opened,
     SpdyCarrier,
     TunnelCarrier,
 )
@@ -45,7 +43,7 @@ class Kubectl:
         self.written.clear()
         return self.carrier.receive(data)
 
-    def received(self) -> list[spdy.Event]:
+    def received(self) -> list[spdy.SpdyEvent]:
         data = bytes(self.answers)
         self.answers.clear()
         return self.session.receive(data)
@@ -58,7 +56,7 @@ def test_a_connection_is_a_pair_of_streams(request_id: str) -> None:
     assert kubectl.sent() == []
     data = kubectl.open("data", "80", request_id)
     kubectl.session.send(data, b"GET", end=True)
-    assert kubectl.sent() == [Opened(data, 80), Data(data, b"GET", True)]
+    assert kubectl.sent() == [Connect(data, 80), spdy.Data(data, b"GET", True)]
     kubectl.received()
     kubectl.carrier.send(data, b"200")
     kubectl.carrier.finish(data)
@@ -83,7 +81,7 @@ def test_a_reset_drops_the_connection() -> None:
     kubectl.open("error", "80")
     data = kubectl.open("data", "80")
     kubectl.session.reset(data)
-    assert kubectl.sent() == [Opened(data, 80), Dropped(data)]
+    assert kubectl.sent() == [Connect(data, 80), spdy.Reset(data, spdy.CANCEL)]
 
 
 @pytest.mark.parametrize(("kind", "port"), [("data", "0"), ("data", "65536"), ("data", "http"), ("stdin", "80")])
@@ -102,7 +100,7 @@ def test_the_tunnel_is_spdy_in_binary_messages() -> None:
     data = session.open({"streamtype": "data", "port": "80", "requestid": "0"})
     # Messages need not be whole frames.
     first, second = client.send(BytesMessage(bytes(inner[:30]))), client.send(BytesMessage(bytes(inner[30:])))
-    assert carrier.receive(first + second) == [Opened(data, 80)]
+    assert carrier.receive(first + second) == [Connect(data, 80)]
     carrier.send(data, b"hello")
     answers = b"".join(bytes(event.data) for event in client.events() if isinstance(event, BytesMessage))
     assert spdy.Data(data, b"hello", False) in session.receive(answers)
@@ -125,9 +123,9 @@ class Channels:
 def test_channels_begin_with_their_port() -> None:
     channels = Channels("v4.channel.k8s.io", 80, 8080)
     assert channels.received() == [b"\x00\x50\x00", b"\x01\x50\x00", b"\x02\x90\x1f", b"\x03\x90\x1f"]
-    assert channels.carrier.receive(b"") == [Opened(0, 80), Opened(1, 8080)]
+    assert channels.carrier.receive(b"") == [Connect(0, 80), Connect(1, 8080)]
     message = channels.client.send(BytesMessage(b"\x02to 8080")) + channels.client.send(BytesMessage(b"\x01error?"))
-    assert channels.carrier.receive(message) == [Data(1, b"to 8080", False)]
+    assert channels.carrier.receive(message) == [spdy.Data(1, b"to 8080", False)]
     channels.carrier.send(0, b"from 80")
     channels.carrier.finish(1, "refused")
     assert channels.received() == [b"\x00from 80", b"\x03refused"]
@@ -141,7 +139,7 @@ def test_base64_channels() -> None:
     assert channels.received() == ["0UAA=", "1UAA="]
     channels.carrier.receive(b"")
     message = channels.client.send(TextMessage("0" + base64.b64encode(b"hi").decode()))
-    assert channels.carrier.receive(message + channels.client.send(TextMessage("0?"))) == [Data(0, b"hi", False)]
+    assert channels.carrier.receive(message + channels.client.send(TextMessage("0?"))) == [spdy.Data(0, b"hi", False)]
 
 
 class Stage:
@@ -153,7 +151,7 @@ class Stage:
         self._pods: dict[int, queue.Queue[socket.socket]] = {port: queue.Queue() for port in (80, 81)}
         self.session = spdy.SpdySession(self.client.sendall, server=False)
         self.slow: queue.Queue[Callable[[socket.socket | OSError], None]] = queue.Queue()
-        self.events: list[spdy.Event] = []
+        self.events: list[spdy.SpdyEvent] = []
         connection = Connection(inner)
         self.forwarding = Forwarding(connection, SpdyCarrier(connection.deliver), self.dial, "pod default/p, uid u")
         self.running = run(self.forwarding.run)
@@ -183,7 +181,7 @@ class Stage:
         self.until(lambda event: event == spdy.Replied(streams[1], {}, False))
         return streams[0], streams[1]
 
-    def until(self, wanted: Callable[[spdy.Event], bool]) -> None:
+    def until(self, wanted: Callable[[spdy.SpdyEvent], bool]) -> None:
         while not any(wanted(event) for event in self.events):
             data = self.client.recv(65536)
             assert data, self.events

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelet.server.streams import spdy
-from kubelet.server.streams.spdy import Data, Event, Left, Opened, Replied, Reset, SpdyError, SpdySession
+from kubelet.server.streams.spdy import Data, Left, Opened, Replied, Reset, SpdyError, SpdyEvent, SpdySession
 
 HEADERS = st.dictionaries(
     st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=12),
@@ -28,12 +28,12 @@ class Wire:
         self.client = SpdySession(self.to_server.extend, server=False)
         self.server = SpdySession(self.to_client.extend)
 
-    def at_server(self) -> list[Event]:
+    def at_server(self) -> list[SpdyEvent]:
         data = bytes(self.to_server)
         self.to_server.clear()
         return self.server.receive(data)
 
-    def at_client(self) -> list[Event]:
+    def at_client(self) -> list[SpdyEvent]:
         data = bytes(self.to_client)
         self.to_client.clear()
         return self.client.receive(data)
@@ -107,7 +107,7 @@ def test_the_bytes_may_be_cut_anywhere(openings: list[dict[str, str]], contents:
     streams = [wire.client.open(headers) for headers in openings]
     for index, content in enumerate(contents):
         wire.client.send(2 * index + 1, content, end=index % 2 == 0)
-    events: list[Event] = []
+    events: list[SpdyEvent] = []
     rest = bytes(wire.to_server)
     while rest:
         size = data.draw(st.integers(1, len(rest)))

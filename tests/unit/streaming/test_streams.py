@@ -133,7 +133,7 @@ class Kubectl:
         self.written.clear()
         return self.streams.receive(data)
 
-    def received(self) -> list[spdy.Event]:
+    def received(self) -> list[spdy.SpdyEvent]:
         data = bytes(self.answers)
         self.answers.clear()
         return self.session.receive(data)
