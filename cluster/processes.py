@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cluster.settings import STATE_VARIABLE
+from machinery import proc
 
 PROC = Path("/proc")
 
@@ -26,16 +27,8 @@ class Process(NamedTuple):
 
 def start_ticks(pid: int) -> int | None:
     """When the process started, None when there is none or it is a zombie."""
-    fields = _stat(pid)
+    fields = proc.stat(pid)
     return None if fields is None or fields[0] == "Z" else int(fields[19])
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Return the fields of /proc/<pid>/stat from the state on; the name before it may hold spaces and brackets."""
-    try:
-        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
 
 
 def is_alive(process: Process) -> bool:
@@ -77,22 +70,13 @@ def marked() -> dict[Process, str]:
 
 def children_of(pids: Iterable[int]) -> set[int]:
     """Return the processes themselves and all below them."""
-    parents = {pid: int(fields[1]) for pid in all_pids() if (fields := _stat(pid)) is not None}
+    parents = {pid: int(fields[1]) for pid in all_pids() if (fields := proc.stat(pid)) is not None}
     family = set(pids)
     while True:
         more = {pid for pid, parent in parents.items() if parent in family} - family
         if not more:
             return family
         family |= more
-
-
-def memory(pid: int) -> int:
-    """Return proportional set size in bytes: shared pages count their share."""
-    try:
-        text = (PROC / str(pid) / "smaps_rollup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
 
 
 def wait_gone(process: Process, seconds: float) -> bool:

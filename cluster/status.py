@@ -11,10 +11,11 @@ from typing import NamedTuple
 from cluster import health, kubeconfigs, lock, record, table
 from cluster.components import components
 from cluster.docker import Engine, EngineError
-from cluster.processes import children_of, memory, started_at
+from cluster.processes import children_of, started_at
 from cluster.settings import CLUSTER_LABEL, CONTEXT, State
 from machinery import errors, objects
 from machinery.client import Client
+from machinery.proc import memory
 from machinery.resources import NODES, PODS
 
 
@@ -52,11 +53,8 @@ def collect(state: State) -> Report | None:
     if holder is None or holder.state != str(state.root):
         return Report([], node=known.node)
     api = health.client(state)
-    parts = [
-        Part(
-            "supervisor", holder.supervisor.pid, started_at(holder.supervisor), 0, "", memory(holder.supervisor.pid), ""
-        )
-    ]
+    supervisor = holder.supervisor
+    parts = [Part("supervisor", supervisor.pid, started_at(supervisor), 0, "", memory(supervisor.pid), "")]
     probes = {component.name: component for component in components(state, known)}
     for row in table.read(state):
         trouble = (

@@ -28,6 +28,7 @@ Processes
     component.py          logging, signals, /healthz and /metrics of every component
     stopping.py           one stop event ends many blocking calls
     metrics.py            Prometheus metrics over several processes; queuemetrics.py and processmetrics.py use it
+    proc.py               what the kernel knows of a process
     websocket.py          the server's end of a WebSocket; sockets.py: what a peer has not taken yet
     version.py            the version that --version prints
     extras.py             what to say when an optional dependency is missing

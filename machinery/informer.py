@@ -35,7 +35,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from machinery import errors
 from machinery.client import WatchEvent
@@ -60,9 +60,7 @@ WATCH_SECONDS = (300, 600)  # the lifetime of a watch is random between these, s
 class ListerWatcher(Protocol):
     """What an informer needs of a client."""
 
-    def list(
-        self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = ""
-    ) -> Object: ...
+    def list(self, resource: Resource, namespace: str = "", *, field_selector: str = "") -> Object: ...
 
     def watch(
         self,
@@ -70,7 +68,6 @@ class ListerWatcher(Protocol):
         namespace: str = "",
         *,
         resource_version: str = "",
-        label_selector: str = "",
         field_selector: str = "",
         timeout: int | None = None,
         stop: threading.Event | None = None,
@@ -78,7 +75,7 @@ class ListerWatcher(Protocol):
 
 
 class Informer:
-    """The objects of one resource, all or those that a namespace and selectors choose; see the file's docstring."""
+    """The objects of one resource, or those of one namespace or of a field selector; see the file's docstring."""
 
     def __init__(
         self,
@@ -86,19 +83,13 @@ class Informer:
         resource: Resource,
         *,
         namespace: str = "",
-        label_selector: str = "",
         field_selector: str = "",
-        indexers: Mapping[str, Indexer] | None = None,
         on_refused: RefusalHandler | None = None,
     ) -> None:
         self.resource = resource
         self._on_refused = on_refused
         self._client = client
-        self._where = {
-            "namespace": namespace,
-            "label_selector": label_selector,
-            "field_selector": field_selector,
-        }
+        self._where = {"namespace": namespace, "field_selector": field_selector}
         self._lock = threading.Lock()  # guards the cache and the indexes; never held while a handler runs
         self._objects: dict[str, Object] = {}
         self._indexers: dict[str, Indexer] = {}
@@ -110,7 +101,6 @@ class Informer:
         self._version = ""  # resourceVersion of the last list or event; empty: list again
         self._backoff = FIRST_BACKOFF
         self._outage = ""  # the error that was logged last, until the server answers
-        self.add_indexers(indexers or {})
 
     # Reading
 
@@ -303,27 +293,20 @@ class Informers:
     def __init__(self, client: ListerWatcher, on_refused: RefusalHandler | None = None) -> None:
         self._client = client
         self._on_refused = on_refused
-        self._informers: dict[tuple[Any, ...], Informer] = {}
+        self._informers: dict[tuple[Resource, str], Informer] = {}
 
     def of(
         self,
         resource: Resource,
         *,
-        namespace: str = "",
-        label_selector: str = "",
         field_selector: str = "",
         indexers: Mapping[str, Indexer] | None = None,
     ) -> Informer:
         """Return the informer of these objects; it is created on first use, and begins when ``start`` is called."""
-        what = (resource, namespace, label_selector, field_selector)
+        what = (resource, field_selector)
         if what not in self._informers:
             self._informers[what] = Informer(
-                self._client,
-                resource,
-                namespace=namespace,
-                label_selector=label_selector,
-                field_selector=field_selector,
-                on_refused=self._on_refused,
+                self._client, resource, field_selector=field_selector, on_refused=self._on_refused
             )
         informer = self._informers[what]
         informer.add_indexers(indexers or {})

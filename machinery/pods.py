@@ -9,12 +9,10 @@ pkg/api/v1/pod (the visitors of names and containers).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
 from typing import Literal, TypeVar
 
-from machinery import quantity
 from machinery.objects import Container, Object, PodSpec
-from machinery.resourcelists import ResourceList, add, larger, parsed
+from machinery.resourcelists import ResourceList, add, equal, larger, masked, parsed
 
 # Plural of the kind, and name, of an object in the pod's namespace.
 Reference = tuple[str, str]
@@ -78,29 +76,23 @@ def qos_class(spec: PodSpec) -> str:
     Guaranteed: every container limits both, and each request equals its limit. BestEffort: no container has a request
     or limit. Burstable: all others.
     """
-    requests: dict[str, Decimal] = {}
-    limits: dict[str, Decimal] = {}
+    requests: ResourceList = {}
+    limits: ResourceList = {}
     limited = True
     for container in every_container(spec):
         resources = container.get("resources", {})
         limit = _positive(resources.get("limits", {}))
-        _add_to(requests, _positive(resources.get("requests", {})))
-        _add_to(limits, limit)
+        requests = add(requests, _positive(resources.get("requests", {})))
+        limits = add(limits, limit)
         limited = limited and set(limit) == set(_COMPUTE)
     if not requests and not limits:
         return "BestEffort"
-    equal = all(limits.get(name) == amount for name, amount in requests.items())
-    return "Guaranteed" if limited and equal else "Burstable"
+    return "Guaranteed" if limited and equal(requests, masked(limits, requests)) else "Burstable"
 
 
-def _positive(quantities: Mapping[str, str]) -> dict[str, Decimal]:
-    amounts = {name: quantity.parse(quantities[name]) for name in _COMPUTE if name in quantities}
-    return {name: amount for name, amount in amounts.items() if amount > 0}
-
-
-def _add_to(total: dict[str, Decimal], amounts: Mapping[str, Decimal]) -> None:
-    for name, amount in amounts.items():
-        total[name] = total.get(name, Decimal(0)) + amount
+def _positive(quantities: Mapping[str, str]) -> ResourceList:
+    compute = {name: quantities[name] for name in _COMPUTE if name in quantities}
+    return {name: quantity for name, quantity in parsed(compute).items() if quantity.amount > 0}
 
 
 def references(spec: PodSpec) -> set[Reference]:

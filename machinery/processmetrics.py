@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from machinery import proc
 from machinery.metrics import Metrics, Sample
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -32,16 +33,20 @@ def add_process_metrics(metrics: Metrics, first: int | None = None) -> None:
             ticks += sum(map(int, _stat(root)[_CHILDREN_CPU]))
         return ticks / _TICK
 
+    def virtual() -> float:
+        return sum(int(_stat(pid)[_VIRTUAL]) for pid in family())
+
     def one(name: str, type: str, help: str, value: Callable[[], float]) -> None:
         metrics.read(name, type, help, (), lambda: [Sample((), value())])
 
     boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     started = boot + int(_stat(root)[_START]) / _TICK
     one("process_cpu_seconds_total", "counter", "Processor time, of the user and of the system.", cpu)
-    one("process_resident_memory_bytes", "gauge", "Memory.", lambda: sum(map(_memory, family())))
-    one("process_virtual_memory_bytes", "gauge", "Address space.", lambda: sum(_virtual(family())))
+    one("process_resident_memory_bytes", "gauge", "Memory.", lambda: sum(map(proc.memory, family())))
+    one("process_virtual_memory_bytes", "gauge", "Address space.", virtual)
     one("process_open_fds", "gauge", "Open files and sockets.", lambda: sum(map(_open_files, family())))
-    one("process_max_fds", "gauge", "How many each process may open.", lambda: _most_files())
+    most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    one("process_max_fds", "gauge", "How many each process may open.", lambda: most_files)
     one("process_start_time_seconds", "gauge", "When it started, in seconds since 1970.", lambda: started)
 
 
@@ -50,23 +55,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat after the command's name, zeros for a process that has just ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ["0"] * 50
-
-
-def _memory(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
-
-
-def _virtual(pids: Iterable[int]) -> Iterator[int]:
-    return (int(_stat(pid)[_VIRTUAL]) for pid in pids)
+    return proc.stat(pid) or ["0"] * 50  # A process that has just ended counts as nothing.
 
 
 def _open_files(pid: int) -> int:
@@ -74,7 +63,3 @@ def _open_files(pid: int) -> int:
         return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
     except (FileNotFoundError, ProcessLookupError):
         return 0
-
-
-def _most_files() -> int:
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -45,6 +45,13 @@ def regex_error(rule: str, pattern: str, *examples: str) -> str:
     return f"{rule} (e.g. {shown}regex used for validation is '{pattern}')"
 
 
+def _check(value: str, longest: int, pattern: str, rule: str, *examples: str) -> list[str]:
+    errors = [max_length(longest)] if len(value) > longest else []
+    if not re.fullmatch(pattern, value):
+        errors.append(regex_error(rule, pattern, *examples))
+    return errors
+
+
 def is_dns1123_label(value: str) -> list[str]:
     """Check the name of a namespace or a container."""
     errors = []
@@ -64,30 +71,20 @@ def is_dns1123_label(value: str) -> list[str]:
 
 def is_dns1123_subdomain(value: str) -> list[str]:
     """Check the name of an object of most kinds."""
-    errors = []
-    if len(value) > DNS1123_SUBDOMAIN_MAX:
-        errors.append(max_length(DNS1123_SUBDOMAIN_MAX))
-    if not re.fullmatch(_DNS1123_SUBDOMAIN, value):
-        rule = (
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
-            "and must start and end with an alphanumeric character"
-        )
-        errors.append(regex_error(rule, _DNS1123_SUBDOMAIN, "example.com"))
-    return errors
+    rule = (
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+        "and must start and end with an alphanumeric character"
+    )
+    return _check(value, DNS1123_SUBDOMAIN_MAX, _DNS1123_SUBDOMAIN, rule, "example.com")
 
 
 def is_dns1035_label(value: str) -> list[str]:
     """Check the name of a Service."""
-    errors = []
-    if len(value) > DNS1123_LABEL_MAX:
-        errors.append(max_length(DNS1123_LABEL_MAX))
-    if not re.fullmatch(_DNS1035_LABEL, value):
-        rule = (
-            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', "
-            "start with an alphabetic character, and end with an alphanumeric character"
-        )
-        errors.append(regex_error(rule, _DNS1035_LABEL, "my-name", "abc-123"))
-    return errors
+    rule = (
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', "
+        "start with an alphabetic character, and end with an alphanumeric character"
+    )
+    return _check(value, DNS1123_LABEL_MAX, _DNS1035_LABEL, rule, "my-name", "abc-123")
 
 
 def is_qualified_name(value: str) -> list[str]:
@@ -127,16 +124,11 @@ def is_finalizer_name(value: str) -> list[str]:
 
 
 def is_label_value(value: str) -> list[str]:
-    errors = []
-    if len(value) > DNS1123_LABEL_MAX:
-        errors.append(max_length(DNS1123_LABEL_MAX))
-    if not re.fullmatch(_LABEL_VALUE, value):
-        rule = (
-            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
-            "and must start and end with an alphanumeric character"
-        )
-        errors.append(regex_error(rule, _LABEL_VALUE, "MyValue", "my_value", "12345"))
-    return errors
+    rule = (
+        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+        "and must start and end with an alphanumeric character"
+    )
+    return _check(value, DNS1123_LABEL_MAX, _LABEL_VALUE, rule, "MyValue", "my_value", "12345")
 
 
 def is_path_segment_name(value: str) -> list[str]:
@@ -180,12 +172,8 @@ def is_env_var_name(name: str) -> list[str]:
 
 def is_config_map_key(value: str) -> list[str]:
     """Check a key of a ConfigMap or Secret, which must be usable as the name of a file."""
-    errors = []
-    if len(value) > DNS1123_SUBDOMAIN_MAX:
-        errors.append(max_length(DNS1123_SUBDOMAIN_MAX))
-    if not re.fullmatch(_CONFIG_MAP_KEY, value):
-        rule = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
-        errors.append(regex_error(rule, _CONFIG_MAP_KEY, "key.name", "KEY_NAME", "key-name"))
+    rule = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+    errors = _check(value, DNS1123_SUBDOMAIN_MAX, _CONFIG_MAP_KEY, rule, "key.name", "KEY_NAME", "key-name")
     if value in (".", ".."):
         errors.append(f"must not be '{value}'")
     elif value.startswith(".."):

@@ -14,6 +14,7 @@ import pytest
 from cluster import processes
 from cluster.processes import Process
 from cluster.settings import STATE_VARIABLE
+from machinery import proc
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_ends_and_waits(sleeper: Process) -> None:
 
 
 def test_memory_and_family_of_this_process() -> None:
-    assert processes.memory(os.getpid()) > 1_000_000
+    assert proc.memory(os.getpid()) > 1_000_000
     child = subprocess.Popen(["sleep", "100"])
     try:
         assert child.pid in processes.children_of([os.getpid()])

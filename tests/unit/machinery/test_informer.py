@@ -94,8 +94,9 @@ Start = Callable[..., tuple[Informer, Seen]]
 
 @pytest.fixture
 def start(api: Script, stop: threading.Event) -> Start:
-    def start(**options: Any) -> tuple[Informer, Seen]:
+    def start(indexers: Any = None, **options: Any) -> tuple[Informer, Seen]:
         made = Informer(api, PODS, **options)
+        made.add_indexers(indexers or {})
         seen = Seen(made)
         made._backoff = 0.001
         made.start(stop)
