@@ -76,15 +76,12 @@ class CertificateSigningRequestStrategy(StatusStrategy):
 
     def record_creator(self, obj: Object, user: User) -> None:
         spec = obj.setdefault("spec", {})
-        for field in ("username", "uid", "groups", "extra"):
+        extra = {key: list(values) for key, values in user.extra.items()}
+        known = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": extra}
+        for field, value in known.items():
             spec.pop(field, None)
-        spec["username"] = user.name
-        if user.uid:
-            spec["uid"] = user.uid
-        if user.groups:
-            spec["groups"] = list(user.groups)
-        if user.extra:
-            spec["extra"] = {key: list(values) for key, values in user.extra.items()}
+            if value:
+                spec[field] = value
 
     def validate(self, obj: Object) -> checks.Errors:
         return [*_validate_spec(obj["spec"]), *_validate_conditions(_conditions(obj))]

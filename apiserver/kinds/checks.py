@@ -92,18 +92,24 @@ def label_selector(path: str, selector: Mapping[str, Any] | None) -> Errors:
     yield from labels(f"{path}.matchLabels", selector.get("matchLabels", {}))
     for index, requirement in enumerate(selector.get("matchExpressions", ())):
         at = f"{path}.matchExpressions[{index}]"
-        operator, values = requirement.get("operator", ""), requirement.get("values", ())
-        if operator in ("In", "NotIn") and not values:
-            yield FieldError.required(f"{at}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-        elif operator in ("Exists", "DoesNotExist") and values:
-            yield FieldError.forbidden(
-                f"{at}.values", "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            )
-        elif operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
-            yield FieldError.invalid(f"{at}.operator", operator, "not a valid selector operator")
-        yield from qualified_name(f"{at}.key", requirement.get("key", ""))
-        for position, value in enumerate(values):
-            yield from invalid(f"{at}.values[{position}]", value, validation.is_label_value(value))
+        yield from selector_requirement(at, requirement, ("In", "NotIn", "Exists", "DoesNotExist"))
+
+
+def selector_requirement(path: str, requirement: Mapping[str, Any], operators: Sequence[str]) -> Errors:
+    """Check an entry of ``matchExpressions``: its key, its operator, and that the operator has the values it needs."""
+    operator, values = requirement.get("operator", ""), requirement.get("values", ())
+    if operator not in operators:
+        yield FieldError.invalid(f"{path}.operator", operator, "not a valid selector operator")
+    elif operator in ("In", "NotIn") and not values:
+        yield FieldError.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
+    elif operator in ("Exists", "DoesNotExist") and values:
+        why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        yield FieldError.forbidden(f"{path}.values", why)
+    elif operator in ("Gt", "Lt") and len(values) != 1:
+        yield FieldError.required(f"{path}.values", "must be specified single value when `operator` is 'Lt' or 'Gt'")
+    yield from qualified_name(f"{path}.key", requirement.get("key", ""))
+    for index, value in enumerate(values):
+        yield from invalid(f"{path}.values[{index}]", value, validation.is_label_value(value))
 
 
 def not_negative(path: str, value: int | None) -> Errors:

@@ -1,6 +1,6 @@
 """CustomResourceDefinitions (upstream: apiextensions-apiserver pkg/registry/customresourcedefinition).
 
-What is served by virtue of them is ``apiserver/customresources``' business.
+The kinds that a definition adds are served by ``apiserver/customresources``.
 """
 
 from __future__ import annotations

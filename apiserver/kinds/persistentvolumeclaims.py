@@ -73,10 +73,8 @@ class ClaimStrategy(StatusStrategy):
         return [*self.validate(new), *_validate_change(new, old)]
 
     def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
-        capacity = new.get("status", {}).get("capacity", {})
-        return [
-            error for name in capacity for error in validate_quantity(f"status.capacity[{name}]", name, capacity[name])
-        ]
+        for name, amount in new.get("status", {}).get("capacity", {}).items():
+            yield from validate_quantity(f"status.capacity[{name}]", name, amount)
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         return list(_warnings(obj))

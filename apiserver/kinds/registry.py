@@ -74,10 +74,8 @@ class Registry:
     def by_name(self, name: str) -> Kind | None:
         """Return the row that a person means by a plural, singular, short name or kind, or None."""
         wanted = name.lower()
-        for row in self._rows:
-            if wanted in (row.plural, row.singular or row.kind.lower(), *row.short_names):
-                return row
-        return None
+        names = ((row, (row.plural, row.singular or row.kind.lower(), *row.short_names)) for row in self._rows)
+        return next((row for row, known in names if wanted in known), None)
 
     def kinds(self) -> tuple[Kind, ...]:
         """Return every row, in the order of discovery."""

@@ -29,14 +29,12 @@ class ReplicaSetStrategy(ReplicationControllerStrategy):
 
     def validate(self, obj: Object) -> checks.Errors:
         spec, selector = obj["spec"], obj["spec"].get("selector")
-        counts = [
-            error
-            for count in ("replicas", "minReadySeconds")
-            for error in checks.not_negative(f"spec.{count}", spec.get(count))
-        ]
+        for count in ("replicas", "minReadySeconds"):
+            yield from checks.not_negative(f"spec.{count}", spec.get(count))
         wrong = list(_validate_selector(selector))
+        yield from wrong
         # An invalid selector cannot be compared with the template's labels.
-        return [*counts, *wrong, *validate_template(obj, from_label_selector({} if wrong else selector))]
+        yield from validate_template(obj, from_label_selector({} if wrong else selector))
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
         selectors = new["spec"].get("selector"), old["spec"].get("selector")

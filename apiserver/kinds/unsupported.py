@@ -1,8 +1,7 @@
-"""Kinds that cannot be made here, for no controller would do anything about them.
+"""Kinds of which no object can be created here, because this cluster has no controllers for them.
 
-They can be listed and watched all the same: clients that look for everything that there may be (``kubectl get all``,
-``kubectl apply --prune``, upstream's end-to-end suite before its first test) take an answer of none, but not the
-absence of the kind.
+They can be listed and watched, and the lists are always empty. Clients that list every kind (``kubectl get all``,
+``kubectl apply --prune``, upstream's end-to-end suite before its first test) would fail if the kinds did not exist.
 """
 
 from __future__ import annotations

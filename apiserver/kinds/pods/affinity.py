@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from apiserver.kinds import checks
 from machinery.errors import FieldError
 from machinery.objects import Object
-from machinery.validation import is_label_value
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 WEIGHT = "must be in the range 1-100"
 
 
@@ -49,7 +49,7 @@ def validate_node_selector(path: str, selector: Object) -> checks.Errors:
 
 def _node_term(path: str, term: Object) -> checks.Errors:
     for index, requirement in enumerate(term.get("matchExpressions", ())):
-        yield from _node_requirement(f"{path}.matchExpressions[{index}]", requirement)
+        yield from checks.selector_requirement(f"{path}.matchExpressions[{index}]", requirement, OPERATORS)
     for index, requirement in enumerate(term.get("matchFields", ())):
         at = f"{path}.matchFields[{index}]"
         if requirement.get("operator") not in ("In", "NotIn"):
@@ -59,26 +59,6 @@ def _node_term(path: str, term: Object) -> checks.Errors:
             yield FieldError.required(f"{at}.values", why)
         if requirement.get("key") != "metadata.name":
             yield FieldError.invalid(f"{at}.key", requirement.get("key", ""), "not a valid field selector key")
-
-
-def _node_requirement(path: str, requirement: Object) -> checks.Errors:
-    operator, values = requirement.get("operator", ""), requirement.get("values", ())
-    if operator in ("In", "NotIn"):
-        if not values:
-            yield FieldError.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-    elif operator in ("Exists", "DoesNotExist"):
-        if values:
-            why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
-            yield FieldError.forbidden(f"{path}.values", why)
-    elif operator in ("Gt", "Lt"):
-        if len(values) != 1:
-            why = "must be specified single value when `operator` is 'Lt' or 'Gt'"
-            yield FieldError.required(f"{path}.values", why)
-    else:
-        yield FieldError.invalid(f"{path}.operator", operator, "not a valid selector operator")
-    yield from checks.qualified_name(f"{path}.key", requirement.get("key", ""))
-    for index, value in enumerate(values):
-        yield from checks.invalid(f"{path}.values[{index}]", value, is_label_value(value))
 
 
 def _pod_term(path: str, term: Object) -> checks.Errors:

@@ -1,7 +1,8 @@
 """The columns of ``kubectl get pods``: one word for a pod's state and the counts beside it (upstream: printPod).
 
-The word is that of whatever holds the pod up: the first init container that is not done, else the containers'
-waiting or termination reasons, the first container's winning; deletion trumps them all.
+The Status column shows why the pod is not running, or ``Running``. While init containers run, it is about the first
+that is not done. After that it is the reason why a container waits or has ended; of several containers, the first in
+the spec counts. A pod that is being deleted is always ``Terminating`` or, if its node is lost, ``Unknown``.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def restarts(pod: Object) -> str:
 
 
 def ip(pod: Object) -> str:
-    """Return the pod's first address."""
+    """Return the pod's first IP address, ``<none>`` before it has any."""
     status = pod.get("status", {})
     return next((str(entry["ip"]) for entry in status.get("podIPs", ()) if entry.get("ip")), NONE)
 

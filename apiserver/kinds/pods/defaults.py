@@ -1,6 +1,6 @@
 """The fields of a pod and of a pod template that the API server fills in (upstream: pkg/apis/core/v1/defaults.go).
 
-Some defaults are for pods alone: a template shows what its author wrote (``enableServiceLinks``, host ports, requests).
+Some defaults are set in pods only, and not in templates: ``enableServiceLinks``, host ports, and requests from limits.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _canonical(amounts: Object) -> None:
 
 
 def _canonical_quantity(amount: str | int | float) -> str:
-    """Return an amount in canonical form; what is no quantity is returned as it is, for the schema to refuse."""
+    """Return an amount in canonical form, or as it is if it is not a quantity: the schema refuses it."""
     try:
         return quantity.canonical(amount)
     except ValueError:

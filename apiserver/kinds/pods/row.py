@@ -1,4 +1,4 @@
-"""Pods, and the bindings that put them on nodes (upstream: pkg/registry/core/pod)."""
+"""The rows of Pods and of Bindings, which assign pods to nodes (upstream: pkg/registry/core/pod)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class PodStrategy(StatusStrategy):
         }
 
     def graceful_period(self, obj: Object, requested: int | None) -> int:
-        """Return 0 for a pod that is on no node or has ended: nobody has to stop it (upstream: CheckGracefulDelete)."""
+        """Return 0 if no kubelet must stop the pod: it is on no node, or has ended (upstream: CheckGracefulDelete)."""
         spec = obj["spec"]
         if not spec.get("nodeName") or is_pod_terminal(obj):
             return 0

@@ -58,8 +58,10 @@ def validate_new_pod(pod: Object) -> checks.Errors:
 
 
 def validate_pod_change(new: Object, old: Object) -> checks.Errors:
-    """Check an update, which may bring new images, a nearer deadline, more tolerations and fewer scheduling gates.
-    Nothing else of the spec may change.
+    """Check an update of a pod.
+
+    It may change images, shorten the deadline, add tolerations and remove scheduling gates, and nothing else in the
+    spec.
     """
     yield from validate_pod(new)
     yield from _validate_mirror(new, old)
@@ -121,7 +123,7 @@ def _validate_gates(new: list[Object], old: list[Object]) -> checks.Errors:
 
 
 def _with_changeable_of(new: Object, old: Object) -> Object:
-    """Return the new spec with the old values wherever a change is allowed, so that it has to equal the old one."""
+    """Return the new spec with the old values of fields that may change: it equals the old spec if nothing else has."""
     spec = copy.deepcopy(new)
     for field in ("containers", "initContainers"):
         for container, before in zip(spec.get(field, ()), old.get(field, ()), strict=True):

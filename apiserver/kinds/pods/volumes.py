@@ -1,6 +1,6 @@
 """Checks of volumes and their mounts (upstream: ValidateVolumes, ValidateVolumeMounts).
 
-The sources that this cluster can mount are checked in full, of the others only that they are alone.
+Sources that this cluster can mount are checked in full. All others are only checked for being a volume's only source.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ def _validate_source(path: str, kind: str, source: Object) -> checks.Errors:
             yield from _validate_host_path(path, source)
         case "configMap" | "secret":
             field = "name" if kind == "configMap" else "secretName"
-            if not source.get(field):
-                yield FieldError.required(f"{path}.{field}")
+            yield from checks.required(f"{path}.{field}", source.get(field))
             yield from _validate_mode(f"{path}.defaultMode", source.get("defaultMode"))
             yield from _validate_items(f"{path}.items", source.get("items", ()))
         case "downwardAPI":
@@ -98,10 +97,7 @@ def _validate_mode(path: str, mode: int | None) -> checks.Errors:
 def _validate_downward(path: str, source: Object) -> checks.Errors:
     for index, item in enumerate(source.get("items", ())):
         at = f"{path}[{index}]"
-        if not item.get("path"):
-            yield FieldError.required(f"{at}.path")
-        else:
-            yield from _validate_item_path(f"{at}.path", item["path"])
+        yield from _validate_item_path(f"{at}.path", item.get("path", ""))
         field, resource = item.get("fieldRef"), item.get("resourceFieldRef")
         if field is not None:
             yield from validate_field_ref(f"{at}.fieldRef", field, VOLUME_FIELDS)
@@ -148,14 +144,11 @@ def _validate_token(path: str, token: Object) -> checks.Errors:
     if seconds > MAX_TOKEN_SECONDS:
         why = "may not specify a duration larger than 2^32 seconds"
         yield FieldError.invalid(f"{path}.expirationSeconds", seconds, why)
-    if not token.get("path"):
-        yield FieldError.required(f"{path}.path")
-    else:
-        yield from _validate_item_path(f"{path}.path", token["path"])
+    yield from _validate_item_path(f"{path}.path", token.get("path", ""))
 
 
 def validate_mounts(path: str, container: Object, spec: Object) -> checks.Errors:
-    """Check a container's ``volumeMounts``: each is of a volume of the pod, and each at a path of its own."""
+    """Check a container's ``volumeMounts``: each names a volume of the pod, and no two have the same path."""
     volumes = {volume.get("name") for volume in spec.get("volumes", ())}
     points: set[str] = set()
     for index, mount in enumerate(container.get("volumeMounts", ())):

@@ -1,7 +1,7 @@
 """The fields of a Service that the API server fills in, and those that it carries over on an update.
 
-Upstream: SetDefaults_Service, and patchAllocatedValues, normalizeClusterIPs and dropTypeDependentFields of the
-service registry, which let a client send a whole Service without knowing what was allocated to it.
+A client may update a Service with a body that lacks its cluster IP and node ports: they are then kept. Upstream:
+SetDefaults_Service, and patchAllocatedValues, normalizeClusterIPs and dropTypeDependentFields of the service registry.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def wants_node_ports(spec: Object) -> bool:
 
 
 def carry_over(new: Object, old: Object) -> None:
-    """Complete an update of the spec ``old``: keep what was allocated, drop what the new type does not have."""
+    """Complete an update's spec in place: keep allocated values of ``old``, drop fields that the new type lacks."""
     _keep_cluster_ips(new, old)
     if wants_node_ports(new) and wants_node_ports(old):
         _keep_node_ports(new, old)
@@ -95,7 +95,7 @@ def _port_key(port: Object) -> tuple[Any, Any]:
 
 
 def align_cluster_ips(new: Object, old: Object | None) -> None:
-    """Set ``clusterIP`` and ``clusterIPs[0]``, which mean the same, from the one that the client has set or changed."""
+    """Make ``clusterIP`` and ``clusterIPs[0]`` equal: the field that the client has set or changed counts."""
     single, several = new.get("clusterIP"), new.get("clusterIPs")
     if old is None:
         if single and not several:

@@ -1,6 +1,7 @@
-"""Services: a stable address before pods that come and go (upstream: pkg/registry/core/service).
+"""The row of Services, which give changing sets of pods one stable address (upstream: pkg/registry/core/service).
 
-The cluster IP and the node ports are claims, which are chosen in allocation.py.
+A Service's cluster IP and node ports are chosen in allocation.py. Its strategy reserves them by *claims*: keys in the
+store that only one object can hold.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class ServiceStrategy(StatusStrategy):
 
 
 def services(ranges: ServiceRanges) -> Kind:
-    """Return the row, whose Services get cluster IPs and node ports of these ranges."""
+    """Return the row; its Services get their cluster IPs and node ports from these ranges."""
     return Kind(
         *upstream("", "Service"),
         short_names=("svc",),
