@@ -41,7 +41,7 @@ def arguments(argv: list[str] | None = None) -> Flags:
         Flags,
         "controllers",
         "Brings what is in the cluster to what its objects ask for: one reconciler for each kind, and the scheduler.",
-        epilog="Controllers: " + ", ".join(row.name for row in ROWS),
+        epilog="Controllers: " + ", ".join(ROWS),
     )
     parser.add_argument(
         "--print-roles",

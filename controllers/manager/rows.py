@@ -1,65 +1,48 @@
-"""The controllers of this cluster, in the order in which they start."""
+"""The controllers of this cluster, in the order in which they start. One that is not selected is not even imported."""
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Iterable
 
-from controllers.certificates.csrapproving import APPROVING
-from controllers.certificates.csrcleaner import CLEANER
-from controllers.certificates.csrsigning import SIGNING
-from controllers.garbagecollector.garbagecollector import GARBAGE_COLLECTOR
-from controllers.namespaces.namespace import NAMESPACE_CONTROLLER
-from controllers.namespaces.resourcequota import RESOURCE_QUOTA
-from controllers.namespaces.rootca import ROOT_CA
-from controllers.namespaces.serviceaccount import SERVICE_ACCOUNT
-from controllers.namespaces.serviceaccounttokens import SERVICE_ACCOUNT_TOKENS
-from controllers.nodes.nodelifecycle import NODE_LIFECYCLE
-from controllers.nodes.podgc import POD_GARBAGE_COLLECTOR
-from controllers.nodes.tainteviction import TAINT_EVICTION
-from controllers.scheduler.scheduler import SCHEDULER
-from controllers.services.endpoints import ENDPOINTS_CONTROLLER
-from controllers.services.endpointslice import ENDPOINT_SLICE
-from controllers.services.endpointslicemirroring import ENDPOINT_SLICE_MIRRORING
 from controllers.shared.descriptor import ControllerDescriptor
-from controllers.workloads.disruption import DISRUPTION
-from controllers.workloads.replicaset import REPLICA_SET
-from controllers.workloads.replicationcontroller import REPLICATION_CONTROLLER
 from machinery.policyrules import Rule
 
-ROWS = (
-    SERVICE_ACCOUNT,
-    SERVICE_ACCOUNT_TOKENS,
-    ROOT_CA,
-    REPLICATION_CONTROLLER,
-    REPLICA_SET,
-    DISRUPTION,
-    SCHEDULER,
-    ENDPOINT_SLICE,
-    ENDPOINTS_CONTROLLER,
-    ENDPOINT_SLICE_MIRRORING,
-    NAMESPACE_CONTROLLER,
-    NODE_LIFECYCLE,
-    TAINT_EVICTION,
-    RESOURCE_QUOTA,
-    SIGNING,
-    APPROVING,
-    CLEANER,
-    POD_GARBAGE_COLLECTOR,
-    GARBAGE_COLLECTOR,
-)
+# Upstream's name of each → the module, below ``controllers``, that ends with its descriptor.
+ROWS = {
+    "serviceaccount-controller": "namespaces.serviceaccount",
+    "serviceaccount-token-controller": "namespaces.serviceaccounttokens",
+    "root-ca-certificate-publisher-controller": "namespaces.rootca",
+    "replicationcontroller-controller": "workloads.replicationcontroller",
+    "replicaset-controller": "workloads.replicaset",
+    "disruption-controller": "workloads.disruption",
+    "scheduler": "scheduler.scheduler",
+    "endpointslice-controller": "services.endpointslice",
+    "endpoints-controller": "services.endpoints",
+    "endpointslice-mirroring-controller": "services.endpointslicemirroring",
+    "namespace-controller": "namespaces.namespace",
+    "node-lifecycle-controller": "nodes.nodelifecycle",
+    "taint-eviction-controller": "nodes.tainteviction",
+    "resourcequota-controller": "namespaces.resourcequota",
+    "certificatesigningrequest-signing-controller": "certificates.csrsigning",
+    "certificatesigningrequest-approving-controller": "certificates.csrapproving",
+    "certificatesigningrequest-cleaner-controller": "certificates.csrcleaner",
+    "pod-garbage-collector-controller": "nodes.podgc",
+    "garbage-collector-controller": "garbagecollector.garbagecollector",
+}
 # What the article's walk-through needs: pods that run under a ReplicationController, behind a Service, in a namespace.
 # They watch kinds of the API server's core only. With its feature of service accounts, pods need two controllers more:
 # --controllers=core,serviceaccount,root-ca-cert-publisher.
 CORE = (
-    REPLICATION_CONTROLLER,
-    SCHEDULER,
-    ENDPOINT_SLICE,
-    ENDPOINTS_CONTROLLER,
-    NAMESPACE_CONTROLLER,
+    "replicationcontroller-controller",
+    "scheduler",
+    "endpointslice-controller",
+    "endpoints-controller",
+    "namespace-controller",
 )
 # Names of --controllers that stand for several.
-SETS = {"*": ROWS, "core": CORE}
+SETS = {"*": tuple(ROWS), "core": CORE}
 
 
 def selected(asked: Iterable[str]) -> list[ControllerDescriptor]:
@@ -69,23 +52,37 @@ def selected(asked: Iterable[str]) -> list[ControllerDescriptor]:
     behind a dash is not that one, wherever it stands. Raises ValueError for an unknown name.
     """
     items = [item for item in asked if item]
-    by_name = {name: {row.name} for row in ROWS for name in (row.name, *row.aliases)}
-    by_name |= {name: {row.name for row in rows} for name, rows in SETS.items()}
+    by_name = {name: {name} for name in ROWS} | {name: set(names) for name, names in SETS.items()}
+    if any(item.removeprefix("-") not in by_name for item in items):
+        by_name |= {alias: {row.name} for row in descriptors() for alias in row.aliases}
     if unknown := {item.removeprefix("-") for item in items} - by_name.keys():
-        there_are = ", ".join(sorted(row.name for row in ROWS))
         raise ValueError(
-            f"no controller is called {', '.join(sorted(unknown))}; there are {there_are}, "
+            f"no controller is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(ROWS))}, "
             f"and the sets {', '.join(SETS)}: see ROWS and SETS in controllers/manager/rows.py"
         )
     wanted = {name for item in items if not item.startswith("-") for name in by_name[item]}
     unwanted = {name for item in items if item.startswith("-") for name in by_name[item.removeprefix("-")]}
-    return [row for row in ROWS if row.name in wanted - unwanted]
+    return [descriptor(name) for name in ROWS if name in wanted - unwanted]
+
+
+def descriptor(name: str) -> ControllerDescriptor:
+    """Import a controller's module and return its descriptor. Raises LookupError if the module has none so called."""
+    module = importlib.import_module(f"controllers.{ROWS[name]}")
+    for value in vars(module).values():
+        if isinstance(value, ControllerDescriptor) and value.name == name:
+            return value
+    raise LookupError(f"{module.__file__} has no ControllerDescriptor of the name {name}")
+
+
+def descriptors() -> list[ControllerDescriptor]:
+    """Return all controllers, in the order of their start."""
+    return [descriptor(name) for name in ROWS]
 
 
 def roles() -> dict[str, list[Rule]]:
     """Return the rules of each controller's ClusterRole by the role's name, sorted; shared accounts add theirs up."""
     found: dict[str, list[Rule]] = {}
-    for row in ROWS:
+    for row in descriptors():
         if row.role:
             rules = found.setdefault(row.role, [])
             rules += [rule for rule in row.rules if rule not in rules]

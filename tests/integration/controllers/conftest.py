@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 
 from controllers.manager.identities import Identities
 from controllers.manager.manager import Manager
-from controllers.manager.rows import ROWS
+from controllers.manager.rows import descriptors
 from controllers.shared.options import ControllerOptions
 from machinery.client import Client
 from machinery.errors import ApiError, NotFound
@@ -124,7 +124,7 @@ class ControlPlane:
         access = self.access(MANAGER, port)
         client = Client(access, user_agent="controllers")
         identities = Identities(access, client, self.access(SCHEDULER, port), with_accounts=True)
-        return Manager(client, ROWS, options, identities.client_of)
+        return Manager(client, descriptors(), options, identities.client_of)
 
     def wait_ready(self) -> None:
         client = self.client()

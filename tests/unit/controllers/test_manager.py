@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from controllers.__main__ import arguments
 from controllers.manager import manager as managers
 from controllers.manager.identities import tell_missing_rule
 from controllers.manager.manager import Manager
-from controllers.manager.rows import CORE, ROWS, roles, selected
+from controllers.manager.rows import CORE, ROWS, descriptors, roles, selected
 from controllers.shared.context import UndeclaredError
 from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.workloads.replicaset import REPLICA_SET
@@ -22,7 +24,7 @@ from machinery.informer import Informers
 from machinery.resources import PODS, REPLICA_SETS, SERVICES
 
 REPOSITORY = Path(__file__).parents[3]
-NAMES = [row.name for row in ROWS]
+NAMES = list(ROWS)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ NAMES = [row.name for row in ROWS]
         (["scheduler", "namespace"], ["scheduler", "namespace-controller"]),
         (["*", "-garbagecollector"], [name for name in NAMES if name != "garbage-collector-controller"]),
         ([""], []),
-        (["core"], [row.name for row in CORE]),
+        (["core"], list(CORE)),
         (["namespace", "replicaset", "core", "-core"], ["replicaset-controller"]),
     ],
 )
@@ -47,12 +49,24 @@ def test_an_unknown_controller_is_named() -> None:
 
 
 def test_names_aliases_and_sets_are_unambiguous() -> None:
-    names = [name for row in ROWS for name in (row.name, *row.aliases)]
+    names = [name for row in descriptors() for name in (row.name, *row.aliases)]
     assert len(names) == len({*names, "*", "core"}) - 2
 
 
+def test_what_is_not_selected_is_not_imported() -> None:
+    program = """
+import sys
+from controllers.manager.rows import selected
+selected(["core"])
+print(*(name for name in sys.modules if name.startswith("controllers.")))
+"""
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "controllers.workloads.replicationcontroller" in loaded
+    assert not [name for name in loaded if "garbagecollector" in name or "certificates" in name or "nodes" in name]
+
+
 def test_each_controller_is_declared_where_it_stands() -> None:
-    for row in ROWS:
+    for row in descriptors():
         assert row.file.startswith("controllers/") and row.file.endswith(".py")
         assert f'"{row.name}"' in (REPOSITORY / row.file).read_text()
 
@@ -73,7 +87,7 @@ def test_controllers_that_share_an_account_add_up_their_rules() -> None:
     found = roles()
     assert len(found["system:controller:certificate-controller"]) == 6
     assert found["system:controller:replicaset-controller"] == list(REPLICA_SET.rules)
-    assert list(found) == sorted({row.role for row in ROWS} - {""})
+    assert list(found) == sorted({row.role for row in descriptors()} - {""})
 
 
 class Refusing:
