@@ -1,7 +1,7 @@
 """What the kubelet asks of a container runtime, in the words of upstream's CRI cut down to what we need.
 
 Everything that crosses the seam is a frozen dataclass of plain values, so that the plan, the status and their golden
-tests never see a Docker object, and a hand-written fake (fake.py) can stand in for the engine.
+tests never see a Docker object, and a hand-written fake can stand in for the engine.
 """
 
 from __future__ import annotations

@@ -24,22 +24,8 @@ from math import inf
 
 from kubelet.model import backoff, podspec
 from kubelet.model.runtime import RuntimeContainer
-from kubelet.pod.actions import (
-    Action,
-    AnnounceBackOff,
-    AnnounceCrashLoop,
-    BeginStop,
-    CleanVolumes,
-    CreateSandbox,
-    FailPod,
-    Finish,
-    Forget,
-    Kill,
-    MountVolumes,
-    Remove,
-    SendStopSignal,
-    StartContainer,
-)
+from kubelet.pod import actions
+from kubelet.pod.actions import Action
 from kubelet.pod.state import PodState, ended, ended_at
 from machinery.objects import is_pod_terminal
 
@@ -121,12 +107,12 @@ def _end(state: PodState, now: float, out: PodPlan) -> None:
         return
     if not (state.gone or state.released):
         if not state.finishing:
-            out.do(Finish())
+            out.do(actions.Finish())
         return
     for container in sorted(state.containers.values(), key=lambda c: (not c.sandbox, c.created)):
-        out.do(Remove(container.id))
-    out.do(CleanVolumes())
-    out.do(Forget())
+        out.do(actions.Remove(container.id))
+    out.do(actions.CleanVolumes())
+    out.do(actions.Forget())
 
 
 def _wind_down(state: PodState, now: float, out: PodPlan) -> None:
@@ -135,9 +121,9 @@ def _wind_down(state: PodState, now: float, out: PodPlan) -> None:
         _stop_all(state, now, out)
         return
     for sandbox in state.sandboxes():
-        out.do(Remove(sandbox.id))
+        out.do(actions.Remove(sandbox.id))
     if state.volumes.phase in ("mounted", "failed"):
-        out.do(CleanVolumes())
+        out.do(actions.CleanVolumes())
     _collect_garbage(state, out)
 
 
@@ -155,7 +141,7 @@ def _stop(state: PodState, container: RuntimeContainer, message: str, grace: flo
     """Plan the next step of stopping a container. If the grace period has become shorter meanwhile, that counts."""
     stop = state.stops.get(container.id)
     if stop is None:
-        out.do(BeginStop(container.id, container.name, message, grace))
+        out.do(actions.BeginStop(container.id, container.name, message, grace))
         return
     grace = min(grace, stop.grace)
     deadline = stop.began + grace
@@ -163,18 +149,18 @@ def _stop(state: PodState, container: RuntimeContainer, message: str, grace: flo
         if stop.hook == "running" and now < deadline:
             out.wake(deadline)
         else:
-            out.do(SendStopSignal(container.id))
+            out.do(actions.SendStopSignal(container.id))
         return
     if grace >= SHORTEST_GRACE:
         deadline = max(deadline, stop.signalled + SHORTEST_GRACE)
     if now < deadline:
         out.wake(deadline)
         if stop.repeat_at is not None and now >= stop.repeat_at:
-            out.do(SendStopSignal(container.id))
+            out.do(actions.SendStopSignal(container.id))
         elif stop.repeat_at is not None:
             out.wake(stop.repeat_at)
     elif not stop.killed:
-        out.do(Kill(container.id))
+        out.do(actions.Kill(container.id))
 
 
 # A pod that runs
@@ -183,7 +169,7 @@ def _stop(state: PodState, container: RuntimeContainer, message: str, grace: flo
 def _run(state: PodState, now: float, out: PodPlan) -> None:
     deadline = _active_deadline(state)
     if deadline is not None and now >= deadline:
-        out.do(FailPod("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
+        out.do(actions.FailPod("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
         return
     if deadline is not None:
         out.wake(deadline)
@@ -194,7 +180,7 @@ def _run(state: PodState, now: float, out: PodPlan) -> None:
         return
     for dead in state.sandboxes():
         if not dead.running:
-            out.do(Remove(dead.id))
+            out.do(actions.Remove(dead.id))
     outdated = [c for c in state.apps() if c.running and c.sandbox_id != sandbox.id]
     if outdated:
         _stop_for_new_sandbox(state, outdated, now, out)
@@ -213,12 +199,12 @@ def _active_deadline(state: PodState) -> float | None:
 def _mount(state: PodState, now: float, out: PodPlan) -> None:
     volumes = state.volumes
     if volumes.phase == "unmounted" or (volumes.phase == "failed" and now >= volumes.retry_at):
-        out.do(MountVolumes())
+        out.do(actions.MountVolumes())
     elif volumes.phase == "failed":
         out.wake(volumes.retry_at)
     elif volumes.phase == "mounted" and volumes.refresh_at is not None:
         if now >= volumes.refresh_at:
-            out.do(MountVolumes())
+            out.do(actions.MountVolumes())
         else:
             out.wake(volumes.refresh_at)
 
@@ -233,7 +219,7 @@ def _new_sandbox(state: PodState, now: float, out: PodPlan) -> None:
     if error and now < error.retry_at:
         out.wake(error.retry_at)
         return
-    out.do(CreateSandbox(max((c.attempt + 1 for c in state.sandboxes()), default=0)))
+    out.do(actions.CreateSandbox(max((c.attempt + 1 for c in state.sandboxes()), default=0)))
 
 
 def _stop_for_new_sandbox(state: PodState, containers: list[RuntimeContainer], now: float, out: PodPlan) -> None:
@@ -299,11 +285,11 @@ def _advance(state: PodState, turn: _Turn, now: float, out: PodPlan) -> None:
         until = backoff.waits_until(state.crash_backoffs.get(name), ended_at(newest))
         if until is not None and now < until:
             if not crash_loop_told(state, name):
-                out.do(AnnounceCrashLoop(name))
+                out.do(actions.AnnounceCrashLoop(name))
             out.wake(until)
             return
     if (until := _held_until(state, name, now)) is None:
-        out.do(StartContainer(name, _next_attempt(state, name)))
+        out.do(actions.StartContainer(name, _next_attempt(state, name)))
     elif until < inf:
         _announce_back_off(state, name, now, out)
         out.wake(until)
@@ -371,7 +357,7 @@ def _announce_back_off(state: PodState, name: str, now: float, out: PodPlan) -> 
     if pull is None or pull.told or now >= pull.retry_at:
         return
     if now >= pull.failed_at + SHOWN_AS_ERROR:
-        out.do(AnnounceBackOff(name))
+        out.do(actions.AnnounceBackOff(name))
     else:
         out.wake(pull.failed_at + SHOWN_AS_ERROR)
 
@@ -381,4 +367,4 @@ def _collect_garbage(state: PodState, out: PodPlan) -> None:
     for name in sorted({c.name for c in state.apps()}):
         for container in state.attempts(name)[2:]:
             if ended(container):
-                out.do(Remove(container.id))
+                out.do(actions.Remove(container.id))

@@ -7,6 +7,7 @@ client that connects and says nothing costs a thread for ten seconds and disturb
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import ssl
 import threading
@@ -110,13 +111,10 @@ class KubeletServer:
 
 
 def _listen(address: tuple[str, int]) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
+        return socket.create_server(
+            address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET, backlog=128
+        )
     except OSError as error:
-        listener.close()
-        raise OSError(error.errno, f"cannot listen on {address[0]}:{address[1]}: {error.strerror}") from error
-    return listener
+        reason = os.strerror(error.errno or 0)
+        raise OSError(error.errno, f"cannot listen on {address[0]}:{address[1]}: {reason}") from error

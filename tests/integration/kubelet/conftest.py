@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakeruntime import FakeRuntime
 
 from kubelet.agent import Agent, AgentConfig
 from kubelet.model.names import ClusterDns
 from kubelet.model.runtime import ContainerRuntime, RuntimeImage
+from kubelet.node.registration import NodeConfig
 from kubelet.runtime.docker import DockerRuntime
-from kubelet.runtime.fake import FakeRuntime
 from kubelet.volumes import mounting
 from machinery import errors
 from machinery.client import WatchEvent
@@ -221,7 +222,7 @@ class Kubelet:
 
     def start(self) -> None:
         dns = ClusterDns(("172.30.0.10",), "cluster.local")
-        config = AgentConfig(NODE, "172.17.0.1", 10250, self.root, SANDBOX, dns)
+        config = AgentConfig(NodeConfig(NODE, "172.17.0.1", 10250, self.root), SANDBOX, dns)
         self.stop_event = threading.Event()
         self.agent = Agent(self.api, self.runtime, config)  # type: ignore[arg-type]
         self.agent.start(self.stop_event)

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fakeruntime import FakeRuntime
 
 from kubelet.model import labels
 from kubelet.model.runtime import RuntimeContainer, RuntimeImage
-from kubelet.runtime.fake import FakeRuntime
 from machinery.errors import NotFound
 from machinery.resources import CONFIG_MAPS, LEASES, NODES, PODS, RUNTIME_CLASSES, SECRETS
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakeruntime import FakeRuntime
 
 from kubelet.model.runtime import ExecResult, RuntimeContainer
 from kubelet.probes.handlers import Outcome, ProbeTarget, grpc, http_get, tcp
 from kubelet.probes.prober import Prober, ThresholdCounter
-from kubelet.runtime.fake import FakeRuntime
 from kubelet.sync.containerstop import is_heard
 from kubelet.threads.pool import Pool
 from kubelet.threads.timers import Timers
