@@ -98,7 +98,7 @@ def kube_client(kube_server: KubeServer) -> Iterator[ApiClient]:
             "use the fixture kubeconfig, the path of a file that all of them read, or kube_server.request()",
             pytrace=False,
         )
-    client: ApiClient = config.new_client_from_config(str(kube_server.kubeconfig))  # type: ignore[no-untyped-call]
+    client: ApiClient = config.new_client_from_config(str(kube_server.kubeconfig))
     with client:
         yield client
 

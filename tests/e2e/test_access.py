@@ -6,6 +6,7 @@ import re
 import secrets
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
@@ -32,7 +33,7 @@ class Developer:
 
 
 @pytest.fixture
-def developer(cluster: Cluster, kubectl_binary: str) -> Iterator[Developer]:
+def developer(cluster: Cluster, kubectl_binary: Path) -> Iterator[Developer]:
     """With a project of her own, by each generation of kubectl."""
     made = Developer(Kubectl(kubectl_binary, cluster.kubeconfig), f"project-{secrets.token_hex(4)}")
     made("create", "namespace", made.project)

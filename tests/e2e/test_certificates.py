@@ -14,12 +14,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from e2e.harness import Kubectl, eventually
 
+from machinery.objects import Object
+
 
 def test_an_approved_certificate_opens_the_door(kubectl: Kubectl, tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ana")])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    csr = {
+    csr: Object = {
         "apiVersion": "certificates.k8s.io/v1",
         "kind": "CertificateSigningRequest",
         "metadata": {"name": f"ana-{kubectl.namespace}"},

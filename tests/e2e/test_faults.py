@@ -43,7 +43,7 @@ def test_the_walkthrough_survives_a_kill(cluster: Cluster, victim: str, old_path
                 eventually(lambda: play.run("kubectl get --raw /readyz", kubeconfig) == "ok")
         patient = step._replace(seconds=max(step.seconds, PATIENCE)) if repeatable(step) else step
         command = transcript.fill(step.command, values)
-        printed, matched = play.run_until_it_fits(patient, command, kubeconfig, values)
+        printed, matched = play.run_until_it_matches(patient, command, kubeconfig, values)
         assert matched is not None, f"$ {command}\n{transcript.difference(step, printed, values)}"
         values = matched
     eventually(lambda: cluster.run("status").returncode == 0)

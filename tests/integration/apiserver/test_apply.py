@@ -158,7 +158,7 @@ def pod(**spec: Any) -> Object:
 def test_defaults_have_no_owner(api: Any, namespace: str) -> None:
     obj = apply(api, namespace, pod(), plural="pods").json
     assert obj["spec"]["restartPolicy"] == "Always"
-    container = {'k:{"name":"x"}': {".": {}, "f:image": {}, "f:name": {}}}
+    container: Object = {'k:{"name":"x"}': {".": {}, "f:image": {}, "f:name": {}}}
     assert managers(obj) == {"one Apply": {"f:spec": {"f:containers": container}}}
 
 
@@ -199,7 +199,7 @@ def test_status(api: Any, namespace: str) -> None:
     assert answer.code == 200
     assert answer.json["status"]["phase"] == "Running"
     assert "nodeName" not in answer.json["spec"]
-    conditions = {'k:{"type":"Ready"}': {".": {}, "f:status": {}, "f:type": {}}}
+    conditions: Object = {'k:{"type":"Ready"}': {".": {}, "f:status": {}, "f:type": {}}}
     assert managers(answer.json)["kubelet Apply status"] == {"f:status": {"f:conditions": conditions, "f:phase": {}}}
     # The main resource does not write status, and does not lose it either.
     assert apply(api, namespace, pod(), plural="pods").json["status"]["phase"] == "Running"
@@ -237,7 +237,7 @@ def test_scale(api: Any, namespace: str) -> None:
 
 def test_a_node_port_survives(api: Any, namespace: str) -> None:
     """What the server has allocated is nobody's, and stays when the Service is applied to again."""
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}
+    service: Object = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}
     service["spec"] = {"type": "NodePort", "ports": [{"port": 80}]}
     first = apply(api, namespace, service, plural="services").json
     service["spec"]["ports"].append({"port": 81, "name": "more"})
@@ -305,7 +305,7 @@ def test_a_deleted_object_that_is_held(api: Any, namespace: str) -> None:
 
 
 def test_another_version(api: Any, namespace: str) -> None:
-    body = {"apiVersion": "discovery.k8s.io/v1beta1", "kind": "EndpointSlice", "metadata": {"name": "a"}}
+    body: Object = {"apiVersion": "discovery.k8s.io/v1beta1", "kind": "EndpointSlice", "metadata": {"name": "a"}}
     body |= {"addressType": "IPv4", "endpoints": [{"addresses": ["1.2.3.4"]}], "ports": []}
     path = f"/apis/discovery.k8s.io/v1beta1/namespaces/{namespace}/endpointslices/a"
     answer = api("PATCH", f"{path}?fieldManager=one", body, APPLY)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from machinery.objects import Object
+
 pytestmark = pytest.mark.etcd
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -117,7 +119,7 @@ def test_an_update_that_creates_needs_both_rights(api: Any, namespace: str) -> N
 
 
 def test_aggregated_roles_follow_their_parts(api: Any, namespace: str) -> None:
-    part = {
+    part: Object = {
         "metadata": {"name": f"part-{namespace}", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
         "rules": [{"verbs": ["get"], "apiGroups": [f"{namespace}.example.com"], "resources": ["widgets"]}],
     }

@@ -91,7 +91,7 @@ def define(api: Any) -> Iterator[Define]:
     def create(crd: Any) -> str:
         answer = api("POST", DEFINITIONS, crd)
         assert answer.code == 201, answer
-        name = crd["metadata"]["name"]
+        name: str = crd["metadata"]["name"]
         made.append(name)
         revision = answer.json["metadata"]["resourceVersion"]
         until(api, name, revision, lambda event: conditions(event["object"]).get("Established", [""])[0] == "True")

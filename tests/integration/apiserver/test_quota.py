@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.etcd
+from machinery.objects import Object
 
-Object = dict[str, Any]
+pytestmark = pytest.mark.etcd
 
 
 def path(namespace: str, plural: str, *parts: str) -> str:
@@ -92,7 +92,7 @@ def test_a_pod_gets_the_defaults_of_its_namespace(api: Any, namespace: str) -> N
     limits = [{"type": "Container", "default": {"cpu": "500m"}, "max": {"cpu": "1", "memory": "1Gi"}}]
     made = api("POST", path(namespace, "limitranges"), config("l", spec={"limits": limits})).json
     assert made["spec"]["limits"][0]["defaultRequest"] == {"cpu": "500m", "memory": "1Gi"}
-    pod = {"containers": [{"name": "a", "image": "b"}]}
+    pod: Object = {"containers": [{"name": "a", "image": "b"}]}
     created = api("POST", path(namespace, "pods"), config("p", spec=pod)).json
     assert created["spec"]["containers"][0]["resources"] == {
         "requests": {"cpu": "500m", "memory": "1Gi"},

@@ -118,7 +118,7 @@ def test_an_address_is_given_once(served: Any) -> None:
         )
         codes.append(answer.code)
 
-    run([lambda n=n: ask(n) for n in range(8)])  # type: ignore[misc]
+    run([lambda n=n: ask(n) for n in range(8)])
     assert sorted(codes) == [201] + [422] * 7
     for number in range(8):
         served("DELETE", f"/api/v1/namespaces/default/services/s{number}")
@@ -148,7 +148,7 @@ def test_chunked_bodies(served: Any) -> None:
     connection = served.connect()
     headers = {"Authorization": "Bearer admin-token", "Content-Type": "application/json"}
 
-    def send(body: bytes) -> int:
+    def send(body: bytes) -> Any:
         chunks = (body[at : at + 65536] for at in range(0, len(body), 65536))
         connection.request("POST", CMS, chunks, headers, encode_chunked=True)
         response = connection.getresponse()

@@ -76,7 +76,11 @@ def test_update_swaps_by_revision(store: Store, prefix: str) -> None:
 
 
 def test_update_and_delete_of_nothing(store: Store, prefix: str) -> None:
-    for write in (lambda: store.update(prefix + "a", b"1", 7), lambda: store.delete(prefix + "a", 7)):
+    writes: list[Callable[[], object]] = [
+        lambda: store.update(prefix + "a", b"1", 7),
+        lambda: store.delete(prefix + "a", 7),
+    ]
+    for write in writes:
         with pytest.raises(Changed) as caught:
             write()
         assert caught.value.current is None

@@ -15,6 +15,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -366,9 +367,12 @@ def test_scale_and_the_ways_to_delete_what_depends(kubectl: Kubectl, admin: Clie
     def pods(app: str) -> list[str]:
         return kubectl("get", "pods", f"--selector=app={app}", "--output=name").split()
 
+    def has_two_pods(app: str) -> bool:
+        return len(pods(app)) == 2
+
     for name in ("bg", "orphan", "fg"):
         kubectl("scale", f"rc/{name}", "--current-replicas=1", "--replicas=2")
-        eventually(lambda name=name: len(pods(name)) == 2)
+        eventually(partial(has_two_pods, name))
     assert "Expected replicas to be 5" in kubectl.fails("scale", "rc/bg", "--current-replicas=5", "--replicas=1")
     is_old = "1.20" in kubectl("version", "--client")
     kubectl("delete", "rc", "orphan", "--cascade=orphan")

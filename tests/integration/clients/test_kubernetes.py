@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +196,7 @@ def test_wait_until_a_pod_has_ended(core: client.CoreV1Api, namespace: str) -> N
 @verb("errors")
 def test_errors(core: client.CoreV1Api, namespace: str) -> None:
     core.create_namespaced_config_map(namespace, config_map("here"))
-    calls = {
+    calls: dict[int, Callable[[], object]] = {
         404: lambda: core.read_namespaced_config_map("missing", namespace),
         409: lambda: core.create_namespaced_config_map(namespace, config_map("here")),
         422: lambda: core.create_namespaced_config_map(namespace, config_map("Not_A_Name")),

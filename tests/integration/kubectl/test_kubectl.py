@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
@@ -156,7 +157,7 @@ def test_create_commands(kubectl: Kubectl) -> None:
 def test_edit(kubectl: Kubectl) -> None:
     kubectl("create", "configmap", "edited", "--from-literal=a=b")
     environment = {**os.environ, "KUBECONFIG": str(kubectl.kubeconfig), "EDITOR": "sed -i s/a:.b/a:\\ c/"}
-    command = [kubectl.path, f"--namespace={kubectl.namespace}", "edit", "configmap", "edited"]
+    command: list[str | Path] = [kubectl.path, f"--namespace={kubectl.namespace}", "edit", "configmap", "edited"]
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
     assert kubectl.json("get", "configmap", "edited")["data"] == {"a": "c"}
 
@@ -187,7 +188,7 @@ def test_get_in_columns(kubectl: Kubectl) -> None:
 @verb("get --watch")
 def test_watch_in_columns(kubectl: Kubectl) -> None:
     kubectl("create", "configmap", "watched")
-    command = [kubectl.path, f"--namespace={kubectl.namespace}", "get", "configmap", "--watch"]
+    command: list[str | Path] = [kubectl.path, f"--namespace={kubectl.namespace}", "get", "configmap", "--watch"]
     command += ["--field-selector=metadata.name=watched", "--output-watch-events"]
     environment = {**os.environ, "KUBECONFIG": str(kubectl.kubeconfig)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as watch:

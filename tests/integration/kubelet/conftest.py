@@ -14,7 +14,7 @@ import tarfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,7 @@ class Api:
                     raise AssertionError(f"waited in vain{' for ' + what if what else ''}: {pods} {self.events()}")
             return copy.deepcopy(found)
 
-    def events(self) -> list[str]:
+    def events(self) -> Sequence[str]:
         return [f"{event['reason']}: {event['message']}" for event in self.objects.get(EVENTS, {}).values()]
 
     def pod(self, name: str) -> Object | None:

@@ -87,8 +87,10 @@ class Scene:
         return found
 
     def close(self) -> None:
-        for client in (*self.writers, *self.watchers):
-            client.close()
+        for writer in self.writers:
+            writer.close()
+        for watcher in self.watchers:
+            watcher.close()
         self.served.stop()
         self.etcd.kill()
 

@@ -82,7 +82,7 @@ def test_ten_thousand_connections_that_are_dropped_leave_nothing_behind(served: 
     crowd(50, only_tcp, half_a_handshake, half_a_request)  # what is loaded once is loaded now
     before = before._replace(kilobytes=Footprint.of(served).kilobytes)
 
-    stop, written = threading.Event(), []
+    stop, written = threading.Event(), list[str]()
 
     def write() -> None:
         connection = served.connect()

@@ -57,7 +57,9 @@ class Connection:
         self._served, self._generation = target.current()
         self._connection = self._served.connect()
 
-    def __call__(self, method: str, path: str, body: Object | None = None, content_type: str = JSON) -> Any:
+    def __call__(
+        self, method: str, path: str, body: Object | None = None, content_type: str = JSON
+    ) -> tuple[int, Object]:
         """Code and object; the code is 0 when no answer came."""
         data = None if body is None else json.dumps(body).encode()
         try:

@@ -7,6 +7,8 @@
 The test's thread lives in the node's namespace, so iptables and routes of the machine are never touched.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import os
@@ -14,6 +16,7 @@ import shutil
 import socket
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,11 +31,11 @@ CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def run(command):
+def run(command: str) -> None:
     subprocess.run(command.split(), check=True, capture_output=True)
 
 
-def setns(descriptor):
+def setns(descriptor: int) -> None:
     if libc.setns(descriptor, CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
 
@@ -40,12 +43,12 @@ def setns(descriptor):
 class Network:
     """The namespaces, by role, and sockets in them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.names = {role: f"mmproxy{os.getpid()}{role}" for role in ("node", "pod1", "pod2", "client")}
         self.closing = contextlib.ExitStack()
 
     @contextlib.contextmanager
-    def inside(self, role):
+    def inside(self, role: str) -> Iterator[None]:
         """Puts this thread into a namespace; what it creates there stays there."""
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         there = os.open(f"/run/netns/{self.names[role]}", os.O_RDONLY)
@@ -57,7 +60,7 @@ class Network:
             os.close(there)
             os.close(home)
 
-    def build(self):
+    def build(self) -> None:
         for name in self.names.values():
             run(f"ip netns add {name}")
             run(f"ip -n {name} link set lo up")
@@ -82,12 +85,12 @@ class Network:
         with self.inside("node"):
             Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
-    def destroy(self):
+    def destroy(self) -> None:
         self.closing.close()
         for name in self.names.values():
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
-    def serve(self, role, port, kind=socket.SOCK_STREAM):
+    def serve(self, role: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
         """Answers whoever connects (or sends) with the role, a space and the address it sees."""
         with self.inside(role):
             listener = socket.socket(socket.AF_INET, kind)
@@ -96,7 +99,7 @@ class Network:
             if kind == socket.SOCK_STREAM:
                 listener.listen()
 
-        def answer():
+        def answer() -> None:
             while True:
                 try:
                     if kind == socket.SOCK_STREAM:
@@ -111,7 +114,7 @@ class Network:
                 except OSError:
                     return
 
-        def close():
+        def close() -> None:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
@@ -119,14 +122,14 @@ class Network:
         threading.Thread(target=answer, daemon=True).start()
         self.closing.callback(close)
 
-    def ask(self, role, address, port, seconds=5):
+    def ask(self, role: str, address: str, port: int, seconds: float = 5) -> tuple[str, ...]:
         """What the server says when asked from a namespace: (who, the address it saw)."""
         with self.inside(role), socket.create_connection((address, port), seconds) as connection:
             return tuple(connection.recv(100).decode().split())
 
 
 @pytest.fixture
-def net():
+def net() -> Iterator[Network]:
     if os.geteuid() != 0:
         pytest.fail("needs root: private network namespaces")
     made = Network()
@@ -139,17 +142,17 @@ def net():
 
 
 @pytest.fixture(params=["iptables-nft", "iptables-legacy"])
-def iptables(request, net):
+def iptables(request: pytest.FixtureRequest, net: Network) -> Iptables:
     if not shutil.which(f"{request.param}-restore"):
         pytest.fail(f"there is no {request.param}-restore; install it with: apt-get install iptables")
     return Iptables(request.param)
 
 
 @pytest.fixture
-def config():
+def config() -> AddressRanges:
     return AddressRanges("172.17.0.0/16", "172.30.0.0/16")
 
 
 @pytest.fixture
-def sink(net, config):
+def sink(net: Network, config: AddressRanges) -> None:
     network.ensure(config.service_cidr, config.cluster_cidr)

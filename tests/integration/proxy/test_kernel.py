@@ -1,21 +1,27 @@
 """The proxy on the real kernel, with both iptables, in private network namespaces: rules, traffic, repair, cleanup."""
 
+from __future__ import annotations
+
 import contextlib
 import socket
 import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from integration.proxy.conftest import Network
 
+from machinery.objects import Object
 from proxy import monitor, network
 from proxy.cleanup import cleanup, remove_rules
 from proxy.kernel import KernelTable
 from proxy.model import service_ports
 from proxy.render import chain_lines, transaction
-from proxy.rules import build
+from proxy.rules import AddressRanges, build
+from proxy.runner import Iptables
 from proxy.sync import Proxier, SyncLoop
 
 pytestmark = pytest.mark.iptables
@@ -27,41 +33,41 @@ POD1, POD2, NODE = "172.17.0.2", "172.17.0.4", "172.17.0.1"
 CLIENT, OUTSIDE = "10.9.0.2", "10.9.0.1"
 
 
-class Listed(list):
-    def list(self):
+class Listed(list[Object]):
+    def list(self) -> list[Object]:
         return self
 
 
 class Cluster:
     """A Service whose endpoints the test chooses, and the proxy that follows it."""
 
-    def __init__(self, iptables, config):
+    def __init__(self, iptables: Iptables, config: AddressRanges) -> None:
         self.iptables = iptables
         self.services, self.slices = Listed(), Listed()
         self.rules = Proxier(self.services, self.slices, iptables, config, "node1")
 
-    def service(self, name="simpleservice", port=80, **changes):
+    def service(self, name: str = "simpleservice", port: int = 80, **changes: Any) -> None:
         spec = {"clusterIP": VIP, "ports": [{"port": port, "protocol": "TCP"}], **changes}
         self.services[:] = [{"metadata": {"namespace": "namingthings", "name": name}, "spec": spec}]
 
-    def endpoints(self, *addresses, name="simpleservice", port=9876, protocol="TCP"):
+    def endpoints(self, *addresses: str, name: str = "simpleservice", port: int = 9876, protocol: str = "TCP") -> None:
         meta = {"namespace": "namingthings", "name": name, "labels": {"kubernetes.io/service-name": name}}
         ports = [{"name": "", "port": port, "protocol": protocol}]
         made = [{"addresses": [address], "nodeName": "node1"} for address in addresses]
         self.slices[:] = [{"metadata": meta, "addressType": "IPv4", "ports": ports, "endpoints": made}]
 
-    def shown(self, text):
+    def shown(self, text: str) -> str:
         lines = self.iptables.save("filter").splitlines() + self.iptables.save("nat").splitlines()
         return "".join(f"{line}\n" for line in lines if text in line)
 
 
 @pytest.fixture
-def cluster(iptables, config):
+def cluster(iptables: Iptables, config: AddressRanges) -> Cluster:
     return Cluster(iptables, config)
 
 
 @pytest.fixture
-def served(net, cluster, sink):
+def served(net: Network, cluster: Cluster, sink: None) -> Cluster:
     """The article's Service with two pods that answer."""
     net.serve("pod1", 9876)
     net.serve("pod2", 9876)
@@ -71,7 +77,7 @@ def served(net, cluster, sink):
     return cluster
 
 
-def test_the_articles_lines_come_back_from_the_kernel(cluster):
+def test_the_articles_lines_come_back_from_the_kernel(cluster: Cluster) -> None:
     cluster.service()
     cluster.endpoints(POD1)
     cluster.rules.sync()
@@ -83,7 +89,7 @@ def test_the_articles_lines_come_back_from_the_kernel(cluster):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name.removesuffix(".input.yaml"))
-def test_the_kernel_prints_every_rule_as_it_was_written(case, iptables, config):
+def test_the_kernel_prints_every_rule_as_it_was_written(case: Path, iptables: Iptables, config: AddressRanges) -> None:
     objects = list(yaml.safe_load_all(case.read_text()))
     services = [obj for obj in objects if obj["kind"] == "Service"]
     slices = [obj for obj in objects if obj["kind"] == "EndpointSlice"]
@@ -96,17 +102,17 @@ def test_the_kernel_prints_every_rule_as_it_was_written(case, iptables, config):
         assert KernelTable.read(iptables.save(table.name)).difference(table) == ""
 
 
-def test_traffic_reaches_both_pods(net, served):
+def test_traffic_reaches_both_pods(net: Network, served: Cluster) -> None:
     for role in ("node", "pod1", "pod2", "client"):
         assert {net.ask(role, VIP, 80)[0] for _ in range(30)} == {"pod1", "pod2"}
 
 
-def test_pods_see_each_other_and_hairpin_is_masqueraded(net, served):
+def test_pods_see_each_other_and_hairpin_is_masqueraded(net: Network, served: Cluster) -> None:
     seen = {net.ask("pod1", VIP, 80) for _ in range(30)}
     assert seen == {("pod2", POD1), ("pod1", "172.17.0.1")}
 
 
-def test_an_endpoint_on_the_host_itself(net, cluster, sink):
+def test_an_endpoint_on_the_host_itself(net: Network, cluster: Cluster, sink: None) -> None:
     """As the API server is behind ``kubernetes``, and every pod on the host's network."""
     net.serve("node", 6443)
     cluster.service(port=443)
@@ -116,14 +122,14 @@ def test_an_endpoint_on_the_host_itself(net, cluster, sink):
         assert net.ask(role, VIP, 443)[0] == "node"
 
 
-def test_node_port_from_everywhere(net, served):
+def test_node_port_from_everywhere(net: Network, served: Cluster) -> None:
     served.service(type="NodePort", ports=[{"port": 80, "nodePort": 30080, "protocol": "TCP"}])
     served.rules.sync()
     for role, address in [("client", OUTSIDE), ("node", "127.0.0.1"), ("node", OUTSIDE), ("pod1", "172.17.0.1")]:
         assert {net.ask(role, address, 30080) for _ in range(30)} == {("pod1", "172.17.0.1"), ("pod2", "172.17.0.1")}
 
 
-def test_loopback_is_for_the_machine_itself(net, cluster, sink):
+def test_loopback_is_for_the_machine_itself(net: Network, cluster: Cluster, sink: None) -> None:
     to_itself = ("127.0.0.1", 54321)
     away = ("del local 127.0.0.0/8 dev lo", "del local 127.0.0.1 dev lo", f"add 127.0.0.0/8 via {NODE} src {POD1}")
     for change in away:
@@ -145,7 +151,7 @@ def test_loopback_is_for_the_machine_itself(net, cluster, sink):
             assert (heard, sender[0]) == (b"own", own)
 
 
-def test_external_policy_local_shows_the_client(net, served):
+def test_external_policy_local_shows_the_client(net: Network, served: Cluster) -> None:
     # As Docker does: what is not let in explicitly is not forwarded.
     subprocess.run([served.iptables._command, "-P", "FORWARD", "DROP"], check=True)
     ports = [{"port": 80, "nodePort": 30080, "protocol": "TCP"}]
@@ -154,13 +160,13 @@ def test_external_policy_local_shows_the_client(net, served):
     assert {net.ask("client", OUTSIDE, 30080) for _ in range(30)} == {("pod1", CLIENT), ("pod2", CLIENT)}
 
 
-def test_session_affinity(net, served):
+def test_session_affinity(net: Network, served: Cluster) -> None:
     served.service(sessionAffinity="ClientIP")
     served.rules.sync()
     assert len({net.ask("client", VIP, 80)[0] for _ in range(15)}) == 1
 
 
-def test_without_endpoints_refused_at_once(net, served):
+def test_without_endpoints_refused_at_once(net: Network, served: Cluster) -> None:
     served.service(type="NodePort", ports=[{"port": 80, "nodePort": 30080, "protocol": "TCP"}])
     served.endpoints()
     served.rules.sync()
@@ -172,7 +178,7 @@ def test_without_endpoints_refused_at_once(net, served):
         assert time.monotonic() - began < 1
 
 
-def test_a_vip_without_rule_goes_nowhere(net, sink):
+def test_a_vip_without_rule_goes_nowhere(net: Network, sink: None) -> None:
     with net.inside("client"):
         heard = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
         heard.bind(("eth0", 0))
@@ -186,7 +192,7 @@ def test_a_vip_without_rule_goes_nowhere(net, sink):
         assert socket.inet_ntoa(frame[30:34]) == "10.8.8.8"
 
 
-def test_udp_follows_its_endpoints(net, cluster, sink):
+def test_udp_follows_its_endpoints(net: Network, cluster: Cluster, sink: None) -> None:
     net.serve("pod1", 5353, socket.SOCK_DGRAM)
     net.serve("pod2", 5353, socket.SOCK_DGRAM)
     cluster.service(ports=[{"port": 53, "protocol": "UDP"}])
@@ -209,7 +215,9 @@ DAMAGES = ["-t nat -F", "-t nat -D PREROUTING 1", "-t nat -F KUBE-SVC-IKIIGXZ2IB
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_rules_that_somebody_flushes_are_made_again(net, served, damage):
+def test_rules_that_somebody_flushes_are_made_again(
+    net: Network, served: Cluster, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stop = threading.Event()
     has_messages = served.iptables.has_change_messages
     # For legacy tables the kernel sends no messages: there the proxy checks now and then.
@@ -222,7 +230,12 @@ def test_rules_that_somebody_flushes_are_made_again(net, served, damage):
         before = served.iptables.save("nat"), served.iptables.save("filter")
         wrote = threading.Event()
         restore = served.iptables.restore
-        served.iptables.restore = lambda text: (restore(text), wrote.set())
+
+        def restore_and_tell(transaction: str) -> None:
+            restore(transaction)
+            wrote.set()
+
+        monkeypatch.setattr(served.iptables, "restore", restore_and_tell)
         subprocess.run([served.iptables._command, *damage.split()], check=True)
         assert wrote.wait(5)
         after = served.iptables.save("nat"), served.iptables.save("filter")
@@ -233,11 +246,11 @@ def test_rules_that_somebody_flushes_are_made_again(net, served, damage):
         thread.join(5)
 
 
-def _rules(saved):
+def _rules(saved: str) -> list[str]:
     return [line for line in saved.splitlines() if line.startswith("-A")]
 
 
-def test_cleanup_leaves_only_what_was_there(served, config):
+def test_cleanup_leaves_only_what_was_there(served: Cluster, config: AddressRanges) -> None:
     remove_rules(served.iptables)
     subprocess.run([served.iptables._command, "-t", "nat", "-N", "KUBE-FOREIGN"], check=True)
     subprocess.run([served.iptables._command, "-t", "nat", "-A", "PREROUTING", "-j", "KUBE-FOREIGN"], check=True)
@@ -253,7 +266,7 @@ def test_cleanup_leaves_only_what_was_there(served, config):
             assert not KernelTable.read(served.iptables.save(table)).chains
 
 
-def test_cleanup_finds_the_rules_of_either_backend(served):
+def test_cleanup_finds_the_rules_of_either_backend(served: Cluster) -> None:
     """Whichever ``iptables`` is the machine's now."""
     for _ in range(2):
         cleanup()
@@ -262,8 +275,8 @@ def test_cleanup_finds_the_rules_of_either_backend(served):
         assert network.SINK not in [name for _, name in socket.if_nameindex()]
 
 
-def test_the_sink_comes_and_goes(net, config):
-    def shown(command):
+def test_the_sink_comes_and_goes(net: Network, config: AddressRanges) -> None:
+    def shown(command: str) -> str:
         return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
 
     before = shown("ip -o link"), shown("ip route")
@@ -284,7 +297,7 @@ def test_the_sink_comes_and_goes(net, config):
         assert not network.in_place(config.service_cidr, config.cluster_cidr)
 
 
-def test_a_localnet_switch_that_was_on_stays_on(net, config):
+def test_a_localnet_switch_that_was_on_stays_on(net: Network, config: AddressRanges) -> None:
     switch = Path("/proc/sys/net/ipv4/conf/docker0/route_localnet")
     switch.write_text("1")
     network.ensure(config.service_cidr, config.cluster_cidr)
@@ -292,7 +305,7 @@ def test_a_localnet_switch_that_was_on_stays_on(net, config):
     assert switch.read_text().strip() == "1"
 
 
-def test_deleted_routes_are_heard_of(net, sink):
+def test_deleted_routes_are_heard_of(net: Network, sink: None) -> None:
     heard, stop = threading.Event(), threading.Event()
     monitor.watch_links(heard.set, stop)
     subprocess.run(["ip", "route", "del", "172.30.0.0/16"], check=True)
@@ -300,7 +313,7 @@ def test_deleted_routes_are_heard_of(net, sink):
     stop.set()
 
 
-def test_an_update_is_applied_quickly(served):
+def test_an_update_is_applied_quickly(served: Cluster) -> None:
     """The aim is 20 ms from an event to its rules; the limit here leaves room for a busy machine."""
     seconds = []
     for number in range(10):

@@ -1,5 +1,7 @@
 """``python -m proxy`` as a process, against a stub of the API, in a network namespace of its own."""
 
+from __future__ import annotations
+
 import json
 import queue
 import signal
@@ -8,21 +10,25 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+from integration.proxy.conftest import Network
 
 from machinery import kubeconfig
+from machinery.objects import Object
 
 pytestmark = pytest.mark.iptables
 
-SERVICE = {
+SERVICE: Object = {
     "metadata": {"namespace": "namingthings", "name": "simpleservice", "uid": "s", "resourceVersion": "1"},
     "spec": {"clusterIP": "172.30.40.155", "ports": [{"port": 80, "protocol": "TCP"}]},
 }
 
 
-def endpoint_slice(version, *addresses):
+def endpoint_slice(version: str, *addresses: str) -> Object:
     return {
         "metadata": {
             "namespace": "namingthings",
@@ -37,10 +43,22 @@ def endpoint_slice(version, *addresses):
     }
 
 
+class Server(ThreadingHTTPServer):
+    """The stub of the API."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.events = queue.Queue[Object | None]()  # of slices; None ends the watch
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: Server
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         slices = "endpointslices" in self.path
         if "watch=true" not in self.path:
             items = [endpoint_slice("2", "172.17.0.2")] if slices else [SERVICE]
@@ -53,21 +71,18 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        events = self.server.events if slices else queue.Queue()
+        events = self.server.events if slices else queue.Queue[Object | None]()
         while (event := events.get()) is not None:
             data = json.dumps(event).encode() + b"\n"
             self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
-    def log_message(self, *args):
+    def log_message(self, *args: object) -> None:
         pass
 
 
 @pytest.fixture
-def api(net):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.block_on_close = False
-    server.events = queue.Queue()
+def api(net: Network) -> Iterator[Server]:
+    server = Server()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -78,7 +93,7 @@ def api(net):
 
 
 @pytest.fixture
-def proxy(api, tmp_path):
+def proxy(api: Server, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     path = tmp_path / "kubeconfig"
     kubeconfig.save(path, kubeconfig.build("stub", {"server": f"http://127.0.0.1:{api.server_port}"}, {}))
     command = [sys.executable, "-m", "proxy", "--kubeconfig", str(path), "--healthz-bind-address=127.0.0.1:10256"]
@@ -88,12 +103,12 @@ def proxy(api, tmp_path):
     process.communicate()
 
 
-def shown(text="simpleservice"):
+def shown(text: str = "simpleservice") -> list[str]:
     saved = subprocess.run(["iptables-save"], check=True, capture_output=True, text=True).stdout
     return [line for line in saved.splitlines() if text in line]
 
 
-def until(log, text):
+def until(log: Iterable[str], text: str) -> str:
     """Reads the proxy's log up to a line with this text."""
     for line in log:
         if text in line:
@@ -101,7 +116,8 @@ def until(log, text):
     raise AssertionError(f"the proxy ended without saying {text!r}")
 
 
-def test_from_start_to_cleanup(proxy, api, net):
+def test_from_start_to_cleanup(proxy: subprocess.Popen[str], api: Server, net: Network) -> None:
+    assert proxy.stderr is not None
     until(proxy.stderr, "wrote all rules")
     assert len(shown()) == 4
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -133,7 +149,7 @@ def test_from_start_to_cleanup(proxy, api, net):
         assert "kube-sink" not in links
 
 
-def test_without_a_kubeconfig_it_says_what_to_do(tmp_path):
+def test_without_a_kubeconfig_it_says_what_to_do(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "proxy", "--kubeconfig", str(tmp_path / "none")]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ended.returncode == 1

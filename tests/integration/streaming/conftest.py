@@ -28,6 +28,7 @@ from typing import Any
 import docker
 import docker.errors
 import pytest
+from docker.types import LogConfig
 from e2e import harness
 
 from cluster import pki
@@ -101,10 +102,11 @@ class Host:
         attempts = self._containers.setdefault((*key, container), [])
         other = self._any_id(name) if not attempts else ""
         network = {"NetworkMode": f"container:{other}"} if other else {}
+        log_config = LogConfig(type="json-file", config=log or {})
         created = self.docker.create_container(
             self._image, command, tty=tty, stdin_open=stdin, labels={LABEL: "streaming"}, stop_signal="SIGKILL",
             environment={"PATH": "/bin"},
-            host_config=self.docker.create_host_config(log_config={"Type": "json-file", "Config": log or {}}) | network,
+            host_config=self.docker.create_host_config(log_config=log_config) | network,
         )  # fmt: skip
         self.docker.start(created["Id"])
         previous = attempts[-1] if attempts else None
@@ -376,9 +378,11 @@ class Kubectl:
         command = [*self.base, *arguments]
         return subprocess.run(command, input=stdin, capture_output=True, env=self.environment, timeout=timeout)
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
-        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.Popen([*self.base, *arguments], env=self.environment, **options)
+    def start(
+        self, *arguments: str, stdin: int = subprocess.DEVNULL, stderr: int = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
+        command = [*self.base, *arguments]
+        return subprocess.Popen(command, env=self.environment, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from apiserver.streaming.resourcemetrics import WINDOW
 from kubelet.sync.metrics import SYNCS
+from machinery.objects import Object
 
 pytestmark = pytest.mark.docker
 
@@ -69,7 +70,10 @@ def test_top_nodes(kubectl: Any, busy: str) -> None:
 
 def test_what_cannot_be_told(kubectl: Any, api: Any, busy: str) -> None:
     assert kubectl.run("top", "pod", "nobody").stderr == b'Error from server (NotFound): pods "nobody" not found\n'
-    node = {"metadata": {"name": "dead"}, "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}}
+    node: Object = {
+        "metadata": {"name": "dead"},
+        "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]},
+    }
     node["status"]["daemonEndpoints"] = {"kubeletEndpoint": {"Port": 1}}
     node["status"]["allocatable"] = {"cpu": "1", "memory": "1Gi"}
     try:
@@ -125,7 +129,9 @@ def test_a_kubelets_metrics(api: Any, busy: str) -> None:
     code, text = api.request("GET", "/api/v1/nodes/streaming-node/proxy/metrics/resource")
     assert code == 200
     families = {family.name: family for family in text_string_to_metric_families(text.decode())}
-    cpu = {s.labels["container"]: s for s in families["container_cpu_usage_seconds"].samples if s.labels["pod"] == busy}
+    cpu: dict[str, Any] = {
+        s.labels["container"]: s for s in families["container_cpu_usage_seconds"].samples if s.labels["pod"] == busy
+    }
     assert cpu["main"].value > cpu["idle"].value
     assert abs(cpu["main"].timestamp - time.time()) < 10
     for name in ("node_cpu_usage_seconds", "node_memory_working_set_bytes", "pod_memory_working_set_bytes"):
