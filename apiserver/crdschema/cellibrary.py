@@ -87,10 +87,6 @@ def _extreme(choose: Callable[[Any], Any], name: str) -> Callable[[list[Any]], A
     return call
 
 
-def _quantity(text: str) -> Any:
-    return _as_quantity(quantity.parse(text))
-
-
 def _amount(value: Any) -> Decimal:
     return quantity.parse(value["quantity"])
 
@@ -125,10 +121,6 @@ def _url(text: str) -> Any:
     if not _is_url(text):
         raise ValueError(f'URL parse error during conversion from string: parse "{text}": invalid URI for request')
     return {"url": text}
-
-
-def _address(text: str) -> Any:
-    return {"ip": str(ipaddress.ip_address(text))}
 
 
 def _network(text: str) -> Any:
@@ -178,7 +170,7 @@ _FUNCTIONS: tuple[Function, ...] = (
     ),
     Function("find", _find, [([T.STRING, T.STRING], T.STRING)]),
     Function("findAll", _find_all, [([T.STRING, T.STRING], _TEXTS), ([T.STRING, T.STRING, T.INT], _TEXTS)]),
-    Function("quantity", _quantity, [([T.STRING], _QUANTITY)], member=False),
+    Function("quantity", lambda text: _as_quantity(quantity.parse(text)), [([T.STRING], _QUANTITY)], member=False),
     Function("isQuantity", readable(quantity.parse), [([T.STRING], T.BOOL)], member=False),
     Function("sign", lambda value: _compare(value, {"quantity": "0"}), [([_QUANTITY], T.INT)]),
     Function("isInteger", lambda value: _amount(value) == int(_amount(value)), [([_QUANTITY], T.BOOL)]),
@@ -205,7 +197,7 @@ _FUNCTIONS: tuple[Function, ...] = (
     _part("getPort", lambda parts: "" if parts.port is None else str(parts.port)),
     _part("getEscapedPath", lambda parts: parts.path),
     _part("getQuery", lambda parts: parse_qs(parts.query, keep_blank_values=True), T.Map(T.STRING, _TEXTS)),
-    Function("ip", _address, [([T.STRING], _IP)], member=False),
+    Function("ip", lambda text: {"ip": str(ipaddress.ip_address(text))}, [([T.STRING], _IP)], member=False),
     Function("ip", lambda value: {"ip": str(_cidr(value).network_address)}, [([_CIDR], _IP)]),
     Function("isIP", readable(ipaddress.ip_address), [([T.STRING], T.BOOL)], member=False),
     Function("ip.isCanonical", lambda text: str(_ip(text)) == text, [([T.STRING], T.BOOL)], member=False),

@@ -283,17 +283,13 @@ def _length(schema: Schema, value: str, path: str) -> Iterator[FieldError]:
 
 def _number(schema: Schema, value: float, path: str) -> Iterator[FieldError]:
     factor = schema.get("multipleOf")
-    if factor and not _is_multiple(value, factor):
+    if factor and not float(value / factor).is_integer():
         yield FieldError.invalid(path, value, f"{path} in body should be a multiple of {shown(factor)}")
     for bound, beyond, than in (("Minimum", operator.lt, "greater than"), ("Maximum", operator.gt, "less than")):
         limit, exclusive = schema.get(bound.lower()), schema.get(f"exclusive{bound}")
         if limit is not None and (beyond(value, limit) or (exclusive and value == limit)):
             than += "" if exclusive else " or equal to"
             yield FieldError.invalid(path, value, f"{path} in body should be {than} {shown(limit)}")
-
-
-def _is_multiple(value: float, factor: float) -> bool:
-    return float(value / factor).is_integer()
 
 
 def shown(number: float) -> str:

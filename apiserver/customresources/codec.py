@@ -14,10 +14,11 @@ import orjson
 from apiserver.crdschema import tree
 from apiserver.crdschema.structural import EMBEDDED, LIST_TYPE, RULES, Schema, says
 from apiserver.crdschema.values import Values
-from apiserver.customresources.decoding import check_custom, decode_custom
+from apiserver.customresources.decoding import decode_custom
 from apiserver.model.item import Item, encode
 from apiserver.model.kind import Kind
 from apiserver.model.patchtypes import CUSTOM_PATCHES
+from apiserver.schema.decode import check
 from apiserver.schema.tree import SchemaNode
 from machinery.objects import Object
 
@@ -86,7 +87,7 @@ class CustomCodec:
         return decode_custom(kind, self.node, body, content_type, field_validation)
 
     def check(self, obj: Object, *, field_validation: str = "Warn") -> tuple[Object, list[str]]:
-        return check_custom(self.node, obj, field_validation)
+        return check(self.node, obj, field_validation=field_validation)
 
     def published(self, kind: Kind, *, v2: bool) -> Mapping[str, Any]:
         from apiserver.customresources.publishing import definitions

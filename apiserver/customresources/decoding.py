@@ -6,10 +6,11 @@ the rest of the object.
 
 from __future__ import annotations
 
+from functools import partial
+
 from apiserver.model.kind import Kind
-from apiserver.schema import body as bodies
-from apiserver.schema.decode import cannot_be_handled, invalid_patch, read, strict, unrecognized
-from apiserver.schema.tree import MismatchError, SchemaNode
+from apiserver.schema.decode import cannot_be_handled, fit, read, unrecognized
+from apiserver.schema.tree import SchemaNode
 from machinery.errors import BadRequest
 from machinery.objects import Object
 
@@ -26,27 +27,7 @@ def decode_custom(
             f"the API version in the data ({obj.get('apiVersion', '')}) does not match the expected API version "
             f"({kind.api_version})"
         )
-    try:
-        problems = node.walk(obj) if node.walk else None
-    except MismatchError as mismatch:
-        raise cannot_be_handled(kind, kind.version, obj["kind"], str(mismatch)) from None
-    texts = [str(problem) for problem in problems or ()]
+    refuse = partial(cannot_be_handled, kind, kind.version, obj["kind"])
+    warnings = fit(node, obj, body, written, content_type, field_validation=field_validation, refuse=refuse)
     obj.setdefault("metadata", {})
-    texts, refused = strict(node, body, written, content_type, texts, field_validation)
-    if refused:
-        raise cannot_be_handled(kind, kind.version, obj["kind"], refused)
-    return obj, texts
-
-
-def check_custom(node: SchemaNode, obj: Object, field_validation: str) -> tuple[Object, list[str]]:
-    """Prune and default an object that a patch produced: see ``Codec.check``."""
-    try:
-        problems = node.walk(obj) if node.walk else None
-    except MismatchError as mismatch:
-        raise invalid_patch(obj, str(mismatch)) from None
-    obj.setdefault("metadata", {})
-    texts = [str(problem) for problem in problems or ()]
-    texts, refused = strict(node, b"", b"", bodies.PROTOBUF, texts, field_validation)
-    if refused:
-        raise invalid_patch(obj, refused)
-    return obj, texts
+    return obj, warnings

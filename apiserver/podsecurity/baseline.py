@@ -6,6 +6,7 @@ from apiserver.podsecurity.findings import (
     Check,
     CheckPod,
     Violation,
+    collect,
     containers,
     named,
     plural,
@@ -95,14 +96,7 @@ def _capabilities(metadata: Object, spec: Object) -> Violation | None:
 
 def added_capabilities(spec: Object, allowed: frozenset[str]) -> tuple[list[str], list[str]]:
     """Return the containers that add capabilities other than these, and the capabilities."""
-    bad: list[str] = []
-    found: set[str] = set()
-    for container in containers(spec):
-        added = set(security(container).get("capabilities", {}).get("add", ())) - allowed
-        found |= added
-        if added:
-            bad.append(container["name"])
-    return bad, sorted(found)
+    return collect(spec, lambda each: set(security(each).get("capabilities", {}).get("add", ())) - allowed)
 
 
 def _host_namespaces(metadata: Object, spec: Object) -> Violation | None:
@@ -116,17 +110,11 @@ def _host_path_volumes(metadata: Object, spec: Object) -> Violation | None:
 
 
 def _host_ports(metadata: Object, spec: Object) -> Violation | None:
-    bad: list[str] = []
-    ports: set[str] = set()
-    for container in containers(spec):
-        found = {str(port["hostPort"]) for port in container.get("ports", ()) if port.get("hostPort")}
-        ports |= found
-        if found:
-            bad.append(container["name"])
+    bad, ports = collect(spec, lambda each: {str(p["hostPort"]) for p in each.get("ports", ()) if p.get("hostPort")})
     if not bad:
         return None
     verb = "uses" if len(bad) == 1 else "use"
-    return Violation("hostPort", f"{named(bad)} {verb} {plural('hostPort', len(ports))} {', '.join(sorted(ports))}")
+    return Violation("hostPort", f"{named(bad)} {verb} {plural('hostPort', len(ports))} {', '.join(ports)}")
 
 
 def _privileged(metadata: Object, spec: Object) -> Violation | None:
@@ -135,15 +123,9 @@ def _privileged(metadata: Object, spec: Object) -> Violation | None:
 
 
 def _proc_mount(metadata: Object, spec: Object) -> Violation | None:
-    mounts = {
-        container["name"]: mount
-        for container in containers(spec)
-        if (mount := security(container).get("procMount")) not in (None, "Default")
-    }
-    if not mounts:
-        return None
-    values = quoted(sorted(set(mounts.values())))
-    return Violation("procMount", f"{named(list(mounts))} must not set securityContext.procMount to {values}")
+    bad, mounts = collect(spec, lambda each: {security(each).get("procMount", "Default")} - {"Default"})
+    detail = f"{named(bad)} must not set securityContext.procMount to {quoted(mounts)}"
+    return Violation("procMount", detail) if bad else None
 
 
 def _selinux(minor: int) -> CheckPod:

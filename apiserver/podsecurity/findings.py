@@ -68,3 +68,9 @@ def setters(spec: Object, is_bad: Callable[[Object], bool]) -> list[str]:
     found = ["pod"] if is_bad(security(spec)) else []
     bad = [container["name"] for container in containers(spec) if is_bad(security(container))]
     return [*found, named(bad)] if bad else found
+
+
+def collect(spec: Object, find: Callable[[Object], set[str]]) -> tuple[list[str], list[str]]:
+    """Return the names of the containers in which ``find`` finds something, and everything that it finds, sorted."""
+    found = [(container["name"], find(container)) for container in containers(spec)]
+    return [name for name, values in found if values], sorted(set().union(*(values for _, values in found)))

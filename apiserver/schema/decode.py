@@ -7,13 +7,16 @@ fieldValidation to say: Strict refuses the body, Warn adds a warning for each, I
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import orjson
 
 from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
 from apiserver.schema.compiled import is_registered
 from apiserver.schema.tree import MismatchError, SchemaNode, Struct
-from machinery.errors import BadRequest, FieldError, Invalid, invalid, quote
+from machinery.errors import ApiError, BadRequest, FieldError, Invalid, invalid, quote
 from machinery.objects import Object
 
 # Upstream reports at most this many unknown and duplicate fields.
@@ -32,18 +35,12 @@ def decode(
     found_version, found_kind = _check_identity(kind, api_version, obj)
     if version not in ("", kind.version) and kind.convert is not None:
         kind.convert(obj, version, True)
-    try:
-        problems = node.walk(obj) if node.walk else None
-    except MismatchError as mismatch:
-        raise cannot_be_handled(kind, found_version, found_kind, str(mismatch)) from None
-    texts = [str(problem) for problem in problems or ()]
+    refuse = partial(cannot_be_handled, kind, found_version, found_kind)
+    warnings = fit(node, obj, body, written, content_type, field_validation=field_validation, refuse=refuse)
     obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
     if "metadata" not in obj and node.child("metadata") is not None:
         obj["metadata"] = {}
-    texts, refused = strict(node, body, written, content_type, texts, field_validation)
-    if refused:
-        raise cannot_be_handled(kind, found_version, found_kind, refused)
-    return obj, texts
+    return obj, warnings
 
 
 def read(kind: Kind, body: bytes, content_type: str) -> tuple[Object, bytes]:
@@ -68,41 +65,44 @@ def read(kind: Kind, body: bytes, content_type: str) -> tuple[Object, bytes]:
     return obj, written
 
 
-def strict(
-    node: SchemaNode, body: bytes, written: bytes, content_type: str, texts: list[str], field_validation: str
-) -> tuple[list[str], str]:
-    """Return the warnings about a body, or why it is refused ("" if it is not).
+def fit(
+    node: SchemaNode,
+    obj: Object,
+    body: bytes = b"",
+    written: bytes = b"",
+    content_type: str = bodies.PROTOBUF,
+    *,
+    field_validation: str,
+    refuse: Callable[[str], ApiError],
+) -> list[str]:
+    """Bring an object into its stored form, in place; return warnings about the fields that were dropped.
 
-    ``texts`` are the problems found by the walk. Duplicate fields are found here: in the bytes, because the value no
-    longer has them. ``written`` is the value's JSON.
+    Duplicate fields are found in the bytes of the body, because the value no longer has them. ``written`` is the
+    value's JSON. Raises what ``refuse`` returns for the reason why the object does not fit the schema.
     """
+    try:
+        problems = node.walk(obj) if node.walk else None
+    except MismatchError as mismatch:
+        raise refuse(str(mismatch)) from None
     if field_validation == "Ignore":
-        return [], ""
-    if bodies.is_json(content_type):
-        if bodies.may_have_duplicates(body, written):
-            texts = [str(problem) for problem in bodies.strict_problems(body, node)]
-    elif bodies.is_yaml(content_type):
+        return []
+    if bodies.is_json(content_type) and bodies.may_have_duplicates(body, written):
+        problems = bodies.strict_problems(body, node)
+    texts = [str(problem) for problem in problems or ()]
+    if bodies.is_yaml(content_type):
         texts = bodies.yaml_duplicates(body) + texts
     del texts[_MOST_PROBLEMS:]
     if texts and field_validation == "Strict":
-        return [], f"strict decoding error: {', '.join(texts)}"
-    return texts, ""
+        raise refuse(f"strict decoding error: {', '.join(texts)}")
+    return texts
 
 
 def check(node: SchemaNode, obj: Object, *, field_validation: str) -> tuple[Object, list[str]]:
     """Prune and normalize an object that a patch produced: see ``Codec.check``."""
-    try:
-        problems = node.walk(obj) if node.walk else None
-    except MismatchError as mismatch:
-        raise invalid_patch(obj, str(mismatch)) from None
+    warnings = fit(node, obj, field_validation=field_validation, refuse=partial(invalid_patch, obj))
     if isinstance(node, Struct) and "metadata" in node.specs:
         obj.setdefault("metadata", {})
-    if not problems or field_validation == "Ignore":
-        return obj, []
-    texts = [str(problem) for problem in problems[:_MOST_PROBLEMS]]
-    if field_validation == "Strict":
-        raise invalid_patch(obj, f"strict decoding error: {', '.join(texts)}")
-    return obj, texts
+    return obj, warnings
 
 
 def _check_identity(kind: Kind, api_version: str, obj: Object) -> tuple[str, str]:

@@ -58,14 +58,10 @@ def answer(registry: Rows, path: str, accept: str) -> tuple[str, Document]:
         return (JSON, v2(registry)) if media_type == JSON else (V2_PROTOBUF, v2_protobuf(registry))
     if not path.startswith("/openapi/v3"):
         raise no_such_resource()
-    if not _takes_json(accept):
+    if negotiate(accept, accepted=(JSON,)).media_type != JSON:
         raise not_acceptable((JSON,))
     name = path.removeprefix("/openapi/v3").strip("/")
     return JSON, v3(registry, name) if name else v3_index(registry)
-
-
-def _takes_json(accept: str) -> bool:
-    return negotiate(accept, accepted=(JSON,)).media_type == JSON
 
 
 def v2(registry: Rows) -> Document:

@@ -5,8 +5,6 @@ Some defaults are set in pods only, and not in templates: ``enableServiceLinks``
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from machinery import quantity
 from machinery.objects import Object
 
@@ -44,8 +42,9 @@ def default_pod_spec(spec: Object) -> None:
     spec.setdefault("securityContext", {})
     spec.setdefault("terminationGracePeriodSeconds", 30)
     set_service_account(spec, spec.get("serviceAccountName") or spec.get("serviceAccount") or "")
-    for container in _containers(spec):
-        _default_container(container)
+    for field in CONTAINER_LISTS:
+        for container in spec.get(field, ()):
+            _default_container(container)
     for volume in spec.get("volumes", ()):
         _default_volume(volume)
     if spec.get("overhead"):
@@ -56,11 +55,6 @@ def set_service_account(spec: Object, name: str) -> None:
     """Set the ServiceAccount's name in both of its fields, of which the older one is for old clients."""
     if name:
         spec["serviceAccountName"] = spec["serviceAccount"] = name
-
-
-def _containers(spec: Object) -> Iterator[Object]:
-    for field in CONTAINER_LISTS:
-        yield from spec.get(field, ())
 
 
 def _default_container(container: Object) -> None:
