@@ -1,6 +1,6 @@
-"""The command line of each process of a cluster, and where its health is asked: a pure table.
+"""The command line of each process of a cluster, and the URL of its health check. No I/O.
 
-Flags are upstream's where upstream has them. Every listener is on loopback or on docker0's own address, so that
+Flags are upstream's if upstream has them. Every process listens on loopback or on docker0's address only, so that
 nothing of a cluster can be reached from another machine.
 """
 
@@ -29,9 +29,9 @@ from cluster.settings import (
 class Component(NamedTuple):
     name: str
     argv: list[str]
-    folder: str  # where it runs
-    health: str  # URL; empty for etcd, which listens on unix sockets only
-    sockets: tuple[str, ...] = ()  # files that a killed one leaves behind, and that the next one cannot bind to
+    folder: str  # its current folder
+    health: str  # a URL; empty for etcd, which listens on unix sockets only
+    sockets: tuple[str, ...] = ()  # files that a killed process leaves behind, and that must be removed before a start
 
 
 def components(state: State, record: ClusterRecord) -> list[Component]:
@@ -59,14 +59,14 @@ def etcd(state: State) -> Component:
         "--listen-peer-urls=unix://peer.sock:0",
         "--initial-advertise-peer-urls=unix://peer.sock:0",
         "--initial-cluster=default=unix://peer.sock:0",
-        # A single member elects itself, but only after a whole election time-out: with the default of a second,
-        # a restart took 1.1 to 1.9 s, with this 0.2.
+        # A single member elects itself, but only after a whole election timeout. With the default of a second, a
+        # restart takes 1.1 to 1.9 s, with this 0.2 s.
         "--heartbeat-interval=50",
         "--election-timeout=250",
-        # History is only needed by watches and by lists in pages; upstream's API server keeps five minutes too.
+        # Only watches and lists in pages need the history. Upstream's API server keeps five minutes of it, too.
         "--auto-compaction-mode=periodic",
         "--auto-compaction-retention=5m",
-        # The most that etcd supports: with its default of 2 GiB a busy cluster would meet an alarm that refuses writes.
+        # This is the most that etcd supports. With the default of 2 GiB, a busy cluster's etcd may refuse all writes.
         "--quota-backend-bytes=8589934592",
         "--logger=zap",
         "--log-level=warn",
@@ -103,7 +103,7 @@ def apiserver(state: State, record: ClusterRecord) -> Component:
 
 
 def controllers(state: State, record: ClusterRecord) -> Component:
-    # Without the service accounts' feature there are no identities for single controllers.
+    # Without the feature of service accounts, single controllers cannot have identities of their own.
     selected = ["--controllers=core"] if record.core else ["--use-service-account-credentials"]
     argv = _python(
         "controllers",
@@ -113,7 +113,7 @@ def controllers(state: State, record: ClusterRecord) -> Component:
         f"--root-ca-file={state.pki}/ca.crt",
         f"--cluster-signing-cert-file={state.pki}/ca.crt",
         f"--cluster-signing-key-file={state.pki}/ca.key",
-        # Upstream's v1.20 end-to-end suite, which judges this cluster, waits for them in every namespace.
+        # Upstream's end-to-end suite of v1.20, which this cluster is tested with, waits for them in every namespace.
         "--legacy-service-account-tokens",
         f"--healthz-bind-address=127.0.0.1:{CONTROLLERS_HEALTH_PORT}",
     )
@@ -136,7 +136,7 @@ def kubelet(state: State, record: ClusterRecord) -> Component:
         f"--cluster-domain={CLUSTER_DOMAIN}",
         f"--healthz-bind-address=127.0.0.1:{KUBELET_HEALTH_PORT}",
         f"--cluster-id={record.id}",
-        # Without access control there is nobody to ask.
+        # Without the feature of access control, the API server cannot answer a SubjectAccessReview.
         *(["--authorization-mode=AlwaysAllow"] if record.core else []),
     )
     return Component("kubelet", argv, str(REPOSITORY), f"http://127.0.0.1:{KUBELET_HEALTH_PORT}/healthz")

@@ -50,7 +50,7 @@ class Engine:
         self.timeout = timeout
 
     def call(self, method: str, path: str, body: bytes | None = None, **query: str) -> Any:
-        """Call the engine; return the decoded JSON, or None if there is no such thing or nothing to say."""
+        """Call the engine; return the decoded JSON answer, None if it is empty or the object does not exist (404)."""
         url = path + ("?" + urllib.parse.urlencode(query) if query else "")
         connection = UnixConnection(self.path, self.timeout)
         headers = {"Content-Type": "application/x-tar"} if body is not None else {}
@@ -71,7 +71,7 @@ class Engine:
         )
 
     def version(self) -> str | None:
-        """Return the engine's version, None when none answers."""
+        """Return the engine's version, None if no engine answers."""
         try:
             answer = self.call("GET", "/version")
         except EngineMissing:
@@ -79,7 +79,7 @@ class Engine:
         return str(answer["Version"])
 
     def image_labels(self, name: str) -> dict[str, str] | None:
-        """Return the labels of an image, None when it is not there."""
+        """Return the labels of an image, None if there is no such image."""
         image = self.call("GET", f"/images/{name}/json")
         return None if image is None else image["Config"].get("Labels") or {}
 
@@ -97,19 +97,19 @@ class Engine:
         return found
 
     def remove_container(self, identifier: str) -> None:
-        """Kill and remove, with its anonymous volumes."""
+        """Kill and remove a container, with its anonymous volumes."""
         self.call("DELETE", f"/containers/{identifier}", force="1", v="1")
 
     def stop_container(self, identifier: str, seconds: int) -> None:
-        """SIGTERM, and SIGKILL after so many seconds."""
+        """Send SIGTERM, and SIGKILL after so many seconds."""
         self.call("POST", f"/containers/{identifier}/stop", t=str(seconds))
 
     def bridge_gateway(self) -> str:
-        """Return the node's own address on docker0: 172.17.0.1 unless the engine is configured otherwise."""
+        """Return the node's address on docker0: 172.17.0.1, unless the engine is configured otherwise."""
         config = self.call("GET", "/networks/bridge")["IPAM"]["Config"][0]
-        # Some engines name only the subnet; the bridge then has its first address.
+        # Some engines return only the subnet. The bridge then has the first address in it.
         return str(config.get("Gateway") or next(ipaddress.ip_network(config["Subnet"]).hosts()))
 
     def bridge_subnet(self) -> str:
-        """Return the pods' addresses."""
+        """Return the CIDR of the pods' addresses."""
         return str(self.call("GET", "/networks/bridge")["IPAM"]["Config"][0]["Subnet"])

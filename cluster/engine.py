@@ -1,4 +1,4 @@
-"""Starts a Docker engine where none answers, and stops it again if it was we who started it."""
+"""Start a Docker engine if none answers, and stop it again if we started it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ START_SECONDS = 60.0
 
 
 def running_systemd() -> bool:
-    """What sd_booted(3) checks."""
+    """Return True if systemd runs this machine, as sd_booted(3) finds out."""
     return Path("/run/systemd/system").is_dir()
 
 
 def start(engine: Engine, log: Path) -> Process | None:
-    """Start dockerd and wait until it answers; return its process if it is ours to stop."""
+    """Start dockerd and wait until it answers. Return its process, None if it is a service of systemd."""
     if running_systemd():
         subprocess.run(["systemctl", "start", "docker.service"], check=True, capture_output=True)
         process = None
@@ -43,12 +43,12 @@ def start(engine: Engine, log: Path) -> Process | None:
             raise EngineError(f"dockerd exited with {process.returncode}; the end of {log}:\n{log_end(log)}")
         if time.monotonic() > deadline:
             raise EngineError(f"dockerd does not answer on {engine.path} after {START_SECONDS:.0f} s: see {log}")
-        time.sleep(0.05)  # its socket appears before it serves: there is no event to wait for
+        time.sleep(0.05)  # The socket exists before the engine serves, so there is no event to wait for.
     return Process(process.pid, start_ticks(process.pid) or 0) if process else None
 
 
 def stop(engine: Engine, process: Process) -> str:
-    """Stop the engine that we started, unless somebody else's containers run on it; say what it did."""
+    """Stop the engine that we started, unless containers of others run on it; return what was done, for the user."""
     if engine.containers(running_only=True):
         return "goes on: containers that are not ours run on it"
     end([process], seconds=30)

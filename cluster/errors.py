@@ -1,4 +1,4 @@
-"""The one family of errors that the command shows to its user as a line instead of a traceback."""
+"""The base class of errors that the command shows its user as a line instead of a traceback."""
 
 from __future__ import annotations
 

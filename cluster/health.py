@@ -1,4 +1,4 @@
-"""Asks the parts of a cluster how they are, and waits until they are well."""
+"""Ask the components of a cluster whether they are healthy, and wait until they are."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from machinery.client import Client
 from machinery.objects import Object, get_condition
 from machinery.resources import NODES
 
-RETRY_SECONDS = 0.02  # a port that is not open yet gives no event to wait for
+RETRY_SECONDS = 0.02  # There is no event that tells when a port is opened.
 GIVE_UP_FAILURES = 5
 
 
 class NotWell(ClusterError):
-    """A part did not become well; the text says which, why and where to look."""
+    """A component did not become healthy in time; the text says which, why and where to look."""
 
 
 def client(state: State) -> Client:
@@ -34,7 +34,7 @@ def client(state: State) -> Client:
 
 
 def probe(component: Component, state: State, api: Client | None) -> str:
-    """Empty when the component is well, else why not."""
+    """Return why the component is not healthy; empty if it is."""
     try:
         if component.name == "etcd":
             return _probe_etcd(state)
@@ -64,7 +64,7 @@ def _probe_etcd(state: State) -> str:
 
 
 def wait_until(what: str, check: Callable[[], str], state: State, deadline: float) -> None:
-    """Until the check is content."""
+    """Wait until ``check`` returns an empty text. Raises NotWell, with the text that it returned last."""
     while True:
         why = check()
         if not why:
@@ -76,7 +76,7 @@ def wait_until(what: str, check: Callable[[], str], state: State, deadline: floa
 
 
 def give_up_early(state: State) -> None:
-    """Raise when no waiting can help: the supervisor is gone, or a component dies again and again."""
+    """Raise NotWell if waiting is of no use: the supervisor has ended, or a component ends again and again."""
     if lock.holder() is None:
         raise NotWell(f"the supervisor ended: see {state.logs}/supervisor.log")
     dying = _dying(state)
@@ -95,7 +95,7 @@ def node_ready(node: Object) -> bool:
 
 
 def wait_node_ready(api: Client, name: str, state: State, deadline: float) -> None:
-    """Watch the node, and look now and then whether there is hope."""
+    """Wait until the node is Ready. Raises NotWell."""
     selector = f"metadata.name={name}"
     while time.monotonic() < deadline:
         give_up_early(state)
@@ -108,5 +108,5 @@ def wait_node_ready(api: Client, name: str, state: State, deadline: float) -> No
                 if event.type in ("ADDED", "MODIFIED") and node_ready(event.object):
                     return
         except (errors.ServiceUnavailable, errors.Gone):
-            time.sleep(RETRY_SECONDS)  # the API server restarted meanwhile
+            time.sleep(RETRY_SECONDS)  # The API server is restarting.
     raise NotWell(f"node {name} is not Ready in time: kubectl describe node {name}, or make logs C=kubelet")

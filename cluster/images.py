@@ -1,11 +1,12 @@
-"""The three images of a cluster, built from what is on the machine: no image registry is ever asked.
+"""Build the three images of a cluster from files of this machine; no image registry is asked.
 
     sandbox   holds a pod's network namespace: one sleeping process (upstream's "pause")
     busybox   shell and small tools, for ``kubectl run`` and ``kubectl exec``
     sise      the sample app: busybox's layer and, above it, Python with the few modules that it uses
 
-They are written as one ``docker load`` archive. It is the same bytes for the same files: entries sorted, owner root,
-time zero. A label carries a key of what went in, so that the next ``up`` sees in a millisecond that all is there.
+They are written as one ``docker load`` archive. The same files give the same bytes: entries are sorted, the owner is
+root, the time is zero. Each image has a label with a key derived from what it was built of, so that the next ``up``
+sees within a millisecond whether they must be built again.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ KEY_LABEL = "mini-minishift.key"
 NOBODY = "65534:65534"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
-# A shell that waits reaps whatever becomes its child: the orphans of a pod that shares its process namespace, where
-# this is process 1. It sleeps in the kernel until then.
+# If a pod's containers share their process namespace, this is process 1 there. A shell that waits also reaps the
+# orphans, which become its children; until one ends, it sleeps in the kernel.
 SLEEP = ["/bin/sh", "-c", "sleep infinity & wait"]
 
 
@@ -42,7 +43,7 @@ class ImageSpec(NamedTuple):
 
 
 def layer(files: dict[str, bytes], links: dict[str, str], folders: dict[str, int]) -> bytes:
-    """Return a file system layer as tar: files executable (they are small and few), owner root, time zero."""
+    """Return a file system layer as tar; files are executable (they are small and few), owner root, time zero."""
     entries: dict[str, tuple[tarfile.TarInfo, bytes]] = {}
 
     def add(path: str, kind: bytes, mode: int, data: bytes = b"", target: str = "") -> None:
@@ -72,7 +73,7 @@ def _tar(entries: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
 
 
 def archive(images: list[ImageSpec], key: str) -> bytes:
-    """Return a ``docker load`` archive of the images; layers that they share are in it once."""
+    """Return a ``docker load`` archive of the images. A layer that several share is in it once."""
     contents: dict[str, bytes] = {}
     manifest = []
     for image in images:
@@ -106,7 +107,7 @@ def busybox() -> Path:
 
 
 def busybox_layer(binary: Path) -> bytes:
-    """Return the static busybox, a link for each tool of it, and the files that programs expect of any system."""
+    """Return a layer with busybox, a link for each of its tools, and the files that programs expect of any system."""
     tools = subprocess.run([binary, "--list-full"], check=True, capture_output=True, text=True).stdout.split()
     files = {
         "/bin/busybox": binary.read_bytes(),
@@ -114,7 +115,7 @@ def busybox_layer(binary: Path) -> bytes:
         "/etc/group": b"root:x:0:\nnogroup:x:65534:\n",
     }
     links = {f"/{tool}": "/bin/busybox" for tool in tools if tool != "bin/busybox"}
-    # busybox --list-full says linuxrc too, the name of an initial RAM disk's first program.
+    # busybox also lists linuxrc, the name of an initial RAM disk's first program.
     links.pop("/linuxrc", None)
     return layer(files, links, {"/tmp": 0o1777, "/root": 0o700, "/proc": 0o755, "/sys": 0o755, "/dev": 0o755})
 
@@ -125,7 +126,7 @@ def build() -> list[ImageSpec]:
     path = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
     links = {} if str(python) == "/usr/bin/python3" else {"/usr/bin/python3": str(python)}
     return [
-        # Killed outright: it holds nothing that could be saved, and process 1 ignores SIGTERM without a handler.
+        # It has nothing to save, and process 1 ignores SIGTERM without a handler, so it is killed at once.
         ImageSpec(SANDBOX_IMAGE, [base], {"Entrypoint": SLEEP, "Env": path, "StopSignal": "SIGKILL"}),
         ImageSpec(BUSYBOX_IMAGE, [base], {"Cmd": ["sh"], "Env": path}),
         ImageSpec(
@@ -143,7 +144,10 @@ def build() -> list[ImageSpec]:
 
 
 def key() -> str:
-    """Changes when the images would: with the program, the recipe, the interpreter or busybox. Reads no large file."""
+    """Return a key that changes if the images would: with the program, this code, the interpreter or busybox.
+
+    No large file is read for it.
+    """
     digest = hashlib.sha256()
     for source in (SISE, Path(__file__), Path(pythonfiles.__file__)):
         digest.update(source.read_bytes())
@@ -154,7 +158,7 @@ def key() -> str:
 
 
 def ensure(engine: Engine) -> bool:
-    """Build the images unless the engine has them as they would be built; return whether it built."""
+    """Build the images unless the engine has them with the current key; return True if they were built."""
     wanted = key()
     names = (SANDBOX_IMAGE, BUSYBOX_IMAGE, SISE_IMAGE)
     if all((engine.image_labels(name) or {}).get(KEY_LABEL) == wanted for name in names):

@@ -1,8 +1,9 @@
-"""Kubeconfig files: one for each component, one for people, and our contexts in the user's own file.
+"""Write kubeconfig files: one for each component, one for people, and our contexts into the user's own file.
 
-People's carries its keys in itself, so that it can be copied anywhere; the components' point to files. It has two
-contexts, as Minishift has two users: the administrator's, and that of a developer with rights in her own projects only.
-``up`` selects the administrator's in the user's file and remembers what was selected; ``down`` puts that back.
+The file for people has its keys in it, so that it can be copied anywhere; those of the components refer to files. It
+has two contexts, as Minishift has two users: the administrator, and a developer with rights in own projects only.
+``up`` selects the administrator's context in the user's file, and records which was selected before; ``down`` selects
+that one again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ COMPONENTS = {"controllers": "controllers", "scheduler": "scheduler", "kubelet":
 
 
 def write_all(state: State) -> None:
-    """Every kubeconfig below the state directory, and the administrator's bearer token."""
+    """Write every kubeconfig below the state directory, and the administrator's bearer token."""
     for name, certificate in COMPONENTS.items():
         cluster = {"server": SERVER, "certificate-authority": str(state.pki / "ca.crt")}
         user = {
@@ -34,13 +35,13 @@ def write_all(state: State) -> None:
         kubeconfig.save(state.kubeconfigs / name, kubeconfig.build(CONTEXT, cluster, user))
     kubeconfig.save(state.kubeconfig, people(state))
     if not state.tokens.exists():
-        # For clients that only know bearer tokens: token, user, uid, groups.
+        # Some clients know bearer tokens only. The columns are token, user, uid and groups.
         with os.fdopen(os.open(state.tokens, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
             file.write(f"{secrets.token_urlsafe(24)},admin,admin,system:masters\n")
 
 
 def people(state: State) -> kubeconfig.Kubeconfig:
-    """Return both contexts, the administrator's selected."""
+    """Return the kubeconfig with both contexts; the administrator's is selected."""
 
     def data(name: str) -> str:
         return base64.b64encode((state.pki / name).read_bytes()).decode()
@@ -56,7 +57,7 @@ def people(state: State) -> kubeconfig.Kubeconfig:
 
 
 def users_file() -> Path:
-    """Return the kubeconfig that the user's kubectl reads: under sudo, that of the person who typed it."""
+    """Return the path of the kubeconfig that the user's kubectl reads; under sudo, that of the user who typed it."""
     chosen = os.environ.get("KUBECONFIG", "")
     if chosen:
         return Path(chosen.split(os.pathsep)[0])
@@ -66,7 +67,7 @@ def users_file() -> Path:
 
 
 def merge(state: State, record: ClusterRecord) -> dict[str, str]:
-    """Add our contexts to the user's file and select the administrator's; return what to remember of it."""
+    """Add our contexts to the user's file and select the administrator's; return the changes for the record."""
     path = users_file()
     config = kubeconfig.load(path)
     selected = config.get("current-context") or ""
@@ -81,12 +82,15 @@ def merge(state: State, record: ClusterRecord) -> dict[str, str]:
 
 
 def unmerge(record: ClusterRecord) -> bool:
-    """Take our contexts out again; return whether there were any."""
+    """Remove our contexts from the user's file; return True if there were any."""
     return bool(record.kubeconfig) and take_out(Path(record.kubeconfig), CONTEXTS, record.previous_context)
 
 
 def take_out(path: Path, contexts: Sequence[str], previous: str) -> bool:
-    """Do the same for any file and contexts; ``previous`` is what was selected before."""
+    """Remove contexts from a file, and select ``previous`` if one of them was selected.
+
+    Return True if there were any. A file that has nothing else is deleted.
+    """
     if not path.exists():
         return False
     config = left = kubeconfig.load(path)
@@ -100,7 +104,7 @@ def take_out(path: Path, contexts: Sequence[str], previous: str) -> bool:
     if left.get("clusters") or left.get("users") or left.get("contexts"):
         kubeconfig.save(path, left)
     else:
-        path.unlink()  # it held nothing but ours
+        path.unlink()
     return True
 
 

@@ -1,8 +1,8 @@
-"""``up``: from whatever state the machine is in to a Ready node, in steps that are shown with their seconds.
+"""The command ``up``: bring the machine from any state to a Ready node, in steps that are shown with their seconds.
 
-Each step looks first and does only what is lacking, so a second ``up`` changes nothing, and one after a reboot, a
-kill or a stop brings the same cluster back. The components start before the images are looked at: they are the
-longest wait, and start by themselves.
+Each step looks first and does only what is missing. So a second ``up`` changes nothing, and one after a reboot, a kill
+or a stop brings the same cluster back. The components are started before the images are built, because waiting for
+them takes longest, and they need no help.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ from machinery.extras import require
 
 
 class CannotStart(ClusterError):
-    """Something that we may not set right ourselves; the text says what and how."""
+    """The machine is not fit for a cluster in a way that we must not change ourselves; the text says what to do."""
 
 
 def up(state: State, progress: Progress, *, core: bool | None = None, seconds: float = 120) -> None:
-    """Start the cluster, or bring it back; ``core`` None keeps what it was made with. Raises CannotStart."""
+    """Start the cluster, or bring it back.
+
+    ``core`` chooses the core alone or the whole; None keeps what the cluster was created with. Raises CannotStart.
+    """
     require("cluster")
     packages.search_path()
     runs = _check_lock(state)
@@ -72,7 +75,7 @@ def prepare(state: State, progress: Progress) -> None:
 
 
 def _check_lock(state: State) -> bool:
-    """Return whether this cluster's supervisor runs; raise CannotStart if another cluster's does."""
+    """Return True if this cluster's supervisor runs. Raises CannotStart if another cluster's does."""
     holder = lock.holder()
     if holder is None:
         return False
@@ -85,10 +88,10 @@ def _check_lock(state: State) -> bool:
 
 
 def _prepare_machine(state: State, engine: Engine, progress: Progress, *, ours_runs: bool) -> Process | None:
-    """Check the machine and provide what is lacking; return the engine that we started, if we did."""
+    """Check the machine and provide what is missing; return the engine's process if we started it."""
     with progress.step("preflight") as step:
         if not ours_runs and os.geteuid() == 0:
-            leftovers.end_processes()  # whose ports would else look taken
+            leftovers.end_processes()  # Otherwise their ports would seem to be taken by somebody else.
         facts = preflight.gather(engine, ours_runs=ours_runs)
         findings = preflight.judge(facts)
         for finding in findings:
@@ -107,7 +110,7 @@ def _prepare_machine(state: State, engine: Engine, progress: Progress, *, ours_r
     for problem in preflight.repair(facts):
         progress.line(f"    warning: {problem}")
     if facts.missing_packages:
-        # What could not be looked at before: the kernel through iptables, above all.
+        # Some checks, above all those of the kernel, need the programs that were only now installed.
         _show(preflight.judge(preflight.gather(engine, ours_runs=ours_runs)), progress)
     return started
 
@@ -124,7 +127,7 @@ def _show(findings: list[preflight.Finding], progress: Progress) -> None:
 
 
 def _remember(state: State, engine: Engine, started: Process | None) -> record.ClusterRecord:
-    """Return the record of this cluster, made now if there is none, with what the engine says today."""
+    """Return the record of this cluster, with the engine's present addresses; it is created if there is none."""
     known = record.load(state) or record.ClusterRecord(record.new_id(), socket.gethostname().lower(), "", "")
     for folder in (state.root, state.logs, state.etcd, state.kubeconfigs, state.kubelet):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -135,7 +138,7 @@ def _remember(state: State, engine: Engine, started: Process | None) -> record.C
 
 
 def start_supervisor(state: State) -> int:
-    """Start it in a session of its own, so that it outlives this terminal."""
+    """Start the supervisor in a session of its own, so that it outlives this terminal; return its process id."""
     with (state.logs / "supervisor.log").open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "cluster.supervisor", str(state.root)],

@@ -1,8 +1,8 @@
-"""The machine-wide lock: one cluster a machine, since one set of KUBE chains, ports and routes is all there is.
+"""The lock of the machine: it can run one cluster only, because it has one set of KUBE chains, ports and routes.
 
-The supervisor holds it for as long as it lives; the kernel lets go of it however the supervisor ends. The file stays
-after a kill -9 and tells the next ``up`` that chains which it finds are ours. It names the boot that it belongs to,
-since the kernel's tables are empty after the next one.
+The supervisor holds the lock as long as it runs; the kernel releases it however the supervisor ends. After a kill -9
+the file stays, and tells the next ``up`` that the chains which it finds are ours. The file names the boot in which it
+was written, because the kernel's tables are empty after the next one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cluster.settings import MACHINE_LOCK
 
 
 class LockOwner(NamedTuple):
-    """Who wrote the lock file last."""
+    """The cluster whose supervisor wrote the lock file last."""
 
     state: str
     id: str
@@ -33,7 +33,7 @@ class LockHeld(Exception):
 
 
 def acquire(state: str, cluster_id: str, path: Path = MACHINE_LOCK) -> IO[str]:
-    """Take the lock for this process; the file must stay open for as long as it is to be held."""
+    """Take the lock for this process and return its file, which must stay open. Raises LockHeld."""
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,13 +50,13 @@ def acquire(state: str, cluster_id: str, path: Path = MACHINE_LOCK) -> IO[str]:
 
 
 def owner(path: Path = MACHINE_LOCK) -> LockOwner | None:
-    """Return the last owner, whether it still lives or not; None when no cluster of ours ran since the boot."""
+    """Return the last owner, whether it still runs or not; None if no cluster of ours has run since the boot."""
     try:
         text = path.read_text()
     except FileNotFoundError:
         return None
     if not text:
-        return None  # between open and write
+        return None  # A supervisor has opened the file and not written it yet.
     facts = json.loads(text)
     if facts["boot"] != BOOT_ID.read_text().strip():
         return None
@@ -64,7 +64,7 @@ def owner(path: Path = MACHINE_LOCK) -> LockOwner | None:
 
 
 def holder(path: Path = MACHINE_LOCK) -> LockOwner | None:
-    """Return the owner when its supervisor runs."""
+    """Return the owner if its supervisor runs, otherwise None."""
     found = owner(path)
     return found if found and start_ticks(found.supervisor.pid) == found.supervisor.start else None
 

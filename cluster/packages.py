@@ -1,6 +1,6 @@
-"""Debian packages: which are missing for a cluster, and their installation.
+"""Find out which Debian packages a cluster needs and the machine lacks, and install them.
 
-A package is missing when one of its programs is: a program from elsewhere, a newer Docker say, is as good.
+A package is missing if one of its programs is. A program from elsewhere, say a newer Docker, is as good.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROGRAMS = {
 
 
 class InstallationFailed(ClusterError):
-    """apt-get could not; the message holds the end of its output and what to try."""
+    """apt-get failed; the message has the end of its output, and what to try."""
 
 
 def missing(find: Callable[[str], str | None] = shutil.which) -> list[str]:
@@ -35,14 +35,14 @@ def missing(find: Callable[[str], str | None] = shutil.which) -> list[str]:
 
 
 def search_path() -> None:
-    """Add the system folders to PATH, which a user's shell under sudo or su may lack."""
+    """Add the system folders to PATH; a user's shell under sudo or su may lack them."""
     folders = os.environ.get("PATH", "").split(os.pathsep)
     lacking = [folder for folder in ("/usr/local/sbin", "/usr/sbin", "/sbin") if folder not in folders]
     os.environ["PATH"] = os.pathsep.join([*folders, *lacking])
 
 
 def install(packages: list[str], log: Path) -> None:
-    """apt-get update and install."""
+    """Install packages with apt-get. Raises InstallationFailed."""
     by_hand = f"apt-get install {' '.join(packages)}"
     if shutil.which("apt-get") is None:
         raise InstallationFailed(f"missing: {', '.join(packages)}, and there is no apt-get here. Install them by hand")

@@ -1,9 +1,11 @@
-"""The cluster's certificates and keys: one authority, one certificate for each role, the service accounts' key.
+"""Create and renew the cluster's certificates and keys: an authority, a certificate for each role, the token key.
 
-Names and files are kubeadm's (``apiserver.crt``, ``apiserver-kubelet-client.crt``, ``sa.key`` …). What is there and
-good is kept; what is missing, broken, of another authority, without a name that it needs, or near its end is made
-again. Elliptic keys (P-256), since they cost a fifth of RSA's time in a handshake; the service accounts' key is RSA,
-because tokens are signed RS256 as upstream's are. (A server for tests must start fast: there it is elliptic too.)
+Names and files are kubeadm's (``apiserver.crt``, ``apiserver-kubelet-client.crt``, ``sa.key`` …). A certificate that is
+good is kept. One that is missing, damaged, of another authority, without a name that it needs, or near its end is
+created again.
+
+Keys are elliptic (P-256), because these cost a fifth of RSA's time in a handshake. The key of service account tokens is
+RSA, because upstream's tokens are signed RS256; only the server for tests, which must start fast, has an elliptic one.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from cluster.settings import CLUSTER_DOMAIN, SERVICE_IP, State
 VALID = datetime.timedelta(days=365)
 RENEW_BEFORE_END = datetime.timedelta(days=30)
 CLOCK_SKEW = datetime.timedelta(minutes=5)
-# Under which pods reach the API server.
+# The names under which pods reach the API server.
 SERVICE_NAMES = (
     "kubernetes",
     "kubernetes.default",
@@ -41,7 +43,7 @@ AccountKey = Key | rsa.RSAPrivateKey
 
 
 class Role(NamedTuple):
-    """One certificate: who its holder is, and the names that it serves under (none: a client's)."""
+    """The holder of one certificate, and the names that it serves under; a client has none."""
 
     file: str
     common_name: str

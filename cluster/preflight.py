@@ -1,7 +1,7 @@
-"""Whether this machine can run a cluster: facts are gathered first, then judged by a pure function.
+"""Find out whether this machine can run a cluster: ``gather`` collects facts, ``judge`` (no I/O) judges them.
 
-Each finding is one line, and a failing or doubtful one says how to get what is missing. What can safely be set right
-(IP forwarding, iptables for bridged packets) is set right by ``repair``.
+Each finding is one line; one that is a problem says what to do about it. What can be repaired safely (IP forwarding,
+iptables for bridged packets), ``repair`` does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 BRIDGE_NF = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 FOREIGN_PROGRAMS = ("kube-proxy", "kubelet", "k3s", "k0s", "rke2", "microk8s", "kube-apiserver", "hyperkube")
 
-# What the proxy writes, one feature a rule: tried in a network namespace that is thrown away.
+# Feature of netfilter → a rule that needs it, as the proxy writes one. They are tried in a network namespace of their
+# own, which is removed with the process.
 FEATURES = {
     "nat, DNAT": "*nat\n:X -\n-A X -p tcp -m tcp -j DNAT --to-destination 127.0.0.1:80\nCOMMIT\n",
     "comment": "*nat\n:X -\n-A X -m comment --comment x -j RETURN\nCOMMIT\n",
@@ -47,7 +48,7 @@ FEATURES = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What is so on this machine; the defaults describe one where all is well."""
+    """What was found on this machine; the defaults describe one without problems."""
 
     root: bool = True
     missing_packages: list[str] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Facts:
 
 class Level(Enum):
     OK = "ok"
-    REPAIR = "repair"  # will be set right
+    REPAIR = "repair"  # a problem that is repaired without asking
     WARNING = "warning"
     FAILURE = "failure"
 
@@ -77,7 +78,7 @@ class Finding(NamedTuple):
 
 
 def judge(facts: Facts) -> list[Finding]:
-    """What is found, the worst last."""
+    """Return the findings, the worst last."""
     if not facts.root:
         return [Finding(Level.FAILURE, "this needs root", "run it again with sudo: sudo make up")]
     findings = [
@@ -141,7 +142,7 @@ def _judge_chains(facts: Facts) -> list[Finding]:
 
 
 def gather(engine: Engine, *, ours_runs: bool) -> Facts:
-    """Look at the machine; ports and chains only when no cluster of ours runs, for they are its own then."""
+    """Collect the facts. If a cluster of ours runs, ports and chains are its own and not looked at."""
     if os.geteuid() != 0:
         return Facts(root=False)
     missing = packages.missing()
@@ -171,11 +172,11 @@ def _docker_version(engine: Engine) -> str | None:
 
 
 def _rules() -> tuple[str, str, str]:
-    """What iptables-save prints, its variant, and what the other variant's prints."""
+    """Return what iptables-save prints, its variant, and what the other variant's iptables-save prints."""
     version = _output("iptables", "--version")
     variant = "nf_tables" if "nf_tables" in version else "legacy"
     other = "iptables-legacy-save" if variant == "nf_tables" else "iptables-nft-save"
-    # The legacy tool would load the legacy tables' module by looking: it does so only where it is loaded already.
+    # The legacy tool loads the module of the legacy tables when it looks, so it is asked only if that is loaded.
     loaded = other == "iptables-nft-save" or (PROC / "net" / "ip_tables_names").exists()
     return _output("iptables-save"), variant, _output(other) if loaded and shutil.which(other) else ""
 
@@ -196,7 +197,7 @@ def _try_rules(rules: str) -> bool:
 
 
 def busy_ports(ports: tuple[int, ...]) -> dict[int, str]:
-    """Which of the ports someone listens on, and who."""
+    """Return those of the ports on which a process listens, each with the process."""
     inodes = {}
     for table in ("tcp", "tcp6"):
         for line in (PROC / "net" / table).read_text().splitlines()[1:]:
@@ -215,7 +216,7 @@ def _holder(inode: str) -> str:
                     name = (PROC / str(pid) / "comm").read_text().strip()
                     return f"{name} (process {pid})"
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it ended while we looked, or hides even from root
+            continue  # It has ended by now, or a sandbox hides it even from root.
     return "an unknown process"
 
 
@@ -232,7 +233,7 @@ def _foreign_programs() -> list[str]:
 
 
 def repair(facts: Facts) -> list[str]:
-    """Set right what can be; return what could not, as lines."""
+    """Repair what can be repaired; return the remaining problems as lines."""
     problems = []
     if not facts.ip_forward:
         IP_FORWARD.write_text("1\n")

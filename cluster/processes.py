@@ -1,6 +1,6 @@
-"""Processes as the kernel shows them in /proc: who is alive, since when, whose it is, how much memory it has.
+"""Find processes in /proc, see whether they run, and end them.
 
-A process is known by its id *and* its start time: an id alone may be another process after a reboot or a day.
+A process is identified by its id *and* its start time, because the id may belong to another process later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Process(NamedTuple):
 
 
 def start_ticks(pid: int) -> int | None:
-    """When the process started, None when there is none or it is a zombie."""
+    """Return when the process started, in clock ticks after boot; None if there is none, or it is a zombie."""
     fields = proc.stat(pid)
     return None if fields is None or fields[0] == "Z" else int(fields[19])
 
@@ -36,7 +36,7 @@ def is_alive(process: Process) -> bool:
 
 
 def started_at(process: Process) -> float:
-    """Return seconds since the epoch."""
+    """Return when the process started, in seconds since the epoch."""
     boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     return boot + process.start / os.sysconf("SC_CLK_TCK")
 
@@ -46,9 +46,9 @@ def all_pids() -> list[int]:
 
 
 def marked() -> dict[Process, str]:
-    """Return every process of any cluster of ours, with the state directory that its environment names.
+    """Return all processes of clusters of ours, each with the state directory that its environment names.
 
-    What runs in a container of its own, with process ids of its own, is another machine's as far as we go.
+    Processes in containers with their own process ids are left out: they belong to what runs there.
     """
     found = {}
     prefix = f"{STATE_VARIABLE}=".encode()
@@ -69,7 +69,7 @@ def marked() -> dict[Process, str]:
 
 
 def children_of(pids: Iterable[int]) -> set[int]:
-    """Return the processes themselves and all below them."""
+    """Return the processes themselves and all their descendants."""
     parents = {pid: int(fields[1]) for pid in all_pids() if (fields := proc.stat(pid)) is not None}
     family = set(pids)
     while True:
@@ -80,7 +80,7 @@ def children_of(pids: Iterable[int]) -> set[int]:
 
 
 def wait_gone(process: Process, seconds: float) -> bool:
-    """Wait for the process to end; it need not be a child."""
+    """Wait until the process, which need not be a child, has ended; return False if it has not in time."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -96,14 +96,14 @@ def wait_gone(process: Process, seconds: float) -> bool:
 
 
 def send(process: Process, number: signal.Signals) -> None:
-    """A signal to this very process, never to a later one with its id."""
+    """Send a signal to this process, and never to a later one with its id."""
     if is_alive(process):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
 
 
 def end(group: Iterable[Process], *, seconds: float = 5) -> None:
-    """SIGTERM, and SIGKILL for those that are still there after the time."""
+    """Send SIGTERM to all, and SIGKILL to those that have not ended after ``seconds``."""
     group = list(group)
     for process in group:
         send(process, signal.SIGTERM)

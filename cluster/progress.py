@@ -1,4 +1,4 @@
-"""What the user sees while a command works: a line a step, with its seconds, and a log's end when one fails."""
+"""Show the user what a command does: a line for each step, with its seconds, and the end of a log if one fails."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Progress:
 
     @contextmanager
     def step(self, name: str) -> Iterator[ProgressStep]:
-        """Time a step; its name stands there while it works, the seconds and notes follow when it is done."""
+        """Show and time a step: its name when it begins, its seconds and notes when it is done."""
         step = ProgressStep()
         began = time.monotonic()
         self.write(f"  {name:<{WIDTH}}")
@@ -50,7 +50,7 @@ class ProgressStep:
 
 
 def log_end(log: Path, lines: int = 8) -> str:
-    """Return the end of a log, empty when there is none."""
+    """Return the last lines of a log; empty if there is none."""
     try:
         return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Which files of this machine a small Python program needs to run in an otherwise empty image.
+"""Find the files of this machine that a small Python program needs in an otherwise empty image.
 
-The interpreter is asked itself: it imports the program's modules and tells which files they came from; ``ldd`` tells
-the shared libraries of the interpreter and of each extension module. Files keep the paths that they have here, so that
-the interpreter finds its own library in the image as it does on the machine, be it Debian's or one of pyenv.
+The interpreter itself imports the program, and tells which files the modules came from; ``ldd`` tells the shared
+libraries of the interpreter and of each extension module. Files keep their paths, so that the interpreter finds its
+library in the image as it does on the machine, whether it is Debian's or one of pyenv.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a cluster is, in one small file: made by the first ``up``, read by every other command, gone with ``down``."""
+"""The record of a cluster in a small file: the first ``up`` writes it, all commands read it, ``down`` removes it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class ClusterRecord:
     node: str
     node_ip: str
     pod_cidr: str
-    core: bool = False  # only what the article needs: no optional part of the API server, and the core's controllers
-    docker_pid: int = 0  # of the engine that we started, 0 when it was there
-    docker_start: int = 0  # its start time, which tells it from a later process with its id
-    kubeconfig: str = ""  # the user's, into which our context was merged
-    previous_context: str = ""  # what it had selected before
+    core: bool = False  # without the optional features of the API server, and with the core's controllers only
+    docker_pid: int = 0  # of the engine that we started; 0 if it ran already
+    docker_start: int = 0  # its start time, which distinguishes it from a later process with its id
+    kubeconfig: str = ""  # the user's file, into which our context was merged
+    previous_context: str = ""  # the context that was selected there before
 
 
 def new_id() -> str:
@@ -60,6 +60,6 @@ def write_json(path: Path, document: Any) -> None:
     try:
         temporary.write_text(json.dumps(document, indent=1) + "\n")
         temporary.replace(path)
-    except OSError:  # a full disk: take no more of it
+    except OSError:  # If the disk is full, this file should not fill it further.
         temporary.unlink(missing_ok=True)
         raise

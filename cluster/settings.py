@@ -1,8 +1,7 @@
-"""Everything that is fixed about a cluster: addresses, ports, image names and where its state lies.
+"""What is fixed about a cluster: addresses, ports, image names, and the paths of its state.
 
-One commented file of constants, so that a reader finds each number once. ``State`` names every path below the state
-directory (the repository's ``.cluster/`` unless ``--state-dir`` or MINI_MINISHIFT_HOME says otherwise); nothing else
-builds such a path.
+Each of these is written here and nowhere else. ``State`` has every path below the state directory, which is
+``.cluster/`` in the repository unless ``--state-dir`` or MINI_MINISHIFT_HOME names another.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ CONTROLLERS_HEALTH_PORT = 10257
 KUBELET_HEALTH_PORT = 10248
 PROXY_HEALTH_PORT = 10256
 
-CONTEXT = "mini-minishift"  # cluster, administrator and her context in the kubeconfig
-DEVELOPER_CONTEXT = "mini-minishift-developer"  # a user without rights in the cluster, and her context
+CONTEXT = "mini-minishift"  # the name of cluster, administrator and their context in the kubeconfig
+DEVELOPER_CONTEXT = "mini-minishift-developer"  # a user who has rights in own projects only, and the context
 
 SANDBOX_IMAGE = "mini-minishift/sandbox:latest"
 BUSYBOX_IMAGE = "mini-minishift/busybox:1"
 SISE_IMAGE = "mini-minishift/sise:0.4.0"
 
-CLUSTER_LABEL = "mini-minishift.cluster"  # on each container of ours, its value is the cluster's id
-STATE_VARIABLE = "MINI_MINISHIFT_STATE"  # in the environment of each process of ours: whose it is
+CLUSTER_LABEL = "mini-minishift.cluster"  # on each container of ours; the value is the cluster's id
+STATE_VARIABLE = "MINI_MINISHIFT_STATE"  # in the environment of each process of ours; the value is the state directory
 HOME_VARIABLE = "MINI_MINISHIFT_HOME"  # the user's choice of a state directory
 
-INSTALLED_STATE = Path("/var/lib/mini-minishift")  # where it lies when there is no repository
-MACHINE_LOCK = Path("/run/mini-minishift.lock")  # held while a cluster runs: only one may own the KUBE chains
+INSTALLED_STATE = Path("/var/lib/mini-minishift")  # the state directory if there is no repository
+MACHINE_LOCK = Path("/run/mini-minishift.lock")  # held while a cluster runs, because only one can own the KUBE chains
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class State:
 
     @property
     def etcd_socket(self) -> Path:
-        # etcd appends a port to a unix socket's name, and its Python client dials the same form.
+        # etcd appends a port to a unix socket's name, and its Python client must use the same name.
         return self.etcd / "etcd.sock:0"
 
     @property
@@ -74,7 +73,7 @@ class State:
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's and the developer's, for ``KUBECONFIG=`` or to copy."""
+        """The kubeconfig of the administrator and the developer, for ``KUBECONFIG=`` or to copy."""
         return self.root / "kubeconfig"
 
     @property
@@ -83,12 +82,12 @@ class State:
 
     @property
     def record(self) -> Path:
-        """What ``up`` must remember until ``down``: see record.py."""
+        """What ``up`` stores for the other commands: see record.py."""
         return self.root / "cluster.json"
 
     @property
     def children(self) -> Path:
-        """The supervisor's table of what it runs, rewritten at each change."""
+        """The supervisor's table of the processes that it runs, rewritten at each change."""
         return self.root / "processes.json"
 
 

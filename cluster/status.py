@@ -1,6 +1,7 @@
-"""``status``: what runs, since when, how well, and with how much memory; collected first, then rendered.
+"""The command ``status``: what runs, since when, whether it is healthy, and how much memory it uses.
 
-All is well when the supervisor and every component run and are healthy, and the node is Ready.
+``collect`` asks, ``render`` (no I/O) writes. The cluster is well if the supervisor and every component run and are
+healthy, and the node is Ready.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ class Part(NamedTuple):
     since: float
     restarts: int
     last_end: str
-    memory: int  # bytes, of it and all below it
-    trouble: str  # empty when it is well
+    memory: int  # bytes, with its child processes
+    trouble: str  # why it is not healthy; empty if it is
 
 
 class Report(NamedTuple):
@@ -45,7 +46,7 @@ class Report(NamedTuple):
 
 
 def collect(state: State) -> Report | None:
-    """None when there is no cluster at all; a report without parts when it is stopped."""
+    """Return the state of the cluster; None if there is none, a report without parts if it is stopped."""
     known = record.load(state)
     if known is None:
         return None
@@ -74,7 +75,7 @@ def _ask_api(report: Report, api: Client) -> Report:
         nodes = api.list(NODES, field_selector=f"metadata.name={report.node}")["items"]
         pods = api.list(PODS)["items"]
     except errors.ApiError:
-        return report  # the API server's own line says what is wrong
+        return report  # The line of the API server shows what is wrong.
     return report._replace(
         version=version,
         node_ready=any(health.node_ready(node) for node in nodes),
@@ -93,7 +94,7 @@ def _ask_docker(report: Report, cluster_id: str) -> Report:
 
 
 def render(report: Report, state: State, now: float) -> str:
-    """Return a few lines for a person."""
+    """Return the report as text for the user."""
     if not report.parts:
         return f"mini-Minishift is stopped; its state is in {state.root}. Start it with: make up"
     lines = [f"{'':<2}{'COMPONENT':<13}{'HEALTH':<11}{'SINCE':<8}{'MEMORY':>8}  {'PID':<8}RESTARTS"]
@@ -120,13 +121,13 @@ def render(report: Report, state: State, now: float) -> str:
 
 
 def _gist(trouble: str) -> str:
-    """Return one line of it: of the API server's list of checks, the first that failed."""
+    """Return one line of a problem: of the API server's list of checks, the first that failed."""
     lines = trouble.splitlines()
     return next((line for line in lines if line.startswith("[-]")), lines[0])
 
 
 def duration(seconds: float) -> str:
-    """As kubectl shows ages: the two largest units at most."""
+    """Return a duration as kubectl prints ages: at most the two largest units."""
     whole = int(seconds)
     for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= size:

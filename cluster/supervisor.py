@@ -1,14 +1,16 @@
-"""Runs the components of a cluster and starts again what dies: ``python -m cluster.supervisor <state directory>``.
+"""Run the components of a cluster and restart those that end: ``python -m cluster.supervisor STATE-DIRECTORY``.
 
-One process, one thread, which sleeps in sigtimedwait() until a child ends, it is told to stop, or a restart is due.
+It is one process with one thread, which sleeps in sigtimedwait() until a child ends, it is told to stop, or a restart
+is due.
 
-- All start at once: each waits for what it needs by itself, so nothing is lost by starting early.
-- Each is a session of its own; when its first process ends, whatever is left of the session is killed, so that the
-  next one finds ports free.
-- A component that dies is started again after 0.1 s, doubled each time up to 10 s; ten good seconds reset that.
-- When the supervisor itself is killed, the kernel sends its children SIGTERM: nothing is left behind.
+- All components start at once. Each waits by itself for what it needs, so none has to start after another.
+- Each has a session of its own. When its first process ends, all others of the session are killed, so that the next
+  one finds its ports free.
+- A component that ends is restarted after 0.1 s, then after twice as long each time, up to 10 s. When it has run for
+  10 s, that starts again at 0.1 s.
+- If the supervisor itself is killed, the kernel sends its children SIGTERM, so that nothing is left behind.
 - SIGTERM stops them in reverse order: etcd last, after the API server's last write.
-- A full disk does not end it: what it could not write down it writes as soon as there is room.
+- A full disk does not end it. What it could not write, it writes as soon as there is room.
 """
 
 from __future__ import annotations
@@ -33,13 +35,13 @@ HEALTHY_AFTER = 10.0
 STOP_SECONDS = 10.0
 LOG_LIMIT = 8 * 1024 * 1024  # of one file; there are two: the current and the one before
 LOG_CHECK_SECONDS = 60.0
-PUBLISH_AGAIN = 1.0  # after the table could not be written
+PUBLISH_AGAIN = 1.0  # the pause after the table could not be written
 STOP_ORDER = (("proxy", "kubelet", "controllers"), ("apiserver",), ("etcd",))
 WAKING = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
 
 def restart_delay(failures: int) -> float:
-    """Return seconds to wait before the next start, after so many failures in a row (1 is the first)."""
+    """Return the seconds to wait before the next start, after so many failures in a row (1 is the first)."""
     return float(min(FIRST_DELAY * 2 ** (failures - 1), LONGEST_DELAY))
 
 
@@ -65,12 +67,12 @@ class Supervisor:
         self.state = state
         self.children = [Child(component) for component in wanted]
         self.stopping = False
-        self.published = True  # the table on disk is as the children are
+        self.published = True  # whether the table on disk shows the present state
 
     def run(self) -> None:
         """Run until SIGTERM."""
         signal.pthread_sigmask(signal.SIG_BLOCK, WAKING)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may close
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # It must go on when the terminal closes.
         next_check = 0.0
         while not self.stopping:
             now = time.monotonic()
@@ -87,7 +89,7 @@ class Supervisor:
         self.stop()
 
     def wait(self, until: float) -> None:
-        """Sleep until a signal or the given moment, then collect every child that ended."""
+        """Sleep until a signal or that moment (time.monotonic), then handle every child that has ended."""
         info = signal.sigtimedwait(WAKING, max(0.0, until - time.monotonic()))
         if info is not None and info.si_signo != signal.SIGCHLD:
             self.stopping = True
@@ -127,9 +129,9 @@ class Supervisor:
 
     def ended(self, child: Child, code: int) -> None:
         try:
-            os.killpg(child.pid, signal.SIGKILL)  # its workers, where it had any
+            os.killpg(child.pid, signal.SIGKILL)  # its worker processes
         except ProcessLookupError:
-            pass  # it had none left
+            pass  # None of its session is left.
         child.pid = 0
         if self.stopping:
             return
@@ -169,7 +171,10 @@ class Supervisor:
             self.published = True
 
     def bound_logs(self) -> None:
-        """A log that grew too long becomes the one before, and starts anew under the same open file."""
+        """Move the content of each log that is too long to ``.log.1``, and truncate it.
+
+        The component keeps its file open, so the log cannot be renamed.
+        """
         for path in self.state.logs.glob("*.log"):
             if path.stat().st_size > LOG_LIMIT:
                 before = path.with_suffix(".log.1")
@@ -182,7 +187,7 @@ class Supervisor:
 
 
 def _become(component: Component, log_path: Path) -> None:
-    """Become the component, in the new process; never return."""
+    """Execute the component in the new process. This function does not return."""
     try:
         os.setsid()
         output = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -191,7 +196,7 @@ def _become(component: Component, log_path: Path) -> None:
         os.chdir(component.folder)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        # setpriv is part of Debian's base system: it sets the signal that follows the parent's death, then execs.
+        # setpriv (of Debian's base system) sets the signal to receive when the parent ends, and becomes the component.
         os.execvp("setpriv", ["setpriv", "--pdeathsig", "TERM", "--", *component.argv])
     except OSError as error:
         os.write(2, f"cannot start {component.name}: {error}\n".encode())
@@ -201,19 +206,19 @@ def _become(component: Component, log_path: Path) -> None:
 
 def say(text: str) -> None:
     line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} supervisor: {text}\n"
-    # Past sys.stderr, whose buffer would keep a line that found the disk full and fail again with the next.
+    # sys.stderr would keep in its buffer a line that could not be written to a full disk, and fail again with the next.
     with contextlib.suppress(OSError):
         os.write(2, line.encode())
 
 
 def environment(state: State) -> dict[str, str]:
-    """What the supervisor, and through it every component, finds in its environment."""
+    """Return the environment of the supervisor, which all components inherit."""
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONDONTWRITEBYTECODE", "KUBECONFIG")}
     return {
         **kept,
         STATE_VARIABLE: str(state.root),
         "PYTHONUNBUFFERED": "1",
-        # Every thread would else get a malloc arena of its own, and these processes have hundreds.
+        # Otherwise every thread would get a malloc arena of its own, and these processes have hundreds of threads.
         "MALLOC_ARENA_MAX": "2",
     }
 

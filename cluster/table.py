@@ -1,4 +1,4 @@
-"""The supervisor's table of its children, as a file: written by it alone, read by every command."""
+"""The supervisor's table of its child processes, as a file: only the supervisor writes it, every command reads it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cluster.settings import State
 
 class Row(NamedTuple):
     name: str
-    pid: int  # 0 while it does not run
+    pid: int  # 0 if it does not run
     start: int  # clock ticks after boot
     since: float  # seconds since the epoch
     restarts: int
-    last_end: str  # how it ended the last time
-    failures: int = 0  # in a row, each soon after its start
+    last_end: str  # how it ended the last time, for the user
+    failures: int = 0  # how many times in a row it ended soon after its start
 
     @property
     def runs(self) -> bool:
@@ -25,7 +25,7 @@ class Row(NamedTuple):
 
 
 def read(state: State) -> list[Row]:
-    """Empty when no supervisor runs, or when what it wrote is damaged: it writes all of it at the next change."""
+    """Return the table; empty if no supervisor runs, or if the file is damaged (the next change rewrites it)."""
     try:
         return [Row(**row) for row in json.loads(state.children.read_text())]
     except (FileNotFoundError, ValueError, TypeError):

@@ -14,11 +14,11 @@ from cluster.processes import Process, is_alive, send, wait_gone
 from cluster.progress import Progress
 from cluster.settings import CLUSTER_LABEL, State
 
-STOP_SECONDS = 45.0  # the supervisor itself kills what does not stop within ten
+STOP_SECONDS = 45.0  # The supervisor kills components that do not stop within 10 s.
 
 
 def stop(state: State, progress: Progress) -> None:
-    """End every process and every pod's containers; objects stay in etcd, containers stay for the next ``up``."""
+    """End all processes and the pods' containers. Objects stay in etcd, and containers for the next ``up``."""
     packages.search_path()
     known = record.load(state)
     with progress.step("processes") as step:
@@ -72,7 +72,7 @@ def _stop_containers(engine: Engine, cluster_id: str) -> int:
 def _remove_from_docker(
     state: State, known: record.ClusterRecord | None, progress: Progress, *, ours_alone: bool, keep_images: bool
 ) -> None:
-    """Remove containers and images; start an engine for it if none runs and there is something to remove."""
+    """Remove containers and images. If no engine runs and there is something to remove, one is started for it."""
     engine = Engine()
     started = Process(known.docker_pid, known.docker_start) if known and known.docker_pid else None
     if engine.version() is None:

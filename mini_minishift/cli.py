@@ -1,4 +1,4 @@
-"""``mini-minishift api``, beside the verbs of a whole cluster."""
+"""The command ``mini-minishift api``, which is added to the commands for a whole cluster."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def api(
             interrupts.ignore()
     if code == 0:
         progress.line(f"Ended. {folder} keeps its data." if data_dir else "Ended. Nothing is left of it.")
-    # Not through the interpreter's end, which would wait for threads that wait for clients.
+    # The interpreter's own end would wait for threads, which wait for clients.
     sys.stdout.flush()
     os._exit(code)
 
 
 @contextmanager
 def _log(file: Path | None) -> Iterator[None]:
-    """Let everything that is written to standard error go to a file, from now on unless something fails."""
+    """Write everything that goes to standard error into a file; if the block fails, undo that."""
     setup_logging()
     if file is None:
         yield

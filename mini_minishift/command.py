@@ -1,4 +1,4 @@
-"""The ``mini-minishift`` command becomes a process that what PYTHONPATH says does not disturb: see ``run.py``."""
+"""The ``mini-minishift`` command: it becomes a process that the user's PYTHONPATH does not disturb (``run.py``)."""
 
 import os
 import sys

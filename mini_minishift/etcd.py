@@ -1,4 +1,4 @@
-"""A real etcd of the server's own, on a unix socket in its folder. It ends with the server, however that ends."""
+"""A real etcd for the standalone server, on a unix socket in its folder. It ends when the server does, in any way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 class Etcd:
-    """An etcd process, which starts when this object is made: nothing else takes as long."""
+    """An etcd process. It starts when this object is created, because nothing else takes as long."""
 
     def __init__(self, program: str, root: Path) -> None:
         binary = shutil.which(program)
@@ -34,16 +34,16 @@ class Etcd:
         wanted = component(State(root))
         folder = Path(wanted.folder)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in wanted.sockets:  # of one that was killed
+        for name in wanted.sockets:  # A killed process leaves them behind.
             (folder / name).unlink(missing_ok=True)
-        # Tests write much and are gone after a crash of the machine anyway.
+        # Tests write much, and need no data after a crash of the machine.
         arguments = [*wanted.argv[1:], "--unsafe-no-fsync"]
         self.log = folder / "etcd.log"
-        # etcd says in systemd's way when it is ready; an address without a file, whose path might be too long.
+        # etcd reports by systemd's protocol that it is ready. The address is abstract: a file's path might be too long.
         self._news = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._news.bind("")
         address = "@" + self._news.getsockname()[1:].decode()
-        library = ctypes.CDLL(None)  # loaded before the fork
+        library = ctypes.CDLL(None)  # It must be loaded before the fork.
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [binary, *arguments],
@@ -52,10 +52,10 @@ class Etcd:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C is for the server, which stops etcd after its own last write
+                start_new_session=True,  # Ctrl-C must end the server only, which stops etcd after its own last write.
                 preexec_fn=lambda: library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
             )
-        # Relative, as the path of a unix socket may have 107 characters only: for who works in ``root``.
+        # The path is relative to ``root``, the server's current folder: one of a unix socket has at most 107 bytes.
         self.server = f"unix:{State(root).etcd_socket.relative_to(root)}"
 
     def wait_ready(self) -> None:

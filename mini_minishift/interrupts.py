@@ -1,4 +1,4 @@
-"""Signals to end that arrive before the server serves, or while the command removes what it made."""
+"""Handle signals that arrive before the server serves, or while the command removes its files."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Interrupts:
-    """Raise KeyboardInterrupt at each signal, and remember it.
+    """Raises KeyboardInterrupt at each signal, and remembers it.
 
-    A signal that arrives in a destructor or in a callback from C, as they happen while modules are imported, is
-    otherwise lost: Python prints the exception and goes on.
+    A signal that arrives in a destructor or in a callback from C, as they run while modules are imported, would be lost
+    otherwise: Python prints the exception and goes on.
     """
 
     def __init__(self) -> None:
         self.asked = False
 
     def install(self) -> None:
-        """Begin; this must be called in the main thread."""
+        """Begin to handle signals; this must be called in the main thread."""
         for number in ENDING:
             signal.signal(number, self._raise)
 
@@ -30,7 +30,7 @@ class Interrupts:
 
     @staticmethod
     def ignore() -> None:
-        """Let no signal interrupt what follows: a second Ctrl-C must not end the removal of files halfway."""
+        """Ignore all further signals, so that a second Ctrl-C does not interrupt the removal of files."""
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
 

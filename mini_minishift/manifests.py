@@ -1,4 +1,4 @@
-"""Applies manifests to a server, custom resource definitions included."""
+"""Apply manifests to a server, custom resource definitions included."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mini_minishift.rest import ApiError, Object, RestClient
 
 
 def read(manifest: Path | str | Object) -> list[Object]:
-    """Return the objects of a YAML file, or the one that is given as a dict; a List is its items."""
+    """Return the objects of a YAML file, or of a dict. The items of a List are returned each on its own."""
     if isinstance(manifest, dict):
         documents = [manifest]
     else:
@@ -29,7 +29,7 @@ def _items(document: Object) -> list[Object]:
 
 
 def apply(rest: RestClient, obj: Object) -> Object:
-    """Create the object, or replace the one of its name."""
+    """Create an object, or replace the one with its name."""
     collection = _collection(rest, obj)
     try:
         made = rest.request("POST", collection, obj)
@@ -53,7 +53,7 @@ def _collection(rest: RestClient, obj: Object) -> str:
 
 
 def _established(rest: RestClient, collection: str, definition: Object) -> Object:
-    """Return the definition as it is once its objects can be used."""
+    """Wait until objects of a CustomResourceDefinition can be created; return the definition as it is then."""
     name = definition["metadata"]["name"]
     for event in rest.watch(f"{collection}?watch=true&fieldSelector=metadata.name%3D{name}"):
         found: Object = event["object"]

@@ -1,7 +1,7 @@
-"""The pytest plugin: fixtures around a Kubernetes API server of the test run's own. See docs/testing.md.
+"""The pytest plugin: fixtures for a Kubernetes API server that belongs to the test run. See docs/testing.md.
 
-PYTEST_DONT_REWRITE: there are no assertions here. It is loaded into every pytest run of whoever has us installed, so it
-imports nothing but pytest until a fixture is asked for.
+PYTEST_DONT_REWRITE: there are no assertions here. pytest loads this into every run where we are installed, so it
+imports only pytest until a fixture is used.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ OPTIONS = (
     ("timeout", None, "30", "seconds that the server may take to be ready"),
     ("log-lines", None, "40", "lines of the server's log that a failed test shows; 0 shows none"),
 )
-# Fixtures that start a server; whose test fails shows what the server said meanwhile.
+# Fixtures that start a server. If a test with one of them fails, it shows what the server logged meanwhile.
 STARTING = frozenset({"kube_server", "start_kube_server"})
-# The running servers, each with the length that its log had when it was ready, and when the present test began.
+# The running servers, each with the length that its log had when the present test began.
 _SERVERS = pytest.StashKey[dict["KubeServer", int]]()
 
 
@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def kube_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[KubeServer]:
-    """A Kubernetes API server of this run's (or this xdist worker's) own."""
+    """A Kubernetes API server for this test run (or this xdist worker)."""
     yield from _serving(pytestconfig, tmp_path_factory, {})
 
 
@@ -69,10 +69,10 @@ def start_kube_server(
 def kubeconfig(kube_server: KubeServer, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The path of an administrator's kubeconfig, to which KUBECONFIG is set during the test."""
     monkeypatch.setenv("KUBECONFIG", str(kube_server.kubeconfig))
-    for library in ("kubernetes", "kubernetes_asyncio"):  # which read KUBECONFIG when they are imported
+    for library in ("kubernetes", "kubernetes_asyncio"):  # They read KUBECONFIG when they are imported.
         if module := sys.modules.get(f"{library}.config.kube_config"):
             monkeypatch.setattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", str(kube_server.kubeconfig))
-    # Clients that run in a pod, of a CI system's perhaps, would prefer that one's cluster.
+    # In a pod, perhaps one of a CI system, clients would prefer the cluster of the pod.
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_PORT", raising=False)
     return kube_server.kubeconfig
@@ -80,7 +80,7 @@ def kubeconfig(kube_server: KubeServer, monkeypatch: pytest.MonkeyPatch) -> Path
 
 @pytest.fixture
 def kube_namespace(kube_server: KubeServer) -> Iterator[str]:
-    """The name of a namespace of the test's own, deleted afterwards."""
+    """The name of a new namespace, which is deleted after the test."""
     name = kube_server.create_namespace()
     yield name
     if kube_server.running:
@@ -122,7 +122,7 @@ def _serving(config: pytest.Config, factory: pytest.TempPathFactory, overrides: 
     finally:
         servers.pop(server, None)
         server.close()
-        shutil.rmtree(server.folder / "etcd", ignore_errors=True)  # pytest keeps the folders of its last runs
+        shutil.rmtree(server.folder / "etcd", ignore_errors=True)  # pytest keeps the other files for some runs.
 
 
 def _option(config: pytest.Config, name: str) -> str:
@@ -132,14 +132,14 @@ def _option(config: pytest.Config, name: str) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> None:
-    """Remember where the servers' logs are when a test begins."""
+    """Note the length of the servers' logs when a test begins."""
     servers = item.config.stash.get(_SERVERS, {})
     servers.update({server: server.log_size() for server in servers})
 
 
-@pytest.hookimpl(hookwrapper=True)  # the form that pytest 7 knows too
+@pytest.hookimpl(hookwrapper=True)  # pytest 7 knows only this form.
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
-    """Show with a failed test what its servers said since it began."""
+    """Add to the report of a failed test what its servers have logged since it began."""
     report = (yield).get_result()
     if not report.failed or STARTING.isdisjoint(getattr(item, "fixturenames", ())):
         return

@@ -1,4 +1,4 @@
-"""The few requests that tests need without any client library: JSON over HTTPS, with what Python itself has."""
+"""A small client for the server for tests: JSON over HTTPS, with Python's own library only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USER_AGENT = "mini-minishift-tests"
 
 
 class ApiError(Exception):
-    """An answer that is no success; ``status`` is the Status object that came with it."""
+    """The server answered with an error; ``status`` is the Status object of the answer."""
 
     def __init__(self, status: Object) -> None:
         super().__init__(status.get("message") or status.get("reason") or "an error without a text")
@@ -36,7 +36,10 @@ class ApiError(Exception):
 
 
 class RestClient:
-    """One user of one server. Its connection is kept, for one request at a time; a watch has one of its own."""
+    """Sends the requests of one user to one server.
+
+    One connection is kept open for requests, which are sent one at a time; each watch has a connection of its own.
+    """
 
     def __init__(self, url: str, certificate_authority: Path, token: str) -> None:
         self._address = urlsplit(url)
@@ -46,7 +49,7 @@ class RestClient:
         self._connection: http.client.HTTPSConnection | None = None
 
     def request(self, method: str, path: str, body: Any = None, content_type: str = JSON) -> Object:
-        """Return the decoded answer; raise ApiError for one that is no success."""
+        """Return the decoded answer. Raises ApiError."""
         with self._lock:
             connection = self._connection = self._usable() or self._connect()
             try:
@@ -58,9 +61,9 @@ class RestClient:
         return _decoded(response.status, data)
 
     def watch(self, path: str, silence: float = TIMEOUT) -> Iterator[Object]:
-        """Return the events of a watch, as long as the caller takes them: ``watch("/api/v1/pods?watch=true")``.
+        """Yield the events of a watch: ``watch("/api/v1/pods?watch=true")``.
 
-        Raises TimeoutError when nothing has happened for so many seconds.
+        Raises TimeoutError if there is none for ``silence`` seconds.
         """
         connection = self._connect(silence)
         try:
@@ -84,7 +87,7 @@ class RestClient:
         return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
 
     def _usable(self) -> http.client.HTTPSConnection | None:
-        """Return the kept connection, unless the server has closed it: nothing else can be read from an idle one."""
+        """Return the open connection, None if the server has closed it: an idle one is readable only then."""
         kept = self._connection
         if kept is not None and kept.sock is not None and not is_readable(kept.sock.fileno(), 0):
             return kept
@@ -122,8 +125,10 @@ def _decoded(code: int, data: bytes) -> Object:
 
 
 def is_readable(descriptor: int, seconds: float) -> bool:
-    """Wait until there is something to read, or the other end has gone. Not by select: a test's process may have more
-    than the 1,024 files that this can tell apart."""
+    """Wait until there is something to read, or the other end has closed; return False after ``seconds``.
+
+    This uses poll, because select cannot handle more than 1,024 open files, and the test's process may have more.
+    """
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(seconds * 1000))

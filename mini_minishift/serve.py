@@ -1,7 +1,7 @@
-"""The process behind ``KubeServer``: a standalone server for the program that started it, and that it ends with.
+"""The process that ``KubeServer`` starts: a standalone server, which ends with the program that started it.
 
-It says on standard output, in one line of JSON, when it is ready, and ends when its standard input does or when the
-other process is gone: two signs, since a fork of that one may hold the pipe open. Logs go to standard error.
+When it is ready, it writes one line of JSON to standard output. It ends when its standard input is closed or the other
+process has ended; both are watched, because a fork of that process may hold the pipe open. Logs go to standard error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger("serve")
 
 
 def main() -> int:
-    """Serve until the caller ends."""
+    """Serve until the caller ends; return the exit status."""
     parser = argparse.ArgumentParser("mini_minishift.serve", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
@@ -52,7 +52,7 @@ def main() -> int:
             say({"error": str(error)})
             return 1
         except KeyboardInterrupt:
-            return 1  # before it had begun
+            return 1  # The signal came before the server served.
         finally:
             interrupts.ignore()
             if temporary and caller_is_gone.is_set():
@@ -70,13 +70,14 @@ def say(document: object, output: TextIO = sys.stdout) -> None:
 
 
 def end_with_caller(caller: int, gone: threading.Event) -> None:
-    """Ask this process to end once the caller has closed the pipe, or has ended."""
+    """End this process by SIGTERM once the caller has closed the pipe, or has ended."""
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN)
     try:
         poll.register(os.pidfd_open(caller), select.POLLIN)
     except OSError as error:
-        # Where a sandbox does not let us watch a process, the pipe must do. It is closed if the caller is gone already.
+        # In a sandbox that does not let us watch processes, the pipe alone is watched. It is closed if the caller has
+        # ended already.
         log.info("cannot watch process %d, only its pipe: %s", caller, error)
     poll.poll()
     gone.set()
@@ -85,6 +86,6 @@ def end_with_caller(caller: int, gone: threading.Event) -> None:
 
 if __name__ == "__main__":
     code = main()
-    # Not through the interpreter's end, which would wait for threads that wait for clients.
+    # The interpreter's own end would wait for threads, which wait for clients.
     sys.stderr.flush()
     os._exit(code)

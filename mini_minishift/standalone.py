@@ -1,7 +1,8 @@
 """An API server with its controllers in one process, without root, Docker, etcd or a node: for tests and development.
 
-The socket is bound first, so that whoever waits for the server waits in its queue and never asks in vain. All parts
-still meet over HTTPS only; they share a process because two interpreters would take twice the time and memory.
+The socket is bound first, so that a client that connects too early waits instead of being refused. The controllers
+talk to the server over HTTPS like every client; they share its process because a second interpreter would double time
+and memory.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 CONTEXT = "mini-minishift-api"  # cluster, user and context in the kubeconfig
 BACKLOG = 1024
-VERBOSITY = 2  # requests that write are in the log: what a test's author looks for there
+VERBOSITY = 2  # The log has all requests that write, because they help the author of a test most.
 MEMORY, ETCD = "memory", "etcd"
 STORES = (MEMORY, ETCD)
 ALL, NONE = "*", "none"
-# They look after nodes and their pods, of which there are none; so does the scheduler, with an event for each pod.
+# Controllers of nodes and of pods on nodes, which do not exist here. The scheduler would only write an event per pod.
 NEED_NODES = (
     "-scheduler",
     "-node-lifecycle-controller",
@@ -53,7 +54,7 @@ NEED_NODES = (
     "-pod-garbage-collector-controller",
 )
 ACCOUNTS = "serviceaccount-controller"
-# What controllers give to every namespace: plural and name.
+# Controller → plural and name of the object that it creates in every namespace.
 GIVEN = {
     ACCOUNTS: ("serviceaccounts", "default"),
     "root-ca-certificate-publisher-controller": ("configmaps", "kube-root-ca.crt"),
@@ -65,7 +66,7 @@ MANAGER = ("system:kube-controller-manager", "")
 
 @dataclass(frozen=True)
 class StandaloneOptions:
-    """``folder`` holds keys, kubeconfig and data: a server that is started there again is the same one."""
+    """What to run. A server that is started again in the same ``folder`` has the same keys and objects."""
 
     folder: Path
     port: int = 0
@@ -75,7 +76,7 @@ class StandaloneOptions:
 
 
 class Ready(NamedTuple):
-    """What a client needs, in files and as values."""
+    """What a client needs to use the server."""
 
     url: str
     kubeconfig: str
@@ -85,7 +86,7 @@ class Ready(NamedTuple):
 
 
 class Standalone:
-    """A server and its controllers. It must run in the main thread, because signals end it."""
+    """A server and its controllers. Run it in the main thread, because it handles signals."""
 
     def __init__(
         self, options: StandaloneOptions, progress: Progress, ready: Callable[[Ready], None], interrupts: Interrupts
@@ -97,17 +98,17 @@ class Standalone:
         self._ready = ready
         self._interrupts = interrupts
         self._port = options.port
-        # As seen from where the user is, which will not be the current folder for long.
+        # The path is relative to the user's current folder, which is changed later.
         self._program = str(Path(options.etcd).absolute()) if os.sep in options.etcd else options.etcd
         self._stop = threading.Event()
         self._failure: Exception | None = None
 
     def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or SIGHUP; raise ClusterError when it cannot."""
+        """Serve until SIGTERM, SIGINT or SIGHUP. Raises ClusterError if that is not possible."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_locked(self._folder))
-            os.chdir(self._folder)  # the paths of unix sockets are short from here
+            os.chdir(self._folder)  # Relative to it the paths of unix sockets are short enough.
             listener = stack.enter_context(_bound(self._options.port))
             self._port = listener.getsockname()[1]
             etcd = None
@@ -125,7 +126,7 @@ class Standalone:
                 config = self._config(etcd)
                 try:
                     application = ApiServer(config)
-                except ValueError as error:  # the file of the store in memory
+                except ValueError as error:  # The file that keeps the store in memory is damaged.
                     raise ClusterError(f"{error}. Remove it to begin anew") from error
                 self._manager = self._build_manager()
             if etcd is not None:
@@ -137,13 +138,13 @@ class Standalone:
             raise ClusterError(f"the server did not become ready: {self._failure}") from self._failure
 
     def _started(self, server: Server) -> None:
-        """Requests are answered from now on, by this very thread, and signals end that."""
+        """Begin the rest of the start in another thread, because this one serves requests from now on."""
         if self._interrupts.asked:
             os.kill(os.getpid(), signal.SIGTERM)
         threading.Thread(target=self._bring_up, args=(server,), name="bring-up", daemon=True).start()
 
     def _bring_up(self, server: Server) -> None:
-        """Wait until what every client may expect is there: the server's objects, and the controllers' first ones."""
+        """Start the controllers, and wait until the first objects of the server and the controllers exist."""
         try:
             with self._progress.step("first objects"):
                 self._manager.start(self._stop)
@@ -166,7 +167,7 @@ class Standalone:
 
     @cached_property
     def _tokens(self) -> dict[str, str]:
-        """User → bearer token, made once for a folder."""
+        """User → bearer token; they are kept in the folder."""
         file = self._folder / "tokens.csv"
         if not file.exists():
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "w") as output:
@@ -181,7 +182,7 @@ class Standalone:
         return Ready(f"https://{ADDRESS}:{self._port}", str(self._folder / "kubeconfig"), authority, token, [])
 
     def _write_access(self) -> None:
-        """The administrator's kubeconfig, which can be copied anywhere."""
+        """Write the administrator's kubeconfig, which can be copied anywhere."""
         authority = base64.b64encode(Path(self._access.certificate_authority).read_bytes()).decode()
         cluster = {"server": self._access.url, "certificate-authority-data": authority}
         kubeconfig.save(self._access.kubeconfig, kubeconfig.build(CONTEXT, cluster, {"token": self._access.token}))
@@ -198,7 +199,7 @@ class Standalone:
             token_auth_file=self._folder / "tokens.csv",
             service_account_key_file=self._pki / "sa.pub",
             service_account_signing_key_file=self._pki / "sa.key",
-            # Who makes the service accounts that pods would have to have?
+            # Without this controller there are no service accounts, which the admission plugin asks of every pod.
             disable_admission_plugins=() if any(row.name == ACCOUNTS for row in self._rows) else ("ServiceAccount",),
             workers=1,
             verbosity=VERBOSITY,
@@ -209,7 +210,7 @@ class Standalone:
         from controllers.manager.manager import Manager
         from controllers.shared.options import ControllerOptions
 
-        # What a test's author looks for in the log is what others ask.
+        # The controllers' own requests would hide those that the author of a test looks for.
         own = f" with {USER_AGENT}"
         logging.getLogger("apiserver.requests").addFilter(lambda record: own not in record.getMessage())
         client, access = self._client, self._manager_access
@@ -235,7 +236,7 @@ class Standalone:
 
 
 def selected(names: str) -> list[ControllerDescriptor]:
-    """Return the controllers that ``--controllers`` names; those that need a node only if it names them itself."""
+    """Return the controllers that ``--controllers`` names. Those that need a node run only if they are named."""
     from controllers.manager import rows
 
     asked = [] if names == NONE else names.split(",")
@@ -252,7 +253,7 @@ def _role() -> pki.Role:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: two servers on the same data would overwrite each other's."""
+    """Hold the folder's lock, because two servers on the same data would overwrite each other's."""
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

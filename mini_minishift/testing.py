@@ -1,7 +1,7 @@
-"""A Kubernetes API server for tests, as an object: ``with KubeServer() as server: …``. The pytest plugin makes these.
+"""A Kubernetes API server for tests, as an object: ``with KubeServer() as server: …``. The pytest plugin creates these.
 
-The server is a process of its own that ends with this one, however this one ends. Nothing but Python's own library is
-imported here.
+The server is a process of its own, which ends with this one, however this one ends. This module imports only Python's
+own library.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["ApiError", "KubeServer", "ServerError"]
 
 STORES = ("memory", "etcd")
 STOP_SECONDS = 10.0
-GRACE_SECONDS = 5.0  # for the server to end a watch whose time is over
-# Of pytest-cov and coverage: the server is not what they should measure, which would slow it down.
+GRACE_SECONDS = 5.0  # how much later than asked the server may end a watch
+# Prefixes of variables of pytest-cov and coverage. Measuring the server would only slow it down.
 _NOT_INHERITED = ("COV_CORE_", "COVERAGE_")
 
 
@@ -64,7 +64,7 @@ class KubeServer:
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._rest: RestClient | None = None
-        self._first_objects: list[tuple[str, str]] = []  # (plural, name) of what the controllers give to a namespace
+        self._first_objects: list[tuple[str, str]] = []  # (plural, name) of what controllers create in a namespace
         self.url = ""
         self.token = ""  #: of a user who may do everything
 
@@ -75,7 +75,7 @@ class KubeServer:
 
     @property
     def certificate_authority(self) -> Path:
-        """The certificate, as a file, that the server's is signed with."""
+        """The file of the certificate with which the server's is signed."""
         return self.folder / "pki" / "ca.crt"
 
     @property
@@ -88,20 +88,20 @@ class KubeServer:
 
     @property
     def pid(self) -> int:
-        """The process's id; 0 when there is none."""
+        """The process's id; 0 if it does not run."""
         return self._process.pid if self._process is not None and self.running else 0
 
     # Life
 
     def start(self) -> Self:
-        """Return when the server is ready: its own objects are there, and what its controllers make first."""
+        """Start the server; return when it is ready: its own objects and the first ones of its controllers exist."""
         if self.running:
             raise ServerError("the server runs already")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         begin = self.log_size()
         argv, environment = isolated("mini_minishift.serve", *self._flags, f"--port={self.port}")
         with self.log_file.open("ab") as log:
-            # A session of its own: Ctrl-C is for the tests, which may still need the server to end in peace.
+            # It has a session of its own, so that Ctrl-C ends the tests only, which may still need the server.
             self._process = subprocess.Popen(
                 argv,
                 env={name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
@@ -123,7 +123,7 @@ class KubeServer:
         return self
 
     def stop(self) -> None:
-        """End it; what it stored is there again after another ``start``."""
+        """End the server; what it stored is there again after another ``start``."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -133,13 +133,13 @@ class KubeServer:
             self._reap()
 
     def kill(self) -> None:
-        """End it with SIGKILL. What was in memory is lost; etcd keeps it."""
+        """End the server with SIGKILL. What the store in memory had is lost; etcd keeps it."""
         if self._process is not None:
             self._process.kill()
             self._reap()
 
     def restart(self, *, keep_data: bool = True) -> None:
-        """Stop and start it on the same port. Without its data it is a new cluster with the same keys."""
+        """Stop the server and start it on the same port. Without its data it is a new cluster with the same keys."""
         self.stop()
         if not keep_data:
             (self.folder / "store.json").unlink(missing_ok=True)
@@ -147,7 +147,7 @@ class KubeServer:
         self.start()
 
     def close(self) -> None:
-        """Stop it, and remove its folder if that is a temporary one."""
+        """Stop the server, and remove its folder if that is a temporary one."""
         self.stop()
         self._remove_temporary()
 
@@ -163,22 +163,23 @@ class KubeServer:
     # Use
 
     def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Object:
-        """Send one request as administrator, for what needs no client library; raise ApiError."""
+        """Send one request as administrator, where no client library is needed. Raises ApiError."""
         return self._client().request(method, path, body, content_type)
 
     def watch(self, path: str) -> Iterator[Object]:
         """Yield the events of a watch: ``server.watch("/api/v1/pods?watch=true")``.
 
-        Raise TimeoutError after 30 s without one.
+        Raises TimeoutError after 30 s without an event.
         """
         return self._client().watch(path)
 
     def wait(
         self, path: str, condition: Callable[[Object | None], object] = bool, *, seconds: float = 10.0
     ) -> Object | None:
-        """Return the object at ``path`` as soon as it is as wanted: by default, as soon as it is there.
+        """Wait for the object at ``path``; return it as soon as ``condition`` returns True for it.
 
-        ``condition`` is given the object, or None while there is none. Raises TimeoutError with what there was instead.
+        ``condition`` is called with the object, or with None if there is none; by default it waits until there is one.
+        Raises TimeoutError with the object's last state.
         """
         found = None
         for found in self._states(path, seconds):
@@ -187,11 +188,11 @@ class KubeServer:
         raise TimeoutError(f"{path} was not as wanted within {seconds:g} s; it is {json.dumps(found)}")
 
     def _states(self, path: str, seconds: float) -> Iterator[Object | None]:
-        """What one object is now, and what it becomes."""
+        """Yield the present state of one object, then each later one; None if it does not exist."""
         collection, _, name = path.rpartition("/")
         query = f"{collection}?fieldSelector=metadata.name%3D{name}"
         listed = self.request("GET", query)
-        # Of what kind a built-in object is, only the list says.
+        # Items of a list have no kind and apiVersion of their own if it is of a built-in kind.
         identity = {"kind": listed["kind"].removesuffix("List"), "apiVersion": listed["apiVersion"]}
         yield next(({**identity, **item} for item in listed["items"]), None)
         version = listed["metadata"]["resourceVersion"]
@@ -200,7 +201,7 @@ class KubeServer:
             yield None if event["type"] == "DELETED" else event["object"]
 
     def create_namespace(self, prefix: str = "test-") -> str:
-        """Return a new namespace's name, once its default service account and root certificate are there too."""
+        """Return the name of a new namespace, when its default service account and root certificate exist."""
         body = {"metadata": {"generateName": prefix}}
         name = str(self.request("POST", "/api/v1/namespaces", body)["metadata"]["name"])
         for plural, first in self._first_objects:
@@ -208,11 +209,11 @@ class KubeServer:
         return name
 
     def delete_namespace(self, name: str) -> None:
-        """Begin to delete it: controllers and finalizers go on from there."""
+        """Begin to delete a namespace; controllers and finalizers do the rest."""
         self.request("DELETE", f"/api/v1/namespaces/{name}")
 
     def service_account_kubeconfig(self, namespace: str, name: str = "default", *, seconds: int = 3600) -> Path:
-        """Return a kubeconfig of a service account: to see whether its roles suffice for what a program does."""
+        """Return the file of a service account's kubeconfig, to test whether its roles allow what a program does."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
         token = self.request("POST", path, {"spec": {"expirationSeconds": seconds}})["status"]["token"]
         authority = base64.b64encode(self.certificate_authority.read_bytes()).decode()
@@ -230,7 +231,7 @@ class KubeServer:
         return file
 
     def apply(self, *manifests: Path | str | Object) -> list[Object]:
-        """Create or replace objects: of YAML files, or given as dicts. Custom resources can be used from then on."""
+        """Create or replace the objects of YAML files or dicts. Objects of a new custom kind can follow at once."""
         from mini_minishift.manifests import apply, read
 
         return [apply(self._client(), obj) for manifest in manifests for obj in read(manifest)]
@@ -238,12 +239,12 @@ class KubeServer:
     # Log
 
     def log_size(self) -> int:
-        """How long the log is; what is said from now on begins there."""
+        """Return the length of the log, to be given to ``log_tail`` as ``begin``."""
         self._let_finish()
         return self.log_file.stat().st_size if self.log_file.exists() else 0
 
     def log_tail(self, lines: int = 40, begin: int = 0) -> str:
-        """Return the last lines of what the server said since the log had the length ``begin``."""
+        """Return the last lines of what the server logged since the log had the length ``begin``."""
         self._let_finish()
         if not self.log_file.exists():
             return ""
@@ -253,10 +254,13 @@ class KubeServer:
         return "\n".join(said[-lines:] if lines else said)
 
     def _let_finish(self) -> None:
-        """A request is logged when its answer is out, and the next one of our connection is taken up after that."""
+        """Wait until earlier requests of our connection are logged, which happens after their answers.
+
+        A further request is only read after that.
+        """
         if self._rest is None or not self.running:
             return
-        with suppress(ApiError, OSError, HTTPException):  # who cannot answer has said what there is
+        with suppress(ApiError, OSError, HTTPException):  # A server that does not answer logs nothing more.
             self._rest.request("GET", "/livez/ping")
 
     def _client(self) -> RestClient:
@@ -265,7 +269,7 @@ class KubeServer:
         return self._rest
 
     def _first_words(self, process: subprocess.Popen[bytes], begin: int) -> Mapping[str, Any]:
-        """Wait for the line that says where the server is, or why it is not."""
+        """Wait for the line in which the server says that it is ready, or why it is not."""
         assert process.stdout
         if not is_readable(process.stdout.fileno(), self._timeout):
             raise ServerError(f"the server is not ready after {self._timeout:g} s\n{self.log_tail(begin=begin)}")
