@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,6 +50,9 @@ class Running:
         path = self.state.logs / f"{name}.log"
         return path.read_text() if path.exists() else ""
 
+    def log_has(self, name: str, text: str) -> bool:
+        return text in self.log(name)
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.process.send_signal(number)
         self.process.wait(30)
@@ -62,6 +66,10 @@ def eventually(ask: Callable[[], T | None], seconds: float = 20) -> T:
             return answer
         time.sleep(0.01)
     raise AssertionError("it did not become so in time")
+
+
+def is_called(pid: int, name: str) -> bool:
+    return Path(f"/proc/{pid}/comm").read_text() == f"{name}\n"
 
 
 @pytest.fixture
@@ -82,7 +90,7 @@ def test_starts_all_and_stops_them_in_reverse_order(supervise: Supervise, tmp_pa
     note = "trap 'echo {0} >> order; exit 0' TERM; echo up; sleep 100 & wait"
     running = supervise(etcd=note.format("etcd"), apiserver=note.format("apiserver"), proxy=note.format("proxy"))
     for name in ("etcd", "apiserver", "proxy"):
-        eventually(lambda name=name: "up" in running.log(name))
+        eventually(partial(running.log_has, name, "up"))
     running.stop()
     assert running.process.returncode == 0
     assert (tmp_path / "order").read_text().split() == ["proxy", "apiserver", "etcd"]
@@ -136,7 +144,7 @@ def test_nothing_is_left_when_the_supervisor_itself_is_killed(supervise: Supervi
     rows = [running.row("etcd"), running.row("kubelet")]
     # Their parent's death is only signalled once setpriv has run.
     for row in rows:
-        eventually(lambda row=row: Path(f"/proc/{row.pid}/comm").read_text() == "sleep\n")
+        eventually(partial(is_called, row.pid, "sleep"))
     running.stop(signal.SIGKILL)
     for row in rows:
         assert wait_gone(Process(row.pid, row.start), 10)

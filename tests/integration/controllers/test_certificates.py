@@ -89,5 +89,8 @@ def test_a_denied_request_goes_after_its_time(cluster: Any, wait: Wait) -> None:
     csr = make(cluster, "example.com/own", "ana")
     denied = {"type": "Denied", "status": "True", "lastUpdateTime": "2020-01-01T00:00:00Z"}
     cluster.client.update(CSRS, {**csr, "status": {"conditions": [denied]}}, subresource="approval")
-    names = lambda: {each["metadata"]["name"] for each in cluster.client.list(CSRS)["items"]}  # noqa: E731
+
+    def names() -> set[str]:
+        return {each["metadata"]["name"] for each in cluster.client.list(CSRS)["items"]}
+
     wait(lambda: csr["metadata"]["name"] not in names(), "the cleaner")

@@ -141,7 +141,9 @@ def test_a_replica_set_takes_the_pods_that_its_expressions_select(cluster: Any, 
         return int((made.get("status") or {}).get("availableReplicas") or 0)
 
     wait(lambda: count() == 3, "three available pods")
-    owners = [controller_of(pod) or {} for pod in cluster.pods()]
+    pods = cluster.pods()
+    owners = [owner for pod in pods if (owner := controller_of(pod))]
+    assert len(owners) == len(pods)
     assert {(owner["apiVersion"], owner["kind"], owner["name"]) for owner in owners} == {
         ("apps/v1", "ReplicaSet", "web")
     }
@@ -173,7 +175,8 @@ def test_adopts_what_matches_and_releases_what_does_not(cluster: Any, wait: Wait
     rc = make_rc(cluster, replicas=2)
 
     def owner(name: str) -> str | None:
-        return (controller_of(cluster.client.get(PODS, name, cluster.namespace)) or {}).get("uid")
+        found = controller_of(cluster.client.get(PODS, name, cluster.namespace))
+        return found["uid"] if found else None
 
     wait(lambda: owner("stray") == rc["metadata"]["uid"], "the stray to be adopted")
     wait(lambda: len(cluster.pods()) == 2, "one more pod")
@@ -376,7 +379,7 @@ def test_a_finalizer_holds_its_namespace_and_is_named(cluster: Any, wait: Wait) 
 
     def message() -> str:
         namespace = cluster.client.get(NAMESPACES, cluster.namespace)
-        return (get_condition(namespace, "NamespaceFinalizersRemaining") or {}).get("message", "")
+        return str((get_condition(namespace, "NamespaceFinalizersRemaining") or {}).get("message", ""))
 
     wait(lambda: "example.com/hold in 1 resource instances" in message(), "the condition")
     cluster.client.patch(CONFIG_MAPS, "held", cluster.namespace, {"metadata": {"finalizers": None}})
