@@ -67,8 +67,7 @@ class CertificateSubjectRestriction(Plugin):
         return kind is CERTIFICATE_SIGNING_REQUESTS and (operation, request.subresource) == ("CREATE", "")
 
     def validate(self, request: AdmissionRequest) -> None:
-        assert request.object is not None
-        spec = request.object["spec"]
+        spec = request.new["spec"]
         if spec.get("signerName") != API_CLIENT_SIGNER:
             return
         try:

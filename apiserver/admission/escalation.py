@@ -38,13 +38,12 @@ class Escalation(Plugin):
         return request.kind in _KINDS and request.operation in ("CREATE", "UPDATE")
 
     def admit(self, request: AdmissionRequest) -> None:
-        assert request.object is not None
-        if MASTERS in request.user.groups or _only_for_the_collector(request.object, request.old):
+        if MASTERS in request.user.groups or _only_for_the_collector(request.new, request.old):
             return
         if request.kind in _ROLES:
-            self._check_role(request, request.object)
+            self._check_role(request, request.new)
         else:
-            self._check_binding(request, request.object)
+            self._check_binding(request, request.new)
 
     def _check_role(self, request: AdmissionRequest, role: Object) -> None:
         if self._may(request, "escalate", request.kind.plural, request.name if request.old else ""):
@@ -88,8 +87,7 @@ class Escalation(Plugin):
 
 
 def _refusal(request: AdmissionRequest, why: str) -> Exception:
-    assert request.object is not None
-    return forbidden(request.kind.resource, request.object["metadata"].get("name", ""), why)
+    return forbidden(request.kind.resource, request.new["metadata"].get("name", ""), why)
 
 
 def _aggregates(role: Object) -> bool:

@@ -17,7 +17,7 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.pods.update import MIRROR
 from apiserver.kinds.serviceaccounts import SERVICE_ACCOUNTS
 from apiserver.registry.admissionrequest import AdmissionRequest
-from machinery.errors import not_found
+from apiserver.registry.reader import require_object
 from machinery.objects import Object
 from machinery.pods import references
 
@@ -72,9 +72,7 @@ class NodeRestriction(Plugin):
             case "status", "UPDATE":
                 self._pod_status(node, request)
             case "eviction", "CREATE":
-                pod = request.reader.get(PODS, request.namespace, request.name, consistent=True)
-                if pod is None:
-                    raise not_found("pods", request.name)
+                pod = require_object(request.reader, PODS, request.namespace, request.name)
                 if _pod_node(pod) != node:
                     raise refuse(request, f"node {node} can only evict pods with spec.nodeName set to itself")
             case "", operation:
@@ -87,17 +85,16 @@ class NodeRestriction(Plugin):
                 raise refuse(request, why)
 
     def _pod_status(self, node: str, request: AdmissionRequest) -> None:
-        assert request.object is not None and request.old is not None
+        assert request.old is not None
         if _pod_node(request.old) != node:
             why = f'node "{node}" can only update pod status for pods with spec.nodeName set to itself'
             raise refuse(request, why)
-        if _labels(request.object) != _labels(request.old):
+        if _labels(request.new) != _labels(request.old):
             raise refuse(request, f'node "{node}" cannot update labels through pod status')
 
     def _create_pod(self, node: str, request: AdmissionRequest) -> None:
         """Refuse all but the mirror of a static pod, which may refer to no other object."""
-        assert request.object is not None
-        pod = request.object
+        pod = request.new
         if MIRROR not in (pod["metadata"].get("annotations") or {}):
             raise refuse(request, f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods')
         if _pod_node(pod) != node:
@@ -121,10 +118,7 @@ class NodeRestriction(Plugin):
             raise refuse(request, why)
         if owner.get("blockOwnerDeletion"):
             raise refuse(request, f'node "{node}" must not set blockOwnerDeletion on an owner reference')
-        found = request.reader.get(NODES, "", node, consistent=True)
-        if found is None:
-            raise not_found("nodes", node)
-        uid = found["metadata"]["uid"]
+        uid = require_object(request.reader, NODES, "", node)["metadata"]["uid"]
         if owner.get("uid") != uid:
             raise refuse(request, f"node {node} UID mismatch: expected {owner.get('uid')} got {uid}")
 
@@ -136,10 +130,9 @@ class NodeRestriction(Plugin):
             raise refuse(request, f'node "{node}" is not allowed to modify node "{name}"')
         if request.operation == "DELETE":
             return
-        assert request.object is not None
-        new, old = request.object.get("spec") or {}, (request.old or {}).get("spec") or {}
+        new, old = request.new.get("spec") or {}, (request.old or {}).get("spec") or {}
         before = _labels(request.old) if request.old else {}
-        wrong = ", ".join(sorted(filter(_is_forbidden, _changed(_labels(request.object), before))))
+        wrong = ", ".join(sorted(filter(_is_forbidden, _changed(_labels(request.new), before))))
         if request.operation == "CREATE":
             if new.get("configSource"):
                 raise refuse(request, f'node "{node}" is not allowed to create pods with a non-nil configSource')
@@ -162,9 +155,7 @@ class NodeRestriction(Plugin):
             raise refuse(request, "node requested token not bound to a pod")
         if not ref.get("uid"):
             raise refuse(request, "node requested token with a pod binding without a uid")
-        pod = request.reader.get(PODS, request.namespace, ref["name"], consistent=True)
-        if pod is None:
-            raise not_found("pods", ref["name"])
+        pod = require_object(request.reader, PODS, request.namespace, ref["name"])
         uid = pod["metadata"]["uid"]
         if ref["uid"] != uid:
             why = (

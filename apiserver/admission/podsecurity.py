@@ -37,15 +37,14 @@ class PodSecurity(Plugin):
         return kind is NAMESPACES or kind is PODS or (kind.group, kind.kind) in TEMPLATES
 
     def validate(self, request: AdmissionRequest) -> None:
-        assert request.object is not None
         if request.kind is NAMESPACES:
-            _validate_namespace(request, request.object)
+            _validate_namespace(request, request.new)
             return
         policy = _policy(request)
         if is_pod(request, "CREATE", "UPDATE"):
-            if request.old is None or _is_significant(request.object, request.old):
-                _enforce(request, policy.enforce, request.object)
-                _warn(request, policy.warn, request.object)
+            if request.old is None or _is_significant(request.new, request.old):
+                _enforce(request, policy.enforce, request.new)
+                _warn(request, policy.warn, request.new)
         elif template := _template(request):
             _warn(request, policy.warn, template)
 

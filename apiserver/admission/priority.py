@@ -23,8 +23,7 @@ class Priority(Plugin):
             if request.operation == "DELETE" and request.name in SYSTEM_CLASSES:
                 raise refuse(request, "this is a system priority class and cannot be deleted")
         elif request.old is not None:
-            assert request.object is not None
-            _keep(request.object["spec"], request.old["spec"])
+            _keep(request.new["spec"], request.old["spec"])
         else:
             _resolve(request)
 
@@ -45,8 +44,7 @@ def _default_class(reader: Reader) -> Object | None:
 
 
 def _resolve(request: AdmissionRequest) -> None:
-    assert request.object is not None
-    spec = request.object["spec"]
+    spec = request.new["spec"]
     name = spec.get("priorityClassName")
     if name:
         found = request.reader.get(PRIORITY_CLASSES, "", name, consistent=True)

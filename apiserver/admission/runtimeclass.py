@@ -22,8 +22,7 @@ class RuntimeClass(Plugin):
         return is_pod(request, "CREATE")
 
     def admit(self, request: AdmissionRequest) -> None:
-        assert request.object is not None
-        spec, runtime_class = request.object["spec"], _class_of(request)
+        spec, runtime_class = request.new["spec"], _class_of(request)
         if runtime_class is None:
             return
         overhead = _overhead(runtime_class)
@@ -35,8 +34,7 @@ class RuntimeClass(Plugin):
             _schedule(request, spec, runtime_class["scheduling"])
 
     def validate(self, request: AdmissionRequest) -> None:
-        assert request.object is not None
-        runtime_class, present = _class_of(request), request.object["spec"].get("overhead")
+        runtime_class, present = _class_of(request), request.new["spec"].get("overhead")
         overhead = _overhead(runtime_class) if runtime_class else None
         if overhead is None and present is not None:
             raise refuse(request, WITHOUT_CLASS)
@@ -46,8 +44,7 @@ class RuntimeClass(Plugin):
 
 def _class_of(request: AdmissionRequest) -> Object | None:
     """Return the class that the pod names, None if it names none; raises Forbidden if it does not exist."""
-    assert request.object is not None
-    name = request.object["spec"].get("runtimeClassName")
+    name = request.new["spec"].get("runtimeClassName")
     if name is None:
         return None
     found = request.reader.get(RUNTIME_CLASSES, "", name, consistent=True)

@@ -31,10 +31,9 @@ class ServiceAccount(Plugin):
         return is_pod(request, "CREATE")
 
     def admit(self, request: AdmissionRequest) -> None:
-        assert request.object is not None
-        spec = request.object["spec"]
-        if MIRROR in (request.object["metadata"].get("annotations") or {}):
-            _check_mirror(request, request.object)
+        spec = request.new["spec"]
+        if MIRROR in (request.new["metadata"].get("annotations") or {}):
+            _check_mirror(request, request.new)
             return
         set_service_account(spec, spec.get("serviceAccountName") or DEFAULT)
         account = _find(request, spec["serviceAccountName"])

@@ -17,15 +17,14 @@ class DefaultTolerationSeconds(Plugin):
         return is_pod(request, "CREATE", "UPDATE")
 
     def admit(self, request: AdmissionRequest) -> None:
-        assert request.object is not None
-        tolerations = request.object["spec"].get("tolerations") or []
+        tolerations = request.new["spec"].get("tolerations") or []
         missing = [taint for taint in TAINTS if not any(_tolerates(entry, taint) for entry in tolerations)]
         added = [
             {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS}
             for taint in missing
         ]
         if added:
-            request.object["spec"]["tolerations"] = [*tolerations, *added]
+            request.new["spec"]["tolerations"] = [*tolerations, *added]
 
 
 def _tolerates(toleration: Object, taint: str) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
 from apiserver.registry import deletion
+from apiserver.registry.reader import require_object
 from apiserver.registry.rest import Rest
 from apiserver.registry.writerequest import WriteRequest
-from machinery.errors import not_found
 from machinery.objects import Object
 
 
@@ -24,10 +24,7 @@ class RestActions:
         self._rest = rest
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object:
-        obj = self._rest.reader.get(kind, namespace, name, consistent=True)
-        if obj is None:
-            raise not_found(kind.resource, name)
-        return obj
+        return require_object(self._rest.reader, kind, namespace, name)
 
     def list(self, kind: Kind, namespace: str) -> Sequence[Object]:
         return self._rest.reader.list(kind, namespace, consistent=True)

@@ -99,7 +99,7 @@ class OwnObjects:
         found = self._rest.cache.get(kind.prefix, key)
         if found is None:
             try:
-                self._rest.create(own_write(kind, namespace, name), _copy(wanted))
+                self._rest.create(own_write(kind, namespace, name), copy.deepcopy(wanted))
                 log.info("created %s %s", kind.kind, name)
             except (AlreadyExists, Invalid):
                 # Another worker was faster. Which of the two it is depends on how far it has come: a Service's
@@ -172,8 +172,4 @@ def covers(found: object, wanted: object) -> bool:
 
 
 def _parts(wanted: Object) -> Object:
-    return {key: value for key, value in _copy(wanted).items() if key != "metadata"}
-
-
-def _copy(obj: Object) -> Object:
-    return copy.deepcopy(obj)
+    return {key: value for key, value in copy.deepcopy(wanted).items() if key != "metadata"}

@@ -7,6 +7,7 @@ that writes them, so no two definitions can get the same.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from apiserver.crdschema.definition import is_true
 from apiserver.customresources import conditions
@@ -14,12 +15,11 @@ from apiserver.customresources.rows import storage_row
 from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITIONS as DEFINITIONS
 from apiserver.kinds.customresourcedefinitions import FINALIZER
 from apiserver.model.kind import Kind
-from apiserver.model.user import LOOPBACK
 from apiserver.registry.customkinds import CustomKinds
 from apiserver.registry.deletion import DeleteOptions
 from apiserver.registry.rest import Rest
 from apiserver.registry.update import Change
-from apiserver.registry.writerequest import WriteRequest
+from apiserver.registry.writerequest import own_write
 from machinery.errors import NotFound
 from machinery.objects import Object, set_condition
 
@@ -58,9 +58,8 @@ class Definitions:
         return [each for each in self._rest.reader.list(DEFINITIONS) if each["metadata"]["name"] != name]
 
     def _write(self, crd: Object, change: Change) -> Object:
-        name = crd["metadata"]["name"]
-        write = WriteRequest(DEFINITIONS, "", name, LOOPBACK, "status", hooks=False)
-        return self._rest.modify(write, change).object
+        write = own_write(DEFINITIONS, "", crd["metadata"]["name"], owns_fields=False)
+        return self._rest.modify(replace(write, subresource="status", hooks=False), change).object
 
     def _finalize(self, crd: Object) -> None:
         """Delete the custom objects, and take the finalizer off the definition when none is left."""
@@ -79,7 +78,7 @@ class Definitions:
         if meta.get("deletionTimestamp"):
             return
         try:
-            self._rest.delete(WriteRequest(kind, meta.get("namespace", ""), meta["name"], LOOPBACK), DeleteOptions())
+            self._rest.delete(own_write(kind, meta.get("namespace", ""), meta["name"]), DeleteOptions())
         except NotFound:
             return
 

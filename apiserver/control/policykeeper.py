@@ -13,10 +13,9 @@ from apiserver.authorization.defaults import default_policy
 from apiserver.control.rolereconcile import aggregated_rules, is_protected, reconciled_binding, reconciled_role
 from apiserver.kinds.rbac import CLUSTER_ROLES, ROLES
 from apiserver.model.kind import Kind
-from apiserver.model.user import LOOPBACK
 from apiserver.registry.deletion import DeleteOptions
 from apiserver.registry.rest import Rest
-from apiserver.registry.writerequest import WriteRequest, own_write
+from apiserver.registry.writerequest import own_write
 from machinery.errors import AlreadyExists, NotFound
 from machinery.objects import Object
 
@@ -48,7 +47,8 @@ class PolicyKeeper:
     def _ensure(self, kind: Kind, wanted: Object) -> None:
         rest, meta = self._rest, wanted["metadata"]
         namespace, name = meta.get("namespace", ""), meta["name"]
-        existing, write = rest.reader.get(kind, namespace, name), WriteRequest(kind, namespace, name, LOOPBACK)
+        existing = rest.reader.get(kind, namespace, name)
+        write = own_write(kind, namespace, name, owns_fields=False)
         if existing is None:
             self._create(kind, wanted)
         elif is_protected(existing):
@@ -90,7 +90,7 @@ class PolicyKeeper:
             return newest
 
         try:
-            self._rest.modify(WriteRequest(CLUSTER_ROLES, "", role["metadata"]["name"], LOOPBACK), change)
+            self._rest.modify(own_write(CLUSTER_ROLES, "", role["metadata"]["name"], owns_fields=False), change)
         except NotFound:
             return False
         return True

@@ -12,7 +12,7 @@ from apiserver.streaming.resourcemetrics import Kubelets, NodeMetricsSource, Pod
 
 
 def _computed(base: Base) -> Mapping[str, Computed]:
-    kubelets = Kubelets(base.reader, fetch_over(Dialer.of(base.config)))
+    kubelets = Kubelets(base.reader, fetch_over(Dialer(base.config)))
     return {NODE_METRICS.resource: NodeMetricsSource(kubelets), POD_METRICS.resource: PodMetricsSource(kubelets)}
 
 

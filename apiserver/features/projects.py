@@ -20,10 +20,10 @@ from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.rbac import GROUP, ROLE_BINDINGS, USER
 from apiserver.model.attributes import Attributes, Authorizer, Visible
 from apiserver.model.item import Item
-from apiserver.model.user import LOOPBACK, User
+from apiserver.model.user import User
 from apiserver.registry.admissionrequest import AdmissionRequest
 from apiserver.registry.rest import Rest
-from apiserver.registry.writerequest import WriteRequest, own_write
+from apiserver.registry.writerequest import own_write
 from machinery.errors import AlreadyExists, Forbidden, NotFound
 from machinery.objects import Object
 
@@ -89,14 +89,13 @@ class ProjectRequest(Plugin):
         return request.kind is NAMESPACES and request.operation in ("CREATE", "UPDATE")
 
     def admit(self, request: AdmissionRequest) -> None:
-        assert request.object is not None
         if MASTERS in request.user.groups:
             return
         marks = _marks(request.old)
         if request.old is None and owns_what_she_makes(self._authorizer, request.user):
-            _check_name(request, request.object["metadata"])
+            _check_name(request, request.new["metadata"])
             marks = {REQUESTER: request.user.name, **({} if request.dry_run else {UNFINISHED: "true"})}
-        _set_marks(request.object["metadata"], marks)
+        _set_marks(request.new["metadata"], marks)
 
 
 def _marks(namespace: Object | None) -> dict[str, str]:
@@ -157,7 +156,7 @@ def _complete(rest: Rest, namespace: Object) -> Item | None:
             rest.create(own_write(ROLE_BINDINGS, meta["name"], name), _binding(name, role, annotations[REQUESTER]))
         except AlreadyExists:
             continue
-    return rest.modify(WriteRequest(NAMESPACES, "", meta["name"], LOOPBACK), _finish)
+    return rest.modify(own_write(NAMESPACES, "", meta["name"], owns_fields=False), _finish)
 
 
 def _binding(name: str, role: str, user: str) -> Object:

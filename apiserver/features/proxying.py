@@ -11,7 +11,7 @@ from apiserver.streaming.proxy import Proxy
 
 
 def _handlers(core: Core) -> Mapping[tuple[str, str], Handler]:
-    proxy = Proxy(Dialer.of(core.config), core.rest)
+    proxy = Proxy(Dialer(core.config), core.rest)
     return {("pods", "proxy"): proxy.pod, ("services", "proxy"): proxy.service, ("nodes", "proxy"): proxy.node}
 
 

@@ -18,10 +18,6 @@ class Writer(NamedTuple):
     subresource: str = ""
 
 
-# The writer of what the API server itself writes.
-SELF = Writer("kube-apiserver")
-
-
 class Configuration(NamedTuple):
     """What is to be applied, in the stored version. ``duplicates`` is a message about keys that occur twice, or ""."""
 

@@ -28,6 +28,12 @@ class AdmissionRequest:
     warnings: list[str] = field(default_factory=list)
 
     @property
+    def new(self) -> Object:
+        """The object of a CREATE or UPDATE."""
+        assert self.object is not None
+        return self.object
+
+    @property
     def kind(self) -> Kind:
         return self.write.kind
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from apiserver.model.kind import Kind
+from apiserver.model.reader import Reader
 from apiserver.storage.cache import WatchCache
+from machinery.errors import not_found
 from machinery.objects import Object
+
+
+def require_object(reader: Reader, kind: Kind, namespace: str, name: str) -> Object:
+    """Return an object by a consistent read. Raises NotFound."""
+    found = reader.get(kind, namespace, name, consistent=True)
+    if found is None:
+        raise not_found(kind.resource, name)
+    return found
 
 
 class CacheReader:

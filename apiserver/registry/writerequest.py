@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from apiserver.model.fieldmanager import SELF, Writer
+from apiserver.model.fieldmanager import Writer
 from apiserver.model.kind import Kind
 from apiserver.model.user import LOOPBACK, User
 
@@ -29,6 +29,10 @@ class WriteRequest:
     warnings: list[str] = field(default_factory=list)
 
 
-def own_write(kind: Kind, namespace: str, name: str) -> WriteRequest:
-    """Return the request of the API server itself to write an object that it owns the fields of."""
-    return WriteRequest(kind, namespace, name, LOOPBACK, writer=SELF)
+def own_write(kind: Kind, namespace: str, name: str, *, owns_fields: bool = True) -> WriteRequest:
+    """Return a request of the API server itself.
+
+    Without ``owns_fields`` the managed fields of the object are left as the change makes them.
+    """
+    writer = Writer("kube-apiserver") if owns_fields else None
+    return WriteRequest(kind, namespace, name, LOOPBACK, writer=writer)

@@ -94,36 +94,36 @@ class EtcdStore:
         self._calls: set[Any] = set()  # open watches
         self._lease: tuple[int, int, float] = (0, 0, 0.0)  # id, time to live, until when it is shared
 
-    @measured("get")
     def get(self, key: str) -> Entry | None:
-        return _entry(self._call(self._kv.Range, rpc.RangeRequest(key=key.encode())))
+        with measured("get", key):
+            return _entry(self._call(self._kv.Range, rpc.RangeRequest(key=key.encode())))
 
-    @measured("list")
     def list(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Page:
-        request = rpc.RangeRequest(
-            key=max(prefix, start).encode(), range_end=_range_end(prefix), limit=limit, revision=revision
-        )
-        answer = self._call(self._kv.Range, request)
-        entries = [Entry(kv.key.decode(), kv.value, kv.mod_revision) for kv in answer.kvs]
-        return Page(entries, revision or answer.header.revision, answer.count)
+        with measured("list", prefix):
+            request = rpc.RangeRequest(
+                key=max(prefix, start).encode(), range_end=_range_end(prefix), limit=limit, revision=revision
+            )
+            answer = self._call(self._kv.Range, request)
+            entries = [Entry(kv.key.decode(), kv.value, kv.mod_revision) for kv in answer.kvs]
+            return Page(entries, revision or answer.header.revision, answer.count)
 
-    @measured("create")
     def create(self, key: str, value: bytes, options: WriteOptions = NO_OPTIONS) -> int:
-        return self._put(key, value, 0, options)
+        with measured("create", key):
+            return self._put(key, value, 0, options)
 
-    @measured("update")
     def update(self, key: str, value: bytes, revision: int, options: WriteOptions = NO_OPTIONS) -> int:
-        return self._put(key, value, revision, options)
+        with measured("update", key):
+            return self._put(key, value, revision, options)
 
-    @measured("delete")
     def delete(self, key: str, revision: int, *, released: Iterable[str] = ()) -> int:
-        writes = [_deletion(name) for name in (key, *released)]
-        return self._transact(key, revision, NO_OPTIONS, writes)
+        with measured("delete", key):
+            writes = [_deletion(name) for name in (key, *released)]
+            return self._transact(key, revision, NO_OPTIONS, writes)
 
-    @measured("get")
     def claimed(self, claim: str) -> bool:
-        request = rpc.RangeRequest(key=claim.encode(), count_only=True)
-        return bool(self._call(self._kv.Range, request).count)
+        with measured("get", claim):
+            request = rpc.RangeRequest(key=claim.encode(), count_only=True)
+            return bool(self._call(self._kv.Range, request).count)
 
     def watch(self, prefix: str, revision: int, stop: threading.Event, *, previous: bool = True) -> Iterator[Batch]:
         if stop.is_set():

@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Iterable
 from email.message import Message
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from apiserver.config import Config
@@ -99,15 +98,8 @@ class _Replay(io.RawIOBase):
 class Dialer:
     """Opens connections; raises BackendError if that fails. TLS contexts are made when needed, after the fork."""
 
-    def __init__(self, certificate: Path | None, key: Path | None, authority: Path | None) -> None:
-        self._certificate, self._key, self._authority = certificate, key, authority
-
-    @staticmethod
-    def of(config: Config) -> Dialer:
-        """Make one with the certificates that the flags name."""
-        return Dialer(
-            config.kubelet_client_certificate, config.kubelet_client_key, config.kubelet_certificate_authority
-        )
+    def __init__(self, config: Config) -> None:
+        self._config = config
 
     def kubelet(self, target: Target, timeout: float = _CONNECT_SECONDS) -> http.client.HTTPConnection:
         """Connect to a kubelet within ``timeout`` seconds."""
@@ -135,20 +127,25 @@ class Dialer:
 
     @cached_property
     def _kubelet_tls(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self._authority:
-            context.load_verify_locations(self._authority)
-        else:  # upstream, too, trusts any kubelet if --kubelet-certificate-authority is not given
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if self._certificate and self._key:
-            context.load_cert_chain(self._certificate, self._key)
+        config = self._config
+        context = _unverified()  # upstream, too, trusts any kubelet if --kubelet-certificate-authority is not given
+        if config.kubelet_certificate_authority:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(config.kubelet_certificate_authority)
+        if config.kubelet_client_certificate and config.kubelet_client_key:
+            context.load_cert_chain(config.kubelet_client_certificate, config.kubelet_client_key)
         return context
 
     @cached_property
     def _any_tls(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context
+        return _unverified()
+
+
+def _unverified() -> ssl.SSLContext:
+    """Return a context that takes any certificate of the server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 class BackendError(Exception):

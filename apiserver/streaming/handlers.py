@@ -18,12 +18,13 @@ from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.model.exchange import EXCHANGE
 from apiserver.registry.call import Call
+from apiserver.registry.reader import require_object
 from apiserver.registry.rest import Rest
 from apiserver.streaming import weblog, websockets
 from apiserver.streaming.backend import BackendError, Dialer, Stream, open_stream
 from apiserver.streaming.targets import Target, choose_container, kubelet_of
 from apiserver.streaming.upgrade import body_of, http_head, take_over, unreachable, upgrade
-from machinery.errors import ApiError, BadRequest, FieldError, InternalError, NotFound, invalid, not_found
+from machinery.errors import ApiError, BadRequest, FieldError, InternalError, NotFound, invalid
 from machinery.objects import Object
 
 _ERROR_LIMIT = 50_000  # bytes of a kubelet's error message
@@ -31,7 +32,7 @@ _ERROR_LIMIT = 50_000  # bytes of a kubelet's error message
 
 def handlers(config: Config, rest: Rest) -> Mapping[tuple[str, str], Callable[[Call], Response]]:
     """Return the handler of each subresource of a pod that streams, by (resource, subresource)."""
-    connect = Connect(Dialer.of(config), rest)
+    connect = Connect(Dialer(config), rest)
     return {
         ("pods", "log"): connect.log,
         ("pods", "exec"): connect.exec,
@@ -60,7 +61,7 @@ class Connect:
         if not node:  # there is no log yet, which upstream does not call an error
             return Response(b"", 200, content_type="text/plain")
         path = _path("containerLogs", (call.namespace, call.name, container), log_parameters(query))
-        target = self._kubelet(call, node)
+        target = self._kubelet(node)
         if websockets.is_wanted(call.environ):
             return weblog.serve(call.environ, lambda: self._open_log(target, path, version="1.0"))
         if _flag(query, "follow") and EXCHANGE in call.environ:
@@ -119,7 +120,7 @@ class Connect:
         if not call.environ.get("HTTP_UPGRADE"):
             raise BadRequest("Upgrade request required")
         self._rest.admit("CONNECT", call.write, None)
-        target = self._kubelet(call, node)
+        target = self._kubelet(node)
         try:
             connection = self._dialer.kubelet(target)
         except BackendError as error:
@@ -127,16 +128,10 @@ class Connect:
         return upgrade(call.environ, connection.sock, path, [("Host", f"{target.host}:{target.port}")])
 
     def _pod(self, call: Call) -> Object:
-        pod = self._rest.reader.get(PODS, call.namespace, call.name, consistent=True)
-        if pod is None:
-            raise not_found("pods", call.name)
-        return pod
+        return require_object(self._rest.reader, PODS, call.namespace, call.name)
 
-    def _kubelet(self, call: Call, name: str) -> Target:
-        node = self._rest.reader.get(NODES, "", name, consistent=True)
-        if node is None:
-            raise not_found("nodes", name)
-        return kubelet_of(node)
+    def _kubelet(self, node: str) -> Target:
+        return kubelet_of(require_object(self._rest.reader, NODES, "", node))
 
 
 # --- parameters --------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from flask import Response
 from apiserver.kinds.endpoints import ENDPOINTS
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
-from apiserver.model.kind import Kind
 from apiserver.registry.call import Call
+from apiserver.registry.reader import require_object
 from apiserver.registry.rest import Rest
 from apiserver.streaming.backend import BackendError, Dialer, answer_words
 from apiserver.streaming.html import LIMIT, Rewriter, is_page
@@ -33,8 +33,7 @@ from apiserver.streaming.targets import (
     split_scheme_name_port,
 )
 from apiserver.streaming.upgrade import HOP_BY_HOP, proxied, upgrade
-from machinery.errors import ServiceUnavailable, not_found
-from machinery.objects import Object
+from machinery.errors import ServiceUnavailable
 
 _CHUNK = 65536
 # A pod must not decide which web pages may read responses of the API server (upstream: corsRemovingTransport).
@@ -53,13 +52,13 @@ class Proxy:
     def pod(self, call: Call) -> Response:
         """Serve ``pods/[scheme:]name[:port]/proxy``."""
         scheme, name, port = split_scheme_name_port(call.name, "pod")
-        pod = _find(self._rest, PODS, call.namespace, name)
+        pod = require_object(self._rest.reader, PODS, call.namespace, name)
         return self._forward(call, pod_target(pod, scheme, port), name)
 
     def service(self, call: Call) -> Response:
         """Serve ``services/[scheme:]name[:port]/proxy``."""
         scheme, name, port = split_scheme_name_port(call.name, "service")
-        service = _find(self._rest, call.kind, call.namespace, name)
+        service = require_object(self._rest.reader, call.kind, call.namespace, name)
         reader = self._rest.reader
         endpoints = reader.get(ENDPOINTS, call.namespace, name, consistent=True)
         target = service_target(service, endpoints, scheme, port, lambda pod: reader.get(PODS, call.namespace, pod))
@@ -68,7 +67,7 @@ class Proxy:
     def node(self, call: Call) -> Response:
         """Serve ``nodes/[scheme:]name[:port]/proxy``: the kubelet, unless another port is asked for."""
         scheme, name, port = split_scheme_name_port(call.name, "node")
-        node = _find(self._rest, NODES, "", name)
+        node = require_object(self._rest.reader, NODES, "", name)
         other = node_target(node, scheme, port)
         return self._forward(call, other or kubelet_of(node), name, kubelet=other is None)
 
@@ -168,10 +167,3 @@ def _add_slash(environ: dict[str, Any], prefix: str) -> Response:
     """Redirect to the path with a slash at its end, without which relative links would lead elsewhere."""
     query = environ.get("QUERY_STRING", "")
     return Response(b"", 301, {"Location": f"{prefix}/" + (f"?{query}" if query else "")})
-
-
-def _find(rest: Rest, kind: Kind, namespace: str, name: str) -> Object:
-    found = rest.reader.get(kind, namespace, name, consistent=True)
-    if found is None:
-        raise not_found(kind.resource, name)
-    return found

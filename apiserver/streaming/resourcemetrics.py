@@ -26,6 +26,7 @@ from apiserver.kinds.resourcemetrics import NODE_METRICS, POD_METRICS
 from apiserver.model.kind import Kind
 from apiserver.model.reader import Reader
 from apiserver.model.trace import spent
+from apiserver.registry.reader import require_object
 from apiserver.streaming.backend import BackendError, Dialer
 from apiserver.streaming.targets import kubelet_of
 from machinery.errors import ApiError, not_found
@@ -201,10 +202,7 @@ class _Source:
         self._kubelets = kubelets
 
     def get(self, namespace: str, name: str) -> Object:
-        subject = self._kubelets.reader.get(self.about, namespace, name, consistent=True)
-        if subject is None:
-            raise not_found(self.about.resource, name)
-        for found in self._of([subject]):
+        for found in self._of([require_object(self._kubelets.reader, self.about, namespace, name)]):
             return found
         what = f"{self.kind.kind.lower()}.{self.kind.group}"  # as metrics-server names it, not the resource
         raise not_found(what, f"{namespace}/{name}" if namespace else name)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from apiserver.config import Config
 from apiserver.streaming.backend import BackendError, Dialer, open_stream
 from apiserver.streaming.targets import Target
 
@@ -41,7 +42,7 @@ class TlsServer:
 
 def test_a_pods_certificate_may_be_any(server_tls: ssl.SSLContext, run: Callable[..., Any]) -> None:
     server = TlsServer(server_tls, run)
-    connection = Dialer(None, None, None).server(server.target)
+    connection = Dialer(Config()).server(server.target)
     connection.request("GET", "/")
     assert connection.getresponse().read() == b"ok"
     connection.close()
@@ -53,7 +54,8 @@ def test_a_kubelets_certificate_must_be_the_clusters(
 ) -> None:
     server = TlsServer(server_tls, run)
     with pytest.raises(BackendError, match=r"dial tcp 127\.0\.0\.1:\d+: tls: "):
-        Dialer(None, None, certificate).kubelet(server.target)  # signed by it, but for another name
+        # The certificate is signed by this authority, but for another name.
+        Dialer(Config(kubelet_certificate_authority=certificate)).kubelet(server.target)
     server.close()
 
 
@@ -61,7 +63,7 @@ def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(BackendError, match=f"^dial tcp 127.0.0.1:{port}: connect: connection refused$"):
-        Dialer(None, None, None).server(Target("http", "127.0.0.1", port))
+        Dialer(Config()).server(Target("http", "127.0.0.1", port))
 
 
 def test_what_follows_a_101_is_kept(pair: Any) -> None:
