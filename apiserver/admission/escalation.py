@@ -16,11 +16,11 @@ from apiserver.authorization.policy import aggregate
 from apiserver.authorization.rules import Rule, listed, told, uncovered
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
 from apiserver.model.attributes import Attributes
+from apiserver.model.user import MASTERS
 from apiserver.registry.admissionrequest import AdmissionRequest
 from machinery.errors import NotFound, forbidden, not_found, quote
 from machinery.objects import Object
 
-MASTERS = "system:masters"
 _ROLES = (CLUSTER_ROLES, ROLES)
 _KINDS = (*_ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
 

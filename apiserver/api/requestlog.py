@@ -37,17 +37,8 @@ _LONGEST_URI = 400
 _LONG_RUNNING = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 # What upstream's metrics call the verbs. All requests for _CONNECT count as CONNECT, whatever their method.
 _VERBS = {
-    "get": "GET",
-    "list": "LIST",
-    "watch": "WATCH",
-    "create": "POST",
-    "update": "PUT",
-    "patch": "PATCH",
-    "delete": "DELETE",
-    "deletecollection": "DELETECOLLECTION",
-    "head": "GET",
-    "post": "POST",
-    "put": "PUT",
+    **{verb: verb.upper() for verb in ("get", "list", "watch", "post", "put", "patch", "delete", "deletecollection")},
+    **{"head": "GET", "create": "POST", "update": "PUT"},
 }
 _CONNECT = _LONG_RUNNING - {"log"}
 _READS = frozenset({"get", "head", "list", "watch"})

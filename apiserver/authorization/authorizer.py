@@ -9,10 +9,8 @@ from apiserver.authorization.node import NodeAuthorizer
 from apiserver.authorization.policy import Policy
 from apiserver.authorization.rbac import Rbac
 from apiserver.model.attributes import Attributes, Decision, refusal
+from apiserver.model.user import MASTERS
 from machinery.errors import Timeout
-
-MASTERS = "system:masters"
-
 
 # Seconds for which a request waits for the roles of a server that has just started, as it does for its cache.
 STARTUP_TIMEOUT = 3.0

@@ -14,13 +14,12 @@ from __future__ import annotations
 import logging
 
 from apiserver.admission.plugin import Plugin, refuse
-from apiserver.authorization.authorizer import MASTERS
 from apiserver.features.feature import Feature
 from apiserver.kinds.namespaces import NAMESPACES
 from apiserver.kinds.rbac import GROUP, ROLE_BINDINGS, USER
 from apiserver.model.attributes import Attributes, Authorizer, Visible
 from apiserver.model.item import Item
-from apiserver.model.user import User
+from apiserver.model.user import MASTERS, User
 from apiserver.registry.admissionrequest import AdmissionRequest
 from apiserver.registry.rest import Rest
 from apiserver.registry.writerequest import own_write

@@ -19,5 +19,7 @@ class User:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+MASTERS = "system:masters"  # the group whose members may do everything
+
 # The user that the API server itself acts as (upstream: system:apiserver with its loopback token).
-LOOPBACK = User("system:apiserver", ("system:masters",))
+LOOPBACK = User("system:apiserver", (MASTERS,))

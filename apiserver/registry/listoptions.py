@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from apiserver.model import query as parameters
@@ -13,6 +13,7 @@ from machinery.errors import BadRequest, FieldError, invalid, quote
 from machinery.objects import Object
 from machinery.selectors import FieldSelector, Selector, parse_field_selector, parse_selector
 
+_MATCH = "resourceVersionMatch"
 _UINT64 = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
@@ -86,7 +87,7 @@ def parse_list_options(
         parameters.flag(query, "allowWatchBookmarks"),
         parameters.flag(query, "sendInitialEvents") if "sendInitialEvents" in query else None,
     )
-    errors = _check_watch(options) if watch else _check_list(options)
+    errors = list(_check_watch(options) if watch else _check_list(options))
     if errors:
         raise invalid("ListOptions.meta.k8s.io", "", errors)
     return options
@@ -102,38 +103,30 @@ def resource_version(query: Mapping[str, str]) -> str:
     return text
 
 
-def _check_list(options: ListOptions) -> list[FieldError]:
-    """Return what is wrong with the parameters of a list (upstream: ValidateListOptions)."""
-    match, found = options.match, []
+def _check_list(options: ListOptions) -> Iterator[FieldError]:
+    """Yield what is wrong with the parameters of a list (upstream: ValidateListOptions)."""
+    match = options.match
     if match and not options.resource_version:
-        why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        found.append(FieldError.forbidden("resourceVersionMatch", why))
+        yield FieldError.forbidden(_MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided")
     if match and options.continue_:
-        why = "resourceVersionMatch is forbidden when continue is provided"
-        found.append(FieldError.forbidden("resourceVersionMatch", why))
+        yield FieldError.forbidden(_MATCH, "resourceVersionMatch is forbidden when continue is provided")
     if match not in ("", "Exact", "NotOlderThan"):
-        found.append(FieldError.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
+        yield FieldError.not_supported(_MATCH, match, ["Exact", "NotOlderThan", ""])
     if match == "Exact" and options.resource_version == "0":
-        why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-        found.append(FieldError.forbidden("resourceVersionMatch", why))
+        yield FieldError.forbidden(_MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
     if options.send_initial_events is not None:
-        found.append(FieldError.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-    return found
+        yield FieldError.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
 
 
-def _check_watch(options: ListOptions) -> list[FieldError]:
-    """Return what is wrong with the parameters of a watch (upstream: validateWatchOptions)."""
-    match, found = options.match, []
-    if options.send_initial_events is not None and match != "NotOlderThan":
-        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        found.append(FieldError.forbidden("resourceVersionMatch", why))
-    if match:
-        if options.send_initial_events is None:
-            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            found.append(FieldError.forbidden("resourceVersionMatch", why))
-        if match != "NotOlderThan":
-            found.append(FieldError.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
-        if options.continue_:
-            why = "resourceVersionMatch is forbidden when continue is provided"
-            found.append(FieldError.forbidden("resourceVersionMatch", why))
-    return found
+def _check_watch(options: ListOptions) -> Iterator[FieldError]:
+    """Yield what is wrong with the parameters of a watch (upstream: validateWatchOptions)."""
+    match, initial = options.match, options.send_initial_events is not None
+    if initial and match != "NotOlderThan":
+        yield FieldError.forbidden(_MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+    if match and not initial:
+        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        yield FieldError.forbidden(_MATCH, why)
+    if match not in ("", "NotOlderThan"):
+        yield FieldError.not_supported(_MATCH, match, ["NotOlderThan"])
+    if match and options.continue_:
+        yield FieldError.forbidden(_MATCH, "resourceVersionMatch is forbidden when continue is provided")
