@@ -20,7 +20,7 @@ from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.admission.plugin import Plugin
 from apiserver.api import scrape
 from apiserver.api.app import Front, create_app
-from apiserver.api.health import Health
+from apiserver.api.health import HealthChecks
 from apiserver.api.nonresource import Documents
 from apiserver.api.requestlog import set_verbosity
 from apiserver.api.resources import Resources
@@ -29,7 +29,7 @@ from apiserver.authorization.authn import Authenticator, TokenAuthenticator, Tok
 from apiserver.authorization.everybody import AllowAuthenticated
 from apiserver.config import Config
 from apiserver.control import bootstrap
-from apiserver.control.bootstrap import Bootstrap, OwnObjects
+from apiserver.control.bootstrap import Bootstrap, BootstrapStep, OwnObjects
 from apiserver.control.loop import Reconciler
 from apiserver.features.feature import Base, Core, Feature
 from apiserver.kinds.registry import Registry
@@ -179,7 +179,7 @@ def _front(base: Base, core: Core, rows: Iterable[Feature], bootstrapped: thread
     )
     documents = Documents(
         core.served,
-        Health(base.store, base.cache, bootstrapped),
+        HealthChecks(base.store, base.cache, bootstrapped),
         _merged(row.documents(core) for row in rows),
         f"{config.advertise_address}:{config.secure_port}",
     )
@@ -193,7 +193,7 @@ def _as_authorized(asked: Attributes) -> Visible | None:
     return None
 
 
-def _steps(base: Base, core: Core, rows: Iterable[Feature]) -> Iterator[bootstrap.Step]:
+def _steps(base: Base, core: Core, rows: Iterable[Feature]) -> Iterator[BootstrapStep]:
     services = base.builtin.find("", "v1", "services")
     yield OwnObjects(core.rest, bootstrap.wanted_objects(base.config, services))
     for row in rows:

@@ -30,7 +30,7 @@ Check = Callable[[], str]
 _HEADERS = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
-class Health:
+class HealthChecks:
     """The checks of this worker process."""
 
     def __init__(self, store: Store, cache: WatchCache, bootstrapped: threading.Event) -> None:

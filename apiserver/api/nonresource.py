@@ -13,7 +13,7 @@ from flask import Response
 
 from apiserver.api import discovery, negotiation, scrape
 from apiserver.api.body import read_body
-from apiserver.api.health import Health
+from apiserver.api.health import HealthChecks
 from apiserver.api.negotiation import AGGREGATED_DISCOVERY, Form
 from apiserver.api.requestlog import set_verbosity
 from apiserver.kinds.registry import Registry
@@ -28,7 +28,7 @@ Document = Callable[[], Response]
 class Documents:
     """Answers GET on these paths, and PUT on ``/debug/flags/v``, the one flag that can be changed at run time."""
 
-    def __init__(self, served: ServedKinds, health: Health, others: Mapping[str, Document], address: str) -> None:
+    def __init__(self, served: ServedKinds, health: HealthChecks, others: Mapping[str, Document], address: str) -> None:
         """``others`` are answered by features; ``address`` is host:port, which ``/api`` tells clients as our own."""
         self._served = served
         self._health = health

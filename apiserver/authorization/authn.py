@@ -31,7 +31,7 @@ AUTHENTICATED = "system:authenticated"
 _BEARER_PROTOCOL = "base64url.bearer.authorization.k8s.io."
 
 
-class Identity(NamedTuple):
+class TokenIdentity(NamedTuple):
     """The user of a token, and those of the audiences asked for that it is valid for."""
 
     user: User
@@ -45,7 +45,7 @@ class TokenRefused(Exception):
 class TokenAuthenticator(Protocol):
     """Knows one sort of bearer tokens."""
 
-    def identify(self, token: str, audiences: Sequence[str] = ()) -> Identity | None:
+    def identify(self, token: str, audiences: Sequence[str] = ()) -> TokenIdentity | None:
         """Return the token's user, None for a token of another sort; raises TokenRefused.
 
         The token must be valid for one of the audiences; without any, for this API server.
@@ -67,14 +67,14 @@ class TokenFile:
                 groups = tuple(group.strip() for group in row[3].split(",") if group.strip()) if len(row) > 3 else ()
                 self._users[row[0].encode()] = User(row[1], (*groups, AUTHENTICATED), row[2])
 
-    def identify(self, token: str, audiences: Sequence[str] = ()) -> Identity | None:
+    def identify(self, token: str, audiences: Sequence[str] = ()) -> TokenIdentity | None:
         """Return the token's user. These tokens name no audience, so they are for this API server."""
         found = None
         for known, user in self._users.items():
             if hmac.compare_digest(known, token.encode()):
                 found = user
         common = tuple(each for each in self._audiences if not audiences or each in audiences)
-        return Identity(found, common) if found and (common or not audiences) else None
+        return TokenIdentity(found, common) if found and (common or not audiences) else None
 
 
 class Authenticator:

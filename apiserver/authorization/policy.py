@@ -49,7 +49,7 @@ class CachedObjects(CacheReader):
         return max(map(self.cache.changed, _PREFIXES))
 
 
-class Held(NamedTuple):
+class MatchedBinding(NamedTuple):
     """A binding that a user is a subject of.
 
     ``subject`` is the first that she matches. ``problem`` says why the rules of the role are missing, e.g. that there
@@ -79,7 +79,7 @@ class Policy:
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
 
-    def held(self, user: User, namespace: str) -> Iterator[Held]:
+    def held(self, user: User, namespace: str) -> Iterator[MatchedBinding]:
         """Yield the user's bindings: those of the cluster, then those of the namespace if it is not empty."""
         for binding in self._bindings(namespace):
             bound_in = binding["metadata"].get("namespace", "")
@@ -87,9 +87,9 @@ class Policy:
             if subject is None:
                 continue
             try:
-                yield Held(binding, subject, self.rules_of(binding["roleRef"], bound_in))
+                yield MatchedBinding(binding, subject, self.rules_of(binding["roleRef"], bound_in))
             except NotFound as error:
-                yield Held(binding, subject, (), error.message)
+                yield MatchedBinding(binding, subject, (), error.message)
 
     def _bindings(self, namespace: str) -> Iterator[Object]:
         yield from self.objects.list(CLUSTER_ROLE_BINDINGS)
@@ -131,7 +131,7 @@ def _is(user: User, subject: Object, namespace: str) -> bool:
     return False
 
 
-def problems(held: Sequence[Held]) -> list[str]:
+def problems(held: Sequence[MatchedBinding]) -> list[str]:
     """Return the problems of bindings, each once."""
     return list(dict.fromkeys(each.problem for each in held if each.problem))
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from apiserver.authorization.authn import Identity, TokenRefused
+from apiserver.authorization.authn import TokenIdentity, TokenRefused
 from apiserver.model.kind import Kind
 from apiserver.model.reader import Reader
 from apiserver.model.user import SERVICE_ACCOUNT_PREFIX, User
@@ -117,7 +117,7 @@ class Verifier:
         # The claims of a valid token are cached, because checking a signature is slow; those of others raise.
         self._claims = lru_cache(_REMEMBERED)(self._verify)
 
-    def identify(self, token: str, audiences: Sequence[str] = ()) -> Identity | None:
+    def identify(self, token: str, audiences: Sequence[str] = ()) -> TokenIdentity | None:
         """Return the ServiceAccount as a user, None for a token that we did not sign; raises TokenRefused."""
         try:
             claims = self._claims(token)
@@ -129,7 +129,7 @@ class Verifier:
             why = f"token audiences {_listed(meant)} is invalid for the target audiences {_listed(wanted)}"
             raise TokenRefused(why)
         _check_times(claims)
-        return Identity(self._user(claims), common)
+        return TokenIdentity(self._user(claims), common)
 
     def _user(self, claims: Object) -> User:
         private = claims[CLAIM]

@@ -31,7 +31,7 @@ SERVICE = "kubernetes"
 RESYNC = 60.0
 
 
-class Step(Protocol):
+class BootstrapStep(Protocol):
     """One part of what must be there before the server calls itself ready."""
 
     def concerns(self, key: str) -> bool:
@@ -44,7 +44,7 @@ class Step(Protocol):
 class Bootstrap:
     """Runs all steps, in their order, and then calls ``done``."""
 
-    def __init__(self, steps: Iterable[Step], done: Callable[[], None]) -> None:
+    def __init__(self, steps: Iterable[BootstrapStep], done: Callable[[], None]) -> None:
         self._steps = tuple(steps)
         self._done = done
 

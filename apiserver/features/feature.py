@@ -23,7 +23,7 @@ from apiserver.api.resources import Handler
 from apiserver.api.reviews import Review
 from apiserver.authorization.authn import TokenAuthenticator
 from apiserver.config import Config
-from apiserver.control.bootstrap import Step
+from apiserver.control.bootstrap import BootstrapStep
 from apiserver.control.loop import Reconciler
 from apiserver.kinds.registry import Registry
 from apiserver.model.attributes import Attributes, Authorizer, Visible
@@ -90,7 +90,7 @@ class Feature:
     reviews: Callable[[Core], Mapping[str, Review]] = _no_entries  # resource → what answers a POST of it
     after_create: Callable[[Core], Mapping[str, Callable[[Item], Item]]] = _no_entries  # resource → what completes it
     documents: Callable[[Core], Mapping[str, Document]] = _no_entries  # path → what answers a GET of it
-    steps: Callable[[Core], Iterable[Step]] = _nothing  # what must be there before the server is ready
+    steps: Callable[[Core], Iterable[BootstrapStep]] = _nothing  # what must be there before the server is ready
     tasks: Callable[[Core], Iterable[Reconciler]] = _nothing  # what runs in each worker beside the requests
     # At most one shows a part of a list to users who may not see it all; None leaves a request to the authorizer.
     visible: Callable[[Authorizer, Attributes], Visible | None] | None = None

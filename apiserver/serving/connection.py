@@ -26,7 +26,7 @@ HEAD_LIMIT = 1024 * 1024
 LINGER = 1.0
 
 
-class Connection:
+class ClientConnection:
     """Its socket, and the bytes that were received but belong to no request yet."""
 
     def __init__(

@@ -22,7 +22,7 @@ import h11
 import orjson
 
 from apiserver.model.exchange import EXCHANGE
-from apiserver.serving.connection import HEAD_LIMIT, Connection
+from apiserver.serving.connection import HEAD_LIMIT, ClientConnection
 from machinery.errors import ApiError
 
 # Bytes of a request's first line: kubectl exec sends its command in the URL, for which upstream has 1 MB.
@@ -62,7 +62,7 @@ class HTTPExchange:
     environ, since a cycle would leave both to the garbage collector.
     """
 
-    def __init__(self, connection: Connection, *, body_timeout: float, last: bool) -> None:
+    def __init__(self, connection: ClientConnection, *, body_timeout: float, last: bool) -> None:
         """Parse the head in the connection's buffer; raises BadMessage. The connection closes after a ``last`` one."""
         self._connection = connection
         self.socket = connection.socket

@@ -2,8 +2,8 @@
 
 Who writes. A request's thread answers the watch's head, prepares its first bytes (the initial list may be large), and
 hands the connection over with ``WatchPump.serve``. From then on only the pump's thread reads, writes or closes it,
-until it calls ``Watch.done``. So an open watch costs its connection and 30 KB, but no thread, and a hundred watchers of
-one object are told in a hundred writes without a change of threads between them.
+until it calls ``WatchResponse.done``. So an open watch costs its connection and 30 KB, but no thread, and a hundred
+watchers of one object are told in a hundred writes without a change of threads between them.
 
 What wakes the pump. A stream calls its listener when something has happened, from whatever thread that is, perhaps with
 the watch cache's locks held. The listener only appends the watch to a queue and, unless that was done already, rings an
@@ -70,7 +70,7 @@ class Socket(Protocol):
     def recv(self, size: int, /) -> bytes: ...
 
 
-class Watch:
+class WatchResponse:
     """One client's watch: its stream, its socket, and the piece of output between them."""
 
     def __init__(self, stream: EventStream, sock: Socket, *, chunked: bool, done: Callable[[bool], None]) -> None:
@@ -137,16 +137,16 @@ class WatchPump:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._news: deque[Watch] = deque()  # watches that are new, or for which something has happened
+        self._news: deque[WatchResponse] = deque()  # watches that are new, or for which something has happened
         self._awake = False  # the bell has been rung, and the pump has not looked at the news since
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll = select.epoll()
         self._poll.register(self._bell, select.EPOLLIN)
-        self._open: dict[int, Watch] = {}
+        self._open: dict[int, WatchResponse] = {}
         self._timers: list[list[Any]] = []  # a heap of [due, number, watch]; None instead of a watch: cancelled
         self._numbers = itertools.count()
 
-    def serve(self, watch: Watch) -> None:
+    def serve(self, watch: WatchResponse) -> None:
         """Take a watch over: its connection belongs to the pump until ``done`` is called."""
         watch.prepare()  # Here, in the request's thread, since the first piece may be a list of many objects.
         watch.sock.setblocking(False)
@@ -157,7 +157,7 @@ class WatchPump:
         watch.stream.listen(lambda: self._ring(watch))
         self._ring(watch)
 
-    def _ring(self, watch: Watch) -> None:
+    def _ring(self, watch: WatchResponse) -> None:
         self._news.append(watch)
         if not self._awake:
             self._awake = True
@@ -165,7 +165,7 @@ class WatchPump:
 
     def _run(self) -> None:
         while True:
-            more: set[Watch] = set()
+            more: set[WatchResponse] = set()
             for fd, events in self._poll.poll(self._seconds_to_next_timer()):
                 if fd == self._bell:
                     os.eventfd_read(self._bell)
@@ -192,12 +192,12 @@ class WatchPump:
         due: float = self._timers[0][0]
         return min(max(0.0, due - time.monotonic()), _LONGEST_WAIT)
 
-    def _begin(self, watch: Watch) -> None:
+    def _begin(self, watch: WatchResponse) -> None:
         watch.state = _OPEN
         self._open[watch.fd] = watch
         self._poll.register(watch.fd, _READABLE)
 
-    def _on_socket_event(self, watch: Watch, events: int, more: set[Watch]) -> None:
+    def _on_socket_event(self, watch: WatchResponse, events: int, more: set[WatchResponse]) -> None:
         if events & ~select.EPOLLOUT and watch.has_left():
             self._end(watch, reusable=False)
             return
@@ -206,7 +206,7 @@ class WatchPump:
             self._poll.modify(watch.fd, _READABLE)
         more.add(watch)
 
-    def _advance(self, watch: Watch) -> None:
+    def _advance(self, watch: WatchResponse) -> None:
         try:
             ended = watch.advance()
         except (ssl.SSLWantWriteError, BlockingIOError):
@@ -227,14 +227,14 @@ class WatchPump:
             else:
                 self._set_timer(watch)
 
-    def _set_timer(self, watch: Watch) -> None:
+    def _set_timer(self, watch: WatchResponse) -> None:
         due = watch.stream.due
         if watch.timer[2] is None or watch.timer[0] != due:
             watch.timer[2] = None
             watch.timer = [due, next(self._numbers), watch]
             heapq.heappush(self._timers, watch.timer)
 
-    def _end(self, watch: Watch, *, reusable: bool) -> None:
+    def _end(self, watch: WatchResponse, *, reusable: bool) -> None:
         watch.state = _ENDED
         watch.timer[2] = None
         del self._open[watch.fd]

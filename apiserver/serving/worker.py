@@ -41,12 +41,12 @@ from functools import partial
 from typing import Any, Protocol
 
 from apiserver.model.exchange import WATCH
-from apiserver.serving.connection import Connection
+from apiserver.serving.connection import ClientConnection
 from apiserver.serving.http import BadMessage, HTTPExchange, refusal
 from apiserver.serving.scoreboard import Scoreboard
 from apiserver.serving.threads import Threads
 from apiserver.serving.tls import ServerTLS
-from apiserver.serving.watchpump import EventStream, Watch, WatchPump
+from apiserver.serving.watchpump import EventStream, WatchPump, WatchResponse
 
 log = logging.getLogger(__name__)
 
@@ -121,17 +121,17 @@ class Worker:
         self._poll = select.epoll()
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wakeup, select.EPOLLIN)
-        self._returned: deque[tuple[Connection, Next]] = deque()
+        self._returned: deque[tuple[ClientConnection, Next]] = deque()
         self._stopping = False
         self._ended = False  # the main loop no longer takes connections back
         self._accepting = False
         self._next_sweep = 0.0
         self._count = 0  # of open connections, wherever they are
         # Those that the main loop waits for; the dicts are sets that keep the order, longest silent first.
-        self._by_fd: dict[int, Connection] = {}
-        self._new: dict[Connection, None] = {}  # nothing came yet
-        self._partial: dict[Connection, None] = {}  # a part of the handshake or head
-        self._idle: dict[Connection, None] = {}  # between two requests
+        self._by_fd: dict[int, ClientConnection] = {}
+        self._new: dict[ClientConnection, None] = {}  # nothing came yet
+        self._partial: dict[ClientConnection, None] = {}  # a part of the handshake or head
+        self._idle: dict[ClientConnection, None] = {}  # between two requests
 
     def start(self) -> None:
         """Start the application."""
@@ -217,21 +217,21 @@ class Worker:
         if self._count >= CONNECTIONS - ROOM:
             self._make_room()
         self._tell_count(self._count + 1)
-        connection = Connection(accepted, client, listener.getsockname(), self._tls, self._head_timeout)
+        connection = ClientConnection(accepted, client, listener.getsockname(), self._tls, self._head_timeout)
         self._wait_for(connection, self._new)
 
-    def _wait_for(self, connection: Connection, among: dict[Connection, None]) -> None:
+    def _wait_for(self, connection: ClientConnection, among: dict[ClientConnection, None]) -> None:
         among[connection] = None
         self._by_fd[connection.fd] = connection
         self._poll.register(connection.fd, select.EPOLLIN)
 
-    def _remove(self, connection: Connection) -> None:
+    def _remove(self, connection: ClientConnection) -> None:
         del self._by_fd[connection.fd]
         self._poll.unregister(connection.fd)
         for waiting in (self._new, self._partial, self._idle):
             waiting.pop(connection, None)
 
-    def _drop(self, connection: Connection) -> None:
+    def _drop(self, connection: ClientConnection) -> None:
         """Close a connection that is waited for."""
         self._remove(connection)
         connection.close()
@@ -244,7 +244,7 @@ class Worker:
                 self._drop(next(iter(waiting)))
                 return
 
-    def _take_back(self, connection: Connection, then: Next) -> None:
+    def _take_back(self, connection: ClientConnection, then: Next) -> None:
         if then is Next.CLOSED or (self._stopping and then is Next.WAIT_FOR_HEAD):
             connection.close()
             self._tell_count(self._count - 1)
@@ -265,7 +265,7 @@ class Worker:
 
     # --- the threads ------------------------------------------------------------------------------------------------
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: ClientConnection) -> None:
         """Serve the requests of a connection until it pauses, ends or is lent."""
         then = Next.CLOSED
         try:
@@ -277,7 +277,7 @@ class Worker:
         if then is not Next.LENT:
             self._return(connection, then)
 
-    def _return(self, connection: Connection, then: Next) -> None:
+    def _return(self, connection: ClientConnection, then: Next) -> None:
         self._returned.append((connection, then))
         if self._ended:  # for those that took longer than the grace
             self._close_returned()
@@ -289,7 +289,7 @@ class Worker:
             while True:
                 self._returned.popleft()[0].close()
 
-    def _serve_requests(self, connection: Connection) -> Next:
+    def _serve_requests(self, connection: ClientConnection) -> Next:
         while True:
             if not connection.receive_head():
                 return Next.WAIT_FOR_HEAD
@@ -299,7 +299,7 @@ class Worker:
             if then is not Next.KEEP_ALIVE or self._stopping or not connection.waits_for_more(STAY_MILLISECONDS):
                 return then
 
-    def _serve_request(self, connection: Connection) -> Next:
+    def _serve_request(self, connection: ClientConnection) -> Next:
         exchange = None
         body: Any = ()
         try:
@@ -332,7 +332,7 @@ class Worker:
             _close(body)
         return Next.KEEP_ALIVE if exchange.can_be_followed() else Next.CLOSED
 
-    def _lend(self, connection: Connection, exchange: HTTPExchange, stream: EventStream, body: Any) -> None:
+    def _lend(self, connection: ClientConnection, exchange: HTTPExchange, stream: EventStream, body: Any) -> None:
         """Give the connection of a watch to the pump until the watch has ended."""
         reusable = exchange.can_be_followed()
 
@@ -344,7 +344,7 @@ class Worker:
             finally:
                 self._return(connection, Next.KEEP_ALIVE if complete and reusable else Next.CLOSED)
 
-        watch = Watch(stream, connection.socket, chunked=exchange.chunked, done=done)
+        watch = WatchResponse(stream, connection.socket, chunked=exchange.chunked, done=done)
         self._pump.serve(watch)
 
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from apiserver.config import Config
-from apiserver.streaming.targets import Target
+from apiserver.streaming.targets import ProxyTarget
 from machinery.errors import quote
 
 _CONNECT_SECONDS = 10.0
@@ -101,16 +101,16 @@ class Dialer:
     def __init__(self, config: Config) -> None:
         self._config = config
 
-    def kubelet(self, target: Target, timeout: float = _CONNECT_SECONDS) -> http.client.HTTPConnection:
+    def kubelet(self, target: ProxyTarget, timeout: float = _CONNECT_SECONDS) -> http.client.HTTPConnection:
         """Connect to a kubelet within ``timeout`` seconds."""
         return self._open(target, self._kubelet_tls, timeout)
 
-    def server(self, target: Target) -> http.client.HTTPConnection:
+    def server(self, target: ProxyTarget) -> http.client.HTTPConnection:
         """Connect to a server in a pod or on a node."""
         return self._open(target, self._any_tls if target.scheme == "https" else None)
 
     def _open(
-        self, target: Target, tls: ssl.SSLContext | None, timeout: float = _CONNECT_SECONDS
+        self, target: ProxyTarget, tls: ssl.SSLContext | None, timeout: float = _CONNECT_SECONDS
     ) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection
         if tls is None:

@@ -22,7 +22,7 @@ from apiserver.registry.reader import require_object
 from apiserver.registry.rest import Rest
 from apiserver.streaming import weblog, websockets
 from apiserver.streaming.backend import BackendError, Dialer, Stream, open_stream
-from apiserver.streaming.targets import Target, choose_container, kubelet_of
+from apiserver.streaming.targets import ProxyTarget, choose_container, kubelet_of
 from apiserver.streaming.upgrade import body_of, http_head, take_over, unreachable, upgrade
 from machinery.errors import ApiError, BadRequest, FieldError, InternalError, NotFound, invalid
 from machinery.objects import Object
@@ -71,7 +71,7 @@ class Connect:
         answer.call_on_close(response.close)
         return answer
 
-    def _open_log(self, target: Target, path: str, *, version: str = "1.1") -> Stream:
+    def _open_log(self, target: ProxyTarget, path: str, *, version: str = "1.1") -> Stream:
         try:
             connection = self._dialer.kubelet(target)
             headers = [("Host", f"{target.host}:{target.port}"), ("Connection", "close")]
@@ -82,7 +82,7 @@ class Connect:
             raise _log_error(stream.code, stream.response("GET").read(_ERROR_LIMIT))
         return stream
 
-    def _follow(self, call: Call, target: Target, path: str) -> Response:
+    def _follow(self, call: Call, target: ProxyTarget, path: str) -> Response:
         stream = self._open_log(target, path)
         fields = [("Content-Type", "text/plain"), ("Cache-Control", "no-cache, private"), ("Connection", "close")]
         fields += [(name, value) for name, value in stream.headers.items() if name.lower() == "transfer-encoding"]
@@ -130,7 +130,7 @@ class Connect:
     def _pod(self, call: Call) -> Object:
         return require_object(self._rest.reader, PODS, call.namespace, call.name)
 
-    def _kubelet(self, node: str) -> Target:
+    def _kubelet(self, node: str) -> ProxyTarget:
         return kubelet_of(require_object(self._rest.reader, NODES, "", node))
 
 

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from itertools import accumulate
 from urllib.parse import urlsplit, urlunsplit
 
-from apiserver.streaming.targets import Target
+from apiserver.streaming.targets import ProxyTarget
 
 LIMIT = 16 << 20  # a larger page is passed on as it is
 
@@ -50,7 +50,7 @@ _ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s"'=<>`]+)
 class Rewriter:
     """Rewrites URLs of the server ``target``. ``client_host`` is the client's Host header: how it calls this server."""
 
-    def __init__(self, prefix: str, target: Target, client_host: str = "") -> None:
+    def __init__(self, prefix: str, target: ProxyTarget, client_host: str = "") -> None:
         self._prefix = prefix
         self._own = ("", target.host, f"{target.host}:{target.port}")
         self._client_host = client_host

@@ -25,7 +25,7 @@ from apiserver.registry.rest import Rest
 from apiserver.streaming.backend import BackendError, Dialer, answer_words
 from apiserver.streaming.html import LIMIT, Rewriter, is_page
 from apiserver.streaming.targets import (
-    Target,
+    ProxyTarget,
     kubelet_of,
     node_target,
     pod_target,
@@ -71,7 +71,7 @@ class Proxy:
         other = node_target(node, scheme, port)
         return self._forward(call, other or kubelet_of(node), name, kubelet=other is None)
 
-    def _forward(self, call: Call, target: Target, name: str, *, kubelet: bool = False) -> Response:
+    def _forward(self, call: Call, target: ProxyTarget, name: str, *, kubelet: bool = False) -> Response:
         environ = call.environ
         self._rest.admit("CONNECT", replace(call.write, name=name), None)
         prefix, rest = split_path(environ, namespaced=call.kind.namespaced)

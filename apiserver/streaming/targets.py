@@ -19,7 +19,7 @@ KUBELET_PORT = 10250
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
-class Target(NamedTuple):
+class ProxyTarget(NamedTuple):
     """A server to connect to."""
 
     scheme: str
@@ -70,32 +70,32 @@ def choose_container(pod: Object, wanted: str) -> str:
     raise BadRequest(message)
 
 
-def kubelet_of(node: Object) -> Target:
+def kubelet_of(node: Object) -> ProxyTarget:
     """Return the node's kubelet: its InternalIP and the port in its status. Raises InternalError without an IP."""
     status = node.get("status") or {}
     for address in status.get("addresses") or ():
         if address.get("type") == "InternalIP":
             endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
-            return Target("https", address["address"], int(endpoint.get("Port") or KUBELET_PORT))
+            return ProxyTarget("https", address["address"], int(endpoint.get("Port") or KUBELET_PORT))
     name = node["metadata"]["name"]
     raise InternalError(f"no preferred addresses found; known addresses: {status.get('addresses') or []} (node {name})")
 
 
-def node_target(node: Object, scheme: str, port: str) -> Target | None:
+def node_target(node: Object, scheme: str, port: str) -> ProxyTarget | None:
     """Return the server on the node that is meant, None if it is the kubelet. Raises BadRequest for a wrong port."""
     kubelet = kubelet_of(node)
     if port in ("", str(kubelet.port)):
         return None
-    return Target(scheme or "http", kubelet.host, port_number(port))
+    return ProxyTarget(scheme or "http", kubelet.host, port_number(port))
 
 
-def pod_target(pod: Object, scheme: str, port: str) -> Target:
+def pod_target(pod: Object, scheme: str, port: str) -> ProxyTarget:
     """Return the pod's address with the port asked for, or the first one that a container declares."""
     address = (pod.get("status") or {}).get("podIP") or ""
     check_address(address)
     number = port_number(port) if port else _first_port(pod)
     scheme = scheme or "http"
-    return Target(scheme, address, number or (443 if scheme == "https" else 80))
+    return ProxyTarget(scheme, address, number or (443 if scheme == "https" else 80))
 
 
 def _first_port(pod: Object) -> int:
@@ -112,7 +112,7 @@ def service_target(
     port: str,
     find_pod: Callable[[str], Object | None],
     choose: Callable[[Sequence[tuple[Object, int]]], tuple[Object, int]] = random.choice,
-) -> Target:
+) -> ProxyTarget:
     """Choose one of the Service's ready endpoints that are pods of its own namespace.
 
     ``find_pod`` finds a pod of the namespace by its name. Raises ServiceUnavailable if there is none to choose.
@@ -131,7 +131,7 @@ def service_target(
         raise ServiceUnavailable(f'no endpoints available for service "{name}"')
     address, number = choose(pods)
     check_address(address["ip"])
-    return Target(scheme or "http", address["ip"], number)
+    return ProxyTarget(scheme or "http", address["ip"], number)
 
 
 def _port_name(service: Object, port: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from apiserver.api import health
-from apiserver.api.health import Health
+from apiserver.api.health import HealthChecks
 from apiserver.storage.protocol import Unavailable
 from machinery.errors import NotFound
 
@@ -39,7 +39,7 @@ def fake() -> Fake:
 def ask(fake: Fake, path: str) -> tuple[int, str]:
     path, _, query = path.partition("?")
     endpoint, _, check = path.strip("/").partition("/")
-    response = Health(cast(Any, fake), cast(Any, fake.cache), fake.bootstrapped).answer(endpoint, check, query)
+    response = HealthChecks(cast(Any, fake), cast(Any, fake.cache), fake.bootstrapped).answer(endpoint, check, query)
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     return response.status_code, response.get_data(as_text=True)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from apiserver.serving import http
-from apiserver.serving.connection import Connection
+from apiserver.serving.connection import ClientConnection
 from apiserver.serving.http import BadMessage, HTTPExchange
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
@@ -26,7 +26,7 @@ class Client:
     def __init__(self) -> None:
         accepted, self.sock = socket.socketpair()
         self.sock.settimeout(5)
-        self.connection = Connection(accepted, ("10.0.0.1", 1), ("10.0.0.2", 2), None, 5.0)
+        self.connection = ClientConnection(accepted, ("10.0.0.1", 1), ("10.0.0.2", 2), None, 5.0)
 
     def ask(self, data: bytes = b"", *, last: bool = False) -> tuple[HTTPExchange, dict[str, Any]]:
         self.sock.sendall(data)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from apiserver.serving.watchpump import Watch, WatchPump
+from apiserver.serving.watchpump import WatchPump, WatchResponse
 
 
 class Script:
@@ -61,7 +61,7 @@ class Client:
         self.sock.settimeout(10)
         self.ended: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self.given_back = threading.Event()
-        self.watch = Watch(stream, self.served, chunked=chunked, done=self._done)
+        self.watch = WatchResponse(stream, self.served, chunked=chunked, done=self._done)
         pump.serve(self.watch)
 
     def reads(self, size: int) -> bytes:

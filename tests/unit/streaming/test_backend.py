@@ -12,7 +12,7 @@ import pytest
 
 from apiserver.config import Config
 from apiserver.streaming.backend import BackendError, Dialer, open_stream
-from apiserver.streaming.targets import Target
+from apiserver.streaming.targets import ProxyTarget
 
 
 class TlsServer:
@@ -21,7 +21,7 @@ class TlsServer:
     def __init__(self, context: ssl.SSLContext, run: Callable[..., Any]) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(10)
-        self.target = Target("https", "127.0.0.1", self._listener.getsockname()[1])
+        self.target = ProxyTarget("https", "127.0.0.1", self._listener.getsockname()[1])
         self._context = context
         self._serving = run(self._serve)
 
@@ -63,7 +63,7 @@ def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(BackendError, match=f"^dial tcp 127.0.0.1:{port}: connect: connection refused$"):
-        Dialer(Config()).server(Target("http", "127.0.0.1", port))
+        Dialer(Config()).server(ProxyTarget("http", "127.0.0.1", port))
 
 
 def test_what_follows_a_101_is_kept(pair: Any) -> None:

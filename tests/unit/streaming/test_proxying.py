@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from apiserver.streaming.handlers import check_log_options, log_parameters
 from apiserver.streaming.html import Rewriter, is_page
 from apiserver.streaming.proxy import forwarded_headers, split_path
-from apiserver.streaming.targets import Target
+from apiserver.streaming.targets import ProxyTarget
 from apiserver.streaming.upgrade import upgrade_headers
 from machinery.errors import BadRequest, Invalid
 
 PREFIX = "/api/v1/namespaces/ns/pods/web:80/proxy"
-REWRITER = Rewriter(PREFIX, Target("http", "172.17.0.2", 80), "localhost:8001")
+REWRITER = Rewriter(PREFIX, ProxyTarget("http", "172.17.0.2", 80), "localhost:8001")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_what_is_no_page() -> None:
 @given(st.text("<>ahref='\"/ \n!-script&;x="))
 def test_any_text_is_a_page(text: str) -> None:
     page = text.encode()
-    changed = Rewriter("/p", Target("http", "h", 1)).page(page, "")
+    changed = Rewriter("/p", ProxyTarget("http", "h", 1)).page(page, "")
     assert len(changed) >= len(page)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from apiserver.streaming.targets import (
+    ProxyTarget,
     SchemeNamePort,
-    Target,
     choose_container,
     kubelet_of,
     node_target,
@@ -82,16 +82,16 @@ NODE: dict[str, Any] = {
 
 
 def test_a_nodes_kubelet_and_other_servers() -> None:
-    assert kubelet_of(NODE) == Target("https", "172.17.0.1", 10251)
+    assert kubelet_of(NODE) == ProxyTarget("https", "172.17.0.1", 10251)
     assert node_target(NODE, "", "") is node_target(NODE, "https", "10251") is None
-    assert node_target(NODE, "", "9100") == Target("http", "172.17.0.1", 9100)
+    assert node_target(NODE, "", "9100") == ProxyTarget("http", "172.17.0.1", 9100)
     with pytest.raises(ApiError, match="no preferred addresses found"):
         kubelet_of({"metadata": {"name": "n"}, "status": {}})
 
 
 def test_a_pods_address_and_port() -> None:
-    assert pod_target(pod("a"), "", "") == Target("http", "172.17.0.9", 8080)
-    assert pod_target(pod("a"), "https", "443") == Target("https", "172.17.0.9", 443)
+    assert pod_target(pod("a"), "", "") == ProxyTarget("http", "172.17.0.9", 8080)
+    assert pod_target(pod("a"), "https", "443") == ProxyTarget("https", "172.17.0.9", 443)
     assert pod_target(pod(), "", "").port == 80
     with pytest.raises(BadRequest, match="invalid port"):
         pod_target(pod("a"), "", "70000")
