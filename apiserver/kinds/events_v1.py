@@ -34,18 +34,8 @@ _DEPRECATED = ("firstTimestamp", "lastTimestamp", "count")
 # Upstream's v1.20 suite, which tests this server, changes a note, as upstream compared nothing before v1.21. So the
 # message may change here, which v1.32 would refuse.
 _IMMUTABLE = (
-    "involvedObject",
-    "reason",
-    "source",
-    "firstTimestamp",
-    "lastTimestamp",
-    "count",
-    "type",
-    "eventTime",
-    "action",
-    "related",
-    "reportingController",
-    "reportingInstance",
+    *("involvedObject", "reason", "source", "firstTimestamp", "lastTimestamp", "count", "type", "eventTime"),
+    *("action", "related", "reportingController", "reportingInstance"),
 )
 
 

@@ -10,15 +10,8 @@ from machinery.resourcelists import HUGE_PAGES, REQUESTS, is_extended, is_native
 
 CONTAINER_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 INTEGER_RESOURCES = (
-    "pods",
-    "services",
-    "replicationcontrollers",
-    "resourcequotas",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
-    "services.nodeports",
-    "services.loadbalancers",
+    *("pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps"),
+    *("persistentvolumeclaims", "services.nodeports", "services.loadbalancers"),
 )
 QUOTA_RESOURCES = (
     *CONTAINER_RESOURCES,

@@ -20,15 +20,8 @@ from machinery.objects import Object
 # Fields that the server sets have no owner (upstream: stripmeta.go).
 _UNOWNED = ("apiVersion", "kind", "metadata")
 _UNOWNED_METADATA = (
-    "name",
-    "namespace",
-    "creationTimestamp",
-    "selfLink",
-    "uid",
-    "clusterName",
-    "generation",
-    "managedFields",
-    "resourceVersion",
+    *("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation"),
+    *("managedFields", "resourceVersion"),
 )
 _UNOWNED_FIELDS: Fields = {
     **{f"f:{key}": fieldset.LEAF for key in ("apiVersion", "kind")},

@@ -33,11 +33,5 @@ def manager_name(field_manager: str, user_agent: str) -> str:
     """
     if field_manager:
         return field_manager
-    name = ""
-    for character in user_agent.partition("/")[0]:
-        if not character.isprintable():
-            continue
-        if len((name + character).encode()) > MOST_NAME_BYTES:
-            break
-        name += character
-    return name
+    name = "".join(filter(str.isprintable, user_agent.partition("/")[0]))
+    return name.encode()[:MOST_NAME_BYTES].decode(errors="ignore")  # without the half of a character at the end

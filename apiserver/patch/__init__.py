@@ -20,6 +20,7 @@ from apiserver.patch.json import apply_json_patch, merge
 from apiserver.patch.strategic import strategic_merge
 from apiserver.schema.body import MalformedError, parse_json, unsupported_media_type, written
 from apiserver.schema.decode import unfitting
+from apiserver.schema.tree import MismatchError
 from machinery.errors import BadRequest, FieldError, invalid
 from machinery.objects import Object
 
@@ -78,8 +79,5 @@ def _parse(patch: bytes, wanted: type, prefix: str) -> Any:
         raise BadRequest(f"{prefix}{error}") from None
     if type(value) is not wanted:
         go_type = "map[string]interface {}" if wanted is dict else "[]interface {}"
-        word = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}.get(
-            type(value), "number"
-        )
-        raise BadRequest(f"{prefix}json: cannot unmarshal {word} into Go value of type {go_type}")
+        raise BadRequest(f"{prefix}{MismatchError(value, go_type)}")
     return value

@@ -59,17 +59,21 @@ SYSCTLS = {
 SELINUX_TYPES = {0: ("", "container_t", "container_init_t", "container_kvm_t"), 31: ("container_engine_t",)}
 
 
-def _apparmor(metadata: Object, spec: Object) -> Violation | None:
-    values: set[str] = set()
+def _forbidden_profiles(spec: Object, field: str, *, missing: str) -> tuple[list[str], list[str]]:
+    """Return who sets a profile of a forbidden type, and these types; ``missing`` is that of a profile without one."""
+    types: set[str] = set()
 
     def is_bad(context: Object) -> bool:
-        kind = context.get("appArmorProfile", {}).get("type")
-        if kind is not None and kind not in PROFILES:
-            values.add(kind)
-            return True
-        return False
+        type = context[field].get("type", missing) if field in context else PROFILES[0]
+        if type not in PROFILES:
+            types.add(type)
+        return type not in PROFILES
 
-    found = setters(spec, is_bad)
+    return setters(spec, is_bad), sorted(types)
+
+
+def _apparmor(metadata: Object, spec: Object) -> Violation | None:
+    found, values = _forbidden_profiles(spec, "appArmorProfile", missing=PROFILES[0])
     annotations = sorted(
         f"{name}={quote(value)}"
         for name, value in metadata.get("annotations", {}).items()
@@ -81,7 +85,7 @@ def _apparmor(metadata: Object, spec: Object) -> Violation | None:
         found.append(plural("annotation", len(annotations)))
     if not found:
         return None
-    forbidden = [*sorted(values), *annotations]
+    forbidden = [*values, *annotations]
     reason = plural("forbidden AppArmor profile", len(forbidden))
     return Violation(reason, f"{' and '.join(found)} must not set AppArmor profile type to {quoted(forbidden)}")
 
@@ -174,19 +178,10 @@ def _seccomp_annotations(metadata: Object, spec: Object) -> Violation | None:
 
 def seccomp(metadata: Object, spec: Object) -> Violation | None:
     """Check that a seccomp profile, where one is set, is RuntimeDefault or Localhost."""
-    values: set[str] = set()
-
-    def is_bad(context: Object) -> bool:
-        profile = context.get("seccompProfile")
-        if profile is None or profile.get("type") in PROFILES:
-            return False
-        values.add(profile.get("type") or "")
-        return True
-
-    found = setters(spec, is_bad)
+    found, values = _forbidden_profiles(spec, "seccompProfile", missing="")
     if not found:
         return None
-    detail = f"{' and '.join(found)} must not set securityContext.seccompProfile.type to {quoted(sorted(values))}"
+    detail = f"{' and '.join(found)} must not set securityContext.seccompProfile.type to {quoted(values)}"
     return Violation("seccompProfile", detail)
 
 

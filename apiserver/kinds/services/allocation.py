@@ -7,12 +7,15 @@ lost. This module only chooses; the store refuses a claim that another Service h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
 
 from apiserver.kinds.services.defaults import is_headless, wants_cluster_ip, wants_node_ports
 from apiserver.kinds.services.ranges import AllocationError, NodePorts, RangeFull, ServiceRanges, Taken
 from machinery.errors import FieldError, InternalError
 from machinery.objects import Object
+
+Value = TypeVar("Value", str, int)
 
 
 def claims_of(spec: Object, ranges: ServiceRanges) -> Sequence[str]:
@@ -47,10 +50,7 @@ def _allocate_ip(spec: Object, ranges: ServiceRanges, taken: Taken) -> list[Fiel
             detail = f"failed to allocate IP {wanted}: {why}"
             return [FieldError.invalid("spec.clusterIPs", spec["clusterIPs"], detail)]
         return []
-    try:
-        address = ranges.ips.choose(taken)
-    except RangeFull as full:
-        raise InternalError(f"Internal error occurred: failed to allocate a serviceIP: {full}") from full
+    address = _choose("serviceIP", ranges.ips.choose, taken)
     spec["clusterIP"], spec["clusterIPs"] = address, [address]
     return []
 
@@ -67,7 +67,7 @@ def _allocate_ports(spec: Object, ports: NodePorts, taken: Taken, held: Collecti
         if not wanted and not wants_node_ports(spec):
             continue
         if not wanted:
-            wanted = _choose_port(ports, lambda claim: claim in given or claim in held or taken(claim))
+            wanted = _choose("nodePort", ports.choose, lambda claim: claim in given or claim in held or taken(claim))
         elif chosen.get(port["port"]) != wanted:
             claim = ports.claim(wanted)
             try:
@@ -82,8 +82,8 @@ def _allocate_ports(spec: Object, ports: NodePorts, taken: Taken, held: Collecti
     return []
 
 
-def _choose_port(ports: NodePorts, taken: Taken) -> int:
+def _choose(what: str, choose: Callable[[Taken], Value], taken: Taken) -> Value:
     try:
-        return ports.choose(taken)
+        return choose(taken)
     except RangeFull as full:
-        raise InternalError(f"Internal error occurred: failed to allocate a nodePort: {full}") from full
+        raise InternalError(f"Internal error occurred: failed to allocate a {what}: {full}") from full
