@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPSConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from apiserver.storage.etcd import EtcdStore
 from apiserver.storage.protocol import Unavailable
@@ -87,6 +87,12 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"{self.code} {self.body[:2000].decode(errors='replace')}"
+
+
+class Ask(Protocol):
+    """A request to an API server, in the test's process or over the network; as administrator by default."""
+
+    def __call__(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer: ...
 
 
 @contextmanager

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Api:
         response.close()
         return answer
 
-    def follow(self, path: str) -> Iterator[Any]:
+    def follow(self, path: str) -> Generator[Any, None, None]:
         """What a watch says, as it says it; closing the generator ends it."""
         response = self._client.get(path, headers=ADMIN)
         try:

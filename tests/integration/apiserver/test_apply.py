@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
 
 from machinery.objects import Object
 
@@ -18,7 +19,7 @@ def config_map(name: str = "a", **data: Any) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 
-def apply(api: Any, namespace: str, body: Any, *, query: str = "", plural: str = "configmaps", name: str = "a") -> Any:
+def apply(api: Api, namespace: str, body: Any, *, query: str = "", plural: str = "configmaps", name: str = "a") -> Any:
     """As the manager "one", unless ``query`` says otherwise."""
     query = query if "fieldManager" in query else f"fieldManager=one&{query}"
     return api("PATCH", f"/api/v1/namespaces/{namespace}/{plural}/{name}?{query}", body, APPLY)
@@ -32,7 +33,7 @@ def managers(obj: Object) -> dict[str, Any]:
     }
 
 
-def test_created_and_then_changed(api: Any, namespace: str) -> None:
+def test_created_and_then_changed(api: Api, namespace: str) -> None:
     created = apply(api, namespace, config_map(k="1"))
     assert created.code == 201
     assert managers(created.json) == {"one Apply": {"f:data": {"f:k": {}}}}
@@ -44,14 +45,14 @@ def test_created_and_then_changed(api: Any, namespace: str) -> None:
     assert changed.json["metadata"]["uid"] == created.json["metadata"]["uid"]
 
 
-def test_yaml_and_json(api: Any, namespace: str) -> None:
+def test_yaml_and_json(api: Api, namespace: str) -> None:
     text = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata: {k: '1'}\n"
     assert apply(api, namespace, text).json["data"] == {"k": "1"}
     assert apply(api, namespace, b"  " + json.dumps(config_map(k="2")).encode()).json["data"] == {"k": "2"}
     assert apply(api, namespace, b"{apiVersion: v1, kind: ConfigMap, data: {k: '3'}}").json["data"] == {"k": "3"}
 
 
-def test_conflict(api: Any, namespace: str) -> None:
+def test_conflict(api: Api, namespace: str) -> None:
     apply(api, namespace, config_map(k="1", l="1"))
     answer = apply(api, namespace, config_map(k="2"), query="fieldManager=two")
     assert answer.code == 409
@@ -73,14 +74,14 @@ def test_conflict(api: Any, namespace: str) -> None:
         ("fieldManager=a%0A", 422, "invalid character U+000A (at position 1)"),
     ],
 )
-def test_options(api: Any, namespace: str, query: str, code: int, message: str) -> None:
+def test_options(api: Api, namespace: str, query: str, code: int, message: str) -> None:
     answer = apply(api, namespace, config_map(), query=query)
     assert answer.code == code
     assert answer.json["message"].startswith('PatchOptions.meta.k8s.io "" is invalid: ')
     assert message in answer.json["message"]
 
 
-def test_force_is_for_apply_only(api: Any, namespace: str) -> None:
+def test_force_is_for_apply_only(api: Api, namespace: str) -> None:
     apply(api, namespace, config_map())
     path = f"/api/v1/namespaces/{namespace}/configmaps/a?force=true"
     answer = api("PATCH", path, {}, {"Content-Type": "application/merge-patch+json"})
@@ -110,14 +111,14 @@ def test_force_is_for_apply_only(api: Any, namespace: str) -> None:
         (config_map(**{"not/a/key": "1"}), 422, "data[not/a/key]: Invalid value"),
     ],
 )  # fmt: skip
-def test_bad_bodies(api: Any, namespace: str, body: Any, code: int, message: str) -> None:
+def test_bad_bodies(api: Api, namespace: str, body: Any, code: int, message: str) -> None:
     answer = apply(api, namespace, body)
     assert answer.code == code
     assert message in answer.json["message"]
     assert api("GET", f"/api/v1/namespaces/{namespace}/configmaps/a").code == 404
 
 
-def test_duplicate_keys(api: Any, namespace: str) -> None:
+def test_duplicate_keys(api: Api, namespace: str) -> None:
     body = b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},\n"data":{"k":"1","k":"2"}}'
     strict = apply(api, namespace, body, query="fieldValidation=Strict")
     assert strict.code == 400
@@ -131,7 +132,7 @@ def test_duplicate_keys(api: Any, namespace: str) -> None:
     assert "Warning" not in apply(api, namespace, body, query="fieldValidation=Ignore").headers
 
 
-def test_preconditions(api: Any, namespace: str) -> None:
+def test_preconditions(api: Api, namespace: str) -> None:
     obj = apply(api, namespace, config_map(k="1")).json
     stale = config_map(k="2") | {"metadata": {"name": "a", "resourceVersion": "1"}}
     assert apply(api, namespace, stale).code == 409
@@ -141,7 +142,7 @@ def test_preconditions(api: Any, namespace: str) -> None:
     assert apply(api, namespace, config_map(k="4") | {"metadata": {"name": "a", "uid": "other"}}).code == 409
 
 
-def test_dry_run(api: Any, namespace: str) -> None:
+def test_dry_run(api: Api, namespace: str) -> None:
     assert apply(api, namespace, config_map(k="1"), query="dryRun=All").json["data"] == {"k": "1"}
     assert api("GET", f"/api/v1/namespaces/{namespace}/configmaps/a").code == 404
     before = apply(api, namespace, config_map(k="1")).json
@@ -155,14 +156,14 @@ def pod(**spec: Any) -> Object:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec}
 
 
-def test_defaults_have_no_owner(api: Any, namespace: str) -> None:
+def test_defaults_have_no_owner(api: Api, namespace: str) -> None:
     obj = apply(api, namespace, pod(), plural="pods").json
     assert obj["spec"]["restartPolicy"] == "Always"
     container: Object = {'k:{"name":"x"}': {".": {}, "f:image": {}, "f:name": {}}}
     assert managers(obj) == {"one Apply": {"f:spec": {"f:containers": container}}}
 
 
-def test_what_is_created_by_others(api: Any, namespace: str) -> None:
+def test_what_is_created_by_others(api: Api, namespace: str) -> None:
     """Defaults are the creator's; what admission adds and status are nobody's."""
     path = f"/api/v1/namespaces/{namespace}/pods"
     obj = api("POST", path, pod() | {"status": {"phase": "Running"}}, {"User-Agent": "kubectl/v1.32.0 (x)"}).json
@@ -191,7 +192,7 @@ def test_what_is_created_by_others(api: Any, namespace: str) -> None:
     }
 
 
-def test_status(api: Any, namespace: str) -> None:
+def test_status(api: Api, namespace: str) -> None:
     apply(api, namespace, pod(), plural="pods")
     status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     body = pod(nodeName="other") | {"status": status}
@@ -213,7 +214,7 @@ def controller(**spec: Any) -> Object:
     return {"apiVersion": "v1", "kind": "ReplicationController", "metadata": {"name": "a"}, "spec": spec}
 
 
-def test_scale(api: Any, namespace: str) -> None:
+def test_scale(api: Api, namespace: str) -> None:
     plural, path = "replicationcontrollers", f"/api/v1/namespaces/{namespace}/replicationcontrollers/a"
     first = apply(api, namespace, controller(replicas=1), plural=plural).json
     scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a"}, "spec": {"replicas": 2}}
@@ -235,7 +236,7 @@ def test_scale(api: Any, namespace: str) -> None:
     assert "two Apply scale" not in managers(obj)
 
 
-def test_a_node_port_survives(api: Any, namespace: str) -> None:
+def test_a_node_port_survives(api: Api, namespace: str) -> None:
     """What the server has allocated is nobody's, and stays when the Service is applied to again."""
     service: Object = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}}
     service["spec"] = {"type": "NodePort", "ports": [{"port": 80}]}
@@ -248,7 +249,7 @@ def test_a_node_port_survives(api: Any, namespace: str) -> None:
     assert [port["port"] for port in second["spec"]["ports"]] == [80, 81]
 
 
-def test_an_update_of_nothing_is_none(api: Any, namespace: str) -> None:
+def test_an_update_of_nothing_is_none(api: Api, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     obj = api("POST", path, config_map(k="1"), {"User-Agent": "a"}).json
     for body in (obj, config_map(k="1"), obj | {"metadata": {"name": "a", "managedFields": None}}):
@@ -258,7 +259,7 @@ def test_an_update_of_nothing_is_none(api: Any, namespace: str) -> None:
         assert answer.json == obj
 
 
-def test_updates_and_patches(api: Any, namespace: str) -> None:
+def test_updates_and_patches(api: Api, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     obj = api("POST", path, config_map(k="1", l="1"), {"User-Agent": "a/1"}).json
     obj["data"]["l"] = "2"
@@ -272,7 +273,7 @@ def test_updates_and_patches(api: Any, namespace: str) -> None:
     }
 
 
-def test_managed_fields_patched(api: Any, namespace: str) -> None:
+def test_managed_fields_patched(api: Api, namespace: str) -> None:
     """As kubectl does when an object goes over from client-side to server-side apply."""
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     obj = api("POST", path, config_map(k="1"), {"User-Agent": "old"}).json
@@ -292,7 +293,7 @@ def test_managed_fields_patched(api: Any, namespace: str) -> None:
     assert list(managers(apply(api, namespace, config_map(l="1")).json)) == ["one Apply", "before-first-apply Update"]
 
 
-def test_a_deleted_object_that_is_held(api: Any, namespace: str) -> None:
+def test_a_deleted_object_that_is_held(api: Api, namespace: str) -> None:
     held = config_map() | {"metadata": {"name": "a", "finalizers": ["a.b/c"]}}
     apply(api, namespace, held)
     path = f"/api/v1/namespaces/{namespace}/configmaps/a"
@@ -304,7 +305,7 @@ def test_a_deleted_object_that_is_held(api: Any, namespace: str) -> None:
     assert api("GET", path).code == 404
 
 
-def test_another_version(api: Any, namespace: str) -> None:
+def test_another_version(api: Api, namespace: str) -> None:
     body: Object = {"apiVersion": "discovery.k8s.io/v1beta1", "kind": "EndpointSlice", "metadata": {"name": "a"}}
     body |= {"addressType": "IPv4", "endpoints": [{"addresses": ["1.2.3.4"]}], "ports": []}
     path = f"/apis/discovery.k8s.io/v1beta1/namespaces/{namespace}/endpointslices/a"
@@ -319,7 +320,7 @@ def test_another_version(api: Any, namespace: str) -> None:
     api("DELETE", path)
 
 
-def test_many_appliers_at_once(api: Any, namespace: str) -> None:
+def test_many_appliers_at_once(api: Api, namespace: str) -> None:
     """Each has a key of its own in one object that nobody has created before; none is lost."""
     codes: list[int] = []
 
@@ -339,7 +340,7 @@ def test_many_appliers_at_once(api: Any, namespace: str) -> None:
 
 
 @pytest.mark.parametrize("api", ["etcd"], indirect=True)
-def test_what_does_not_fit_with_managed_fields_is_stored_without(api: Any, namespace: str) -> None:
+def test_what_does_not_fit_with_managed_fields_is_stored_without(api: Api, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     many = {f"a-key-of-quite-some-length-{number}": "" for number in range(24_000)}
     created = api("POST", path, config_map(**many)).json
@@ -354,7 +355,7 @@ def test_what_does_not_fit_with_managed_fields_is_stored_without(api: Any, names
     assert apply(api, namespace, config_map(**many), query="fieldManager=two&force=true").code == 413
 
 
-def test_owners_that_are_given_twice(api: Any, namespace: str) -> None:
+def test_owners_that_are_given_twice(api: Api, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u"}
     body = config_map(k="1")

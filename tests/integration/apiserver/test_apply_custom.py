@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
 
 from machinery.objects import Object
 
@@ -61,7 +62,7 @@ def definition(spec: Object = SPEC, **more: Any) -> Object:
     }
 
 
-def follow(api: Any, answer: Any, done: Callable[[Any], bool]) -> None:
+def follow(api: Api, answer: Any, done: Callable[[Any], bool]) -> None:
     revision = answer.json["metadata"]["resourceVersion"]
     query = f"watch=1&fieldSelector=metadata.name=things.{GROUP}&resourceVersion={revision}&timeoutSeconds=20"
     with closing(api.follow(f"{DEFINITIONS}?{query}")) as events:
@@ -69,7 +70,7 @@ def follow(api: Any, answer: Any, done: Callable[[Any], bool]) -> None:
 
 
 @pytest.fixture
-def define(api: Any) -> Iterator[Callable[[Object], None]]:
+def define(api: Api) -> Iterator[Callable[[Object], None]]:
     """Makes the definition what it is given; it is removed in the end, with its objects."""
 
     def define(crd: Object) -> None:
@@ -85,7 +86,7 @@ def define(api: Any) -> Iterator[Callable[[Object], None]]:
 
 
 @pytest.fixture
-def apply(api: Any) -> Apply:
+def apply(api: Api) -> Apply:
     def apply(spec: Object | None, by: str = "one", *, to: str = "", query: str = "", **more: Any) -> Any:
         body = {"apiVersion": f"{GROUP}/v1", "kind": "Thing", "metadata": {"name": "a"}, **more}
         body |= {} if spec is None else {"spec": spec}
@@ -152,7 +153,7 @@ def test_what_does_not_fit(define: Any, apply: Apply, spec: Object, code: int, m
     assert message in answer.json["message"]
 
 
-def test_other_writes(api: Any, define: Any) -> None:
+def test_other_writes(api: Api, define: Any) -> None:
     define(definition())
     body = {"apiVersion": f"{GROUP}/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": {"size": 1}}
     path = f"/apis/{GROUP}/v1/things"
@@ -167,7 +168,7 @@ def test_other_writes(api: Any, define: Any) -> None:
     }
 
 
-def test_empty_lists_and_maps(api: Any, define: Any) -> None:
+def test_empty_lists_and_maps(api: Api, define: Any) -> None:
     define(definition())
     metadata: Object = {"name": "a", "labels": {}, "annotations": {}, "finalizers": []}
     body = {"apiVersion": f"{GROUP}/v1", "kind": "Thing", "metadata": metadata, "spec": {"free": {"a": [], "b": {}}}}
@@ -177,7 +178,7 @@ def test_empty_lists_and_maps(api: Any, define: Any) -> None:
     assert "f:metadata" not in owned(created)["a Update"]
 
 
-def test_one_is_not_true(api: Any, define: Any) -> None:
+def test_one_is_not_true(api: Api, define: Any) -> None:
     define(definition())
     path = f"/apis/{GROUP}/v1/things"
     spec: Object = {"free": {"a": 1, "l": [0]}}
@@ -188,7 +189,7 @@ def test_one_is_not_true(api: Any, define: Any) -> None:
     assert changed["metadata"]["resourceVersion"] != created["metadata"]["resourceVersion"]
 
 
-def test_status_and_scale(api: Any, define: Any, apply: Apply) -> None:
+def test_status_and_scale(api: Api, define: Any, apply: Apply) -> None:
     define(definition(subresources=SUBRESOURCES))
     apply({"size": 1}, status={"phase": "ignored"})
     obj = apply(None, "controller", to="/status", status={"phase": "Running"}).json

@@ -6,6 +6,8 @@ import threading
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
+from integration.served import Served
 
 from machinery.objects import Object
 
@@ -28,7 +30,7 @@ def binding(name: str, ref: str, *users: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def jane(api: Any, namespace: str) -> dict[str, str]:
+def jane(api: Api, namespace: str) -> dict[str, str]:
     """May do in the namespace what its administrators may."""
     user = f"jane-{namespace}"
     made = api("POST", f"{RBAC}/namespaces/{namespace}/rolebindings", binding("jane", "ClusterRole/admin", user))
@@ -36,7 +38,7 @@ def jane(api: Any, namespace: str) -> dict[str, str]:
     return as_(user)
 
 
-def test_an_administrator_of_a_namespace(api: Any, namespace: str, jane: dict[str, str]) -> None:
+def test_an_administrator_of_a_namespace(api: Api, namespace: str, jane: dict[str, str]) -> None:
     maps = f"/api/v1/namespaces/{namespace}/configmaps"
     assert api("POST", maps, {"metadata": {"name": "c"}}, jane).code == 201
     assert api("GET", maps, headers=jane).json["items"]
@@ -47,7 +49,7 @@ def test_an_administrator_of_a_namespace(api: Any, namespace: str, jane: dict[st
     assert api("GET", "/metrics", headers=jane).code == 403
 
 
-def test_the_clusters_objects_are_not_to_be_had_through_a_namespace(api: Any, namespace: str) -> None:
+def test_the_clusters_objects_are_not_to_be_had_through_a_namespace(api: Api, namespace: str) -> None:
     """Whoever may do everything in a namespace could do everything, else."""
     root = as_("root-of-one")
     all_ = binding("all", "ClusterRole/cluster-admin", "root-of-one")
@@ -65,7 +67,7 @@ def test_the_clusters_objects_are_not_to_be_had_through_a_namespace(api: Any, na
     assert api("POST", f"{RBAC}/namespaces/{namespace}/clusterrolebindings", everyone, root).code == 404
 
 
-def test_a_binding_gone_is_a_right_gone(api: Any, namespace: str, jane: dict[str, str]) -> None:
+def test_a_binding_gone_is_a_right_gone(api: Api, namespace: str, jane: dict[str, str]) -> None:
     maps = f"/api/v1/namespaces/{namespace}/configmaps"
     assert api("GET", maps, headers=jane).code == 200
     assert api("DELETE", f"{RBAC}/namespaces/{namespace}/rolebindings/jane").code == 200
@@ -78,7 +80,7 @@ def test_a_binding_gone_is_a_right_gone(api: Any, namespace: str, jane: dict[str
     assert refused.json["details"] == {"kind": "configmaps"}
 
 
-def test_roles_and_bindings_do_not_escalate(api: Any, namespace: str, jane: dict[str, str]) -> None:
+def test_roles_and_bindings_do_not_escalate(api: Api, namespace: str, jane: dict[str, str]) -> None:
     roles, bindings = (f"{RBAC}/namespaces/{namespace}/{plural}" for plural in ("roles", "rolebindings"))
     nodes = {**READ, "resources": ["nodes"]}
     assert api("POST", roles, {"metadata": {"name": "own"}, "rules": [READ]}, jane).code == 201
@@ -97,14 +99,14 @@ def test_roles_and_bindings_do_not_escalate(api: Any, namespace: str, jane: dict
     assert api("GET", f"/api/v1/namespaces/{namespace}/configmaps", headers=as_("joe")).code == 200
 
 
-def test_a_role_ref_stays(api: Any, namespace: str, jane: dict[str, str]) -> None:
+def test_a_role_ref_stays(api: Api, namespace: str, jane: dict[str, str]) -> None:
     path = f"{RBAC}/namespaces/{namespace}/rolebindings/jane"
     refused = api("PATCH", path, {"roleRef": {"name": "view"}}, MERGE)
     assert refused.code == 422
     assert refused.json["message"].endswith("cannot change roleRef")
 
 
-def test_an_update_that_creates_needs_both_rights(api: Any, namespace: str) -> None:
+def test_an_update_that_creates_needs_both_rights(api: Api, namespace: str) -> None:
     role = {"metadata": {"name": "updater"}, "rules": [
         {"verbs": ["update", "get"], "apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}]}  # fmt: skip
     assert api("POST", f"{RBAC}/namespaces/{namespace}/roles", role).code == 201
@@ -118,7 +120,7 @@ def test_an_update_that_creates_needs_both_rights(api: Any, namespace: str) -> N
     assert api("PUT", path, lease | {"spec": {"holderIdentity": "y"}}, as_("updater")).code in (200, 422)
 
 
-def test_aggregated_roles_follow_their_parts(api: Any, namespace: str) -> None:
+def test_aggregated_roles_follow_their_parts(api: Api, namespace: str) -> None:
     part: Object = {
         "metadata": {"name": f"part-{namespace}", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}},
         "rules": [{"verbs": ["get"], "apiGroups": [f"{namespace}.example.com"], "resources": ["widgets"]}],
@@ -136,7 +138,7 @@ def test_aggregated_roles_follow_their_parts(api: Any, namespace: str) -> None:
     assert api("DELETE", f"{RBAC}/clusterroles/part-{namespace}").code == 200
 
 
-def test_the_roles_of_every_cluster_come_back_with_the_server(api: Any) -> None:
+def test_the_roles_of_every_cluster_come_back_with_the_server(api: Api) -> None:
     from apiserver.control.policykeeper import PolicyKeeper
 
     path = f"{RBAC}/clusterroles/system:node-problem-detector"
@@ -155,7 +157,7 @@ def test_the_roles_of_every_cluster_come_back_with_the_server(api: Any) -> None:
     assert [subject["name"] for subject in bound["subjects"]] == ["system:kube-proxy"]
 
 
-def test_access_reviews(api: Any, namespace: str, jane: dict[str, str]) -> None:
+def test_access_reviews(api: Api, namespace: str, jane: dict[str, str]) -> None:
     asked = {"verb": "create", "resource": "pods", "namespace": namespace}
     mine = api("POST", f"{REVIEWS}/selfsubjectaccessreviews", {"spec": {"resourceAttributes": asked}}, jane)
     assert mine.code == 201
@@ -178,7 +180,7 @@ def test_access_reviews(api: Any, namespace: str, jane: dict[str, str]) -> None:
     assert api("GET", f"{REVIEWS}/selfsubjectaccessreviews").code == 405
 
 
-def test_impersonation(api: Any, namespace: str) -> None:
+def test_impersonation(api: Api, namespace: str) -> None:
     who = {**as_("ann", "devs", "ops"), "Impersonate-Uid": "u", "Impersonate-Extra-Acme.com%2fTeam": "red"}
     me = api("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, who).json["status"]["userInfo"]
     assert me == {
@@ -197,7 +199,7 @@ def test_impersonation(api: Any, namespace: str) -> None:
     assert api("GET", "/api", headers={**somebody, "Impersonate-Group": "system:masters"}).code == 400
 
 
-def test_a_kubelet(api: Any, namespace: str) -> None:
+def test_a_kubelet(api: Api, namespace: str) -> None:
     kubelet = as_("system:node:n1", "system:nodes")
     assert api("POST", "/api/v1/nodes", {"metadata": {"name": "n2"}}, kubelet).code == 403
     api("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}}, kubelet)
@@ -241,7 +243,7 @@ def test_a_kubelet(api: Any, namespace: str) -> None:
     assert api("GET", f"{secrets}/used", headers=kubelet).code == 403
 
 
-def test_a_right_given_through_one_worker_counts_in_the_other_at_once(served: Any) -> None:
+def test_a_right_given_through_one_worker_counts_in_the_other_at_once(served: Served) -> None:
     """Each connection stays with its worker; enough of them reach both."""
     connections = [served.connect() for _ in range(8)]
     maps, bindings = "/api/v1/namespaces/default/configmaps", f"{RBAC}/namespaces/default/rolebindings"

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from integration.apiserver.conftest import Api
 
 pytestmark = pytest.mark.etcd
 
@@ -27,7 +28,7 @@ def pem() -> str:
     return base64.b64encode(request.public_bytes(Encoding.PEM)).decode()
 
 
-def make(api: Any, pem: str, signer: str = "example.com/test", **spec: Any) -> Object:
+def make(api: Api, pem: str, signer: str = "example.com/test", **spec: Any) -> Object:
     spec = {"request": pem, "signerName": signer, "usages": ["client auth"], **spec}
     answer = api("POST", PATH, {"metadata": {"generateName": "e2e-"}, "spec": spec})
     assert answer.code == 201, answer
@@ -35,20 +36,20 @@ def make(api: Any, pem: str, signer: str = "example.com/test", **spec: Any) -> O
     return made
 
 
-def test_discovery(api: Any) -> None:
+def test_discovery(api: Api) -> None:
     resources = {each["name"]: each for each in api("GET", PATH.rpartition("/")[0]).json["resources"]}
     assert resources["certificatesigningrequests"]["shortNames"] == ["csr"]
     for part in ("approval", "status"):
         assert resources[f"certificatesigningrequests/{part}"]["verbs"] == ["get", "patch", "update"]
 
 
-def test_a_request_knows_who_made_it(api: Any, pem: str) -> None:
+def test_a_request_knows_who_made_it(api: Api, pem: str) -> None:
     made = make(api, pem, username="somebody", groups=["system:masters"])
     assert (made["spec"]["username"], made["spec"]["groups"]) == ("admin", ["system:masters", "system:authenticated"])
     assert made["status"] == {}
 
 
-def test_a_life(api: Any, pem: str) -> None:
+def test_a_life(api: Api, pem: str) -> None:
     signer = "example.com/life"
     made = [make(api, pem, signer) for _ in range(3)]
     at = f"{PATH}/{made[0]['metadata']['name']}"
@@ -75,7 +76,7 @@ def test_a_life(api: Any, pem: str) -> None:
     assert api("GET", selected).json["items"] == []
 
 
-def test_nobody_asks_for_the_groups_that_may_do_all(api: Any, pem: str) -> None:
+def test_nobody_asks_for_the_groups_that_may_do_all(api: Api, pem: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters")])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())

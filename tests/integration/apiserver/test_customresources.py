@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
 
 pytestmark = pytest.mark.etcd
 
@@ -70,21 +71,21 @@ def conditions(crd: Any) -> dict[str, tuple[str, str]]:
     return {each["type"]: (each["status"], each["reason"]) for each in crd["status"]["conditions"]}
 
 
-def until(api: Any, name: str, revision: str, done: Callable[[Any], bool]) -> Any:
+def until(api: Api, name: str, revision: str, done: Callable[[Any], bool]) -> Any:
     """Follows a definition from a revision on, up to the event that is waited for."""
     path = f"{DEFINITIONS}?watch=1&fieldSelector=metadata.name={name}&resourceVersion={revision}&timeoutSeconds=20"
     with closing(api.follow(path)) as events:
         return next(event["object"] for event in events if done(event))
 
 
-def remove(api: Any, name: str) -> None:
+def remove(api: Api, name: str) -> None:
     answer = api("DELETE", f"{DEFINITIONS}/{name}")
     if answer.code == 200:
         until(api, name, answer.json["metadata"]["resourceVersion"], lambda event: event["type"] == "DELETED")
 
 
 @pytest.fixture
-def define(api: Any) -> Iterator[Define]:
+def define(api: Api) -> Iterator[Define]:
     """Creates a definition, waits until it is served, and removes it in the end."""
     made: list[str] = []
 
@@ -102,7 +103,7 @@ def define(api: Any) -> Iterator[Define]:
         remove(api, name)
 
 
-def test_a_definition_is_served_at_once_and_gone_with_its_objects(api: Any, namespace: str, define: Define) -> None:
+def test_a_definition_is_served_at_once_and_gone_with_its_objects(api: Api, namespace: str, define: Define) -> None:
     name = define(definition(shortNames=["ct"], categories=["all"]))
     crd = api("GET", f"{DEFINITIONS}/{name}").json
     assert crd["status"]["acceptedNames"] == {
@@ -130,7 +131,7 @@ def test_a_definition_is_served_at_once_and_gone_with_its_objects(api: Any, name
     assert api("GET", f"/apis/{GROUP}/v1").code == 404
 
 
-def test_an_object_that_is_held_holds_its_definition(api: Any, namespace: str, define: Define) -> None:
+def test_an_object_that_is_held_holds_its_definition(api: Api, namespace: str, define: Define) -> None:
     name, path = define(definition()), collection(namespace)
     held = crontab("held")
     held["metadata"]["finalizers"] = ["example.com/keep"]
@@ -152,7 +153,7 @@ def test_an_object_that_is_held_holds_its_definition(api: Any, namespace: str, d
     until(api, name, revision, lambda event: event["type"] == "DELETED")
 
 
-def test_a_finalizer_that_others_might_use_is_warned_of_once(api: Any, namespace: str, define: Define) -> None:
+def test_a_finalizer_that_others_might_use_is_warned_of_once(api: Api, namespace: str, define: Define) -> None:
     define(definition())
     held = crontab("held")
     held["metadata"]["finalizers"] = ["mine.example.com", "example.com/keep", "orphan"]
@@ -168,7 +169,7 @@ def test_a_finalizer_that_others_might_use_is_warned_of_once(api: Any, namespace
     assert api("PATCH", f"{collection(namespace)}/held", {"metadata": {"finalizers": None}}, MERGE).code == 200
 
 
-def test_names_are_given_to_who_comes_first(api: Any, define: Define) -> None:
+def test_names_are_given_to_who_comes_first(api: Api, define: Define) -> None:
     define(definition(shortNames=["ct"]))
     second = definition(plural="others", kind="CronTab", listKind="OtherList", shortNames=["ct", "ot"])
     created = api("POST", DEFINITIONS, second).json
@@ -187,7 +188,7 @@ def test_names_are_given_to_who_comes_first(api: Any, define: Define) -> None:
     remove(api, name)
 
 
-def test_objects_are_pruned_defaulted_and_checked(api: Any, namespace: str, define: Define) -> None:
+def test_objects_are_pruned_defaulted_and_checked(api: Api, namespace: str, define: Define) -> None:
     define(definition())
     path = collection(namespace)
     answer = api("POST", path, {**crontab("a", color="red"), "extra": 1})
@@ -222,7 +223,7 @@ def test_objects_are_pruned_defaulted_and_checked(api: Any, namespace: str, defi
     assert merged.code == 415
 
 
-def test_what_was_not_wrong_before_stays(api: Any, namespace: str, define: Define) -> None:
+def test_what_was_not_wrong_before_stays(api: Api, namespace: str, define: Define) -> None:
     name, path = define(definition()), collection(namespace)
     assert api("POST", path, crontab("a", replicas=10)).code == 201
     stricter = [{"op": "replace", "path": f"{AT_SPEC}/replicas/maximum", "value": 5}]
@@ -235,7 +236,7 @@ def test_what_was_not_wrong_before_stays(api: Any, namespace: str, define: Defin
 AT_SPEC = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties"
 
 
-def test_defaults_come_to_objects_that_are_stored_without_them(api: Any, namespace: str, define: Define) -> None:
+def test_defaults_come_to_objects_that_are_stored_without_them(api: Api, namespace: str, define: Define) -> None:
     name, path = define(definition()), collection(namespace)
     revision = api("POST", path, crontab("a")).json["metadata"]["resourceVersion"]
     default = [{"op": "add", "path": f"{AT_SPEC}/paused/default", "value": True}]
@@ -250,7 +251,7 @@ def test_defaults_come_to_objects_that_are_stored_without_them(api: Any, namespa
     assert "paused" not in api("GET", f"{path}/a").json["spec"]
 
 
-def test_generation_status_and_scale(api: Any, namespace: str, define: Define) -> None:
+def test_generation_status_and_scale(api: Api, namespace: str, define: Define) -> None:
     define(definition(version(subresources=SUBRESOURCES)))
     path = collection(namespace)
     created = api("POST", path, {**crontab("a"), "status": {"replicas": 7}}).json
@@ -278,7 +279,7 @@ def test_generation_status_and_scale(api: Any, namespace: str, define: Define) -
     assert api("PATCH", f"{path}/a", {"metadata": {"labels": {"a": "b"}}}, MERGE).json["metadata"]["generation"] == 2
 
 
-def test_columns_and_selectable_fields(api: Any, namespace: str, define: Define) -> None:
+def test_columns_and_selectable_fields(api: Api, namespace: str, define: Define) -> None:
     columns = [
         {"name": "Cron", "type": "string", "jsonPath": ".spec.cron", "description": "when"},
         {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas", "priority": 1},
@@ -302,7 +303,7 @@ def test_columns_and_selectable_fields(api: Any, namespace: str, define: Define)
     assert api("GET", f"{path}?fieldSelector=spec.cron=2").code == 400
 
 
-def test_versions_show_the_same_objects(api: Any, namespace: str, define: Define) -> None:
+def test_versions_show_the_same_objects(api: Api, namespace: str, define: Define) -> None:
     old = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"cron": {"type": "string"}}}}}
     name = define(definition(version("v1beta1", storage=False, schema=old, deprecated=True), version("v1")))
     path, older = collection(namespace), collection(namespace, "v1beta1")
@@ -325,7 +326,7 @@ def test_versions_show_the_same_objects(api: Any, namespace: str, define: Define
     assert api("GET", f"{path}/a").code == 200
 
 
-def test_a_new_storage_version_takes_over_as_objects_are_written(api: Any, namespace: str, define: Define) -> None:
+def test_a_new_storage_version_takes_over_as_objects_are_written(api: Api, namespace: str, define: Define) -> None:
     name = define(definition(version("v1"), version("v2", storage=False)))
     path = collection(namespace)
     first = api("POST", path, crontab("a")).json["metadata"]["resourceVersion"]
@@ -342,7 +343,7 @@ def test_a_new_storage_version_takes_over_as_objects_are_written(api: Any, names
     assert api("PUT", f"{path}/a", again.json).json["metadata"] == again.json["metadata"], "once"
 
 
-def test_discovery_and_openapi_follow(api: Any, define: Define) -> None:
+def test_discovery_and_openapi_follow(api: Api, define: Define) -> None:
     before = api("GET", "/openapi/v2").headers["ETag"]
     name = define(definition(version(subresources={"status": {}}), shortNames=["ct"]))
     resources = api("GET", f"/apis/{GROUP}/v1").json["resources"]
@@ -366,7 +367,7 @@ def test_discovery_and_openapi_follow(api: Any, define: Define) -> None:
     assert f"apis/{GROUP}/v1" not in api("GET", "/openapi/v3").json["paths"]
 
 
-def test_wrong_definitions_are_refused(api: Any) -> None:
+def test_wrong_definitions_are_refused(api: Api) -> None:
     bad = definition(version(schema={"type": "object", "properties": {"spec": {}}}), version("v2"))
     bad["spec"]["scope"] = "World"
     answer = api("POST", DEFINITIONS, bad)
@@ -384,7 +385,7 @@ def test_wrong_definitions_are_refused(api: Any) -> None:
     )
 
 
-def test_what_may_not_change_does_not(api: Any, define: Define) -> None:
+def test_what_may_not_change_does_not(api: Api, define: Define) -> None:
     name = define(definition())
     answer = api("PATCH", f"{DEFINITIONS}/{name}", {"spec": {"scope": "Cluster", "names": {"kind": "Other"}}}, MERGE)
     assert answer.code == 422

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from integration.apiserver.conftest import Api
 
 pytestmark = [pytest.mark.etcd, pytest.mark.parametrize("api", ["memory"], indirect=True)]
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList,application/json"
@@ -12,7 +11,7 @@ AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryLi
 
 @pytest.mark.parametrize("version", ["v2", "v2beta1"])
 @pytest.mark.parametrize("root", ["/api", "/apis"])
-def test_aggregated_discovery_is_sent_once(api: Any, root: str, version: str) -> None:
+def test_aggregated_discovery_is_sent_once(api: Api, root: str, version: str) -> None:
     headers = {"Accept": AGGREGATED.format(version)}
     first = api("GET", root, headers=headers)
     assert first.json["apiVersion"] == f"apidiscovery.k8s.io/{version}"
@@ -24,7 +23,7 @@ def test_aggregated_discovery_is_sent_once(api: Any, root: str, version: str) ->
     assert (again.code, again.body, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
 
 
-def test_both_forms_of_discovery_say_the_same(api: Any) -> None:
+def test_both_forms_of_discovery_say_the_same(api: Api) -> None:
     aggregated = {}
     for root in ("/api", "/apis"):
         for group in api("GET", root, headers={"Accept": AGGREGATED.format("v2")}).json["items"]:
@@ -47,7 +46,7 @@ def test_both_forms_of_discovery_say_the_same(api: Any) -> None:
         assert not listed
 
 
-def test_a_schema_named_by_its_hash_may_be_kept_for_ever(api: Any) -> None:
+def test_a_schema_named_by_its_hash_may_be_kept_for_ever(api: Api) -> None:
     index = api("GET", "/openapi/v3").json["paths"]
     for name, entry in index.items():
         answer = api("GET", entry["serverRelativeURL"])
@@ -56,7 +55,7 @@ def test_a_schema_named_by_its_hash_may_be_kept_for_ever(api: Any) -> None:
         assert answer.json["openapi"] == "3.0.0", name
 
 
-def test_an_outdated_hash_leads_to_the_new_one(api: Any) -> None:
+def test_an_outdated_hash_leads_to_the_new_one(api: Api) -> None:
     current = api("GET", "/openapi/v3").json["paths"]["api/v1"]["serverRelativeURL"]
     old = api("GET", "/openapi/v3/api/v1?hash=OLD")
     assert (old.code, old.headers["Location"]) == (301, current)
@@ -64,7 +63,7 @@ def test_an_outdated_hash_leads_to_the_new_one(api: Any) -> None:
     assert (without.code, without.headers["Cache-Control"]) == (200, "no-cache, private")
 
 
-def test_the_old_document_is_sent_once_too(api: Any) -> None:
+def test_the_old_document_is_sent_once_too(api: Api) -> None:
     first = api("GET", "/openapi/v2")
     assert first.json["swagger"] == "2.0"
     again = api("GET", "/openapi/v2", headers={"If-None-Match": f'"other", {first.headers["ETag"]}'})
@@ -77,5 +76,5 @@ def test_the_old_document_is_sent_once_too(api: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/openapi", "/openapi/v3/api/v9", "/openapi/v4", "/apis/none.example", "/api/v9"])
-def test_what_there_is_not(api: Any, path: str) -> None:
+def test_what_there_is_not(api: Api, path: str) -> None:
     assert api("GET", path).code == 404

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 import yaml
 from everykind import REGISTRY
+from integration.apiserver.conftest import Api
 
 from apiserver.model.kind import Kind
 
@@ -27,7 +27,7 @@ def path(kind: Kind, version: str = "", namespace: str = "default") -> str:
 
 @pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
-def test_lists(api: Any, kind: Kind, version: str) -> None:
+def test_lists(api: Api, kind: Kind, version: str) -> None:
     plain = api("GET", path(kind)).json
     assert plain["kind"] == f"{kind.kind}List"
     names = [item["metadata"]["name"] for item in plain["items"]]
@@ -46,7 +46,7 @@ def test_lists(api: Any, kind: Kind, version: str) -> None:
 
 @pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
 @pytest.mark.parametrize("form", ["", "Table", "PartialObjectMetadata"])
-def test_watches(api: Any, kind: Kind, form: str) -> None:
+def test_watches(api: Api, kind: Kind, form: str) -> None:
     """A bookmark has no spec and no status: each kind's columns must live with that."""
     query = "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=1&timeoutSeconds=-1"
     headers = accept(form) if form else {}
@@ -61,7 +61,7 @@ def test_watches(api: Any, kind: Kind, form: str) -> None:
 
 
 @pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.resource)
-def test_a_form_for_one_is_none_for_many(api: Any, kind: Kind) -> None:
+def test_a_form_for_one_is_none_for_many(api: Api, kind: Kind) -> None:
     answer = api("GET", path(kind), headers=accept("PartialObjectMetadata"))
     assert answer.code == 406
     assert answer.json["message"] == (
@@ -69,7 +69,7 @@ def test_a_form_for_one_is_none_for_many(api: Any, kind: Kind) -> None:
     )
 
 
-def test_rows_with_all_of_the_object_and_with_none(api: Any, namespace: str) -> None:
+def test_rows_with_all_of_the_object_and_with_none(api: Api, namespace: str) -> None:
     api("POST", f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": {"name": "a"}, "data": {"k": "v"}})
     target = f"/api/v1/namespaces/{namespace}/configmaps/a"
     [row] = api("GET", f"{target}?includeObject=Object", headers=accept("Table")).json["rows"]
@@ -80,18 +80,18 @@ def test_rows_with_all_of_the_object_and_with_none(api: Any, namespace: str) -> 
 
 
 @pytest.mark.parametrize("form", ["text/html", "application/vnd.kubernetes.protobuf", "application/json;as=Tablet;g=x"])
-def test_other_forms_are_not_to_be_had(api: Any, form: str) -> None:
+def test_other_forms_are_not_to_be_had(api: Api, form: str) -> None:
     answer = api("GET", "/api/v1/namespaces", headers={"Accept": form})
     assert (answer.code, answer.json["reason"]) == (406, "NotAcceptable")
 
 
-def test_people_get_lines_that_they_can_read(api: Any) -> None:
+def test_people_get_lines_that_they_can_read(api: Api) -> None:
     answer = api("GET", "/api/v1/namespaces/default", headers={"User-Agent": "curl/8.1"})
     assert answer.body.startswith(b'{\n  "kind": "Namespace"')
     assert api("GET", "/api/v1/namespaces/none?pretty=true").body.startswith(b'{\n  "kind": "Status"')
 
 
-def test_a_scale_in_every_form(api: Any, namespace: str) -> None:
+def test_a_scale_in_every_form(api: Api, namespace: str) -> None:
     spec = {"replicas": 2, "selector": {"a": "b"}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": POD}}
     controllers = f"/api/v1/namespaces/{namespace}/replicationcontrollers"
     api("POST", controllers, {"metadata": {"name": "web"}, "spec": spec})

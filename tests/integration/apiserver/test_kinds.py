@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
 
 pytestmark = pytest.mark.etcd
 
@@ -13,7 +14,7 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 STRATEGIC = {"Content-Type": "application/strategic-merge-patch+json"}
 
 
-def make(api: Any, namespace: str, plural: str, name: str, **fields: Any) -> Object:
+def make(api: Api, namespace: str, plural: str, name: str, **fields: Any) -> Object:
     answer = api("POST", path(namespace, plural), {"metadata": {"name": name}, **fields})
     assert answer.code == 201, answer
     created: Object = answer.json
@@ -40,7 +41,7 @@ def controller() -> Object:
 # Services
 
 
-def test_what_a_service_had_is_free_again_after_it(api: Any, namespace: str) -> None:
+def test_what_a_service_had_is_free_again_after_it(api: Api, namespace: str) -> None:
     wanted = service(type="NodePort", clusterIP="172.30.0.77", ports=[{"port": 80, "nodePort": 30077}])
     for name in ("a", "b"):
         make(api, namespace, "services", name, **wanted)
@@ -51,7 +52,7 @@ def test_what_a_service_had_is_free_again_after_it(api: Any, namespace: str) -> 
         assert api("DELETE", path(namespace, "services", name)).code == 200
 
 
-def test_a_service_gives_its_node_port_back_with_its_type(api: Any, namespace: str) -> None:
+def test_a_service_gives_its_node_port_back_with_its_type(api: Api, namespace: str) -> None:
     ports = [{"port": 80, "nodePort": 30078}]
     before = make(api, namespace, "services", "a", **service(type="NodePort", ports=ports))
     after = api("PATCH", path(namespace, "services", "a"), {"spec": {"type": "ClusterIP"}}, MERGE).json
@@ -64,14 +65,14 @@ def test_a_service_gives_its_node_port_back_with_its_type(api: Any, namespace: s
     make(api, namespace, "services", "c", **service(clusterIP=before["spec"]["clusterIP"]))
 
 
-def test_a_dry_run_holds_nothing(api: Any, namespace: str) -> None:
+def test_a_dry_run_holds_nothing(api: Api, namespace: str) -> None:
     wanted = service(clusterIP="172.30.0.79")
     answer = api("POST", path(namespace, "services") + "?dryRun=All", {"metadata": {"name": "a"}, **wanted})
     assert answer.code == 201
     make(api, namespace, "services", "a", **wanted)
 
 
-def test_a_put_without_what_was_allocated_keeps_it(api: Any, namespace: str) -> None:
+def test_a_put_without_what_was_allocated_keeps_it(api: Api, namespace: str) -> None:
     before = make(api, namespace, "services", "a", **service(type="NodePort"))
     put = api("PUT", path(namespace, "services", "a"), {"metadata": {"name": "a"}, **service(type="NodePort")})
     assert put.json["spec"] == before["spec"]
@@ -84,7 +85,7 @@ def test_a_put_without_what_was_allocated_keeps_it(api: Any, namespace: str) -> 
 # Pods
 
 
-def test_a_pod_is_bound_once(api: Any, namespace: str) -> None:
+def test_a_pod_is_bound_once(api: Api, namespace: str) -> None:
     make(api, namespace, "pods", "a", **pod())
     binding = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "node-1"}}
     answer = api("POST", path(namespace, "pods", "a", "binding"), binding)
@@ -97,7 +98,7 @@ def test_a_pod_is_bound_once(api: Any, namespace: str) -> None:
     assert 'pod a is already assigned to node "node-1"' in again.json["message"]
 
 
-def test_a_kubelet_writes_status_and_nothing_else(api: Any, namespace: str) -> None:
+def test_a_kubelet_writes_status_and_nothing_else(api: Api, namespace: str) -> None:
     before = make(api, namespace, "pods", "a", **pod())
     status = {"phase": "Running", "podIP": "172.17.0.2", "conditions": [{"type": "Ready", "status": "True"}]}
     patch = {"spec": {"hostNetwork": True}, "status": status}
@@ -109,7 +110,7 @@ def test_a_kubelet_writes_status_and_nothing_else(api: Any, namespace: str) -> N
     assert unchanged["status"] == after["status"]
 
 
-def test_pods_are_selected_by_fields(api: Any, namespace: str) -> None:
+def test_pods_are_selected_by_fields(api: Api, namespace: str) -> None:
     make(api, namespace, "pods", "a", **pod(nodeName="node-1"))
     make(api, namespace, "pods", "b", **pod())
     for selector, names in (
@@ -125,7 +126,7 @@ def test_pods_are_selected_by_fields(api: Any, namespace: str) -> None:
     assert "field label not supported: spec.image" in wrong.json["message"]
 
 
-def test_an_eviction_deletes_with_its_own_options(api: Any, namespace: str) -> None:
+def test_an_eviction_deletes_with_its_own_options(api: Api, namespace: str) -> None:
     make(api, namespace, "pods", "a", **pod(nodeName="node-1"))
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "deleteOptions": {"gracePeriodSeconds": 7}}
     assert api("POST", path(namespace, "pods", "a", "eviction"), eviction).code == 201
@@ -135,7 +136,7 @@ def test_an_eviction_deletes_with_its_own_options(api: Any, namespace: str) -> N
 # ReplicationControllers
 
 
-def test_scale(api: Any, namespace: str) -> None:
+def test_scale(api: Api, namespace: str) -> None:
     make(api, namespace, "replicationcontrollers", "sise", **controller())
     at = path(namespace, "replicationcontrollers", "sise", "scale")
     scale = api("GET", at).json
@@ -155,7 +156,7 @@ def test_scale(api: Any, namespace: str) -> None:
 # Namespaces
 
 
-def test_a_namespace_goes_in_two_steps(api: Any) -> None:
+def test_a_namespace_goes_in_two_steps(api: Api) -> None:
     name = api("POST", "/api/v1/namespaces", {"metadata": {"generateName": "going-"}}).json["metadata"]["name"]
     at = f"/api/v1/namespaces/{name}"
     assert api("GET", at).json["metadata"]["labels"] == {"kubernetes.io/metadata.name": name}
@@ -169,7 +170,7 @@ def test_a_namespace_goes_in_two_steps(api: Any) -> None:
     assert api("GET", at).code == 404
 
 
-def test_the_default_namespace_stays(api: Any) -> None:
+def test_the_default_namespace_stays(api: Api) -> None:
     answer = api("DELETE", "/api/v1/namespaces/kube-system")
     if answer.code != 404:  # without a bootstrap there is none
         assert (answer.code, answer.json["reason"]) == (403, "Forbidden")
@@ -178,7 +179,7 @@ def test_the_default_namespace_stays(api: Any) -> None:
 # EndpointSlices
 
 
-def test_the_beta_version_shows_topology(api: Any, namespace: str) -> None:
+def test_the_beta_version_shows_topology(api: Api, namespace: str) -> None:
     at = "/apis/discovery.k8s.io/{}/namespaces/" + namespace + "/endpointslices"
     endpoint = {"addresses": ["10.0.0.1"], "topology": {"kubernetes.io/hostname": "node-1", "rack": "7"}}
     beta = {"metadata": {"name": "a"}, "addressType": "IPv4", "endpoints": [endpoint]}

@@ -17,6 +17,7 @@ import yaml
 from everykind import REGISTRY
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from integration.apiserver.conftest import Api
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi import checks
 
@@ -50,7 +51,7 @@ def is_answered_well(code: int, body: bytes, what: Any) -> None:
 # --- by the document -------------------------------------------------------------------------------------------------
 
 
-def document(api: Any, name: str) -> dict[str, Any]:
+def document(api: Api, name: str) -> dict[str, Any]:
     """A document of ours, adapted for a machine's taste: a Time may be null, and bodies are any object.
 
     (Upstream's documents do not say the first. Bodies that are almost right come from the goldens below.)
@@ -66,7 +67,7 @@ def document(api: Any, name: str) -> dict[str, Any]:
     return found
 
 
-def operations(api: Any, name: str) -> Iterator[Any]:
+def operations(api: Api, name: str) -> Iterator[Any]:
     schema = schemathesis.openapi.from_dict(document(api, name))
     found = [operation.ok() for operation in schema.get_all_operations()]
     for operation in sorted(found, key=lambda operation: operation.method == "delete"):
@@ -76,7 +77,7 @@ def operations(api: Any, name: str) -> Iterator[Any]:
 
 
 @pytest.fixture
-def something(api: Any) -> None:
+def something(api: Api) -> None:
     """An object of each kind by which a path may go, so that not all of them lead to a 404."""
     api("POST", "/api/v1/namespaces", {"metadata": {"name": NAME}})
     api("POST", f"/api/v1/namespaces/{NAME}/serviceaccounts", {"metadata": {"name": "default"}})
@@ -91,7 +92,7 @@ def something(api: Any) -> None:
     "name", sorted({f"apis/{k.group}/{k.version}" if k.group else "api/v1" for k in REGISTRY.kinds()})
 )
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-def test_what_the_document_allows_and_what_it_does_not(api: Any, something: None, name: str, mode: Any) -> None:
+def test_what_the_document_allows_and_what_it_does_not(api: Api, something: None, name: str, mode: Any) -> None:
     for operation in operations(api, name):
         if mode is GenerationMode.NEGATIVE and not operation.query and not operation.body:
             continue
@@ -193,7 +194,7 @@ METHODS = (
 
 @fuzz(1500)
 @given(st.data())
-def test_objects_with_something_wrong(api: Any, something: None, data: st.DataObject) -> None:
+def test_objects_with_something_wrong(api: Api, something: None, data: st.DataObject) -> None:
     seed = data.draw(st.sampled_from(SEEDS))
     kind, body = kind_of(seed), data.draw(broken(seed))
     method, content_type = data.draw(st.sampled_from(METHODS))
@@ -214,7 +215,7 @@ def test_objects_with_something_wrong(api: Any, something: None, data: st.DataOb
     is_answered_well(answer.code, answer.body, (method, path, text[:3000]))
 
 
-def test_whatever_was_let_in_can_be_shown(api: Any, something: None) -> None:
+def test_whatever_was_let_in_can_be_shown(api: Api, something: None) -> None:
     """Comes after the tests above: what they got stored must print and be watched as anything else."""
     table = {"Accept": "application/json;as=Table;g=meta.k8s.io;v=v1"}
     for kind in REGISTRY.stored():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
 
 pytestmark = pytest.mark.etcd
 
@@ -12,17 +13,17 @@ Object = dict[str, Any]
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
-def label(api: Any, namespace: str, query: str = "", **modes: str) -> Any:
+def label(api: Api, namespace: str, query: str = "", **modes: str) -> Any:
     labels = {f"pod-security.kubernetes.io/{mode}": level for mode, level in modes.items()}
     return api("PATCH", f"/api/v1/namespaces/{namespace}{query}", {"metadata": {"labels": labels}}, MERGE)
 
 
-def create(api: Any, namespace: str, name: str = "web", **spec: Any) -> Any:
+def create(api: Api, namespace: str, name: str = "web", **spec: Any) -> Any:
     body = {"metadata": {"name": name}, "spec": {"containers": [{"name": "a", "image": "i"}], **spec}}
     return api("POST", f"/api/v1/namespaces/{namespace}/pods", body)
 
 
-def test_what_is_enforced_holds_from_the_next_request_on(api: Any, namespace: str) -> None:
+def test_what_is_enforced_holds_from_the_next_request_on(api: Api, namespace: str) -> None:
     assert label(api, namespace, enforce="baseline").code == 200
     refused = create(api, namespace, hostPID=True)
     assert (refused.code, refused.json["reason"]) == (403, "Forbidden")
@@ -32,7 +33,7 @@ def test_what_is_enforced_holds_from_the_next_request_on(api: Any, namespace: st
     assert create(api, namespace).code == 201
 
 
-def test_warnings_come_in_headers(api: Any, namespace: str) -> None:
+def test_warnings_come_in_headers(api: Api, namespace: str) -> None:
     label(api, namespace, warn="restricted")
     created = create(api, namespace)
     assert created.code == 201
@@ -42,7 +43,7 @@ def test_warnings_come_in_headers(api: Any, namespace: str) -> None:
     assert (made.code, "host namespaces" in made.headers["Warning"]) == (201, True)
 
 
-def test_a_dry_run_of_a_label_tells_what_it_would_hit(api: Any, namespace: str) -> None:
+def test_a_dry_run_of_a_label_tells_what_it_would_hit(api: Api, namespace: str) -> None:
     create(api, namespace, hostNetwork=True)
     answer = label(api, namespace, "?dryRun=All", enforce="baseline")
     assert [text.removeprefix("299 - ") for text in answer.headers.getlist("Warning")] == [

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
 
 from apiserver.features.projects import REQUESTER, UNFINISHED, Projects
 from apiserver.kinds.namespaces import NAMESPACES as NAMESPACE_KIND
@@ -26,7 +27,7 @@ def names(answer: Any) -> set[str]:
     return {item["metadata"]["name"] for item in answer.json["items"]}
 
 
-def new_project(api: Any, user: str, **metadata: Any) -> str:
+def new_project(api: Api, user: str, **metadata: Any) -> str:
     made = api("POST", NAMESPACES, {"metadata": {"generateName": f"{user}-", **metadata}}, developer(user))
     assert made.code == 201, made
     assert made.json["metadata"]["annotations"] == {REQUESTER: user}
@@ -34,7 +35,7 @@ def new_project(api: Any, user: str, **metadata: Any) -> str:
     return name
 
 
-def test_who_makes_a_namespace_is_its_administrator(api: Any) -> None:
+def test_who_makes_a_namespace_is_its_administrator(api: Api) -> None:
     mine, hers = new_project(api, "dora"), new_project(api, "eve")
     path = f"{NAMESPACES}/{mine}"
     assert api("GET", path, headers=developer()).code == 200
@@ -63,7 +64,7 @@ def test_who_makes_a_namespace_is_its_administrator(api: Any) -> None:
     assert api("GET", path).json["status"]["phase"] == "Terminating"
 
 
-def test_she_is_shown_her_own(api: Any) -> None:
+def test_she_is_shown_her_own(api: Api) -> None:
     mine = {new_project(api, "fay"), new_project(api, "fay")}
     given = new_project(api, "gus")
     view = {"metadata": {"name": "fay"}, "roleRef": {"kind": "ClusterRole", "name": "view"},
@@ -84,7 +85,7 @@ def test_she_is_shown_her_own(api: Any) -> None:
     assert "default" in names(api("GET", NAMESPACES))
 
 
-def test_a_watch_shows_her_own(api: Any) -> None:
+def test_a_watch_shows_her_own(api: Api) -> None:
     revision = api("GET", NAMESPACES).json["metadata"]["resourceVersion"]
     mine = new_project(api, "hal")
     new_project(api, "ida")
@@ -96,7 +97,7 @@ def test_a_watch_shows_her_own(api: Any) -> None:
     assert [event["type"] for event in events] == ["ADDED", "MODIFIED", "MODIFIED"]
 
 
-def test_names_of_the_system_are_not_to_be_had(api: Any) -> None:
+def test_names_of_the_system_are_not_to_be_had(api: Api) -> None:
     for name in ("kube-mine", "openshift-mine"):
         refused = api("POST", NAMESPACES, {"metadata": {"name": name}}, developer())
         assert refused.code == 403
@@ -106,7 +107,7 @@ def test_names_of_the_system_are_not_to_be_had(api: Any) -> None:
     assert api("GET", f"{NAMESPACES}/default", headers=developer()).code == 403
 
 
-def test_nobody_can_write_the_marks_herself(api: Any, namespace: str) -> None:
+def test_nobody_can_write_the_marks_herself(api: Api, namespace: str) -> None:
     """They would make her the administrator of any namespace whose annotations she may write."""
     marks = {REQUESTER: "lou", UNFINISHED: "true"}
     mine = new_project(api, "jan", annotations={REQUESTER: "somebody-else"})
@@ -127,18 +128,18 @@ def test_nobody_can_write_the_marks_herself(api: Any, namespace: str) -> None:
         assert api("GET", f"{RBAC}/namespaces/{name}/rolebindings").json["items"] == []
 
 
-def test_the_administrator_makes_plain_namespaces(api: Any, namespace: str) -> None:
+def test_the_administrator_makes_plain_namespaces(api: Api, namespace: str) -> None:
     assert "annotations" not in api("GET", f"{NAMESPACES}/{namespace}").json["metadata"]
     assert api("GET", f"{RBAC}/namespaces/{namespace}/rolebindings").json["items"] == []
 
 
-def test_a_dry_run_makes_none(api: Any) -> None:
+def test_a_dry_run_makes_none(api: Api) -> None:
     made = api("POST", f"{NAMESPACES}?dryRun=All", {"metadata": {"name": "dry"}}, developer())
     assert (made.code, made.json["metadata"]["annotations"]) == (201, {REQUESTER: "dora"})
     assert api("GET", f"{NAMESPACES}/dry").code == 404
 
 
-def test_what_a_killed_server_left_undone_is_done_by_the_next(api: Any) -> None:
+def test_what_a_killed_server_left_undone_is_done_by_the_next(api: Api) -> None:
     metadata = {"generateName": "kim-", "annotations": {REQUESTER: "kim", UNFINISHED: "true"}}
     left = {"kind": "Namespace", "apiVersion": "v1", "metadata": metadata}
     name = api.server.rest.create(own_write(NAMESPACE_KIND, "", ""), left).object["metadata"]["name"]

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
+from integration.served import Ask, Served
 
 from machinery.objects import Object
 
@@ -17,17 +19,17 @@ def path(namespace: str, plural: str, *parts: str) -> str:
     return "/".join((f"/api/v1/namespaces/{namespace}/{plural}", *parts))
 
 
-def make_quota(api: Any, namespace: str, **hard: str) -> None:
+def make_quota(ask: Ask, namespace: str, **hard: str) -> None:
     """A quota with its first count, which is the controller's otherwise."""
     body: Object = {"metadata": {"name": "q"}, "spec": {"hard": hard}}
-    made = api("POST", path(namespace, "resourcequotas"), body).json
+    made = ask("POST", path(namespace, "resourcequotas"), body).json
     assert made["status"] == {}
     made["status"] = {"hard": hard, "used": dict.fromkeys(hard, "0")}
-    assert api("PUT", path(namespace, "resourcequotas", "q", "status"), made).code == 200
+    assert ask("PUT", path(namespace, "resourcequotas", "q", "status"), made).code == 200
 
 
-def used(api: Any, namespace: str) -> Object:
-    status: Object = api("GET", path(namespace, "resourcequotas", "q")).json["status"]
+def used(ask: Ask, namespace: str) -> Object:
+    status: Object = ask("GET", path(namespace, "resourcequotas", "q")).json["status"]
     found: Object = status["used"]
     return found
 
@@ -36,7 +38,7 @@ def config(name: str, **more: Any) -> Object:
     return {"metadata": {"name": name}, **more}
 
 
-def test_what_is_created_is_charged_and_what_fails_is_not(api: Any, namespace: str) -> None:
+def test_what_is_created_is_charged_and_what_fails_is_not(api: Api, namespace: str) -> None:
     make_quota(api, namespace, configmaps="2", services="1", **{"services.nodeports": "1"})
     configs, services = path(namespace, "configmaps"), path(namespace, "services")
     assert api("POST", configs, config("a")).code == 201
@@ -63,7 +65,7 @@ def test_what_is_created_is_charged_and_what_fails_is_not(api: Any, namespace: s
     assert used(api, namespace) == {"configmaps": "2", "services": "1", "services.nodeports": "1"}
 
 
-def test_a_quota_and_its_object_are_written_at_one_revision(api: Any, namespace: str) -> None:
+def test_a_quota_and_its_object_are_written_at_one_revision(api: Api, namespace: str) -> None:
     make_quota(api, namespace, configmaps="9")
     before = api("GET", path(namespace, "resourcequotas", "q")).json["metadata"]["resourceVersion"]
     made = api("POST", path(namespace, "configmaps"), config("a")).json
@@ -72,7 +74,7 @@ def test_a_quota_and_its_object_are_written_at_one_revision(api: Any, namespace:
     assert events[0]["object"]["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
 
 
-def test_a_status_is_written_by_itself(api: Any, namespace: str) -> None:
+def test_a_status_is_written_by_itself(api: Api, namespace: str) -> None:
     make_quota(api, namespace, pods="1")
     quota = path(namespace, "resourcequotas", "q")
     merge = {"Content-Type": "application/merge-patch+json"}
@@ -88,7 +90,7 @@ def test_a_status_is_written_by_itself(api: Any, namespace: str) -> None:
     )
 
 
-def test_a_pod_gets_the_defaults_of_its_namespace(api: Any, namespace: str) -> None:
+def test_a_pod_gets_the_defaults_of_its_namespace(api: Api, namespace: str) -> None:
     limits = [{"type": "Container", "default": {"cpu": "500m"}, "max": {"cpu": "1", "memory": "1Gi"}}]
     made = api("POST", path(namespace, "limitranges"), config("l", spec={"limits": limits})).json
     assert made["spec"]["limits"][0]["defaultRequest"] == {"cpu": "500m", "memory": "1Gi"}
@@ -107,7 +109,7 @@ def test_a_pod_gets_the_defaults_of_its_namespace(api: Any, namespace: str) -> N
     assert refused.json["message"] == 'pods "q" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
 
 
-def test_a_limit_range_is_named_if_nobody_does_and_made_by_a_put(api: Any, namespace: str) -> None:
+def test_a_limit_range_is_named_if_nobody_does_and_made_by_a_put(api: Api, namespace: str) -> None:
     spec = {"limits": [{"type": "Pod", "max": {"cpu": "1"}}]}
     nameless = api("POST", path(namespace, "limitranges"), {"metadata": {}, "spec": spec})
     assert nameless.code == 201
@@ -115,7 +117,7 @@ def test_a_limit_range_is_named_if_nobody_does_and_made_by_a_put(api: Any, names
     assert api("PUT", path(namespace, "limitranges", "put"), config("put", spec=spec)).code == 201
 
 
-def test_parallel_creations_never_exceed_a_quota(served: Any) -> None:
+def test_parallel_creations_never_exceed_a_quota(served: Served) -> None:
     """Through both workers, each with a cache of its own."""
     name = served("POST", "/api/v1/namespaces", {"metadata": {"generateName": "quota-"}}).json["metadata"]["name"]
     make_quota(served, name, configmaps="40", **{"count/configmaps": "100"})

@@ -9,12 +9,14 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.served import Etcd, Pki, Served
 
 pytestmark = pytest.mark.etcd
 
@@ -25,12 +27,12 @@ def config_map(name: str, **data: str) -> dict[str, Any]:
     return {"metadata": {"name": name}, "data": data}
 
 
-def connections(served: Any, count: int = 8) -> list[HTTPSConnection]:
+def connections(served: Served, count: int = 8) -> list[HTTPSConnection]:
     """Enough connections that both workers have some."""
     return [served.connect() for _ in range(count)]
 
 
-def test_what_one_connection_writes_the_others_read(served: Any) -> None:
+def test_what_one_connection_writes_the_others_read(served: Served) -> None:
     writer, *readers = connections(served)
     served("DELETE", CMS + "/seen", connection=writer)
     for number in range(60):
@@ -49,7 +51,7 @@ def test_what_one_connection_writes_the_others_read(served: Any) -> None:
     assert [served("GET", CMS + "/seen", connection=reader).code for reader in readers] == [404] * len(readers)
 
 
-def test_no_increment_is_lost(served: Any) -> None:
+def test_no_increment_is_lost(served: Served) -> None:
     served("POST", CMS, config_map("counter", n="0"))
 
     def increment() -> None:
@@ -69,7 +71,7 @@ def test_no_increment_is_lost(served: Any) -> None:
     served("DELETE", CMS + "/counter")
 
 
-def test_each_watcher_sees_every_revision_once_and_in_order(served: Any) -> None:
+def test_each_watcher_sees_every_revision_once_and_in_order(served: Served) -> None:
     start = served("POST", CMS, config_map("watched", n="0")).json["metadata"]["resourceVersion"]
     written: list[int] = []
     seen: list[list[int]] = [[] for _ in range(10)]
@@ -108,7 +110,7 @@ def test_each_watcher_sees_every_revision_once_and_in_order(served: Any) -> None
         assert found[:-1] == sorted(written)
 
 
-def test_an_address_is_given_once(served: Any) -> None:
+def test_an_address_is_given_once(served: Served) -> None:
     codes: list[int] = []
 
     def ask(number: int) -> None:
@@ -124,7 +126,7 @@ def test_an_address_is_given_once(served: Any) -> None:
         served("DELETE", f"/api/v1/namespaces/default/services/s{number}")
 
 
-def test_client_certificates(served: Any) -> None:
+def test_client_certificates(served: Served) -> None:
     connection = served.connect("admin")
     review = served("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, {"Authorization": ""}, connection)
     info = review.json["status"]["userInfo"]
@@ -134,7 +136,7 @@ def test_client_certificates(served: Any) -> None:
     assert nobody.code == 403
 
 
-def test_a_certificate_of_another_authority_is_refused(served: Any, make_pki: Any, tmp_path: Path) -> None:
+def test_a_certificate_of_another_authority_is_refused(served: Served, make_pki: type[Pki], tmp_path: Path) -> None:
     other = make_pki(tmp_path)
     context = served.pki.client_context()
     context.load_cert_chain(other.folder / "admin.crt", other.folder / "admin.key")
@@ -144,7 +146,7 @@ def test_a_certificate_of_another_authority_is_refused(served: Any, make_pki: An
     connection.close()
 
 
-def test_chunked_bodies(served: Any) -> None:
+def test_chunked_bodies(served: Served) -> None:
     connection = served.connect()
     headers = {"Authorization": "Bearer admin-token", "Content-Type": "application/json"}
 
@@ -178,7 +180,7 @@ def test_chunked_bodies(served: Any) -> None:
         ),
     ],
 )
-def test_what_is_no_request_is_answered_with_a_status(served: Any, request_bytes: bytes, code: int) -> None:
+def test_what_is_no_request_is_answered_with_a_status(served: Served, request_bytes: bytes, code: int) -> None:
     with served.tls() as connection:
         connection.sendall(request_bytes)
         answer = b""
@@ -191,14 +193,14 @@ def test_what_is_no_request_is_answered_with_a_status(served: Any, request_bytes
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["kind"] == "Status"
 
 
-def test_a_large_answer_and_a_small_one_on_one_connection(served: Any) -> None:
+def test_a_large_answer_and_a_small_one_on_one_connection(served: Served) -> None:
     connection = served.connect()
     assert served("GET", "/openapi/v2", connection=connection).code == 200
     assert served("GET", "/version", connection=connection).json["major"] == "1"
     connection.close()
 
 
-def test_a_watch_notices_that_its_client_has_left(served: Any) -> None:
+def test_a_watch_notices_that_its_client_has_left(served: Served) -> None:
     before = threads_of(served)
     leaving = []
     for _ in range(20):
@@ -216,11 +218,11 @@ def test_a_watch_notices_that_its_client_has_left(served: Any) -> None:
         time.sleep(0.02)
 
 
-def threads_of(served: Any) -> int:
+def threads_of(served: Served) -> int:
     return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in served.workers())
 
 
-def sockets_of(served: Any) -> int:
+def sockets_of(served: Served) -> int:
     count = 0
     for file in [file for pid in served.workers() for file in Path(f"/proc/{pid}/fd").iterdir()]:
         with suppress(FileNotFoundError):  # it was closed while we looked
@@ -228,7 +230,7 @@ def sockets_of(served: Any) -> int:
     return count
 
 
-def test_silent_connections_hold_nobody_up(served: Any) -> None:
+def test_silent_connections_hold_nobody_up(served: Served) -> None:
     silent = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(100)]
     halves = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(20)]
     for half in halves:
@@ -240,7 +242,7 @@ def test_silent_connections_hold_nobody_up(served: Any) -> None:
         each.close()
 
 
-def test_stops_at_once_with_open_watches(etcd: Any, start_served: Any) -> None:
+def test_stops_at_once_with_open_watches(etcd: Etcd, start_served: Callable[..., Served]) -> None:
     served = start_served(etcd)
     watches = []
     for _ in range(10):
@@ -257,7 +259,7 @@ def test_stops_at_once_with_open_watches(etcd: Any, start_served: Any) -> None:
         connection.close()
 
 
-def test_workers_leave_when_their_parent_is_killed(etcd: Any, start_served: Any) -> None:
+def test_workers_leave_when_their_parent_is_killed(etcd: Etcd, start_served: Callable[..., Served]) -> None:
     served = start_served(etcd)
     watch = served.connect()
     watch.request("GET", f"{CMS}?watch=1", headers={"Authorization": "Bearer admin-token"})
@@ -267,7 +269,7 @@ def test_workers_leave_when_their_parent_is_killed(etcd: Any, start_served: Any)
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 5)
 
 
-def test_a_killed_worker_loses_nothing(own_etcd: Any, start_served: Any) -> None:
+def test_a_killed_worker_loses_nothing(own_etcd: Etcd, start_served: Callable[..., Served]) -> None:
     served = start_served(own_etcd)
     acknowledged: list[str] = []
     stop = threading.Event()
@@ -301,7 +303,7 @@ def test_a_killed_worker_loses_nothing(own_etcd: Any, start_served: Any) -> None
     assert served.stop() == 0
 
 
-def test_etcd_away_and_back(own_etcd: Any, start_served: Any) -> None:
+def test_etcd_away_and_back(own_etcd: Etcd, start_served: Callable[..., Served]) -> None:
     served = start_served(own_etcd)
     first = served("POST", CMS, config_map("before")).json["metadata"]["resourceVersion"]
     watch = served.connect()
@@ -329,7 +331,9 @@ def test_etcd_away_and_back(own_etcd: Any, start_served: Any) -> None:
     assert "Traceback" not in served.log
 
 
-def test_a_renewed_certificate_is_served(etcd: Any, start_served: Any, make_pki: Any, tmp_path: Path) -> None:
+def test_a_renewed_certificate_is_served(
+    etcd: Etcd, start_served: Callable[..., Served], make_pki: type[Pki], tmp_path: Path
+) -> None:
     pki = make_pki(tmp_path)
     served = start_served(etcd, pki)
 

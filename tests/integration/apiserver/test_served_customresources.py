@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from integration.served import Etcd, Served
 
 pytestmark = pytest.mark.etcd
 
@@ -50,7 +51,7 @@ def is_established(crd: Any) -> bool:
     return any(each["type"] == "Established" and each["status"] == "True" for each in crd["status"]["conditions"])
 
 
-def establish(served: Any, connection: Any, crd: Any) -> None:
+def establish(served: Served, connection: Any, crd: Any) -> None:
     """Returns as soon as this connection's worker says that the definition is served."""
     assert served("POST", DEFINITIONS, crd, connection=connection).code == 201
     path = f"{DEFINITIONS}?watch=1&fieldSelector=metadata.name={crd['metadata']['name']}&timeoutSeconds=20"
@@ -62,7 +63,7 @@ def establish(served: Any, connection: Any, crd: Any) -> None:
     watch.close()
 
 
-def test_the_other_worker_serves_what_one_has_established(served: Any) -> None:
+def test_the_other_worker_serves_what_one_has_established(served: Served) -> None:
     connections = [served.connect() for _ in range(CONNECTIONS)]
     for number, first in enumerate(connections):
         establish(served, first, definition(number, size={"type": "integer"}))
@@ -86,7 +87,7 @@ def test_the_other_worker_serves_what_one_has_established(served: Any) -> None:
             assert served("GET", collection(number), connection=other).code == 404
 
 
-def eventually_gone(served: Any, name: str) -> None:
+def eventually_gone(served: Served, name: str) -> None:
     path = f"{DEFINITIONS}?watch=1&fieldSelector=metadata.name={name}&timeoutSeconds=20"
     watch = served.connect()
     watch.request("GET", path, headers={"Authorization": "Bearer admin-token"})
@@ -96,7 +97,7 @@ def eventually_gone(served: Any, name: str) -> None:
     watch.close()
 
 
-def test_two_that_want_the_same_names_at_once(served: Any) -> None:
+def test_two_that_want_the_same_names_at_once(served: Served) -> None:
     """Each worker may look at another definition first: only one of them can be served."""
     for number in range(100, 105):
         rivals = []
@@ -113,7 +114,7 @@ def test_two_that_want_the_same_names_at_once(served: Any) -> None:
             served("DELETE", f"{DEFINITIONS}/{crd['metadata']['name']}")
 
 
-def wait_for_conditions(served: Any, name: str) -> Any:
+def wait_for_conditions(served: Served, name: str) -> Any:
     path = f"{DEFINITIONS}?watch=1&fieldSelector=metadata.name={name}&timeoutSeconds=20"
     watch = served.connect()
     watch.request("GET", path, headers={"Authorization": "Bearer admin-token"})
@@ -128,7 +129,7 @@ def wait_for_conditions(served: Any, name: str) -> Any:
 
 
 def test_objects_are_there_after_a_worker_and_the_whole_server_start_again(
-    etcd: Any, start_served: Callable[..., Any]
+    etcd: Etcd, start_served: Callable[..., Any]
 ) -> None:
     server = start_served(etcd)
     establish(server, server.connect(), definition(200, size={"type": "integer"}))

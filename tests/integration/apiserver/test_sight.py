@@ -8,9 +8,9 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from integration.served import Etcd, Served
 from prometheus_client.parser import text_string_to_metric_families
 
 pytestmark = pytest.mark.etcd
@@ -22,7 +22,7 @@ READS = {"verb": "GET", "resource": "configmaps", "code": "200"}
 class Metrics:
     """One scrape."""
 
-    def __init__(self, served: Any) -> None:
+    def __init__(self, served: Served) -> None:
         answer = served("GET", "/metrics")
         assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         self.samples = [
@@ -41,7 +41,9 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_metrics_are_those_of_all_workers_also_of_one_that_was_killed(etcd: Any, start_served: Any) -> None:
+def test_metrics_are_those_of_all_workers_also_of_one_that_was_killed(
+    etcd: Etcd, start_served: Callable[..., Served]
+) -> None:
     served = start_served(etcd)
     served("DELETE", f"{CMS}/sight")
     served("POST", CMS, {"metadata": {"name": "sight"}})
@@ -83,7 +85,7 @@ def test_metrics_are_those_of_all_workers_also_of_one_that_was_killed(etcd: Any,
     assert Metrics(served)("apiserver_current_inflight_requests") == 1, "the scrape itself"
 
 
-def test_watches_and_caches(served: Any) -> None:
+def test_watches_and_caches(served: Served) -> None:
     before = Metrics(served)
     watch = served.connect()
     watch.request("GET", f"{CMS}?watch=1", headers={"Authorization": "Bearer admin-token"})
@@ -105,7 +107,7 @@ def test_watches_and_caches(served: Any) -> None:
     assert newest - 5 <= after("apiserver_watch_cache_resource_version") <= newest
 
 
-def test_the_log_follows_requests_when_told_to(etcd: Any, start_served: Any) -> None:
+def test_the_log_follows_requests_when_told_to(etcd: Etcd, start_served: Callable[..., Served]) -> None:
     served = start_served(etcd)
 
     def lines(pattern: str) -> list[str]:
@@ -132,7 +134,7 @@ def test_the_log_follows_requests_when_told_to(etcd: Any, start_served: Any) -> 
     assert served("GET", "/metrics", headers=somebody).code == 403
 
 
-def test_slis(served: Any) -> None:
+def test_slis(served: Served) -> None:
     served("GET", "/readyz")
     text = served("GET", "/metrics/slis").body.decode()
     assert 'kubernetes_healthcheck{name="etcd",type="readyz"} 1' in text
@@ -142,7 +144,7 @@ def test_slis(served: Any) -> None:
     )
 
 
-def test_open_watches_cost_no_threads(served: Any) -> None:
+def test_open_watches_cost_no_threads(served: Served) -> None:
     auth = {"Authorization": "Bearer admin-token"}
 
     def threads() -> int:
@@ -162,7 +164,7 @@ def test_open_watches_cost_no_threads(served: Any) -> None:
     wait_until(lambda: Metrics(served)("apiserver_longrunning_requests", resource="configmaps") == 0)
 
 
-def test_the_connection_of_a_watch_serves_another_request_after_it(served: Any) -> None:
+def test_the_connection_of_a_watch_serves_another_request_after_it(served: Served) -> None:
     connection = served.connect()
     for _ in range(2):
         answer = served("GET", f"{CMS}?watch=1&timeoutSeconds=1&resourceVersion=0", connection=connection)
@@ -170,7 +172,7 @@ def test_the_connection_of_a_watch_serves_another_request_after_it(served: Any) 
         assert served("GET", "/version", connection=connection).code == 200
 
 
-def test_clients_that_do_not_hang_up_hold_up_nobody(served: Any) -> None:
+def test_clients_that_do_not_hang_up_hold_up_nobody(served: Served) -> None:
     lingering = [served.connect() for _ in range(12)]
     for connection in lingering:
         connection.request("GET", "/version", headers={"Connection": "close"})
@@ -181,7 +183,7 @@ def test_clients_that_do_not_hang_up_hold_up_nobody(served: Any) -> None:
     assert time.monotonic() - started < 1
 
 
-def test_the_workers_share_connections_out(served: Any) -> None:
+def test_the_workers_share_connections_out(served: Served) -> None:
     def sockets(pid: int) -> int:
         names = [path.readlink() for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
         return sum(str(name).startswith("socket:") for name in names)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
+from integration.served import Etcd
 
 from apiserver.storage.etcd import EtcdStore
 from apiserver.storage.memory import MemoryStore
@@ -273,7 +273,7 @@ def test_what_has_a_time_to_live_goes_by_itself(store: Store, prefix: str, monke
     assert store.get(prefix + "a") is None
 
 
-def test_etcd_says_what_is_too_large(etcd: Any, prefix: str) -> None:
+def test_etcd_says_what_is_too_large(etcd: Etcd, prefix: str) -> None:
     store = EtcdStore(etcd.server)
     with pytest.raises(TooLarge):
         store.create(prefix + "a", b"x" * (2 << 20))

@@ -6,9 +6,9 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from integration.served import Pki
 
 from apiserver.serving import sockets, tls
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.etcd
 
 
 @pytest.fixture
-def pair(pki: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:
+def pair(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:
     """A server's and a client's end of one TLS connection; the server gives up after 0.1 seconds."""
     monkeypatch.setattr(sockets, "STALLED", 0.1)
     context = tls.ServerTLS(pki.folder / "server.crt", pki.folder / "server.key", pki.ca).context()

@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
+from integration.apiserver.conftest import Api
 
 pytestmark = pytest.mark.etcd
 
@@ -14,7 +15,7 @@ REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
 
 
 @pytest.fixture
-def pod(api: Any, namespace: str) -> dict[str, Any]:
+def pod(api: Api, namespace: str) -> dict[str, Any]:
     api("POST", "/api/v1/nodes", {"metadata": {"name": "tokens"}})
     spec = {"nodeName": "tokens", "containers": [{"name": "c", "image": "i"}]}
     answer = api("POST", f"/api/v1/namespaces/{namespace}/pods", {"metadata": {"name": "p"}, "spec": spec})
@@ -22,11 +23,11 @@ def pod(api: Any, namespace: str) -> dict[str, Any]:
     return made
 
 
-def ask(api: Any, namespace: str, account: str = "default", **spec: Any) -> Any:
+def ask(api: Api, namespace: str, account: str = "default", **spec: Any) -> Any:
     return api("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token", {"spec": spec})
 
 
-def review(api: Any, token: str, *audiences: str) -> dict[str, Any]:
+def review(api: Api, token: str, *audiences: str) -> dict[str, Any]:
     spec = {"token": token, **({"audiences": list(audiences)} if audiences else {})}
     answer = api("POST", REVIEWS, {"spec": spec})
     assert answer.code == 201
@@ -43,7 +44,7 @@ def claims(token: str) -> dict[str, Any]:
     return found
 
 
-def test_a_token_of_a_pod(api: Any, namespace: str, pod: dict[str, Any]) -> None:
+def test_a_token_of_a_pod(api: Api, namespace: str, pod: dict[str, Any]) -> None:
     answer = ask(api, namespace, boundObjectRef=bound("Pod", pod))
     assert answer.code == 201
     assert answer.json["metadata"]["name"] == "default"
@@ -77,7 +78,7 @@ def test_a_token_of_a_pod(api: Any, namespace: str, pod: dict[str, Any]) -> None
     assert api("GET", "/api", headers={"Authorization": f"Bearer {token}"}).code == 401
 
 
-def test_audiences(api: Any, namespace: str) -> None:
+def test_audiences(api: Api, namespace: str) -> None:
     token = ask(api, namespace, audiences=["vault", "other"]).json["status"]["token"]
     assert api("GET", "/api", headers={"Authorization": f"Bearer {token}"}).code == 401
     assert review(api, token)["error"] == (
@@ -90,7 +91,7 @@ def test_audiences(api: Any, namespace: str) -> None:
     assert api("POST", REVIEWS, {"spec": {}}).code == 400
 
 
-def test_the_token_that_every_pod_gets_outlives_its_hour(api: Any, namespace: str, pod: dict[str, Any]) -> None:
+def test_the_token_that_every_pod_gets_outlives_its_hour(api: Api, namespace: str, pod: dict[str, Any]) -> None:
     year = 365 * 24 * 3600
     for spec, lasts in (
         ({"expirationSeconds": 3607, "boundObjectRef": bound("Pod", pod)}, year),
@@ -103,7 +104,7 @@ def test_the_token_that_every_pod_gets_outlives_its_hour(api: Any, namespace: st
         assert said["kubernetes.io"].get("warnafter", 0) == (said["iat"] + 3607 if lasts == year else 0)
 
 
-def test_what_is_not_given(api: Any, namespace: str, pod: dict[str, Any]) -> None:
+def test_what_is_not_given(api: Api, namespace: str, pod: dict[str, Any]) -> None:
     def refusal(**spec: Any) -> str:
         answer = ask(api, namespace, **spec)
         return f"{answer.code} {answer.json['message']}"
@@ -132,7 +133,7 @@ def test_what_is_not_given(api: Any, namespace: str, pod: dict[str, Any]) -> Non
     assert ask(api, namespace, "nobody").code == 404
 
 
-def test_others_can_check_the_tokens(api: Any, namespace: str) -> None:
+def test_others_can_check_the_tokens(api: Api, namespace: str) -> None:
     token = ask(api, namespace, audiences=["vault"]).json["status"]["token"]
     answer = api("GET", "/.well-known/openid-configuration", headers={"Authorization": f"Bearer {token}"})
     assert answer.code == 401, "that token is not for this server"

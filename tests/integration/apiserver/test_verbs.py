@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
 
 pytestmark = pytest.mark.etcd
 
@@ -17,7 +18,7 @@ def config_map(name: str, **more: Any) -> dict[str, Any]:
     return {"metadata": {"name": name, **more.pop("metadata", {})}, **more}
 
 
-def create(api: Any, namespace: str, name: str, **more: Any) -> dict[str, Any]:
+def create(api: Api, namespace: str, name: str, **more: Any) -> dict[str, Any]:
     answer = api("POST", CMS.format(namespace), config_map(name, **more))
     assert answer.code == 201, answer
     created: dict[str, Any] = answer.json
@@ -27,7 +28,7 @@ def create(api: Any, namespace: str, name: str, **more: Any) -> dict[str, Any]:
 # Create
 
 
-def test_create_stamps_the_object(api: Any, namespace: str) -> None:
+def test_create_stamps_the_object(api: Api, namespace: str) -> None:
     sent = config_map("a", metadata={"uid": "x", "creationTimestamp": "2000-01-01T00:00:00Z", "managedFields": []})
     obj = api("POST", CMS.format(namespace), {**sent, "data": {"k": "v"}}).json
     meta = obj["metadata"]
@@ -40,7 +41,7 @@ def test_create_stamps_the_object(api: Any, namespace: str) -> None:
     assert api("GET", CMS.format(namespace) + "/a").json == obj
 
 
-def test_create_twice(api: Any, namespace: str) -> None:
+def test_create_twice(api: Api, namespace: str) -> None:
     create(api, namespace, "a")
     answer = api("POST", CMS.format(namespace), config_map("a"))
     assert (answer.code, answer.json["reason"]) == (409, "AlreadyExists")
@@ -48,7 +49,7 @@ def test_create_twice(api: Any, namespace: str) -> None:
     assert answer.json["details"] == {"name": "a", "kind": "configmaps"}
 
 
-def test_generate_name(api: Any, namespace: str) -> None:
+def test_generate_name(api: Api, namespace: str) -> None:
     names = set()
     for _ in range(3):
         answer = api("POST", CMS.format(namespace), {"metadata": {"generateName": "x-"}})
@@ -103,26 +104,26 @@ def test_generate_name(api: Any, namespace: str) -> None:
         ({"metadata": {"name": 3}}, 400, "cannot be handled as a ConfigMap"),
     ],
 )
-def test_create_refuses(api: Any, namespace: str, body: Any, code: int, message: str) -> None:
+def test_create_refuses(api: Api, namespace: str, body: Any, code: int, message: str) -> None:
     answer = api("POST", CMS.format(namespace), body)
     assert answer.code == code, answer
     assert answer.json["kind"] == "Status"
     assert message in answer.json["message"]
 
 
-def test_create_in_a_namespace_that_is_not(api: Any) -> None:
+def test_create_in_a_namespace_that_is_not(api: Api) -> None:
     answer = api("POST", CMS.format("nowhere"), config_map("a"))
     assert (answer.code, answer.json["message"]) == (404, 'namespaces "nowhere" not found')
 
 
-def test_dry_run_stores_nothing(api: Any, namespace: str) -> None:
+def test_dry_run_stores_nothing(api: Api, namespace: str) -> None:
     answer = api("POST", CMS.format(namespace) + "?dryRun=All", config_map("a"))
     assert answer.code == 201
     assert "resourceVersion" not in answer.json["metadata"]
     assert api("GET", CMS.format(namespace) + "/a").code == 404
 
 
-def test_unknown_fields_are_told_of(api: Any, namespace: str) -> None:
+def test_unknown_fields_are_told_of(api: Api, namespace: str) -> None:
     answer = api("POST", CMS.format(namespace), config_map("a", colour="red"))
     assert answer.code == 201
     assert answer.headers["Warning"] == '299 - "unknown field \\"colour\\""'
@@ -135,7 +136,7 @@ def test_unknown_fields_are_told_of(api: Any, namespace: str) -> None:
 # Get and list
 
 
-def test_get_of_nothing(api: Any, namespace: str) -> None:
+def test_get_of_nothing(api: Api, namespace: str) -> None:
     answer = api("GET", CMS.format(namespace) + "/a")
     assert answer.code == 404
     assert answer.json == {
@@ -150,7 +151,7 @@ def test_get_of_nothing(api: Any, namespace: str) -> None:
     }
 
 
-def test_list_with_selectors(api: Any, namespace: str) -> None:
+def test_list_with_selectors(api: Api, namespace: str) -> None:
     for name, tier in (("a", "front"), ("b", "back"), ("c", "back")):
         create(api, namespace, name, metadata={"labels": {"tier": tier}})
     path = CMS.format(namespace)
@@ -167,7 +168,7 @@ def test_list_with_selectors(api: Any, namespace: str) -> None:
     assert api("GET", f"{path}?fieldSelector=spec.x%3Da").code == 400
 
 
-def test_list_of_all_namespaces(api: Any, namespace: str) -> None:
+def test_list_of_all_namespaces(api: Api, namespace: str) -> None:
     create(api, namespace, "a")
     listed = api("GET", "/api/v1/configmaps").json
     assert (listed["kind"], listed["apiVersion"]) == ("ConfigMapList", "v1")
@@ -175,7 +176,7 @@ def test_list_of_all_namespaces(api: Any, namespace: str) -> None:
     assert int(listed["metadata"]["resourceVersion"]) > 0
 
 
-def test_chunks_are_one_consistent_list(api: Any, namespace: str) -> None:
+def test_chunks_are_one_consistent_list(api: Api, namespace: str) -> None:
     path = CMS.format(namespace)
     for name in "abcde":
         create(api, namespace, name)
@@ -191,7 +192,7 @@ def test_chunks_are_one_consistent_list(api: Any, namespace: str) -> None:
     assert "continue" not in third["metadata"]
 
 
-def test_a_token_too_old_offers_to_go_on(api: Any, namespace: str) -> None:
+def test_a_token_too_old_offers_to_go_on(api: Api, namespace: str) -> None:
     path = CMS.format(namespace)
     for name in "abc":
         create(api, namespace, name)
@@ -206,13 +207,13 @@ def test_a_token_too_old_offers_to_go_on(api: Any, namespace: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "e30", base64.urlsafe_b64encode(b'{"v":"v0","rv":1,"start":"a"}').decode()])
-def test_a_token_that_is_none(api: Any, namespace: str, token: str) -> None:
+def test_a_token_that_is_none(api: Api, namespace: str, token: str) -> None:
     answer = api("GET", f"{CMS.format(namespace)}?continue={token}")
     assert answer.code == 400
     assert answer.json["message"].startswith("invalid continue token: continue key is not valid")
 
 
-def test_resource_versions_of_a_list(api: Any, namespace: str) -> None:
+def test_resource_versions_of_a_list(api: Api, namespace: str) -> None:
     path = CMS.format(namespace)
     old = create(api, namespace, "a")["metadata"]["resourceVersion"]
     create(api, namespace, "b")
@@ -236,7 +237,7 @@ def test_resource_versions_of_a_list(api: Any, namespace: str) -> None:
 # Update and patch
 
 
-def test_update(api: Any, namespace: str) -> None:
+def test_update(api: Api, namespace: str) -> None:
     obj = create(api, namespace, "a", data={"k": "1"})
     obj["data"] = {"k": "2"}
     answer = api("PUT", CMS.format(namespace) + "/a", obj)
@@ -247,7 +248,7 @@ def test_update(api: Any, namespace: str) -> None:
         assert answer.json["metadata"][field] == obj["metadata"][field]
 
 
-def test_stale_update(api: Any, namespace: str) -> None:
+def test_stale_update(api: Api, namespace: str) -> None:
     obj = create(api, namespace, "a")
     assert api("PUT", CMS.format(namespace) + "/a", {**obj, "data": {"k": "1"}}).code == 200
     answer = api("PUT", CMS.format(namespace) + "/a", {**obj, "data": {"k": "2"}})
@@ -258,13 +259,13 @@ def test_stale_update(api: Any, namespace: str) -> None:
     )
 
 
-def test_an_update_without_change_writes_nothing(api: Any, namespace: str) -> None:
+def test_an_update_without_change_writes_nothing(api: Api, namespace: str) -> None:
     obj = create(api, namespace, "a", data={"k": "1", "l": "2"})
     again = {**obj, "data": {"l": "2", "k": "1"}}
     assert api("PUT", CMS.format(namespace) + "/a", again).json == obj
 
 
-def test_update_of_nothing_and_of_another_name(api: Any, namespace: str) -> None:
+def test_update_of_nothing_and_of_another_name(api: Api, namespace: str) -> None:
     assert api("PUT", CMS.format(namespace) + "/a", config_map("a")).code == 404
     create(api, namespace, "a")
     answer = api("PUT", CMS.format(namespace) + "/a", config_map("b"))
@@ -272,14 +273,14 @@ def test_update_of_nothing_and_of_another_name(api: Any, namespace: str) -> None
     assert answer.json["message"] == "the name of the object (b) does not match the name on the URL (a)"
 
 
-def test_update_of_another_incarnation(api: Any, namespace: str) -> None:
+def test_update_of_another_incarnation(api: Api, namespace: str) -> None:
     create(api, namespace, "a")
     answer = api("PUT", CMS.format(namespace) + "/a", config_map("a", metadata={"uid": "x"}))
     assert answer.code == 409
     assert "Precondition failed: UID in precondition: x, UID in object meta: " in answer.json["message"]
 
 
-def test_patches(api: Any, namespace: str) -> None:
+def test_patches(api: Api, namespace: str) -> None:
     create(api, namespace, "a", data={"k": "1"})
     path = CMS.format(namespace) + "/a"
 
@@ -297,7 +298,7 @@ def test_patches(api: Any, namespace: str) -> None:
     assert patch("merge-patch+json", b"{").code == 400
 
 
-def test_an_immutable_config_map(api: Any, namespace: str) -> None:
+def test_an_immutable_config_map(api: Api, namespace: str) -> None:
     obj = create(api, namespace, "a", immutable=True, data={"k": "1"})
     answer = api("PUT", CMS.format(namespace) + "/a", {**obj, "data": {"k": "2"}})
     assert answer.code == 422
@@ -306,7 +307,7 @@ def test_an_immutable_config_map(api: Any, namespace: str) -> None:
 # Delete
 
 
-def test_what_is_odd_is_told_to_who_wrote_it(api: Any, namespace: str) -> None:
+def test_what_is_odd_is_told_to_who_wrote_it(api: Api, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/pods"
     api("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": "default"}})
     variables = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
@@ -319,7 +320,7 @@ def test_what_is_odd_is_told_to_who_wrote_it(api: Any, namespace: str) -> None:
     assert (status.code, "Warning" in status.headers) == (200, False)
 
 
-def test_delete_answers_with_a_status(api: Any, namespace: str) -> None:
+def test_delete_answers_with_a_status(api: Api, namespace: str) -> None:
     obj = create(api, namespace, "a")
     answer = api("DELETE", CMS.format(namespace) + "/a")
     assert answer.code == 200
@@ -328,7 +329,7 @@ def test_delete_answers_with_a_status(api: Any, namespace: str) -> None:
     assert api("DELETE", CMS.format(namespace) + "/a").code == 404
 
 
-def test_delete_with_preconditions(api: Any, namespace: str) -> None:
+def test_delete_with_preconditions(api: Api, namespace: str) -> None:
     obj = create(api, namespace, "a")
     path = CMS.format(namespace) + "/a"
     for preconditions in ({"uid": "x"}, {"resourceVersion": "1"}):
@@ -337,7 +338,7 @@ def test_delete_with_preconditions(api: Any, namespace: str) -> None:
     assert api("DELETE", path, {"preconditions": {"uid": obj["metadata"]["uid"]}}).code == 200
 
 
-def test_finalizers_keep_an_object(api: Any, namespace: str) -> None:
+def test_finalizers_keep_an_object(api: Api, namespace: str) -> None:
     create(api, namespace, "a", metadata={"finalizers": ["example.com/x"]})
     path = CMS.format(namespace) + "/a"
     answer = api("DELETE", path)
@@ -355,7 +356,7 @@ def test_finalizers_keep_an_object(api: Any, namespace: str) -> None:
 @pytest.mark.parametrize(
     ("policy", "finalizers"), [("Foreground", ["foregroundDeletion"]), ("Orphan", ["orphan"]), ("Background", None)]
 )
-def test_propagation(api: Any, namespace: str, policy: str, finalizers: list[str] | None) -> None:
+def test_propagation(api: Api, namespace: str, policy: str, finalizers: list[str] | None) -> None:
     create(api, namespace, "a")
     path = CMS.format(namespace) + "/a"
     assert api("DELETE", f"{path}?propagationPolicy={policy}").code == 200
@@ -364,14 +365,14 @@ def test_propagation(api: Any, namespace: str, policy: str, finalizers: list[str
     api("PATCH", path, {"metadata": {"finalizers": None}}, {"Content-Type": "application/merge-patch+json"})
 
 
-def test_a_policy_that_is_none(api: Any, namespace: str) -> None:
+def test_a_policy_that_is_none(api: Api, namespace: str) -> None:
     create(api, namespace, "a")
     answer = api("DELETE", CMS.format(namespace) + "/a", {"propagationPolicy": "Never"})
     assert answer.code == 422
     assert 'propagationPolicy: Unsupported value: "Never"' in answer.json["message"]
 
 
-def test_delete_collection(api: Any, namespace: str) -> None:
+def test_delete_collection(api: Api, namespace: str) -> None:
     for name in "abc":
         create(api, namespace, name, metadata={"labels": {"x": "y" if name != "b" else "z"}})
     answer = api("DELETE", CMS.format(namespace) + "?labelSelector=x%3Dy")
@@ -381,7 +382,7 @@ def test_delete_collection(api: Any, namespace: str) -> None:
     assert [item["metadata"]["name"] for item in left] == ["b"]
 
 
-def test_a_pod_on_a_node_is_deleted_gracefully(api: Any, namespace: str) -> None:
+def test_a_pod_on_a_node_is_deleted_gracefully(api: Api, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/pods"
     pod = {"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}}
     assert api("POST", path, pod).code == 201
@@ -421,20 +422,20 @@ def test_a_pod_on_a_node_is_deleted_gracefully(api: Any, namespace: str) -> None
         ("GET", "/", 200),
     ],
 )
-def test_paths(api: Any, method: str, path: str, code: int) -> None:
+def test_paths(api: Api, method: str, path: str, code: int) -> None:
     answer = api(method, path)
     assert answer.code == code, answer
     if code >= 400:
         assert answer.json["kind"] == "Status"
 
 
-def test_oversized_body(api: Any, namespace: str) -> None:
+def test_oversized_body(api: Api, namespace: str) -> None:
     body = json.dumps(config_map("a", data={"k": "x" * (3 << 20)})).encode()
     answer = api("POST", CMS.format(namespace), body)
     assert (answer.code, answer.json["reason"]) == (413, "RequestEntityTooLarge")
 
 
-def test_media_types(api: Any, namespace: str) -> None:
+def test_media_types(api: Api, namespace: str) -> None:
     path = CMS.format(namespace)
     yaml = b"metadata: {name: y}\ndata: {k: v}\n"
     assert api("POST", path, yaml, {"Content-Type": "application/yaml"}).code == 201
@@ -443,7 +444,7 @@ def test_media_types(api: Any, namespace: str) -> None:
     assert b"kind: ConfigMap" in api("GET", path + "/y", headers={"Accept": "application/yaml"}).body
 
 
-def test_tables(api: Any, namespace: str) -> None:
+def test_tables(api: Api, namespace: str) -> None:
     create(api, namespace, "a", data={"k": "v"})
     accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
     table = api("GET", CMS.format(namespace), headers=accept).json
@@ -452,7 +453,7 @@ def test_tables(api: Any, namespace: str) -> None:
     assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
 
 
-def test_another_version_of_a_kind(api: Any, namespace: str) -> None:
+def test_another_version_of_a_kind(api: Api, namespace: str) -> None:
     path = f"/apis/discovery.k8s.io/v1beta1/namespaces/{namespace}/endpointslices"
     sent = {"metadata": {"name": "s"}, "addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": []}
     answer = api("POST", path, sent)
@@ -465,7 +466,7 @@ def test_another_version_of_a_kind(api: Any, namespace: str) -> None:
 # Who asks
 
 
-def test_credentials(api: Any, namespace: str) -> None:
+def test_credentials(api: Api, namespace: str) -> None:
     path = CMS.format(namespace)
     wrong = api("GET", path, headers={"Authorization": "Bearer wrong"})
     assert (wrong.code, wrong.json["reason"]) == (401, "Unauthorized")
@@ -483,7 +484,7 @@ def test_credentials(api: Any, namespace: str) -> None:
     )
 
 
-def test_service_account_tokens(api: Any, namespace: str) -> None:
+def test_service_account_tokens(api: Api, namespace: str) -> None:
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
     answer = api("POST", path + "/token", {"spec": {"expirationSeconds": 600}})
     assert answer.code == 201, answer
@@ -502,7 +503,7 @@ def test_service_account_tokens(api: Any, namespace: str) -> None:
     assert api("GET", "/api", headers=bearer).code == 401
 
 
-def test_a_token_bound_to_a_pod_goes_with_it(api: Any, namespace: str) -> None:
+def test_a_token_bound_to_a_pod_goes_with_it(api: Api, namespace: str) -> None:
     pods = f"/api/v1/namespaces/{namespace}/pods"
     pod = api("POST", pods, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
     assert pod.code == 201, pod

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
 
 pytestmark = pytest.mark.etcd
 
@@ -41,7 +42,7 @@ def event(namespace: str, name: str = "e", **fields: Any) -> Object:
     }
 
 
-def test_what_one_group_writes_the_other_shows(api: Any, namespace: str) -> None:
+def test_what_one_group_writes_the_other_shows(api: Api, namespace: str) -> None:
     made = api("POST", newer(namespace), event(namespace))
     assert (made.code, made.json["apiVersion"], made.json["note"]) == (201, "events.k8s.io/v1", "This is e")
     shown = api("GET", core(namespace, "e")).json
@@ -59,7 +60,7 @@ def test_what_one_group_writes_the_other_shows(api: Any, namespace: str) -> None
     assert [item["note"] for item in listed["items"]] == ["This is e", "m"]
 
 
-def test_each_group_selects_by_its_own_names(api: Any, namespace: str) -> None:
+def test_each_group_selects_by_its_own_names(api: Api, namespace: str) -> None:
     api("POST", newer(namespace), event(namespace))
     for path, selector, count in (
         (core, "source=test-controller", 1),
@@ -72,7 +73,7 @@ def test_each_group_selects_by_its_own_names(api: Any, namespace: str) -> None:
     assert (wrong.code, wrong.json["reason"]) == (400, "BadRequest")
 
 
-def test_life_in_the_newer_group(api: Any, namespace: str) -> None:
+def test_life_in_the_newer_group(api: Api, namespace: str) -> None:
     api("POST", newer(namespace), event(namespace))
     at = newer(namespace, "e")
     refused = api("PATCH", at, {"action": "Undo"}, STRATEGIC)
@@ -94,7 +95,7 @@ def test_life_in_the_newer_group(api: Any, namespace: str) -> None:
     assert (missing.code, missing.json["message"]) == (404, 'events "e" not found')
 
 
-def test_strict_decoding_knows_each_groups_fields(api: Any, namespace: str) -> None:
+def test_strict_decoding_knows_each_groups_fields(api: Api, namespace: str) -> None:
     wrong = event(namespace, message="core")
     answer = api("POST", f"{newer(namespace)}?fieldValidation=Strict", wrong)
     assert (answer.code, 'unknown field "message"' in answer.json["message"]) == (400, True)
@@ -102,7 +103,7 @@ def test_strict_decoding_knows_each_groups_fields(api: Any, namespace: str) -> N
     assert mixed.code == 400
 
 
-def test_server_side_apply_in_the_newer_group(api: Any, namespace: str) -> None:
+def test_server_side_apply_in_the_newer_group(api: Api, namespace: str) -> None:
     def apply(manager: str, **fields: Any) -> Any:
         body = {**event(namespace), **fields}
         return api("PATCH", f"{newer(namespace, 'e')}?fieldManager={manager}", body, APPLY)
@@ -113,7 +114,7 @@ def test_server_side_apply_in_the_newer_group(api: Any, namespace: str) -> None:
     assert (conflict.code, conflict.json["reason"]) == (409, "Conflict")
 
 
-def test_a_collection_is_deleted_in_either_group(api: Any, namespace: str) -> None:
+def test_a_collection_is_deleted_in_either_group(api: Api, namespace: str) -> None:
     for name in ("a", "b"):
         api("POST", newer(namespace), event(namespace, name))
     deleted = api("DELETE", f"{newer(namespace)}?labelSelector=made=here")
@@ -121,14 +122,14 @@ def test_a_collection_is_deleted_in_either_group(api: Any, namespace: str) -> No
     assert api("GET", core(namespace)).json["items"] == []
 
 
-def test_both_groups_print_the_same_table(api: Any, namespace: str) -> None:
+def test_both_groups_print_the_same_table(api: Api, namespace: str) -> None:
     api("POST", newer(namespace), event(namespace))
     tables = [api("GET", path(namespace), None, TABLE).json for path in (core, newer)]
     assert tables[0]["rows"][0]["cells"][1:] == tables[1]["rows"][0]["cells"][1:]
     assert tables[1]["rows"][0]["object"]["metadata"]["name"] == "e"
 
 
-def test_a_watch_in_the_newer_group(api: Any, namespace: str) -> None:
+def test_a_watch_in_the_newer_group(api: Api, namespace: str) -> None:
     start = api("GET", newer(namespace)).json["metadata"]["resourceVersion"]
     old = {"metadata": {"name": "old"}, "involvedObject": {"kind": "Pod", "namespace": namespace}, "message": "m"}
     api("POST", core(namespace), old)

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from integration.apiserver.conftest import Api
 
 from apiserver.api import watchstream as watching
 
@@ -15,7 +16,7 @@ CMS = "/api/v1/namespaces/{}/configmaps"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
-def create(api: Any, namespace: str, name: str, labels: dict[str, str] | None = None) -> int:
+def create(api: Api, namespace: str, name: str, labels: dict[str, str] | None = None) -> int:
     answer = api("POST", CMS.format(namespace), {"metadata": {"name": name, "labels": labels}})
     assert answer.code == 201, answer
     return int(answer.json["metadata"]["resourceVersion"])
@@ -29,7 +30,7 @@ def revisions(events: list[Any]) -> list[int]:
     return [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
 
 
-def test_from_a_revision(api: Any, namespace: str) -> None:
+def test_from_a_revision(api: Api, namespace: str) -> None:
     first = create(api, namespace, "a")
     second = create(api, namespace, "b")
     third = int(
@@ -42,7 +43,7 @@ def test_from_a_revision(api: Any, namespace: str) -> None:
     assert revisions(events)[2] > third, "a deletion has a revision of its own"
 
 
-def test_from_now_begins_with_what_there_is(api: Any, namespace: str) -> None:
+def test_from_now_begins_with_what_there_is(api: Api, namespace: str) -> None:
     create(api, namespace, "a")
     create(api, namespace, "b")
     for version in ("", "0"):
@@ -50,7 +51,7 @@ def test_from_now_begins_with_what_there_is(api: Any, namespace: str) -> None:
         assert seen(events) == [("ADDED", "a"), ("ADDED", "b")]
 
 
-def test_of_one_object(api: Any, namespace: str) -> None:
+def test_of_one_object(api: Api, namespace: str) -> None:
     first = create(api, namespace, "a")
     create(api, namespace, "ab")
     api("DELETE", CMS.format(namespace) + "/a")
@@ -64,7 +65,7 @@ def test_of_one_object(api: Any, namespace: str) -> None:
     assert api("GET", f"{CMS.format(namespace)}/ab?watch=1").json["kind"] == "ConfigMap", "a GET of one is no watch"
 
 
-def test_events_arrive_while_it_is_open(api: Any, namespace: str) -> None:
+def test_events_arrive_while_it_is_open(api: Api, namespace: str) -> None:
     first = create(api, namespace, "a")
     events: list[Any] = []
     path = f"{CMS.format(namespace)}?watch=1&resourceVersion={first}"
@@ -76,7 +77,7 @@ def test_events_arrive_while_it_is_open(api: Any, namespace: str) -> None:
     assert seen(events) == [("ADDED", "b"), ("ADDED", "c"), ("ADDED", "d")]
 
 
-def test_an_object_moves_in_and_out_of_a_selection(api: Any, namespace: str) -> None:
+def test_an_object_moves_in_and_out_of_a_selection(api: Api, namespace: str) -> None:
     path = CMS.format(namespace)
     first = create(api, namespace, "a", {"tier": "back"})
     for tier in ("front", "front", "back", "front"):
@@ -91,7 +92,7 @@ def test_an_object_moves_in_and_out_of_a_selection(api: Any, namespace: str) -> 
     assert revisions(events) == sorted(set(revisions(events)))
 
 
-def test_bookmarks(api: Any, namespace: str) -> None:
+def test_bookmarks(api: Api, namespace: str) -> None:
     first = create(api, namespace, "a")
     path = f"{CMS.format(namespace)}?watch=1&resourceVersion={first}&timeoutSeconds=1"
     assert api.events(path) == []
@@ -101,7 +102,7 @@ def test_bookmarks(api: Any, namespace: str) -> None:
     assert int(bookmark["object"]["metadata"]["resourceVersion"]) >= first
 
 
-def test_initial_events_end_with_a_bookmark(api: Any, namespace: str) -> None:
+def test_initial_events_end_with_a_bookmark(api: Api, namespace: str) -> None:
     create(api, namespace, "a")
     query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
     events = api.events(f"{CMS.format(namespace)}?{query}", 2)
@@ -109,23 +110,23 @@ def test_initial_events_end_with_a_bookmark(api: Any, namespace: str) -> None:
     assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
 
-def test_without_initial_events(api: Any, namespace: str) -> None:
+def test_without_initial_events(api: Api, namespace: str) -> None:
     create(api, namespace, "a")
     path = f"{CMS.format(namespace)}?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan"
     assert api.events(f"{path}&timeoutSeconds=-1") == []
 
 
-def test_in_yaml_there_is_none(api: Any, namespace: str) -> None:
+def test_in_yaml_there_is_none(api: Api, namespace: str) -> None:
     answer = api("GET", f"{CMS.format(namespace)}?watch=1", headers={"Accept": "application/yaml"})
     assert (answer.code, answer.headers["Content-Type"]) == (406, "application/yaml")
 
 
 @pytest.mark.parametrize("query", ["sendInitialEvents=true", "resourceVersionMatch=NotOlderThan", "resourceVersion=x"])
-def test_refuses_what_does_not_fit_together(api: Any, namespace: str, query: str) -> None:
+def test_refuses_what_does_not_fit_together(api: Api, namespace: str, query: str) -> None:
     assert api("GET", f"{CMS.format(namespace)}?watch=1&{query}").code in (400, 422)
 
 
-def test_from_too_long_ago(api: Any, namespace: str) -> None:
+def test_from_too_long_ago(api: Api, namespace: str) -> None:
     create(api, namespace, "a")
     history = api.server.cache._kinds["/registry/configmaps/"].history
     oldest, history.oldest = history.oldest, 10**9
@@ -138,7 +139,7 @@ def test_from_too_long_ago(api: Any, namespace: str) -> None:
     assert event["object"]["message"] == "too old resource version: 5 (1000000000)"
 
 
-def test_a_watcher_that_falls_behind_is_told(api: Any, namespace: str) -> None:
+def test_a_watcher_that_falls_behind_is_told(api: Api, namespace: str) -> None:
     cache = api.server.cache
     watcher = cache.watch("/registry/configmaps/", "/registry/configmaps/", create(api, namespace, "a"))
     history = cache._kinds["/registry/configmaps/"].history
@@ -151,7 +152,7 @@ def test_a_watcher_that_falls_behind_is_told(api: Any, namespace: str) -> None:
         watcher.close()
 
 
-def test_as_tables(api: Any, namespace: str) -> None:
+def test_as_tables(api: Api, namespace: str) -> None:
     first = create(api, namespace, "a")
     create(api, namespace, "b")
     create(api, namespace, "c")
@@ -165,14 +166,14 @@ def test_as_tables(api: Any, namespace: str) -> None:
     assert [bool(event["object"]["columnDefinitions"]) for event in events] == [True, False]
 
 
-def test_the_deprecated_path(api: Any, namespace: str) -> None:
+def test_the_deprecated_path(api: Api, namespace: str) -> None:
     first = create(api, namespace, "a")
     create(api, namespace, "b")
     path = f"/api/v1/watch/namespaces/{namespace}/configmaps?resourceVersion={first}"
     assert seen(api.events(path, 1)) == [("ADDED", "b")]
 
 
-def test_history_outlives_the_worker(api: Any, namespace: str) -> None:
+def test_history_outlives_the_worker(api: Api, namespace: str) -> None:
     """A new worker's cache knows what happened before it was there."""
     from apiserver.storage.cache import WatchCache
     from apiserver.storage.revisions import AcknowledgedRevisions
@@ -204,7 +205,7 @@ def test_history_outlives_the_worker(api: Any, namespace: str) -> None:
         cache._stop.set()
 
 
-def test_watches_leave_connections_for_others(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watches_leave_connections_for_others(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "MOST_WATCHES", api.server.cache.watchers())
     refused = api("GET", "/api/v1/configmaps?watch=true")
     assert (refused.code, refused.json["reason"], refused.headers["Retry-After"]) == (429, "TooManyRequests", "1")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.kubelet.conftest import Api, Kubelet
 
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.volumes import mounting
@@ -31,7 +32,7 @@ def text_of(runtime: DockerRuntime, pod: Any, name: str = "c") -> str:
     return text.decode()
 
 
-def execute(kubelet: Any, *command: str) -> str:
+def execute(kubelet: Kubelet, *command: str) -> str:
     container_id = kubelet.agent.container_id("ns", "p", "c")
     return str(kubelet.runtime.execute(container_id, list(command), 10).output)
 
@@ -56,7 +57,7 @@ def script(text: str) -> dict[str, Any]:
     return {"command": ["sh", "-c", text]}
 
 
-def test_start_and_prompt_end(kubelet: Any, docker_runtime: DockerRuntime, api: Any) -> None:
+def test_start_and_prompt_end(kubelet: Kubelet, docker_runtime: DockerRuntime, api: Api) -> None:
     kubelet.run(container={"command": POLITE})
     pod = kubelet.wait_ready()
     assert pod["status"]["podIP"].startswith("172.")
@@ -68,7 +69,7 @@ def test_start_and_prompt_end(kubelet: Any, docker_runtime: DockerRuntime, api: 
     wait_until(lambda: not list((kubelet.root / "pods").iterdir()))
 
 
-def test_signal_before_the_handler_is_there(kubelet: Any, api: Any) -> None:
+def test_signal_before_the_handler_is_there(kubelet: Kubelet, api: Api) -> None:
     """The kernel drops a SIGTERM to a process 1 that has no handler yet."""
     kubelet.run(container=script(f"sleep 2; trap 'exit 0' TERM; {LOOP}"))
     kubelet.wait_ready()
@@ -78,7 +79,7 @@ def test_signal_before_the_handler_is_there(kubelet: Any, api: Any) -> None:
     assert time.monotonic() - began < 20
 
 
-def test_a_containers_surroundings(kubelet: Any, docker_runtime: DockerRuntime, api: Any) -> None:
+def test_a_containers_surroundings(kubelet: Kubelet, docker_runtime: DockerRuntime, api: Api) -> None:
     api.create(CONFIG_MAPS, {"metadata": {"name": "cm", "namespace": "ns"}, "data": {"key": "value"}})
     kubelet.run(
         container={
@@ -109,7 +110,7 @@ def test_a_containers_surroundings(kubelet: Any, docker_runtime: DockerRuntime, 
     assert text.endswith("valuevalue")
 
 
-def test_volumes_are_current(kubelet: Any, api: Any) -> None:
+def test_volumes_are_current(kubelet: Kubelet, api: Api) -> None:
     api.create(CONFIG_MAPS, {"metadata": {"name": "cm", "namespace": "ns"}, "data": {"key": "old"}})
     mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("cm", "labels")]
     kubelet.run(
@@ -130,7 +131,7 @@ def test_volumes_are_current(kubelet: Any, api: Any) -> None:
     wait_until(lambda: execute(kubelet, "cat", "/cm/key", "/labels/all") == 'newcolor="blue"')
 
 
-def test_what_the_kubelet_writes_is_read_only_in_the_container(kubelet: Any, api: Any, tmp_path: Path) -> None:
+def test_what_the_kubelet_writes_is_read_only_in_the_container(kubelet: Kubelet, api: Api, tmp_path: Path) -> None:
     """Even for root, which could else lead the kubelet astray by a link (CVE-2017-1002102)."""
     api.create(CONFIG_MAPS, {"metadata": {"name": "cm", "namespace": "ns"}, "data": {"key": "old"}})
     api.create(SECRETS, {"metadata": {"name": "s", "namespace": "ns"}, "data": {"key": "b2xk"}})
@@ -157,7 +158,7 @@ def test_what_the_kubelet_writes_is_read_only_in_the_container(kubelet: Any, api
     assert precious.read_text() == "x"
 
 
-def test_secrets_and_memory_are_on_tmpfs(kubelet: Any, api: Any) -> None:
+def test_secrets_and_memory_are_on_tmpfs(kubelet: Kubelet, api: Api) -> None:
     api.create(SECRETS, {"metadata": {"name": "s", "namespace": "ns"}, "data": {"user": "Ym9i"}})
     names = ("secret", "memory", "disk", "projected")
     token = {"serviceAccountToken": {"path": "token", "expirationSeconds": 600}}
@@ -182,7 +183,7 @@ def test_secrets_and_memory_are_on_tmpfs(kubelet: Any, api: Any) -> None:
     wait_until(lambda: not list((kubelet.root / "pods").iterdir()))
 
 
-def test_empty_dir_outlives_its_container(kubelet: Any) -> None:
+def test_empty_dir_outlives_its_container(kubelet: Kubelet) -> None:
     count = "test -f /v/x && sleep 1000; echo > /v/x; exit 1"
     kubelet.run(
         container={**script(count), "volumeMounts": [{"name": "v", "mountPath": "/v"}]},
@@ -192,7 +193,7 @@ def test_empty_dir_outlives_its_container(kubelet: Any) -> None:
     assert pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 1
 
 
-def test_sub_path_never_leads_out_of_the_volume(kubelet: Any, api: Any) -> None:
+def test_sub_path_never_leads_out_of_the_volume(kubelet: Kubelet, api: Api) -> None:
     volumes = [{"name": "v", "emptyDir": {}}]
     mount = {"name": "v", "mountPath": "/v"}
     first = {"name": "i", "image": kubelet_image(), "command": ["ln", "-s", "/etc", "/v/out"], "volumeMounts": [mount]}
@@ -205,7 +206,7 @@ def test_sub_path_never_leads_out_of_the_volume(kubelet: Any, api: Any) -> None:
     assert "leads out of the volume" in pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
 
 
-def test_sub_path_is_mounted_once(kubelet: Any, docker_runtime: DockerRuntime, api: Any) -> None:
+def test_sub_path_is_mounted_once(kubelet: Kubelet, docker_runtime: DockerRuntime, api: Api) -> None:
     """Also after restarts, which mount it anew."""
     api.create(CONFIG_MAPS, {"metadata": {"name": "cm", "namespace": "ns"}, "data": {"key": "value"}})
     folder = {"name": "v", "mountPath": "/v", "subPath": "deep/er"}
@@ -224,7 +225,7 @@ def kubelet_image() -> str:
     return "mini-minishift-test/busybox:1"
 
 
-def test_init_containers_in_order(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_init_containers_in_order(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     mounts = [{"name": "v", "mountPath": "/v"}]
 
     def init(name: str, text: str) -> Any:
@@ -258,14 +259,14 @@ def test_init_containers_in_order(kubelet: Any, docker_runtime: DockerRuntime) -
         ),
     ],
 )
-def test_how_it_ended(kubelet: Any, given: Any, terminated: Any) -> None:
+def test_how_it_ended(kubelet: Kubelet, given: Any, terminated: Any) -> None:
     kubelet.run(container=given, restartPolicy="Never")
     pod = kubelet.wait(finished)
     found = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     assert {field: found[field] for field in ("exitCode", "reason", "message") if field in found} == terminated
 
 
-def test_command_that_does_not_exist(kubelet: Any) -> None:
+def test_command_that_does_not_exist(kubelet: Kubelet) -> None:
     kubelet.run(container={"command": ["nonsense"]})
     pod = kubelet.wait(lambda status: status["containerStatuses"][0]["restartCount"] == 1)
     row = pod["status"]["containerStatuses"][0]
@@ -274,7 +275,7 @@ def test_command_that_does_not_exist(kubelet: Any) -> None:
     assert row["state"]["waiting"]["reason"] in ("RunContainerError", "CrashLoopBackOff")
 
 
-def test_image_that_cannot_be_pulled(kubelet: Any) -> None:
+def test_image_that_cannot_be_pulled(kubelet: Kubelet) -> None:
     kubelet.run(container={"image": "127.0.0.1:9/none:1"})  # nothing listens there, and nothing leaves the machine
     kubelet.wait(lambda status: waits(status) == "ErrImagePull")
     kubelet.wait(lambda status: waits(status) == "ImagePullBackOff")
@@ -285,7 +286,7 @@ def waits(status: Any) -> str:
     return str((status["containerStatuses"][0]["state"].get("waiting") or {}).get("reason"))
 
 
-def test_probes(kubelet: Any, api: Any) -> None:
+def test_probes(kubelet: Kubelet, api: Api) -> None:
     serve = "mkdir /tmp/w; sleep 1; echo x > /tmp/w/ok; httpd -p 8080 -h /tmp/w; sleep 1000"
     kubelet.run(
         container={
@@ -306,14 +307,14 @@ def test_probes(kubelet: Any, api: Any) -> None:
     kubelet.wait_event("Killing: Container c failed liveness probe, will be restarted")
 
 
-def test_a_probe_that_takes_too_long_is_killed(kubelet: Any) -> None:
+def test_a_probe_that_takes_too_long_is_killed(kubelet: Kubelet) -> None:
     probe = {"exec": {"command": ["sleep", "77"]}, "timeoutSeconds": 1, "periodSeconds": 60}
     kubelet.run(container={"readinessProbe": probe})
     kubelet.wait_event("Unhealthy: Readiness probe failed: command 'sleep 77' timed out after 1s")
     wait_until(lambda: "sleep 77" not in execute(kubelet, "ps"))
 
 
-def test_hooks(kubelet: Any, api: Any, tmp_path: Path) -> None:
+def test_hooks(kubelet: Kubelet, api: Api, tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     kubelet.run(
         container={
@@ -334,13 +335,13 @@ def test_hooks(kubelet: Any, api: Any, tmp_path: Path) -> None:
     assert (shared / "log").read_text() == "post.pre.term."
 
 
-def test_a_post_start_hook_that_fails(kubelet: Any) -> None:
+def test_a_post_start_hook_that_fails(kubelet: Kubelet) -> None:
     kubelet.run(container={"command": POLITE, "lifecycle": {"postStart": {"exec": {"command": ["false"]}}}})
     kubelet.wait(lambda status: status["containerStatuses"][0]["restartCount"] == 1)
     kubelet.wait_event("FailedPostStartHook: PostStartHook failed")
 
 
-def test_containers_of_a_pod_share_network_and_ipc(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_containers_of_a_pod_share_network_and_ipc(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     server = {"name": "web", "image": kubelet_image(), **script("echo -n hi > /tmp/x; httpd -f -p 80 -h /tmp")}
     client = {"name": "c", "image": kubelet_image(), **script("until wget -qO- 127.0.0.1/x; do sleep 0.1; done; ps")}
     kubelet.run(containers=[server, client], restartPolicy="OnFailure")
@@ -350,12 +351,12 @@ def test_containers_of_a_pod_share_network_and_ipc(kubelet: Any, docker_runtime:
     assert "httpd" not in text
 
 
-def test_shared_process_namespace(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_shared_process_namespace(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     kubelet.run(container=script("ps"), shareProcessNamespace=True, restartPolicy="Never")
     assert "sleep infinity" in text_of(docker_runtime, kubelet.wait(finished))
 
 
-def test_host_network(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_host_network(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     interfaces = "ls /sys/class/net; cat /etc/hosts"
     kubelet.run(container=script(interfaces), hostNetwork=True, restartPolicy="Never")
     pod = kubelet.wait(finished)
@@ -365,7 +366,7 @@ def test_host_network(kubelet: Any, docker_runtime: DockerRuntime) -> None:
     assert "# Kubernetes-managed hosts file (host network)." in text
 
 
-def test_host_port(kubelet: Any) -> None:
+def test_host_port(kubelet: Kubelet) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -387,7 +388,7 @@ def test_host_port(kubelet: Any) -> None:
     wait_until(answers)
 
 
-def test_hairpin_mode(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_hairpin_mode(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     kubelet.run()
     kubelet.wait_ready()
     pid = kubelet.agent.sandbox_pid("ns", "p")
@@ -396,7 +397,7 @@ def test_hairpin_mode(kubelet: Any, docker_runtime: DockerRuntime) -> None:
     assert Path(f"/sys/class/net/{name}/brport/hairpin_mode").read_text().strip() == "1"
 
 
-def test_security(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_security(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     kubelet.run(
         container={
             **script("touch /x; cat /proc/self/status"),
@@ -417,7 +418,7 @@ def test_security(kubelet: Any, docker_runtime: DockerRuntime) -> None:
     assert fields["Seccomp"].strip() == "2"
 
 
-def test_resources(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_resources(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     limits = {"limits": {"cpu": "500m", "memory": "64Mi"}, "requests": {"cpu": "100m", "memory": "32Mi"}}
     kubelet.run(container={"resources": limits})
     pod = kubelet.wait_ready()
@@ -428,7 +429,7 @@ def test_resources(kubelet: Any, docker_runtime: DockerRuntime) -> None:
     assert 3 <= host["OomScoreAdj"] <= 999
 
 
-def test_kubelet_restart(kubelet: Any, docker_runtime: DockerRuntime, api: Any) -> None:
+def test_kubelet_restart(kubelet: Kubelet, docker_runtime: DockerRuntime, api: Api) -> None:
     """Healthy pods are left alone, also those with probes; what happened meanwhile is caught up on."""
     probe = {"exec": {"command": ["true"]}, "periodSeconds": 1}
     kubelet.run(container={"command": POLITE, "readinessProbe": probe})
@@ -441,12 +442,13 @@ def test_kubelet_restart(kubelet: Any, docker_runtime: DockerRuntime, api: Any) 
     kubelet.start()
     restarted = kubelet.wait(lambda status: status["containerStatuses"][0]["restartCount"] == 1, "dies")
     assert restarted["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 5
-    assert api.pod("p")["status"] == pod["status"]
+    shown = api.pod("p")
+    assert shown is not None and shown["status"] == pod["status"]
     touched = [event.object["metadata"]["name"] for _, kind, event in api.log[patches:] if kind == PODS]
     assert "p" not in touched
 
 
-def test_a_killed_container_comes_back(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_a_killed_container_comes_back(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     kubelet.run()
     pod = kubelet.wait_ready()
     docker_runtime.signal(kubelet.agent.container_id("ns", "p", "c"), "SIGKILL")
@@ -454,7 +456,7 @@ def test_a_killed_container_comes_back(kubelet: Any, docker_runtime: DockerRunti
     assert again["status"]["podIP"] == pod["status"]["podIP"]
 
 
-def test_a_killed_sandbox_comes_back(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_a_killed_sandbox_comes_back(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     kubelet.run(container={"command": POLITE})
     kubelet.wait_ready()
     docker_runtime.signal(next(c.id for c in docker_runtime.containers() if c.sandbox), "SIGKILL")
@@ -462,14 +464,14 @@ def test_a_killed_sandbox_comes_back(kubelet: Any, docker_runtime: DockerRuntime
     assert [c.attempt for c in docker_runtime.containers() if c.sandbox and c.running] == [1]
 
 
-def test_a_container_removed_by_hand_comes_back(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_a_container_removed_by_hand_comes_back(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     kubelet.run()
     kubelet.wait_ready()
     docker_runtime.remove(kubelet.agent.container_id("ns", "p", "c"))
     kubelet.wait(runs_again)
 
 
-def test_foreign_containers_are_not_seen(kubelet: Any, docker_runtime: DockerRuntime, api: Any) -> None:
+def test_foreign_containers_are_not_seen(kubelet: Kubelet, docker_runtime: DockerRuntime, api: Api) -> None:
     client = docker_runtime.client
     foreign = client.create_container(kubelet_image(), ["sleep", "1000"], detach=True)["Id"]
     try:
@@ -485,7 +487,7 @@ def test_foreign_containers_are_not_seen(kubelet: Any, docker_runtime: DockerRun
         client.remove_container(foreign, force=True)
 
 
-def test_dead_containers_are_collected(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_dead_containers_are_collected(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     kubelet.run()
     kubelet.wait_ready()
     docker_runtime.signal(kubelet.agent.container_id("ns", "p", "c"), "SIGKILL")
@@ -496,14 +498,14 @@ def test_dead_containers_are_collected(kubelet: Any, docker_runtime: DockerRunti
     wait_until(lambda: sorted(c.attempt for c in docker_runtime.containers() if not c.sandbox) == [1, 2])
 
 
-def test_eight_pods_at_once(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_eight_pods_at_once(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     for number in range(8):
         kubelet.run(f"p{number}", container={"command": POLITE})
     addresses = {kubelet.wait_ready(f"p{number}")["status"]["podIP"] for number in range(8)}
     assert len(addresses) == 8
 
 
-def test_labels_as_dockershim_has_them(kubelet: Any, docker_runtime: DockerRuntime) -> None:
+def test_labels_as_dockershim_has_them(kubelet: Kubelet, docker_runtime: DockerRuntime) -> None:
     kubelet.run()
     pod = kubelet.wait_ready()
     found = docker_runtime.client.inspect_container(kubelet.agent.container_id("ns", "p", "c"))
@@ -515,7 +517,7 @@ def test_labels_as_dockershim_has_them(kubelet: Any, docker_runtime: DockerRunti
     json.dumps(labels)
 
 
-def test_runtime_classes(kubelet: Any, api: Any) -> None:
+def test_runtime_classes(kubelet: Kubelet, api: Api) -> None:
     """Docker's own runtime by its name, and one that it does not have."""
     for name, handler in (("known", "runc"), ("unknown", "kata-of-nobody")):
         api.create(RUNTIME_CLASSES, {"metadata": {"name": name}, "handler": handler})

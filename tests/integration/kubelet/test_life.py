@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakeruntime import FakeRuntime
+from integration.kubelet.conftest import Api, Kubelet
 
 from kubelet.model import labels
 from kubelet.model.runtime import RuntimeContainer, RuntimeImage
@@ -24,7 +25,7 @@ def container_status(pod: Any, index: int = 0) -> Any:
     return pod["status"]["containerStatuses"][index]
 
 
-def test_start_and_end(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any) -> None:
+def test_start_and_end(fake_kubelet: Kubelet, fake_runtime: FakeRuntime, api: Api) -> None:
     fake_kubelet.run()
     pod = fake_kubelet.wait_ready()
     assert pod["status"]["podIP"] == "172.17.0.2"
@@ -36,14 +37,14 @@ def test_start_and_end(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any) -
     assert api.deletions == ["p"]
 
 
-def test_one_patch_a_transition(fake_kubelet: Any, api: Any) -> None:
+def test_one_patch_a_transition(fake_kubelet: Kubelet, api: Api) -> None:
     fake_kubelet.run()
     fake_kubelet.wait_ready()
     changes = [event.type for _, kind, event in api.log if kind == PODS]
     assert changes == ["ADDED", "MODIFIED"]
 
 
-def test_crash_restarts_and_then_backs_off(fake_kubelet: Any, fake_runtime: FakeRuntime) -> None:
+def test_crash_restarts_and_then_backs_off(fake_kubelet: Kubelet, fake_runtime: FakeRuntime) -> None:
     fake_kubelet.run()
     pod = fake_kubelet.wait_ready()
     fake_runtime.end(container_status(pod)["containerID"].removeprefix("docker://"), 3)
@@ -57,7 +58,7 @@ def test_crash_restarts_and_then_backs_off(fake_kubelet: Any, fake_runtime: Fake
     assert fake_kubelet.wait_event("BackOff").startswith("BackOff: Back-off restarting failed container c in pod p_ns(")
 
 
-def test_never_restarts(fake_kubelet: Any, fake_runtime: FakeRuntime) -> None:
+def test_never_restarts(fake_kubelet: Kubelet, fake_runtime: FakeRuntime) -> None:
     fake_kubelet.run(restartPolicy="Never")
     pod = fake_kubelet.wait_ready()
     fake_runtime.end(container_status(pod)["containerID"].removeprefix("docker://"), 0)
@@ -66,7 +67,7 @@ def test_never_restarts(fake_kubelet: Any, fake_runtime: FakeRuntime) -> None:
     assert container_status(pod)["state"]["terminated"]["reason"] == "Completed"
 
 
-def test_grace_period(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any) -> None:
+def test_grace_period(fake_kubelet: Kubelet, fake_runtime: FakeRuntime, api: Api) -> None:
     fake_runtime.heeds = set()
     fake_kubelet.run()
     fake_kubelet.wait_ready()
@@ -76,7 +77,7 @@ def test_grace_period(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any) ->
     assert [call for call in fake_runtime.calls if call.startswith("SIG")] == ["SIGTERM c", "SIGKILL c"]
 
 
-def test_deleted_by_force(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any) -> None:
+def test_deleted_by_force(fake_kubelet: Kubelet, fake_runtime: FakeRuntime, api: Api) -> None:
     fake_kubelet.run()
     fake_kubelet.wait_ready()
     api.delete(PODS, "p", "ns", grace_period=0)
@@ -93,7 +94,9 @@ def wait_until(test: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_healthy_pods_are_left_alone(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any, *, restart: bool) -> None:
+def test_healthy_pods_are_left_alone(
+    fake_kubelet: Kubelet, fake_runtime: FakeRuntime, api: Api, *, restart: bool
+) -> None:
     """By a new kubelet, and when the runtime was away for a moment."""
     fake_kubelet.run()
     pod = fake_kubelet.wait_ready()
@@ -109,16 +112,17 @@ def test_healthy_pods_are_left_alone(fake_kubelet: Any, fake_runtime: FakeRuntim
     fake_kubelet.wait_ready("second")
     assert fake_runtime.calls[: len(calls)] == calls
     assert all(not call.endswith(" c") or "start" in call or "create" in call for call in fake_runtime.calls)
-    assert api.pod("p")["status"] == pod["status"]
+    shown = api.pod("p")
+    assert shown is not None and shown["status"] == pod["status"]
 
 
-def node_ready(api: Any) -> str:
+def node_ready(api: Api) -> str:
     node = api.objects.get(NODES, {}).get("node") or {}
     conditions = (node.get("status") or {}).get("conditions") or []
     return next((row["status"] for row in conditions if row["type"] == "Ready"), "")
 
 
-def test_a_restarted_kubelet_keeps_counting(fake_kubelet: Any, fake_runtime: FakeRuntime) -> None:
+def test_a_restarted_kubelet_keeps_counting(fake_kubelet: Kubelet, fake_runtime: FakeRuntime) -> None:
     fake_kubelet.run()
     pod = fake_kubelet.wait_ready()
     fake_runtime.end(container_status(pod)["containerID"].removeprefix("docker://"), 3)
@@ -130,7 +134,7 @@ def test_a_restarted_kubelet_keeps_counting(fake_kubelet: Any, fake_runtime: Fak
     assert container_status(pod)["lastState"]["terminated"]["exitCode"] == 4
 
 
-def test_pod_deleted_while_no_kubelet_ran(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any) -> None:
+def test_pod_deleted_while_no_kubelet_ran(fake_kubelet: Kubelet, fake_runtime: FakeRuntime, api: Api) -> None:
     fake_kubelet.run()
     fake_kubelet.wait_ready()
     fake_kubelet.stop()
@@ -140,7 +144,7 @@ def test_pod_deleted_while_no_kubelet_ran(fake_kubelet: Any, fake_runtime: FakeR
     assert "SIGTERM c" in fake_runtime.calls
 
 
-def test_restarts_go_on_without_the_api_server(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any) -> None:
+def test_restarts_go_on_without_the_api_server(fake_kubelet: Kubelet, fake_runtime: FakeRuntime, api: Api) -> None:
     fake_kubelet.run()
     pod = fake_kubelet.wait_ready()
     api.go_away()
@@ -150,7 +154,7 @@ def test_restarts_go_on_without_the_api_server(fake_kubelet: Any, fake_runtime: 
     fake_kubelet.wait(lambda status: status["containerStatuses"][0]["restartCount"] == 1)
 
 
-def test_sandbox_dies(fake_kubelet: Any, fake_runtime: FakeRuntime) -> None:
+def test_sandbox_dies(fake_kubelet: Kubelet, fake_runtime: FakeRuntime) -> None:
     fake_kubelet.run()
     fake_kubelet.wait_ready()
     fake_runtime.end(next(c.id for c in fake_runtime.known.values() if c.sandbox), 137)
@@ -160,7 +164,7 @@ def test_sandbox_dies(fake_kubelet: Any, fake_runtime: FakeRuntime) -> None:
     fake_kubelet.wait_event("SandboxChanged")
 
 
-def test_containers_of_nobody_are_removed(api: Any, fake_runtime: FakeRuntime, fake_kubelet: Any) -> None:
+def test_containers_of_nobody_are_removed(api: Api, fake_runtime: FakeRuntime, fake_kubelet: Kubelet) -> None:
     fake_kubelet.stop()
     orphan = RuntimeContainer("o", "uid-o", "o", "ns", "c", state="running", started=1.0, grace=1)
     fake_runtime.known["o"] = orphan
@@ -170,7 +174,7 @@ def test_containers_of_nobody_are_removed(api: Any, fake_runtime: FakeRuntime, f
     assert "SIGTERM c" in fake_runtime.calls
 
 
-def test_waits_for_a_config_map(fake_kubelet: Any, api: Any) -> None:
+def test_waits_for_a_config_map(fake_kubelet: Kubelet, api: Api) -> None:
     api.objects[CONFIG_MAPS] = {}
     variable = {"name": "X", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "a"}}}
     fake_kubelet.run(container={"env": [variable]})
@@ -184,15 +188,17 @@ def container_waits(status: Any) -> str:
     return str((status["containerStatuses"][0]["state"].get("waiting") or {}).get("reason"))
 
 
-def test_waits_for_a_secret_volume(fake_kubelet: Any, api: Any) -> None:
+def test_waits_for_a_secret_volume(fake_kubelet: Kubelet, api: Api) -> None:
     api.objects[SECRETS] = {}
     fake_kubelet.run(volumes=[{"name": "v", "projected": {"sources": [{"secret": {"name": "s"}}]}}])
     message = 'FailedMount: MountVolume.SetUp failed for volume "v" : secret "s" not found'
     assert fake_kubelet.wait_event("FailedMount") == message
-    assert api.pod("p").get("status") is None or container_waits(api.pod("p")["status"]) == "ContainerCreating"
+    pod = api.pod("p")
+    assert pod is not None
+    assert pod.get("status") is None or container_waits(pod["status"]) == "ContainerCreating"
 
 
-def test_pull(fake_kubelet: Any, fake_runtime: FakeRuntime) -> None:
+def test_pull(fake_kubelet: Kubelet, fake_runtime: FakeRuntime) -> None:
     def pull(reference: str) -> None:
         fake_runtime.present[reference] = RuntimeImage("sha256:2", size=7)
 
@@ -203,7 +209,7 @@ def test_pull(fake_kubelet: Any, fake_runtime: FakeRuntime) -> None:
     assert fake_kubelet.wait_event("Pulled").endswith("Image size: 7 bytes.")
 
 
-def test_pull_fails(fake_kubelet: Any) -> None:
+def test_pull_fails(fake_kubelet: Kubelet) -> None:
     fake_kubelet.run(container={"image": "registry.invalid/x:1"})
     fake_kubelet.wait(lambda status: container_waits(status) == "ErrImagePull")
     pod = fake_kubelet.wait(lambda status: container_waits(status) == "ImagePullBackOff")
@@ -224,24 +230,24 @@ def test_pull_fails(fake_kubelet: Any) -> None:
         ({"securityContext": {"runAsNonRoot": True}}, "CreateContainerConfigError"),
     ],
 )
-def test_what_cannot_start(fake_kubelet: Any, container: Any, reason: str) -> None:
+def test_what_cannot_start(fake_kubelet: Kubelet, container: Any, reason: str) -> None:
     fake_kubelet.run(container=container)
     fake_kubelet.wait(lambda status: container_waits(status) == reason)
 
 
-def test_volume_that_we_do_not_have(fake_kubelet: Any) -> None:
+def test_volume_that_we_do_not_have(fake_kubelet: Kubelet) -> None:
     fake_kubelet.run(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}])
     assert "persistentVolumeClaim volumes are not supported by this kubelet" in fake_kubelet.wait_event("FailedMount")
 
 
-def test_somebody_overwrites_the_status(fake_kubelet: Any, api: Any) -> None:
+def test_somebody_overwrites_the_status(fake_kubelet: Kubelet, api: Api) -> None:
     fake_kubelet.run()
     fake_kubelet.wait_ready()
     api.patch(PODS, "p", "ns", {"status": {"conditions": [{"type": "Ready", "status": "False"}]}})
     fake_kubelet.wait_ready()
 
 
-def test_node(fake_kubelet: Any, api: Any) -> None:
+def test_node(fake_kubelet: Kubelet, api: Api) -> None:
     api.wait(lambda: node_ready(api) == "True", "the node to be ready")
     node = api.objects[NODES]["node"]
     assert node["metadata"]["labels"]["kubernetes.io/hostname"] == "node"
@@ -251,13 +257,14 @@ def test_node(fake_kubelet: Any, api: Any) -> None:
     assert api.objects[LEASES]["kube-node-lease/node"]["spec"]["holderIdentity"] == "node"
 
 
-def test_pod_host(fake_kubelet: Any, api: Any) -> None:
+def test_pod_host(fake_kubelet: Kubelet, api: Api) -> None:
     fake_kubelet.run()
     pod = fake_kubelet.wait_ready()
     host = fake_kubelet.agent
     assert f"docker://{host.container_id('ns', 'p', 'c')}" == container_status(pod)["containerID"]
     assert host.sandbox_pid("ns", "p") == 1
-    assert host.pod("ns", "p")["status"] == pod["status"]
+    shown = host.pod("ns", "p")
+    assert shown is not None and shown["status"] == pod["status"]
     with pytest.raises(NotFound, match='container "x" not found in pod "p"'):
         host.container_id("ns", "p", "x")
     with pytest.raises(NotFound):
@@ -272,7 +279,7 @@ def runtime_class(handler: str) -> Any:
     return {"metadata": {"name": "special"}, "handler": handler}
 
 
-def test_a_pod_runs_with_the_runtime_of_its_class(fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any) -> None:
+def test_a_pod_runs_with_the_runtime_of_its_class(fake_kubelet: Kubelet, fake_runtime: FakeRuntime, api: Api) -> None:
     api.create(RUNTIME_CLASSES, runtime_class("runc"))
     fake_kubelet.run(runtimeClassName="special")
     fake_kubelet.wait_ready()
@@ -280,7 +287,7 @@ def test_a_pod_runs_with_the_runtime_of_its_class(fake_kubelet: Any, fake_runtim
 
 
 def test_a_runtime_that_the_engine_does_not_know_is_refused(
-    fake_kubelet: Any, fake_runtime: FakeRuntime, api: Any
+    fake_kubelet: Kubelet, fake_runtime: FakeRuntime, api: Api
 ) -> None:
     api.create(RUNTIME_CLASSES, runtime_class("other"))
     fake_kubelet.run(runtimeClassName="special")
@@ -291,7 +298,7 @@ def test_a_runtime_that_the_engine_does_not_know_is_refused(
     fake_kubelet.wait_ready()
 
 
-def test_a_class_that_is_gone_is_told(fake_kubelet: Any, api: Any) -> None:
+def test_a_class_that_is_gone_is_told(fake_kubelet: Kubelet, api: Api) -> None:
     fake_kubelet.run(runtimeClassName="special")
     assert fake_kubelet.wait_event("FailedCreatePodSandBox") == (
         'FailedCreatePodSandBox: Failed to create pod sandbox: runtimeclasses.node.k8s.io "special" not found'

@@ -215,6 +215,10 @@ def kubelet(state: State, host: Host, runtime: DockerRuntime) -> Iterator[Kubele
     server.stop()
 
 
+# The fixture wait_until: called with a condition, and with the seconds after which the test fails.
+WaitUntil = Callable[..., None]
+
+
 class Closed:
     """The kubelet's gate until there is an API server to ask."""
 
@@ -344,7 +348,7 @@ def _wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 @pytest.fixture
-def wait_until() -> Callable[..., None]:
+def wait_until() -> WaitUntil:
     return _wait_until
 
 
@@ -379,10 +383,18 @@ class Kubectl:
         return subprocess.run(command, input=stdin, capture_output=True, env=self.environment, timeout=timeout)
 
     def start(
-        self, *arguments: str, stdin: int = subprocess.DEVNULL, stderr: int = subprocess.PIPE
+        self,
+        *arguments: str,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
+        start_new_session: bool = False,
+        preexec_fn: Callable[[], object] | None = None,
     ) -> subprocess.Popen[bytes]:
-        command = [*self.base, *arguments]
-        return subprocess.Popen(command, env=self.environment, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr)
+        return subprocess.Popen(
+            [*self.base, *arguments], env=self.environment, stdin=stdin, stdout=stdout, stderr=stderr,
+            start_new_session=start_new_session, preexec_fn=preexec_fn,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from integration.streaming.conftest import Api, Host, WaitUntil
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
@@ -23,7 +24,7 @@ Pod = Callable[..., str]
 class WebSocket:
     """A small client: handshake by hand, framing by wsproto."""
 
-    def __init__(self, api: Any, path: str, protocol: str = "") -> None:
+    def __init__(self, api: Api, path: str, protocol: str = "") -> None:
         raw = socket.create_connection(("127.0.0.1", api.port), timeout=30)
         self.sock = api.context.wrap_socket(raw, server_hostname="127.0.0.1")
         key = base64.b64encode(os.urandom(16)).decode()
@@ -86,13 +87,13 @@ def exec_path(name: str, *command: str, **options: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def sleeper(host: Any, api: Any) -> str:
+def sleeper(host: Host, api: Api) -> str:
     api.add_pod(host.start("dormouse", ["sleep", "infinity"]))
     return "dormouse"
 
 
 @pytest.mark.parametrize("protocol", ["", "channel.k8s.io", "v4.channel.k8s.io", "v5.channel.k8s.io"])
-def test_exec_over_websocket(api: Any, sleeper: str, protocol: str) -> None:
+def test_exec_over_websocket(api: Api, sleeper: str, protocol: str) -> None:
     client = WebSocket(api, exec_path(sleeper, "sh", "-c", "echo out; exit 3"), protocol)
     assert client.status == 101
     first, *rest, last = client.messages()
@@ -105,7 +106,7 @@ def test_exec_over_websocket(api: Any, sleeper: str, protocol: str) -> None:
         assert last[1:] == b"command terminated with non-zero exit code: exit status 3"
 
 
-def test_exec_over_websocket_in_base64(api: Any, sleeper: str) -> None:
+def test_exec_over_websocket_in_base64(api: Api, sleeper: str) -> None:
     client = WebSocket(api, exec_path(sleeper, "head", "-n1", stdin="true"), "base64.channel.k8s.io")
     client.send("0" + base64.b64encode(b"hello\n").decode())
     assert [message for message in client.messages() if len(message) > 1] == [
@@ -113,7 +114,7 @@ def test_exec_over_websocket_in_base64(api: Any, sleeper: str) -> None:
     ]
 
 
-def test_the_first_protocol_that_the_server_knows_is_taken(api: Any, sleeper: str) -> None:
+def test_the_first_protocol_that_the_server_knows_is_taken(api: Api, sleeper: str) -> None:
     client = WebSocket(api, exec_path(sleeper, "true"), "v9.channel.k8s.io, v4.channel.k8s.io")
     assert "Sec-WebSocket-Protocol: v4.channel.k8s.io" in client.head
     client.messages()
@@ -121,7 +122,7 @@ def test_the_first_protocol_that_the_server_knows_is_taken(api: Any, sleeper: st
 
 
 @pytest.mark.parametrize("protocol", ["", "binary.k8s.io", "base64.binary.k8s.io"])
-def test_logs_over_websocket(api: Any, pod: Pod, host: Any, protocol: str) -> None:
+def test_logs_over_websocket(api: Api, pod: Pod, host: Host, protocol: str) -> None:
     name = pod("sh", "-c", "echo one; usleep 10000; echo two")
     host.wait(name)
     messages = WebSocket(api, f"{POD}/{name}/log?follow=true", protocol).messages()
@@ -129,7 +130,7 @@ def test_logs_over_websocket(api: Any, pod: Pod, host: Any, protocol: str) -> No
     assert b"".join(texts) == b"one\ntwo\n"
 
 
-def test_port_forward_over_websocket_channels(api: Any, pod: Pod) -> None:
+def test_port_forward_over_websocket_channels(api: Api, pod: Pod) -> None:
     name = pod("sh", "-c", "while true; do nc -l -p 7000 -e cat; done")
     client = WebSocket(api, f"{POD}/{name}/portforward?ports=7000", "v4.channel.k8s.io")
     assert client.until(2) == [b"\x00\x58\x1b", b"\x01\x58\x1b"]
@@ -142,7 +143,7 @@ CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
 @pytest.mark.parametrize("protocol", ["", "anything"])
-def test_a_watch_over_websocket(api: Any, protocol: str) -> None:
+def test_a_watch_over_websocket(api: Api, protocol: str) -> None:
     """Each event is a text message; a single protocol is granted, whatever it is, as Go's library does."""
     api.request("POST", CONFIG_MAPS, {"metadata": {"name": "watched"}})
     client = WebSocket(api, f"{CONFIG_MAPS}?watch=1&fieldSelector=metadata.name%3Dwatched&timeoutSeconds=1", protocol)
@@ -153,7 +154,7 @@ def test_a_watch_over_websocket(api: Any, protocol: str) -> None:
     assert [json.loads(message)["type"] for message in messages] == ["ADDED", "DELETED"]
 
 
-def test_a_watch_over_websocket_answers_pings_and_ends_with_its_client(api: Any) -> None:
+def test_a_watch_over_websocket_answers_pings_and_ends_with_its_client(api: Api) -> None:
     client = WebSocket(api, f"{CONFIG_MAPS}?watch=1&resourceVersion=0&labelSelector=none")
     for number in range(3):
         client.sock.sendall(client.framing.send(Ping(b"%d" % number)))
@@ -172,7 +173,7 @@ def test_a_watch_over_websocket_answers_pings_and_ends_with_its_client(api: Any)
 @pytest.mark.parametrize(
     ("query", "code"), [("watch=1&resourceVersion=x", 400), ("watch=1&sendInitialEvents=true", 422)]
 )
-def test_a_watch_that_is_refused_is_no_websocket(api: Any, query: str, code: int) -> None:
+def test_a_watch_that_is_refused_is_no_websocket(api: Api, query: str, code: int) -> None:
     client = WebSocket(api, f"{CONFIG_MAPS}?{query}")
     assert (client.status, json.loads(client.text)["code"]) == (code, code)
 
@@ -198,12 +199,12 @@ def test_a_watch_that_is_refused_is_no_websocket(api: Any, query: str, code: int
         ),
     ],
 )
-def test_refusals(api: Any, sleeper: str, method: str, path: str, code: int, message: str) -> None:
+def test_refusals(api: Api, sleeper: str, method: str, path: str, code: int, message: str) -> None:
     status, text = api.request(method, path)
     assert (status, json.loads(text)["message"]) == (code, message)
 
 
-def test_a_pod_with_several_containers_asks_which(api: Any, pod: Pod, host: Any) -> None:
+def test_a_pod_with_several_containers_asks_which(api: Api, pod: Pod, host: Host) -> None:
     name = pod("echo", "from main")
     host.wait(name)
     other = json.loads(json.dumps(host.pod("default", name)))
@@ -217,7 +218,7 @@ def test_a_pod_with_several_containers_asks_which(api: Any, pod: Pod, host: Any)
     )
 
 
-def test_a_pod_without_a_node_has_an_empty_log_and_no_exec(api: Any) -> None:
+def test_a_pod_without_a_node_has_an_empty_log_and_no_exec(api: Api) -> None:
     spec = {"containers": [{"name": "main", "image": "x"}]}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "unbound"}, "spec": spec}
     assert api.request("POST", POD, body)[0] in (201, 409)
@@ -227,7 +228,7 @@ def test_a_pod_without_a_node_has_an_empty_log_and_no_exec(api: Any) -> None:
     assert "pod unbound does not have a host assigned" in client.text
 
 
-def test_a_kubelet_that_does_not_answer(api: Any) -> None:
+def test_a_kubelet_that_does_not_answer(api: Api) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -261,7 +262,7 @@ exit 0
 
 
 @pytest.fixture(scope="module")
-def web(host: Any, api: Any) -> str:
+def web(host: Host, api: Api) -> str:
     script = (
         "mkdir -p /tmp/www/cgi-bin; cd /tmp/www; printf '%s' \"$0\" > cgi-bin/echo; chmod +x cgi-bin/echo; "
         "echo '<a href=\"/rewriteme\">test</a>' > index.html; head -c 5000000 /dev/zero > big; "
@@ -290,7 +291,7 @@ def web(host: Any, api: Any) -> str:
 @pytest.mark.parametrize(
     "base", [f"{POD}/web", f"{POD}/http:web:8080", *(f"{POD[:-4]}services/{name}" for name in ("web:http", "web:80"))]
 )
-def test_get_through_a_proxy(api: Any, web: str, wait_until: Any, base: str) -> None:
+def test_get_through_a_proxy(api: Api, web: str, wait_until: WaitUntil, base: str) -> None:
     wait_until(lambda: api.request("GET", f"{base}/proxy/")[0] == 200)
     code, text = api.request("GET", f"{base}/proxy/")
     assert (code, text) == (200, f'<a href="{base}/proxy/rewriteme">test</a>\n'.encode())
@@ -301,18 +302,18 @@ def test_get_through_a_proxy(api: Any, web: str, wait_until: Any, base: str) -> 
     assert api.request("GET", f"{base}/proxy/none")[0] == 404
 
 
-def test_a_body_through_a_proxy(api: Any, web: str) -> None:
+def test_a_body_through_a_proxy(api: Api, web: str) -> None:
     code, text = api.request("POST", f"{POD}/web/proxy/cgi-bin/echo", {"some": "body"})
     assert (code, text.split(b"\n")[1]) == (200, b'{"some": "body"}')
 
 
-def test_methods_reach_the_pod(api: Any, web: str) -> None:
+def test_methods_reach_the_pod(api: Api, web: str) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
         code, text = api.request(method, f"{POD}/web/proxy/cgi-bin/echo")
         assert (code, text.split()[0]) == (200, f"method={method}".encode())
 
 
-def test_a_port_where_nobody_listens(api: Any, web: str) -> None:
+def test_a_port_where_nobody_listens(api: Api, web: str) -> None:
     code, text = api.request("GET", f"{POD}/web:9/proxy/")
     status = json.loads(text)
     assert (code, status["reason"]) == (503, "ServiceUnavailable")
@@ -320,13 +321,13 @@ def test_a_port_where_nobody_listens(api: Any, web: str) -> None:
     assert status["message"].endswith(":9: connect: connection refused")
 
 
-def test_the_kubelet_through_the_nodes_proxy(api: Any) -> None:
+def test_the_kubelet_through_the_nodes_proxy(api: Api) -> None:
     assert api.request("GET", "/api/v1/nodes/streaming-node/proxy/healthz") == (200, b"ok")
     code, text = api.request("GET", "/api/v1/nodes/streaming-node/proxy/pods")
     assert (code, json.loads(text)["kind"]) == (200, "PodList")
 
 
-def test_an_upgrade_through_a_proxy_is_a_tunnel(api: Any, pod: Pod, wait_until: Any) -> None:
+def test_an_upgrade_through_a_proxy_is_a_tunnel(api: Api, pod: Pod, wait_until: WaitUntil) -> None:
     answer = r"HTTP/1.1 101 Switching\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nfirst;"
     script = f"while read -r line && [ ${{#line}} -gt 1 ]; do :; done; printf '{answer}'; exec cat"
     name = pod("sh", "-c", 'while true; do nc -l -p 9000 -e sh -c "$0"; done', script)
@@ -349,7 +350,7 @@ def test_an_upgrade_through_a_proxy_is_a_tunnel(api: Any, pod: Pod, wait_until: 
     assert received.endswith(b"\r\n\r\nfirst;early;")
 
 
-def test_tokens_stay_here(api: Any, web: str, host: Any) -> None:
+def test_tokens_stay_here(api: Api, web: str, host: Host) -> None:
     host.docker.exec_start(
         host.docker.exec_create(
             host.container_id("default", "web", "main"),
@@ -370,7 +371,7 @@ def test_tokens_stay_here(api: Any, web: str, host: Any) -> None:
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_server_stops_promptly_with_open_streams(own_api: Any, host: Any) -> None:
+def test_the_server_stops_promptly_with_open_streams(own_api: Any, host: Host) -> None:
     api, process = own_api
     api.add_pod(host.start("patient", ["sleep", "infinity"]))
     clients = [

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from integration.streaming.conftest import Api, Host, WaitUntil
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection
 
@@ -20,9 +21,10 @@ POD = "/api/v1/namespaces/default/pods"
 EXEC = "exec?command=sh&command=-c&command=tee+/tmp/f&stdin=true&stdout=true&stderr=true"
 ATTACH = "attach?stdin=true&stdout=true&stderr=true"
 Pod = Callable[..., str]
+Received = Callable[[str, bytes], bool]
 
 
-def connect(api: Any, path: str, *headers: str) -> tuple[Any, bytes]:
+def connect(api: Api, path: str, *headers: str) -> tuple[Any, bytes]:
     """A connection that was upgraded, and what came behind the answer's head."""
     sock = api.context.wrap_socket(
         socket.create_connection(("127.0.0.1", api.port), timeout=30), server_hostname="127.0.0.1"
@@ -37,7 +39,7 @@ def connect(api: Any, path: str, *headers: str) -> tuple[Any, bytes]:
     return sock, rest
 
 
-def send_over_websocket(api: Any, path: str, protocol: str, data: bytes, *, politely: bool) -> None:
+def send_over_websocket(api: Api, path: str, protocol: str, data: bytes, *, politely: bool) -> None:
     sock, rest = connect(
         api, path, "Upgrade: websocket", "Sec-WebSocket-Key: c2l4dGVlbiBieXRlcyEhIQ==", "Sec-WebSocket-Version: 13",
         f"Sec-WebSocket-Protocol: {protocol}",
@@ -49,7 +51,7 @@ def send_over_websocket(api: Any, path: str, protocol: str, data: bytes, *, poli
     finish(sock)
 
 
-def send_over_spdy(api: Any, path: str, protocol: str, streams: list[dict[str, str]], data: bytes) -> None:
+def send_over_spdy(api: Api, path: str, protocol: str, streams: list[dict[str, str]], data: bytes) -> None:
     """On the last of the streams."""
     sock, rest = connect(api, path, "Upgrade: SPDY/3.1", f"X-Stream-Protocol-Version: {protocol}")
     session = spdy.SpdySession(sock.sendall, server=False)
@@ -72,7 +74,7 @@ def finish(sock: Any) -> None:
 
 
 @pytest.fixture
-def received(host: Any, wait_until: Any) -> Callable[[str, bytes], bool]:
+def received(host: Host, wait_until: WaitUntil) -> Received:
     """Whether the pod's file becomes what was sent, and no more."""
 
     def read(name: str) -> bytes:
@@ -88,20 +90,20 @@ def received(host: Any, wait_until: Any) -> Callable[[str, bytes], bool]:
 
 @pytest.mark.parametrize("politely", [True, False])
 @pytest.mark.parametrize("protocol", ["v4.channel.k8s.io", "v5.channel.k8s.io"])
-def test_exec_over_websocket(api: Any, pod: Pod, received: Any, size: int, protocol: str, politely: bool) -> None:
+def test_exec_over_websocket(api: Api, pod: Pod, received: Received, size: int, protocol: str, politely: bool) -> None:
     name, data = pod("sleep", "infinity"), os.urandom(size)
     send_over_websocket(api, f"{POD}/{name}/{EXEC}", protocol, data, politely=politely)
     assert received(name, data)
 
 
-def test_attach_over_websocket(api: Any, pod: Pod, received: Any, size: int) -> None:
+def test_attach_over_websocket(api: Api, pod: Pod, received: Received, size: int) -> None:
     name, data = pod("sh", "-c", "tee /tmp/f; sleep infinity", stdin=True), os.urandom(size)
     send_over_websocket(api, f"{POD}/{name}/{ATTACH}", "v4.channel.k8s.io", data, politely=True)
     assert received(name, data)
 
 
 @pytest.mark.parametrize("verb", ["exec", "attach"])
-def test_over_spdy(api: Any, pod: Pod, received: Any, size: int, verb: str) -> None:
+def test_over_spdy(api: Api, pod: Pod, received: Received, size: int, verb: str) -> None:
     name = pod("sh", "-c", "tee /tmp/f; sleep infinity", stdin=True) if verb == "attach" else pod("sleep", "infinity")
     data, streams = os.urandom(size), [{"streamtype": kind} for kind in ("error", "stdout", "stderr", "stdin")]
     path = f"{POD}/{name}/{ATTACH if verb == 'attach' else EXEC}"
@@ -112,7 +114,7 @@ def test_over_spdy(api: Any, pod: Pod, received: Any, size: int, verb: str) -> N
 LISTENER = ("sh", "-c", "nc -l -p 7000 > /tmp/f; sleep infinity")
 
 
-def wait_for_listener(host: Any, wait_until: Any, name: str) -> None:
+def wait_for_listener(host: Host, wait_until: WaitUntil, name: str) -> None:
     def listens() -> bool:
         command = ["sh", "-c", "netstat -tln | grep -q :7000"]
         found = host.docker.exec_create(host.container_id("default", name, "main"), command)
@@ -122,7 +124,9 @@ def wait_for_listener(host: Any, wait_until: Any, name: str) -> None:
     wait_until(listens)
 
 
-def test_port_forward_over_websocket(api: Any, pod: Pod, host: Any, wait_until: Any, received: Any, size: int) -> None:
+def test_port_forward_over_websocket(
+    api: Api, pod: Pod, host: Host, wait_until: WaitUntil, received: Received, size: int
+) -> None:
     name, data = pod(*LISTENER), os.urandom(size)
     wait_for_listener(host, wait_until, name)
     path = f"{POD}/{name}/portforward?ports=7000"
@@ -130,7 +134,9 @@ def test_port_forward_over_websocket(api: Any, pod: Pod, host: Any, wait_until: 
     assert received(name, data)
 
 
-def test_port_forward_over_spdy(api: Any, pod: Pod, host: Any, wait_until: Any, received: Any, size: int) -> None:
+def test_port_forward_over_spdy(
+    api: Api, pod: Pod, host: Host, wait_until: WaitUntil, received: Received, size: int
+) -> None:
     name, data = pod(*LISTENER), os.urandom(size)
     wait_for_listener(host, wait_until, name)
     streams = [{"streamtype": kind, "port": "7000", "requestid": "0"} for kind in ("error", "data")]

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from integration.streaming.conftest import Api, Host, Kubectl, WaitUntil
 
 pytestmark = [pytest.mark.docker, pytest.mark.client("kubectl")]
 verb = pytest.mark.verb
@@ -28,19 +29,19 @@ Pod = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def sleeper(host: Any, api: Any) -> str:
+def sleeper(host: Host, api: Api) -> str:
     api.add_pod(host.start("sleeper", ["sleep", "infinity"]))
     return "sleeper"
 
 
 @verb("exec")
-def test_exec_gives_output_and_success(kubectl: Any, sleeper: str) -> None:
+def test_exec_gives_output_and_success(kubectl: Kubectl, sleeper: str) -> None:
     done = kubectl.run("exec", sleeper, "--", "echo", "hello", "world")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"hello world\n", b"")
 
 
 @verb("exec")
-def test_each_kubectl_speaks_its_own_protocol(kubectl: Any, sleeper: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_kubectl_speaks_its_own_protocol(kubectl: Kubectl, sleeper: str, caplog: pytest.LogCaptureFixture) -> None:
     """What the other tests rely on: kubectl 1.32 would fall back to SPDY quietly."""
     with caplog.at_level(logging.DEBUG, "kubelet.server.handler"):
         assert kubectl.run("exec", sleeper, "--", "true").returncode == 0
@@ -49,7 +50,7 @@ def test_each_kubectl_speaks_its_own_protocol(kubectl: Any, sleeper: str, caplog
 
 
 @verb("exec")
-def test_exec_keeps_stdout_and_stderr_apart_and_tells_the_exit_code(kubectl: Any, sleeper: str) -> None:
+def test_exec_keeps_stdout_and_stderr_apart_and_tells_the_exit_code(kubectl: Kubectl, sleeper: str) -> None:
     done = kubectl.run("exec", sleeper, "--", "sh", "-c", "echo out; echo err >&2; exit 3")
     assert done.returncode == 3
     assert done.stdout == b"out\n"
@@ -57,19 +58,19 @@ def test_exec_keeps_stdout_and_stderr_apart_and_tells_the_exit_code(kubectl: Any
 
 
 @verb("exec")
-def test_a_long_command_is_passed_whole(kubectl: Any, sleeper: str) -> None:
+def test_a_long_command_is_passed_whole(kubectl: Kubectl, sleeper: str) -> None:
     text = "a" * 60_000
     assert kubectl.run("exec", sleeper, "--", "echo", text).stdout.decode() == text + "\n"
 
 
 @verb("exec")
-def test_exec_passes_stdin_and_its_end(kubectl: Any, sleeper: str) -> None:
+def test_exec_passes_stdin_and_its_end(kubectl: Kubectl, sleeper: str) -> None:
     done = kubectl.run("exec", "-i", sleeper, "--", "sh", "-c", "cat; echo end", stdin=b"some\ninput\n")
     assert (done.returncode, done.stdout) == (0, b"some\ninput\nend\n")
 
 
 @verb("exec")
-def test_exec_of_an_unknown_command_says_so(kubectl: Any, sleeper: str) -> None:
+def test_exec_of_an_unknown_command_says_so(kubectl: Kubectl, sleeper: str) -> None:
     done = kubectl.run("exec", sleeper, "--", "no-such-command")
     assert done.returncode == 1
     assert b"no-such-command" in done.stderr and b"executable file not found in $PATH" in done.stderr
@@ -77,7 +78,7 @@ def test_exec_of_an_unknown_command_says_so(kubectl: Any, sleeper: str) -> None:
 
 
 @verb("exec")
-def test_exec_of_much_output_loses_nothing(kubectl: Any, sleeper: str) -> None:
+def test_exec_of_much_output_loses_nothing(kubectl: Kubectl, sleeper: str) -> None:
     megabytes = 100
     script = f"dd if=/dev/zero bs=1M count={megabytes} 2>/dev/null"
     started = time.monotonic()
@@ -88,7 +89,7 @@ def test_exec_of_much_output_loses_nothing(kubectl: Any, sleeper: str) -> None:
 
 
 @verb("exec")
-def test_exec_of_much_input_loses_nothing(kubectl: Any, sleeper: str) -> None:
+def test_exec_of_much_input_loses_nothing(kubectl: Kubectl, sleeper: str) -> None:
     data = os.urandom(1 << 20) * 100
     started = time.monotonic()
     done = kubectl.run("exec", "-i", sleeper, "--", "md5sum", stdin=data, timeout=120)
@@ -97,14 +98,14 @@ def test_exec_of_much_input_loses_nothing(kubectl: Any, sleeper: str) -> None:
 
 
 @verb("exec")
-def test_exec_of_an_echo_of_much_input(kubectl: Any, sleeper: str) -> None:
+def test_exec_of_an_echo_of_much_input(kubectl: Kubectl, sleeper: str) -> None:
     data = os.urandom(1 << 20) * 20
     done = kubectl.run("exec", "-i", sleeper, "--", "cat", stdin=data, timeout=120)
     assert done.stdout == data
 
 
 @verb("exec")
-def test_exec_of_a_process_that_does_not_read(kubectl: Any, sleeper: str) -> None:
+def test_exec_of_a_process_that_does_not_read(kubectl: Kubectl, sleeper: str) -> None:
     done = kubectl.run("exec", "-i", sleeper, "--", "sh", "-c", "exit 7", stdin=os.urandom(8 << 20))
     assert done.returncode == 7
 
@@ -115,7 +116,7 @@ def test_exec_of_a_process_that_does_not_read(kubectl: Any, sleeper: str) -> Non
 class Terminal:
     """A command behind a pseudo-terminal."""
 
-    def __init__(self, kubectl: Any, *arguments: str, rows: int = 24, columns: int = 80) -> None:
+    def __init__(self, kubectl: Kubectl, *arguments: str, rows: int = 24, columns: int = 80) -> None:
         self.master, slave = pty.openpty()
         self.resize(rows, columns)
         self.process = kubectl.start(
@@ -154,7 +155,7 @@ class Terminal:
 
 
 @verb("exec -it")
-def test_exec_with_a_terminal(kubectl: Any, sleeper: str) -> None:
+def test_exec_with_a_terminal(kubectl: Kubectl, sleeper: str) -> None:
     terminal = Terminal(kubectl, "exec", "-it", sleeper, "--", "sh", rows=33, columns=99)
     # The size comes a moment after the shell has begun, as it does with upstream.
     terminal.type("while ! stty size | grep '33 99'; do sleep 0.1; done; test -t 1 && echo it is a ter''minal\n")
@@ -170,7 +171,7 @@ def test_exec_with_a_terminal(kubectl: Any, sleeper: str) -> None:
 
 
 @verb("exec -it")
-def test_interrupt_from_the_terminal(kubectl: Any, sleeper: str) -> None:
+def test_interrupt_from_the_terminal(kubectl: Kubectl, sleeper: str) -> None:
     script = "trap 'exit 6' INT; echo ready; while :; do sleep 0.1; done"
     terminal = Terminal(kubectl, "exec", "-it", sleeper, "--", "sh", "-c", script)
     terminal.expect(b"ready")
@@ -180,7 +181,7 @@ def test_interrupt_from_the_terminal(kubectl: Any, sleeper: str) -> None:
 
 
 @verb("exec -it")
-def test_a_terminal_is_hung_up_when_kubectl_is_killed(kubectl: Any, sleeper: str, wait_until: Any) -> None:
+def test_a_terminal_is_hung_up_when_kubectl_is_killed(kubectl: Kubectl, sleeper: str, wait_until: WaitUntil) -> None:
     mark = f"mark{os.getpid()}{time.monotonic_ns()}"
     terminal = Terminal(kubectl, "exec", "-it", sleeper, "--", "sh", "-c", f"echo star''ted; sleep 1000; : {mark}")
     terminal.expect(b"started")
@@ -197,7 +198,7 @@ def test_a_terminal_is_hung_up_when_kubectl_is_killed(kubectl: Any, sleeper: str
 
 
 @verb("logs")
-def test_logs_of_an_ended_container(kubectl: Any, pod: Pod, host: Any) -> None:
+def test_logs_of_an_ended_container(kubectl: Kubectl, pod: Pod, host: Host) -> None:
     name = pod("sh", "-c", "echo one; usleep 50000; echo two >&2; usleep 50000; printf three")
     host.wait(name)
     assert kubectl.run("logs", name).stdout == b"one\ntwo\nthree"
@@ -213,7 +214,7 @@ def test_logs_of_an_ended_container(kubectl: Any, pod: Pod, host: Any) -> None:
 
 
 @verb("logs")
-def test_logs_of_long_lines_are_whole(kubectl: Any, pod: Pod, host: Any) -> None:
+def test_logs_of_long_lines_are_whole(kubectl: Kubectl, pod: Pod, host: Host) -> None:
     script = "head -c 100000 /dev/zero | tr '\\0' a; echo; echo next"
     name = pod("sh", "-c", script)
     host.wait(name)
@@ -224,9 +225,12 @@ def test_logs_of_long_lines_are_whole(kubectl: Any, pod: Pod, host: Any) -> None
 
 
 @verb("logs -f")
-def test_followed_logs_arrive_as_they_are_written_and_end_with_the_container(kubectl: Any, pod: Pod, host: Any) -> None:
+def test_followed_logs_arrive_as_they_are_written_and_end_with_the_container(
+    kubectl: Kubectl, pod: Pod, host: Host
+) -> None:
     name = pod("sh", "-c", "echo first; read line; echo got $line; echo last", stdin=True)
     follower = kubectl.start("logs", "-f", name)
+    assert follower.stdout and follower.stderr
     assert follower.stdout.readline() == b"first\n"
     writer = kubectl.run("attach", "-i", name, stdin=b"word\n")
     assert b"got word" in writer.stdout
@@ -238,7 +242,7 @@ def test_followed_logs_arrive_as_they_are_written_and_end_with_the_container(kub
 
 @verb("logs -f")
 @pytest.mark.parametrize("pause", ["usleep 5000", ":"])
-def test_followed_logs_are_whole_while_docker_rotates_them(kubectl: Any, pod: Pod, pause: str) -> None:
+def test_followed_logs_are_whole_while_docker_rotates_them(kubectl: Kubectl, pod: Pod, pause: str) -> None:
     script = f"i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); [ $((i%50)) = 0 ] && {pause}; done; echo done"
     name = pod("sh", "-c", f"read go; {script}", stdin=True, log={"max-size": "50k", "max-file": "10"})
     follower = kubectl.start("logs", "-f", name)
@@ -248,7 +252,7 @@ def test_followed_logs_are_whole_while_docker_rotates_them(kubectl: Any, pod: Po
 
 
 @verb("logs -p")
-def test_previous_logs(kubectl: Any, pod: Pod, host: Any) -> None:
+def test_previous_logs(kubectl: Kubectl, pod: Pod, host: Host) -> None:
     name = pod("echo", "first attempt")
     host.wait(name)
     refused = kubectl.run("logs", "-p", name)
@@ -261,7 +265,7 @@ def test_previous_logs(kubectl: Any, pod: Pod, host: Any) -> None:
 
 
 @verb("logs")
-def test_refusals_of_logs_have_upstreams_words(kubectl: Any, host: Any, api: Any) -> None:
+def test_refusals_of_logs_have_upstreams_words(kubectl: Kubectl, host: Host, api: Api) -> None:
     api.add_pod(host.set_waiting("waiting", "ContainerCreating"))
     assert kubectl.run("logs", "waiting").stderr == (
         b'Error from server (BadRequest): container "main" in pod "waiting" is waiting to start: ContainerCreating\n'
@@ -277,7 +281,7 @@ def test_refusals_of_logs_have_upstreams_words(kubectl: Any, host: Any, api: Any
 
 
 @verb("attach")
-def test_attach_ends_with_the_container(kubectl: Any, pod: Pod) -> None:
+def test_attach_ends_with_the_container(kubectl: Kubectl, pod: Pod) -> None:
     name = pod("sh", "-c", "read a; echo out $a; echo err $a >&2; exit 4", stdin=True)
     done = kubectl.run("attach", "-i", name, stdin=b"x\n")
     assert b"out x\n" in done.stdout
@@ -285,7 +289,7 @@ def test_attach_ends_with_the_container(kubectl: Any, pod: Pod) -> None:
 
 
 @verb("attach")
-def test_attach_to_a_terminal(kubectl: Any, pod: Pod) -> None:
+def test_attach_to_a_terminal(kubectl: Kubectl, pod: Pod) -> None:
     name = pod("sh", tty=True, stdin=True)
     terminal = Terminal(kubectl, "attach", "-it", name)
     terminal.type("\necho he''re\n")
@@ -296,7 +300,7 @@ def test_attach_to_a_terminal(kubectl: Any, pod: Pod) -> None:
 
 
 @verb("cp")
-def test_cp_both_ways(kubectl: Any, sleeper: str, tmp_path: Any) -> None:
+def test_cp_both_ways(kubectl: Kubectl, sleeper: str, tmp_path: Any) -> None:
     data = os.urandom(20 << 20)
     (tmp_path / "up").write_bytes(data)
     done = kubectl.run("cp", str(tmp_path / "up"), f"{sleeper}:/tmp/copy")
@@ -309,8 +313,9 @@ def test_cp_both_ways(kubectl: Any, sleeper: str, tmp_path: Any) -> None:
 class Forward:
     """A running kubectl port-forward to one port."""
 
-    def __init__(self, kubectl: Any, name: str, port: int) -> None:
+    def __init__(self, kubectl: Kubectl, name: str, port: int) -> None:
         self.process = kubectl.start("port-forward", f"pod/{name}", f":{port}")
+        assert self.process.stdout
         line = self.process.stdout.readline().decode()
         found = re.search(r"127\.0\.0\.1:(\d+) -> ", line)
         assert found, line
@@ -323,7 +328,7 @@ class Forward:
 
 
 @verb("port-forward")
-def test_port_forward_to_a_web_server_on_the_pods_localhost(kubectl: Any, pod: Pod) -> None:
+def test_port_forward_to_a_web_server_on_the_pods_localhost(kubectl: Kubectl, pod: Pod) -> None:
     name = pod("sh", "-c", "echo hello > /tmp/index.html; exec httpd -f -p 127.0.0.1:8080 -h /tmp")
     forward = Forward(kubectl, name, 8080)
     for _ in range(5):
@@ -333,7 +338,7 @@ def test_port_forward_to_a_web_server_on_the_pods_localhost(kubectl: Any, pod: P
 
 
 @verb("port-forward")
-def test_port_forward_carries_much_both_ways_at_once(kubectl: Any, pod: Pod) -> None:
+def test_port_forward_carries_much_both_ways_at_once(kubectl: Kubectl, pod: Pod) -> None:
     name = pod("sh", "-c", "while true; do nc -l -p 7000 -e cat; done")
     forward = Forward(kubectl, name, 7000)
     data = os.urandom(10 << 20)
@@ -352,7 +357,7 @@ def test_port_forward_carries_much_both_ways_at_once(kubectl: Any, pod: Pod) -> 
 
 
 @verb("port-forward")
-def test_port_forward_to_a_closed_port_says_so(kubectl: Any, sleeper: str) -> None:
+def test_port_forward_to_a_closed_port_says_so(kubectl: Kubectl, sleeper: str) -> None:
     forward = Forward(kubectl, sleeper, 9)
     with socket.create_connection(("127.0.0.1", forward.port)) as connection:
         connection.settimeout(15)
@@ -365,9 +370,12 @@ def test_port_forward_to_a_closed_port_says_so(kubectl: Any, sleeper: str) -> No
 
 
 @verb("exec")
-def test_a_process_loses_its_stdin_when_kubectl_is_killed(kubectl: Any, sleeper: str, wait_until: Any) -> None:
+def test_a_process_loses_its_stdin_when_kubectl_is_killed(
+    kubectl: Kubectl, sleeper: str, wait_until: WaitUntil
+) -> None:
     mark = f"mark{time.monotonic_ns()}"
     client = kubectl.start("exec", "-i", sleeper, "--", "sh", "-c", f"cat; : {mark}", stdin=subprocess.PIPE)
+    assert client.stdin and client.stdout
     client.stdin.write(b"hello\n")
     client.stdin.flush()
     assert client.stdout.readline() == b"hello\n"
@@ -377,7 +385,9 @@ def test_a_process_loses_its_stdin_when_kubectl_is_killed(kubectl: Any, sleeper:
 
 
 @verb("logs -f")
-def test_a_killed_follower_leaves_nothing_behind(kubectl: Any, sleeper: str, kubelet: Any, wait_until: Any) -> None:
+def test_a_killed_follower_leaves_nothing_behind(
+    kubectl: Kubectl, sleeper: str, kubelet: Any, wait_until: WaitUntil
+) -> None:
     before = set(kubelet._connections)
     follower = kubectl.start("logs", "-f", sleeper)
     wait_until(lambda: set(kubelet._connections) - before)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.streaming.conftest import Api, Kubectl
 
 pytestmark = pytest.mark.docker
 POD = "/api/v1/namespaces/default/pods/backend"
@@ -105,7 +106,7 @@ class Server(ThreadingHTTPServer):
 
 
 @pytest.fixture(scope="session")  # pytest goes through the modules once for each kubectl
-def backend(engine: Any, api: Any) -> Iterator[Server]:
+def backend(engine: Any, api: Api) -> Iterator[Server]:
     """A server on the bridge's own address, which a Pod object claims for itself."""
     address = engine.inspect_network("bridge")["IPAM"]["Config"][0].get("Gateway", "172.17.0.1")
     server = Server(address)
@@ -124,7 +125,7 @@ def backend(engine: Any, api: Any) -> Iterator[Server]:
 
 
 @pytest.fixture
-def ask(api: Any, backend: Server) -> Iterator[Callable[..., http.client.HTTPResponse]]:
+def ask(api: Api, backend: Server) -> Iterator[Callable[..., http.client.HTTPResponse]]:
     connections: list[http.client.HTTPSConnection] = []
 
     def request(method: str, path: str, body: Any = None, **headers: str) -> http.client.HTTPResponse:
@@ -137,7 +138,7 @@ def ask(api: Any, backend: Server) -> Iterator[Callable[..., http.client.HTTPRes
         connection.close()
 
 
-def test_an_absolute_redirect_to_itself_stays_below_the_proxy(api: Any, ask: Any) -> None:
+def test_an_absolute_redirect_to_itself_stays_below_the_proxy(api: Api, ask: Any) -> None:
     answer = ask("GET", "redirect")
     assert (answer.status, answer.headers["Location"]) == (302, f"http://127.0.0.1:{api.port}{POD}/proxy/there/")
 
@@ -209,7 +210,7 @@ def test_an_upgrade_that_is_none(ask: Any) -> None:
     assert (answer.status, answer.read()) == (403, b"not you")
 
 
-def test_a_name_that_is_none(api: Any, backend: Server) -> None:
+def test_a_name_that_is_none(api: Api, backend: Server) -> None:
     code, text = api.request("GET", "/api/v1/namespaces/default/pods/a:b:c:d/proxy/")
     assert (code, json.loads(text)["message"]) == (400, 'invalid pod request "a:b:c:d"')
     code, text = api.request("GET", "/api/v1/namespaces/default/services/none:80/proxy/")
@@ -221,8 +222,9 @@ def test_a_name_that_is_none(api: Any, backend: Server) -> None:
 
 @pytest.mark.client("kubectl")
 @pytest.mark.verb("proxy")
-def test_a_browser_behind_kubectl_proxy(kubectl: Any, backend: Server) -> None:
+def test_a_browser_behind_kubectl_proxy(kubectl: Kubectl, backend: Server) -> None:
     proxy = kubectl.start("proxy", "--port=0")
+    assert proxy.stdout
     found = re.search(r"127\.0\.0\.1:(\d+)", proxy.stdout.readline().decode())
     assert found
     connection = http.client.HTTPConnection("127.0.0.1", int(found[1]), timeout=30)
@@ -239,10 +241,11 @@ def test_a_browser_behind_kubectl_proxy(kubectl: Any, backend: Server) -> None:
 
 @pytest.mark.client("kubectl")
 @pytest.mark.verb("proxy")
-def test_kubectl_proxy_on_a_socket_and_a_websocket_through_it(kubectl: Any, api: Any, tmp_path: Path) -> None:
+def test_kubectl_proxy_on_a_socket_and_a_websocket_through_it(kubectl: Kubectl, api: Api, tmp_path: Path) -> None:
     """A watch as a browser would ask for it."""
     path = tmp_path / "proxy.sock"
     proxy = kubectl.start("proxy", f"--unix-socket={path}", "--disable-filter=true", stderr=subprocess.STDOUT)
+    assert proxy.stdout
     while b"Starting to serve" not in (line := proxy.stdout.readline()):
         assert line
     with socket.socket(socket.AF_UNIX) as sock:

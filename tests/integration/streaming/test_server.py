@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from integration.streaming.conftest import Api, Host, WaitUntil
 
+from cluster.settings import State
 from kubelet.server.server import KubeletServer, server_context
 
 pytestmark = pytest.mark.docker
 
 
 @pytest.fixture(scope="module")
-def ask(state: Any, kubelet: KubeletServer, api: Any) -> Callable[..., tuple[int, bytes]]:
+def ask(state: State, kubelet: KubeletServer, api: Api) -> Callable[..., tuple[int, bytes]]:
     """A request with a client certificate of the cluster's, or with a bearer token and ``who=""``."""
 
     def ask(method: str, path: str, *, who: str = "apiserver-kubelet-client", **headers: str) -> tuple[int, bytes]:
@@ -35,7 +37,7 @@ def ask(state: Any, kubelet: KubeletServer, api: Any) -> Callable[..., tuple[int
     return ask
 
 
-def client_context(state: Any, who: str = "") -> ssl.SSLContext:
+def client_context(state: State, who: str = "") -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=state.pki / "ca.crt")
     if who:
         context.load_cert_chain(state.pki / f"{who}.crt", state.pki / f"{who}.key")
@@ -43,7 +45,7 @@ def client_context(state: Any, who: str = "") -> ssl.SSLContext:
 
 
 @pytest.fixture(scope="module")
-def web(host: Any) -> Iterator[str]:
+def web(host: Host) -> Iterator[str]:
     host.start("served", ["sleep", "infinity"])
     host.set_waiting("unborn", "ContainerCreating")
     yield "served"
@@ -73,7 +75,7 @@ def test_who_may_ask(ask: Any) -> None:
     assert ask("HEAD", "/metrics", who="admin") == (405, b"")
 
 
-def test_a_service_account_with_the_right_may_ask(ask: Any, api: Any) -> None:
+def test_a_service_account_with_the_right_may_ask(ask: Any, api: Api) -> None:
     account = "/api/v1/namespaces/default/serviceaccounts"
     api.request("POST", account, {"metadata": {"name": "scraper"}})
     token = json.loads(api.request("POST", f"{account}/scraper/token", {"spec": {}})[1])["status"]["token"]
@@ -145,7 +147,7 @@ def test_a_protocol_that_nobody_speaks_is_refused(ask: Any, web: str) -> None:
     )
 
 
-def test_requests_share_a_connection(state: Any, kubelet: KubeletServer, web: str, api: Any) -> None:
+def test_requests_share_a_connection(state: State, kubelet: KubeletServer, web: str, api: Api) -> None:
     context = client_context(state, "admin")
     connection = http.client.HTTPSConnection(*kubelet.addresses[0], context=context, timeout=30)
     for path in ("/healthz", "/containerLogs/default/served/main", "/nothing", "/healthz"):
@@ -170,7 +172,7 @@ def test_mute_and_garbled_connections_disturb_nobody(ask: Any, kubelet: KubeletS
 
 
 def test_stop_is_prompt_with_mute_idle_and_streaming_clients(
-    state: Any, host: Any, kubelet: KubeletServer, api: Any
+    state: State, host: Host, kubelet: KubeletServer, api: Api
 ) -> None:
     context = server_context(state.pki / "kubelet.crt", state.pki / "kubelet.key", state.pki / "ca.crt")
     before = set(threading.enumerate())
@@ -196,7 +198,7 @@ def test_stop_is_prompt_with_mute_idle_and_streaming_clients(
 
 
 def test_a_follower_that_leaves_ends_its_thread(
-    state: Any, kubelet: KubeletServer, web: str, wait_until: Any, api: Any
+    state: State, kubelet: KubeletServer, web: str, wait_until: WaitUntil, api: Api
 ) -> None:
     context = client_context(state, "admin")
     client = http.client.HTTPSConnection(*kubelet.addresses[0], context=context, timeout=30)

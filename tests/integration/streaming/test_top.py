@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from integration.streaming.conftest import Api, Host, Kubectl
 from prometheus_client.parser import text_string_to_metric_families
 
 from apiserver.streaming.resourcemetrics import WINDOW
@@ -22,7 +23,7 @@ BUSY = ["sh", "-c", "while :; do :; done"]
 
 
 @pytest.fixture(scope="module")
-def busy(host: Any, api: Any) -> Iterator[str]:
+def busy(host: Host, api: Api) -> Iterator[str]:
     """A pod of two containers, of which one computes without end: until these tests have ended."""
     host.start("busy", BUSY)
     pod = host.start("busy", ["sleep", "infinity"], container="idle")
@@ -38,7 +39,7 @@ def lines(done: Any) -> list[list[str]]:
     return [line.split() for line in done.stdout.decode().splitlines()]
 
 
-def test_top_pods(kubectl: Any, busy: str) -> None:
+def test_top_pods(kubectl: Kubectl, busy: str) -> None:
     head, row = lines(kubectl.run("top", "pods", "-l", "app=busy"))
     assert head == ["NAME", "CPU(cores)", "MEMORY(bytes)"]
     assert row[0] == busy
@@ -51,7 +52,7 @@ def test_top_pods(kubectl: Any, busy: str) -> None:
     ]
 
 
-def test_top_pods_by_container(kubectl: Any, busy: str) -> None:
+def test_top_pods_by_container(kubectl: Kubectl, busy: str) -> None:
     head, *rows = lines(kubectl.run("top", "pod", busy, "--containers"))
     assert head == ["POD", "NAME", "CPU(cores)", "MEMORY(bytes)"]
     used = {name: int(cpu.removesuffix("m")) for pod, name, cpu, _ in rows if pod == busy}
@@ -59,7 +60,7 @@ def test_top_pods_by_container(kubectl: Any, busy: str) -> None:
     assert used["idle"] < 20 < used["main"]
 
 
-def test_top_nodes(kubectl: Any, busy: str) -> None:
+def test_top_nodes(kubectl: Kubectl, busy: str) -> None:
     head, *rows = lines(kubectl.run("top", "nodes"))
     row = next(row for row in rows if row[0] == "streaming-node")
     # The columns of percents have brackets since kubectl 1.33.
@@ -68,7 +69,7 @@ def test_top_nodes(kubectl: Any, busy: str) -> None:
     assert re.fullmatch(r"\d+%", row[2]) and re.fullmatch(r"\d+Mi", row[3]) and re.fullmatch(r"\d+%", row[4])
 
 
-def test_what_cannot_be_told(kubectl: Any, api: Any, busy: str) -> None:
+def test_what_cannot_be_told(kubectl: Kubectl, api: Api, busy: str) -> None:
     assert kubectl.run("top", "pod", "nobody").stderr == b'Error from server (NotFound): pods "nobody" not found\n'
     node: Object = {
         "metadata": {"name": "dead"},
@@ -89,7 +90,7 @@ def test_what_cannot_be_told(kubectl: Any, api: Any, busy: str) -> None:
         api.request("DELETE", "/api/v1/nodes/dead")
 
 
-def test_the_api(kubectl: Any, api: Any, busy: str) -> None:
+def test_the_api(kubectl: Kubectl, api: Api, busy: str) -> None:
     def get(path: str) -> Any:
         code, text = api.request("GET", path)
         assert code == 200, text
@@ -116,7 +117,7 @@ def test_the_api(kubectl: Any, api: Any, busy: str) -> None:
         assert b"How much is used of each resource" in explained.stdout
 
 
-def test_a_second_question_does_not_wait(api: Any, busy: str) -> None:
+def test_a_second_question_does_not_wait(api: Api, busy: str) -> None:
     api.request("GET", f"{GROUP}/namespaces/default/pods/{busy}")
     time.sleep(WINDOW)  # what must pass between two readings
     started = time.monotonic()
@@ -125,7 +126,7 @@ def test_a_second_question_does_not_wait(api: Any, busy: str) -> None:
     assert time.monotonic() - started < 0.9 * WINDOW
 
 
-def test_a_kubelets_metrics(api: Any, busy: str) -> None:
+def test_a_kubelets_metrics(api: Api, busy: str) -> None:
     code, text = api.request("GET", "/api/v1/nodes/streaming-node/proxy/metrics/resource")
     assert code == 200
     families = {family.name: family for family in text_string_to_metric_families(text.decode())}
