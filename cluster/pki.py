@@ -69,14 +69,14 @@ def roles(node: str, node_ip: str) -> list[Role]:
 
 
 def ensure(state: State, node: str, node_ip: str, *, now: datetime.datetime | None = None) -> list[str]:
-    """Complete the folder; return the names of what was made, in order."""
+    """Create or renew what is missing in the cluster's pki folder; return the names of what was created, in order."""
     return complete(state.pki, roles(node, node_ip), _rsa_key, now)
 
 
 def complete(
     folder: Path, wanted: list[Role], account_key: Callable[[], AccountKey], now: datetime.datetime | None = None
 ) -> list[str]:
-    """Do the same for any folder and roles, with another kind of key for service accounts."""
+    """Create or renew what is missing in a folder, for other roles or with another kind of key for tokens."""
     now = now or datetime.datetime.now(datetime.UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = []
@@ -96,7 +96,7 @@ def complete(
 
 
 def _load(folder: Path, name: str) -> Pair | None:
-    """Return certificate and key, None when one is missing, unreadable or not the other's."""
+    """Return certificate and key; None if one is missing, unreadable or does not belong to the other."""
     try:
         certificate = x509.load_pem_x509_certificate((folder / f"{name}.crt").read_bytes())
         key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), None)
@@ -113,7 +113,7 @@ def _is_current(certificate: x509.Certificate, now: datetime.datetime) -> bool:
 
 
 def _fits(certificate: x509.Certificate, role: Role, authority: x509.Certificate, now: datetime.datetime) -> bool:
-    """Whether the certificate is what would be issued today, but for its dates."""
+    """Return True if the certificate is as it would be issued today, apart from its dates."""
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature):
@@ -163,7 +163,7 @@ def _rsa_key() -> rsa.RSAPrivateKey:
 
 def _issue_authority(now: datetime.datetime) -> Pair:
     key = elliptic_key()
-    # The authority outlives what it signs; a name of its own a time, so that a client never takes an old one for it.
+    # The authority is valid longer than what it signs. Its name has the time, so that it differs from earlier ones.
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"mini-minishift-ca@{int(now.timestamp())}")])
     builder = (
         x509.CertificateBuilder()
@@ -216,7 +216,7 @@ def _save(folder: Path, name: str, certificate: x509.Certificate, key: Key) -> N
 
 
 def _write_key(path: Path, key: AccountKey) -> None:
-    """A private key, never readable by others, not even for a moment."""
+    """Write a private key; it is readable by its owner only, from the first moment on."""
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -224,7 +224,10 @@ def _write_key(path: Path, key: AccountKey) -> None:
 
 
 def _ensure_service_account_key(folder: Path, generate: Callable[[], AccountKey]) -> bool:
-    """Return the pair that signs and checks service account tokens. Never renewed: that would end every token."""
+    """Create the key pair for service account tokens if there is none; return True if it was created.
+
+    It is never renewed, because that would invalidate every token.
+    """
     private, public = folder / "sa.key", folder / "sa.pub"
     try:
         key = serialization.load_pem_private_key(private.read_bytes(), None)

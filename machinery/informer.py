@@ -142,7 +142,7 @@ class Informer:
                 _deliver(handler, None, obj)
 
     def start(self, stop: threading.Event) -> None:
-        """List and watch in a thread of its own until ``stop``. A second call has no effect."""
+        """Begin to list and watch, in a thread of its own until ``stop``. A second call has no effect."""
         with self._lock:
             if self._started:
                 return

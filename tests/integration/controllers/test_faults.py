@@ -181,6 +181,7 @@ def test_the_api_server_is_killed_while_pods_are_made(
         own_plane.start_apiserver()
         own_plane.wait_ready()
     wait(lambda: ready_endpoints(client) == 40, "forty endpoints")
+    wait(lambda: ledger.counts()[0] >= 40, "the ledger's own watch")
     assert ledger.counts() == (40, 0)
     slices = client.list(ENDPOINT_SLICES, "default", label_selector="kubernetes.io/service-name=svc")["items"]
     assert len(slices) == 1
