@@ -132,6 +132,13 @@ class Client:
     def get(self, resource: Resource, name: str, namespace: str = "", *, subresource: str = "") -> Object:
         return self.request("GET", resource.path(namespace, name, subresource))
 
+    def find(self, resource: Resource, name: str, namespace: str = "", *, subresource: str = "") -> Object | None:
+        """Return an object, None if there is none."""
+        try:
+            return self.get(resource, name, namespace, subresource=subresource)
+        except errors.NotFound:
+            return None
+
     def list(
         self,
         resource: Resource,

@@ -216,11 +216,8 @@ class GarbageCollector:
 
     def _live(self, identity: ObjectIdentity) -> Object | None:
         resource = self._resource(identity)
-        try:
-            live = self.client.get(resource, identity.name, identity.namespace if resource.namespaced else "")
-        except NotFound:
-            return None
-        return live if live["metadata"]["uid"] == identity.uid else None
+        live = self.client.find(resource, identity.name, identity.namespace if resource.namespaced else "")
+        return live if live and live["metadata"]["uid"] == identity.uid else None
 
     def _gone(self, identity: ObjectIdentity) -> None:
         with self.lock:

@@ -92,7 +92,7 @@ class ResourceQuotaController:
                 self._write(quota)
                 return RESYNC
             except Conflict:
-                quota = self._live(quota)
+                quota = self.client.find(RESOURCE_QUOTAS, quota["metadata"]["name"], quota["metadata"]["namespace"])
             except NotFound:
                 return None
         raise Conflict(f"quota {quota_key} is charged faster than it can be counted")
@@ -104,13 +104,6 @@ class ResourceQuotaController:
             return
         status = {"hard": hard, "used": written(used)}
         self.client.update(RESOURCE_QUOTAS, {**quota, "status": status}, subresource="status")
-
-    def _live(self, quota: Object) -> Object | None:
-        meta = quota["metadata"]
-        try:
-            return self.client.get(RESOURCE_QUOTAS, meta["name"], meta["namespace"])
-        except NotFound:
-            return None
 
     def count(self, quota: Object) -> ResourceList:
         """Return what is used of each limited resource that can be counted."""

@@ -125,9 +125,11 @@ class ServiceAccountTokens:
             return
         account = self.accounts.get(account_key)
         secrets = self.secrets.by_index(ACCOUNT, account_key)
+        # The cache may be behind, so the API server is asked before a Secret is deleted or its name removed.
         if account is None and secrets:
-            account = self.live_account(namespace, name)
-        gone = tuple(name for name in missing(account, secrets) if self.is_gone(name, namespace)) if account else ()
+            account = self.client.find(SERVICE_ACCOUNTS, name, namespace)
+        absent = missing(account, secrets) if account else []
+        gone = tuple(name for name in absent if self.client.find(SECRETS, name, namespace) is None)
         todo = plan(account, secrets, self.legacy, gone)
         for secret in todo.delete:
             self.delete(secret)
@@ -141,21 +143,6 @@ class ServiceAccountTokens:
             references = [other for other in account.get("secrets", ()) if other.get("name") not in todo.forget]
             references += [{"name": todo.mention}] if todo.mention else []
             self.client.update(SERVICE_ACCOUNTS, {**account, "secrets": references})
-
-    def live_account(self, namespace: str, name: str) -> Object | None:
-        """Ask the API server for an account before its Secrets are deleted; the cache may be behind."""
-        try:
-            return self.client.get(SERVICE_ACCOUNTS, name, namespace)
-        except NotFound:
-            return None
-
-    def is_gone(self, name: str, namespace: str) -> bool:
-        """Ask the API server for a Secret before its name is removed; the cache may be behind."""
-        try:
-            self.client.get(SECRETS, name, namespace)
-        except NotFound:
-            return True
-        return False
 
     def delete(self, secret: Object) -> None:
         """Delete a Secret unless it has changed."""

@@ -85,11 +85,7 @@ class PodGarbageCollector:
     def collect_orphans(self, node: str) -> None:
         """Remove the pods of a node if the API server does not have it either."""
         pods = self.pods.by_index(NODE, node)
-        if not pods or self.nodes.get(node) is not None:
-            return
-        try:
-            self.client.get(NODES, node)
-        except NotFound:
+        if pods and self.nodes.get(node) is None and self.client.find(NODES, node) is None:
             for pod in pods:
                 self.fail(pod)
                 self.remove(pod, f"its node {node} does not exist")

@@ -126,11 +126,9 @@ class Scheduler:
 
     def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
-        self.pods, self.nodes, self.namespaces = (
-            context.informer(PODS),
-            context.informer(NODES),
-            context.informer(NAMESPACES),
-        )
+        self.pods = context.informer(PODS)
+        self.nodes = context.informer(NODES)
+        self.namespaces = context.informer(NAMESPACES)
         self.recorder = context.recorder(NAME)
         self.usage = NodeUsage()
         self.deciding = threading.Lock()
@@ -271,14 +269,12 @@ class Scheduler:
         Return 0 if the pod is not bound, so that it is scheduled again at once.
         """
         uid = pod["metadata"]["uid"]
-        try:
-            live = self.client.get(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
-        except NotFound:
-            live = {"metadata": {"uid": ""}}
-        if live["metadata"]["uid"] == uid and live["spec"].get("nodeName"):
+        live = self.client.find(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
+        same = live if live and live["metadata"]["uid"] == uid else None
+        if same and same["spec"].get("nodeName"):
             return None
         self.usage.forget(uid)
-        return 0 if live["metadata"]["uid"] == uid else None
+        return 0 if same else None
 
     def tell_unschedulable(self, pod: Object, message: str, nominated: str = "") -> None:
         """Record the event, and write the condition and the nominated node if they differ."""

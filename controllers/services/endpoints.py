@@ -166,11 +166,9 @@ class EndpointsController:
 
     def __init__(self, context: ControllerContext) -> None:
         self.client = context.client
-        self.services, self.pods, self.endpoints = (
-            context.informer(SERVICES),
-            context.informer(PODS),
-            context.informer(ENDPOINTS),
-        )
+        self.services = context.informer(SERVICES)
+        self.pods = context.informer(PODS)
+        self.endpoints = context.informer(ENDPOINTS)
         self.recorder = context.recorder("endpoint-controller")
         self.latest = WriteCache(self.endpoints)
         self.controller = Controller("endpoints", self.reconcile, workers=2)

@@ -118,11 +118,9 @@ class EndpointSliceController:
     """Reconciles the slices of each Service when it, its pods, the slices or the nodes change."""
 
     def __init__(self, context: ControllerContext) -> None:
-        self.services, self.pods, self.nodes = (
-            context.informer(SERVICES),
-            context.informer(PODS),
-            context.informer(NODES),
-        )
+        self.services = context.informer(SERVICES)
+        self.pods = context.informer(PODS)
+        self.nodes = context.informer(NODES)
         self.writer = SliceWriter(context.client, context.informer(ENDPOINT_SLICES), MANAGER)
         self.controller = Controller("endpointslice", self.reconcile, workers=2)
         self.controller.watch(self.services)

@@ -231,11 +231,10 @@ class DisruptionController:
         resource, subresources = found
         if "scale" not in subresources:
             raise NoScaleError(f"{resource.name} does not implement the scale subresource")
-        try:
-            scale = self.client.get(resource, owner["name"], namespace, subresource="scale")
-        except NotFound:
+        scale = self.client.find(resource, owner["name"], namespace, subresource="scale")
+        if scale is None or scale["metadata"].get("uid") != owner["uid"]:
             return None
-        return int(scale["spec"].get("replicas", 0)) if scale["metadata"].get("uid") == owner["uid"] else None
+        return int(scale["spec"].get("replicas", 0))
 
 
 def selector_of(budget: Object) -> Selector:

@@ -183,11 +183,8 @@ class PodControl:
         raise AlreadyExists(f"no free name for a pod of {key(owner)} in {NAME_TRIES} tries")
 
     def _is_ours(self, owner: Object, name: str) -> bool:
-        try:
-            pod = self.client.get(PODS, name, owner["metadata"]["namespace"])
-        except NotFound:
-            return False
-        reference = controller_of(pod)
+        pod = self.client.find(PODS, name, owner["metadata"]["namespace"])
+        reference = controller_of(pod) if pod else None
         return reference is not None and reference["uid"] == owner["metadata"]["uid"]
 
     def _deletion(self, owner: Object, pod: Object) -> Call:

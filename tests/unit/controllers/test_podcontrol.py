@@ -39,10 +39,8 @@ class FakeApi:
         self._answer()
         return self.pods[name]
 
-    def get(self, resource: Resource, name: str, namespace: str) -> Object:
-        if name not in self.pods:
-            raise not_found("pods", name)
-        return self.pods[name]
+    def find(self, resource: Resource, name: str, namespace: str) -> Object | None:
+        return self.pods.get(name)
 
     def delete(self, resource: Resource, name: str, namespace: str, *, uid: str) -> None:
         self.calls.append(name)
