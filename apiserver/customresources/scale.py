@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apiserver.crdschema.fieldpath import keys_of
-from apiserver.kinds.checks import MAX_INT32
 from apiserver.kinds.subresources import SUBRESOURCES, Subresource
 from apiserver.kinds.subresources.scale import shown
+from apiserver.model.checks import MAX_INT32
 from machinery.errors import BadRequest, FieldError, InternalError
 from machinery.objects import Object
 

@@ -5,7 +5,7 @@ pods/            Pods and the pod templates of other kinds: row.py; then default
 services/        Services: row.py; then defaults, checks, columns, and the allocation of cluster IPs and node ports
 rows.py          lists the kinds of the core; ``features/`` lists all others. registry.py finds a row by its names
 strategies.py    the strategy of kinds with a spec and a status
-checks.py        checks of fields that many kinds share; resources.py: those of resource names and amounts
+resources.py     checks of resource names and amounts; ``model/checks.py`` has those of all other common fields
 cells.py         cells and columns that many kinds share
 reviews.py       kinds that are answered and never stored; unsupported.py: kinds that can only be listed
 subresources/    what status, scale, binding and the others do: a row each

@@ -10,9 +10,9 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.strategies import StatusStrategy, restore
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.model.printing import human_duration
 from apiserver.schema.codec import upstream

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from apiserver.crdschema import definition
-from apiserver.kinds import checks
 from apiserver.kinds.strategies import StatusStrategy, restore
+from apiserver.model import checks
 from apiserver.model.kind import Kind
 from apiserver.schema.codec import UpstreamCodec
 from machinery.errors import FieldError

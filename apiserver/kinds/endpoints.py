@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE, cut
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import NAME
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.model.printing import age
 from apiserver.schema.codec import upstream

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from apiserver.kinds import checks
 from apiserver.kinds.events import EVENTS, SUBJECT_FIELDS, EventStrategy
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError

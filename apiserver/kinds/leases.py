@@ -5,8 +5,8 @@ Upstream: pkg/registry/coordination/lease. Fields of coordinated leader election
 
 from __future__ import annotations
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError

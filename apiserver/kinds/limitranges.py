@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from decimal import Decimal
 
-from apiserver.kinds import checks
 from apiserver.kinds.resources import may_overcommit, validate_container_resource_name, validate_resource_name
+from apiserver.model import checks
 from apiserver.model.kind import Kind, Strategy
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError

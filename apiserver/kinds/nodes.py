@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE, UNKNOWN
 from apiserver.kinds.pods.spec import validate_taints
 from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy, restore
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
 from machinery import quantity

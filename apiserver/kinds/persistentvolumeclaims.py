@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, UNSET
 from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
 from machinery import quantity

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError

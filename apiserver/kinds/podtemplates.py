@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import NAME, label_map, names
 from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.pods.spec import validate_pod_template
 from apiserver.kinds.pods.warnings import pod_warnings
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.schema.codec import upstream
 from machinery.objects import Object

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.schema.codec import upstream
 from machinery import validation

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import NONE
 from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.replicationcontrollers import ReplicationControllerStrategy, replica_columns, validate_template
+from apiserver.model import checks
 from apiserver.model.kind import Kind
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError

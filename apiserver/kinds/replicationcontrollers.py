@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, label_map, names
 from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.pods.spec import validate_pod_template
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.resources import is_quota_resource, validate_quantity, validate_resource_name
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError, GoValue, quote

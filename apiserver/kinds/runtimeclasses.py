@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.pods.spec import validate_tolerations
 from apiserver.kinds.resources import validate_resources
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.schema.codec import upstream
 from machinery import quantity

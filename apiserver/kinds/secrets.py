@@ -6,9 +6,9 @@ import base64
 import json
 from collections.abc import Mapping
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.configmaps import data_size, immutable_data
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError

@@ -2,6 +2,7 @@
 
 kind.py          a kind is a row; subresource.py: so is a subresource
 item.py          an object of the store at one revision, and a change from one to the next
+checks.py        checks of fields that many kinds share, each with upstream's message
 metadata.py      the metadata that all objects have: set, restored and checked
 user.py          in whose name a request is made; requestinfo.py: what it asks for; query.py: its parameters
 attributes.py    what an authorizer is asked about a request, and the 403 if it says no

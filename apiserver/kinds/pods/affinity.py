@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apiserver.kinds import checks
+from apiserver.model import checks
 from machinery.errors import FieldError
 from machinery.objects import Object
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apiserver.kinds import checks
 from apiserver.kinds.pods.env import validate_env, validate_env_from
 from apiserver.kinds.pods.probes import validate_lifecycle, validate_probes
 from apiserver.kinds.pods.securitycontext import validate_container_security
 from apiserver.kinds.pods.volumes import validate_mounts
 from apiserver.kinds.resources import validate_resources
+from apiserver.model import checks
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object

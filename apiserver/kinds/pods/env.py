@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from apiserver.kinds import checks
+from apiserver.model import checks
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object

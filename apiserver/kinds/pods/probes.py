@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.kinds import checks
+from apiserver.model import checks
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object

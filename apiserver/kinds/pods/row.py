@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.pods import columns
 from apiserver.kinds.pods.defaults import default_pod
 from apiserver.kinds.pods.update import validate_new_pod, validate_pod_change, validate_pod_status_change
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy, restore
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import UpstreamCodec, upstream
 from machinery.objects import Object, is_pod_terminal, now

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from apiserver.kinds import checks
+from apiserver.model import checks
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.validation import in_range

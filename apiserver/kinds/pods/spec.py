@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from apiserver.kinds import checks
 from apiserver.kinds.pods.affinity import validate_affinity, validate_spread
 from apiserver.kinds.pods.containers import validate_containers, validate_init_containers
 from apiserver.kinds.pods.securitycontext import validate_pod_security
 from apiserver.kinds.pods.volumes import validate_volumes
 from apiserver.kinds.resources import validate_resources
+from apiserver.model import checks
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.validation import in_range, is_label_value

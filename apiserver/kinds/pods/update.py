@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import copy
 
-from apiserver.kinds import checks
 from apiserver.kinds.pods.spec import validate_pod_spec, validate_tolerations
+from apiserver.model import checks
 from machinery.errors import FieldError
 from machinery.objects import Object
 from machinery.validation import in_range

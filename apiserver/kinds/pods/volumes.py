@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from apiserver.kinds import checks
 from apiserver.kinds.pods.env import VOLUME_FIELDS, validate_field_ref, validate_resource_ref
+from apiserver.model import checks
 from machinery import quantity
 from machinery.errors import FieldError
 from machinery.objects import Object

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from apiserver.kinds import checks
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.services import columns
 from apiserver.kinds.services.allocation import allocate, claims_of
@@ -16,6 +15,7 @@ from apiserver.kinds.services.defaults import align_cluster_ips, carry_over, def
 from apiserver.kinds.services.ranges import ServiceRanges, Taken
 from apiserver.kinds.services.validation import validate_change, validate_service
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
 from machinery import validation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 
-from apiserver.kinds import checks
 from apiserver.kinds.services.defaults import externally_accessible, is_headless
+from apiserver.model import checks
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.kinds import checks
+from apiserver.model import checks
 from apiserver.model.kind import Column
 from machinery.errors import invalid
 from machinery.objects import Object
