@@ -10,6 +10,7 @@ from apiserver.crdschema import fieldpath
 from apiserver.crdschema.celprogram import Checker, CompileError, Program, WrongTypeError
 from apiserver.crdschema.celtypes import Types
 from apiserver.crdschema.structural import EMBEDDED, LIST_TYPE, MAP_TYPE, RULES, Errors, Schema, below
+from apiserver.model import checks
 from machinery.errors import FieldError
 from machinery.objects import Object
 
@@ -52,9 +53,8 @@ def _check_text(path: str, rule: Object, schema: Schema) -> Errors:
         yield FieldError.required(f"{path}.message", "message must be specified if rule contains line breaks")
     if expression and not expression.strip():
         yield FieldError.required(f"{path}.messageExpression", "messageExpression must be non-empty if specified")
-    reason, place = rule.get("reason"), rule.get("fieldPath") or ""
-    if reason is not None and reason not in REASONS:
-        yield FieldError.not_supported(f"{path}.reason", reason, REASONS)
+    place = rule.get("fieldPath") or ""
+    yield from checks.supported(f"{path}.reason", rule.get("reason"), REASONS)
     if place and not place.strip():
         yield FieldError.invalid(f"{path}.fieldPath", place, "fieldPath must be non-empty if specified")
     if "\n" in place:

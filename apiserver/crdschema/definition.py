@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from apiserver.crdschema import defaults, fieldpath
 from apiserver.crdschema.openapischema import check_schema
 from apiserver.crdschema.structural import RULES, Errors, Schema, check_structural, says
+from apiserver.model import checks
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object
@@ -122,7 +123,7 @@ def _labels(path: str, names: Iterable[str]) -> Errors:
 
 def _spec(spec: Object) -> Errors:
     yield from _group(spec.get("group", ""))
-    yield from _scope(spec.get("scope", ""))
+    yield from checks.one_of("spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
     versions = spec.get("versions") or []
     for index, version in enumerate(versions):
         if not (version.get("schema") or {}).get("openAPIV3Schema"):
@@ -138,8 +139,7 @@ def _spec(spec: Object) -> Errors:
         yield FieldError.invalid("spec.versions", versions, why)
     spec_names = spec.get("names") or {}
     for field in ("plural", "singular", "kind", "listKind"):
-        if not spec_names.get(field):
-            yield FieldError.required(f"spec.names.{field}")
+        yield from checks.required(f"spec.names.{field}", spec_names.get(field))
     yield from check_names("spec.names", spec_names)
     yield from _versions(versions)
     yield from _conversion(spec.get("conversion") or {})
@@ -155,13 +155,6 @@ def _group(group: str) -> Errors:
         yield FieldError.invalid("spec.group", group, ",".join(errors))
     elif "." not in group:
         yield FieldError.invalid("spec.group", group, "should be a domain with at least one dot")
-
-
-def _scope(scope: str) -> Errors:
-    if not scope:
-        yield FieldError.required("spec.scope")
-    elif scope not in ("Cluster", "Namespaced"):
-        yield FieldError.not_supported("spec.scope", scope, ("Cluster", "Namespaced"))
 
 
 def _deprecation(path: str, version: Object) -> Errors:
@@ -243,8 +236,7 @@ def _simple_path(path: str, text: str) -> Errors:
 
 
 def _column(path: str, column: Object) -> Errors:
-    if not column.get("name"):
-        yield FieldError.required(f"{path}.name")
+    yield from checks.required(f"{path}.name", column.get("name"))
     kind, why = column.get("type") or "", f"must be one of {','.join(_COLUMN_TYPES)}"
     if not kind:
         yield FieldError.required(f"{path}.type", why)
@@ -253,10 +245,7 @@ def _column(path: str, column: Object) -> Errors:
     if column.get("format") and column["format"] not in _COLUMN_FORMATS:
         why = f"must be one of {','.join(_COLUMN_FORMATS)}"
         yield FieldError.invalid(f"{path}.format", column["format"], why)
-    if not column.get("jsonPath"):
-        yield FieldError.required(f"{path}.JSONPath")
-    else:
-        yield from _simple_path(f"{path}.JSONPath", column["jsonPath"])
+    yield from checks.required(f"{path}.JSONPath", column.get("jsonPath"), _simple_path)
 
 
 def _selectable(path: str, fields: list[Object], schema: Schema) -> Errors:
@@ -287,13 +276,9 @@ def _selectable(path: str, fields: list[Object], schema: Schema) -> Errors:
 
 
 def _conversion(conversion: Object) -> Errors:
-    strategy = conversion.get("strategy") or ""
-    if not strategy:
-        yield FieldError.required("spec.conversion.strategy")
-    elif strategy != "None":
-        # Upstream also has Webhook, but this server calls no webhooks.
-        yield FieldError.not_supported("spec.conversion.strategy", strategy, ("None",))
-    elif conversion.get("webhook"):
+    # Upstream also has the strategy Webhook, but this server calls no webhooks.
+    yield from checks.one_of("spec.conversion.strategy", conversion.get("strategy"), ("None",))
+    if conversion.get("strategy") == "None" and conversion.get("webhook"):
         why = "should not be set when strategy is not set to Webhook"
         yield FieldError.forbidden("spec.conversion.webhookClientConfig", why)
 

@@ -22,6 +22,7 @@ from apiserver.crdschema.structural import (
     Schema,
     below,
 )
+from apiserver.model import checks
 from machinery.errors import FieldError
 
 TYPES = ("array", "boolean", "integer", "number", "object", "string")
@@ -119,8 +120,7 @@ def _children(schema: Schema, place: _Place) -> Iterator[tuple[str, Schema, _Pla
 
 def _unsupported(path: str, schema: Schema, place: _Place) -> Errors:
     kind = schema.get("type", "")
-    if kind and kind not in TYPES:
-        yield FieldError.not_supported(f"{path}.type", kind, TYPES)
+    yield from checks.supported(f"{path}.type", kind or None, TYPES)
     if schema.get("default") is not None and place.no_default:
         yield FieldError.forbidden(f"{path}.default", f"must not be set {place.no_default}")
     for key in _UNSUPPORTED:
@@ -148,8 +148,7 @@ def _map_type(path: str, schema: Schema) -> Errors:
     if found is None:
         return
     yield from _of_type(path, schema, "object", MAP_TYPE)
-    if found not in ("atomic", "granular"):
-        yield FieldError.not_supported(f"{path}.{MAP_TYPE}", found, ("atomic", "granular"))
+    yield from checks.supported(f"{path}.{MAP_TYPE}", found, ("atomic", "granular"))
 
 
 def _list_type(path: str, schema: Schema) -> Errors:
@@ -163,8 +162,7 @@ def _list_type(path: str, schema: Schema) -> Errors:
                 yield FieldError.invalid(f"{path}.items.{LIST_TYPE}", items[LIST_TYPE], why)
             if items.get("type") == "object" and items.get(MAP_TYPE) != "atomic":
                 yield FieldError.invalid(f"{path}.items.{MAP_TYPE}", items.get(MAP_TYPE), why)
-        if found not in ("atomic", "set", "map"):
-            yield FieldError.not_supported(f"{path}.{LIST_TYPE}", found, ("atomic", "set", "map"))
+        yield from checks.supported(f"{path}.{LIST_TYPE}", found, ("atomic", "set", "map"))
     if schema.get(LIST_KEYS) and found != "map":
         why = f"must be map if {LIST_KEYS} is non-empty"
         at = f"{path}.{LIST_TYPE}"
