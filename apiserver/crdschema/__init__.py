@@ -5,6 +5,7 @@ can be pruned (unknown fields are dropped) and defaulted, and their values check
 
 definition.py    checks a whole definition; openapischema.py and structural.py check its schemas
 defaults.py      checks default values; values.py, formats.py, uniqueness.py, embedded.py check objects
+fieldpath.py     paths such as .spec.color; regex.py: patterns, in RE2's syntax
 tree.py          a structural schema → the nodes that decode an object
 celrules.py      x-kubernetes-validations, with celtypes.py, cellibrary.py, celprogram.py, celcheck.py
 """

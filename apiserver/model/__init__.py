@@ -9,5 +9,6 @@ attributes.py    what an authorizer is asked about a request, and the 403 if it 
 reader.py        how plugins read other objects
 trace.py         what a request has spent its time on; metrics.py: what ``/metrics`` shows
 printing.py      ages in columns; patchtypes.py: the media types of a PATCH
+fieldmanager.py  who writes which fields of an object, and what is applied to it
 exchange.py      what the web server and the application tell each other about a request beyond WSGI
 """

@@ -6,6 +6,7 @@ admissionrequest.py  what admission is asked about a write
 rest.py              the writing verbs: a line each, and the order in which to read the rest
 create.py            POST
 update.py            PUT and PATCH; apply.py: server-side apply; scale.py: writes of a subresource in another form
+storing.py           what create and update have in common
 delete.py            DELETE; deletion.py decides what a deletion does
 optimistic.py        why a write may begin with an object of the cache, and when it is tried again
 allocation.py        what a write takes besides: addresses and ports that no other object may have

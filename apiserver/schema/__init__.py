@@ -4,7 +4,8 @@ Built-in kinds are decoded as upstream decodes them into Go structs. Unknown fie
 means absent. A value of the wrong type is an error that names the Go field. Required scalars get their zero value.
 
     body.py         bytes → value: JSON, YAML, malformed input, duplicate keys
-    definitions.py  upstream's OpenAPI definitions, from the package kubernetes-validate
+    definitions.py  upstream's OpenAPI definitions, from the package kubernetes-validate, and metricsdefinitions.py,
+                    those of metrics.k8s.io, which the package lacks
     compiled.py     compile a definition to a tree of nodes
     tree.py         the nodes, which check values in place
     gotypes.py      what Go's types say and OpenAPI does not

@@ -2,5 +2,4 @@
 
 docker.py       the protocol's methods; dockerconfig.py: our configuration → Docker's
 dockerstate.py  Docker's answers → our values; dockerstream.py: raw streams of exec and attach
-fake.py         a runtime in memory, for tests
 """

@@ -1,4 +1,4 @@
-"""Every file and function that the documents name is there."""
+"""Every file and function that the documents and the packages' maps name is there."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ PAGES = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").glob("*
 # `folder/file.py`, `file.py:function`, `folder/`: with a name in it, and nothing that only a shell understands.
 REFERENCE = re.compile(r"`((?:[\w.-]+/)*[\w.-]+\.(?:py|md|txt|toml|ipynb|yaml)|(?:[\w-]+/)+)(?::(\w+))?`")
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
+PRODUCT = ("machinery", "apiserver", "controllers", "kubelet", "proxy", "cluster", "mini_minishift")
 FOLDERS = {path.name for path in REPOSITORY.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
 
@@ -63,6 +64,19 @@ def test_what_a_document_names_is_there(page: Path) -> None:
     ]
     problems += [f"{link} does not exist" for link in LINK.findall(text) if not (page.parent / link).exists()]
     assert list(filter(None, problems)) == []
+
+
+def test_every_package_opens_with_a_map_of_files_that_are_there() -> None:
+    wrong = []
+    for init in repository_files():
+        if init.name != "__init__.py" or init.parts[0] not in PRODUCT:
+            continue
+        text = ast.get_docstring(ast.parse((REPOSITORY / init).read_text()))
+        named = re.findall(r"[\w/]+\.py\b", text or "")
+        missing = [name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in repository_files())]
+        if text is None or missing:
+            wrong.append(f"{init}: {missing or 'no docstring'}")
+    assert wrong == []
 
 
 def test_a_reference_to_nothing_is_found() -> None:
