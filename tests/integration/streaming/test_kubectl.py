@@ -18,10 +18,12 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import pytest
 from integration.streaming.conftest import Api, Host, Kubectl, WaitUntil
+
+from kubelet.server.server import KubeletServer
 
 pytestmark = [pytest.mark.docker, pytest.mark.client("kubectl")]
 verb = pytest.mark.verb
@@ -300,7 +302,7 @@ def test_attach_to_a_terminal(kubectl: Kubectl, pod: Pod) -> None:
 
 
 @verb("cp")
-def test_cp_both_ways(kubectl: Kubectl, sleeper: str, tmp_path: Any) -> None:
+def test_cp_both_ways(kubectl: Kubectl, sleeper: str, tmp_path: Path) -> None:
     data = os.urandom(20 << 20)
     (tmp_path / "up").write_bytes(data)
     done = kubectl.run("cp", str(tmp_path / "up"), f"{sleeper}:/tmp/copy")
@@ -386,7 +388,7 @@ def test_a_process_loses_its_stdin_when_kubectl_is_killed(
 
 @verb("logs -f")
 def test_a_killed_follower_leaves_nothing_behind(
-    kubectl: Kubectl, sleeper: str, kubelet: Any, wait_until: WaitUntil
+    kubectl: Kubectl, sleeper: str, kubelet: KubeletServer, wait_until: WaitUntil
 ) -> None:
     before = set(kubelet._connections)
     follower = kubectl.start("logs", "-f", sleeper)

@@ -138,24 +138,26 @@ def ask(api: Api, backend: Server) -> Iterator[Callable[..., http.client.HTTPRes
         connection.close()
 
 
-def test_an_absolute_redirect_to_itself_stays_below_the_proxy(api: Api, ask: Any) -> None:
+def test_an_absolute_redirect_to_itself_stays_below_the_proxy(
+    api: Api, ask: Callable[..., http.client.HTTPResponse]
+) -> None:
     answer = ask("GET", "redirect")
     assert (answer.status, answer.headers["Location"]) == (302, f"http://127.0.0.1:{api.port}{POD}/proxy/there/")
 
 
-def test_headers_that_are_not_the_pods_to_set(ask: Any) -> None:
+def test_headers_that_are_not_the_pods_to_set(ask: Callable[..., http.client.HTTPResponse]) -> None:
     answer = ask("GET", "cors")
     assert answer.status == 200
     assert not {"Access-Control-Allow-Origin", "X-Hop"} & set(answer.headers)
 
 
-def test_a_compressed_page(ask: Any) -> None:
+def test_a_compressed_page(ask: Callable[..., http.client.HTTPResponse]) -> None:
     answer = ask("GET", "page", **{"Accept-Encoding": "gzip"})
     assert answer.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(answer.read()) == f'<a href="{POD}/proxy/link">'.encode()
 
 
-def test_an_answer_arrives_as_it_is_written(backend: Server, ask: Any) -> None:
+def test_an_answer_arrives_as_it_is_written(backend: Server, ask: Callable[..., http.client.HTTPResponse]) -> None:
     answer = ask("GET", "dribble")
     assert answer.read1() == b"one"
     backend.gate.release()
@@ -164,13 +166,13 @@ def test_an_answer_arrives_as_it_is_written(backend: Server, ask: Any) -> None:
     assert answer.read() == b""
 
 
-def test_much_both_ways(ask: Any) -> None:
+def test_much_both_ways(ask: Callable[..., http.client.HTTPResponse]) -> None:
     assert len(ask("GET", "much").read()) == 320 * len(CHUNK)
     answer = ask("POST", "sink", (CHUNK for _ in range(320)), **{"Content-Type": "x/y"})
     assert json.loads(answer.read()) == [320 * len(CHUNK), "x/y", "chunked"]
 
 
-def test_head_and_options(ask: Any) -> None:
+def test_head_and_options(ask: Callable[..., http.client.HTTPResponse]) -> None:
     answer = ask("HEAD", "x")
     assert (answer.status, answer.headers["Content-Length"], answer.read()) == (200, "12345", b"")
     assert json.loads(ask("OPTIONS", "x").read())["method"] == "OPTIONS"
@@ -186,7 +188,7 @@ def test_head_and_options(ask: Any) -> None:
         ("proxy/proxy/", "/proxy/proxy/"),
     ],
 )
-def test_paths_go_on_as_they_came(ask: Any, path: str, seen: str) -> None:
+def test_paths_go_on_as_they_came(ask: Callable[..., http.client.HTTPResponse], path: str, seen: str) -> None:
     said = json.loads(ask("GET", path).read())
     assert said["path"] == seen
     assert said["X-Forwarded-Uri"] == f"{POD}/proxy{seen.partition('?')[0]}"
@@ -195,14 +197,14 @@ def test_paths_go_on_as_they_came(ask: Any, path: str, seen: str) -> None:
 @pytest.mark.parametrize(
     ("path", "words"), [("nothing", "EOF"), ("nonsense", 'malformed HTTP response "this is no HTTP"')]
 )
-def test_a_server_that_does_not_answer(ask: Any, path: str, words: str) -> None:
+def test_a_server_that_does_not_answer(ask: Callable[..., http.client.HTTPResponse], path: str, words: str) -> None:
     answer = ask("GET", path)
     status = json.loads(answer.read())
     assert (answer.status, status["reason"]) == (503, "ServiceUnavailable")
     assert status["message"] == f"error trying to reach service: {words}"
 
 
-def test_an_upgrade_that_is_none(ask: Any) -> None:
+def test_an_upgrade_that_is_none(ask: Callable[..., http.client.HTTPResponse]) -> None:
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
     answer = ask("GET", "unwilling", **upgrade)
     assert (answer.status, json.loads(answer.read())["message"]) == (500, "invalid upgrade response: status code 200")

@@ -9,7 +9,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from integration.streaming.conftest import Api, Host, WaitUntil
@@ -51,7 +50,7 @@ def web(host: Host) -> Iterator[str]:
     yield "served"
 
 
-def test_health_pods_and_statistics(ask: Any, web: str) -> None:
+def test_health_pods_and_statistics(ask: Callable[..., tuple[int, bytes]], web: str) -> None:
     assert ask("GET", "/healthz") == (200, b"ok")
     code, text = ask("GET", "/pods")
     assert code == 200
@@ -62,7 +61,7 @@ def test_health_pods_and_statistics(ask: Any, web: str) -> None:
     assert found["containers"][0]["name"] == "main"
 
 
-def test_who_may_ask(ask: Any) -> None:
+def test_who_may_ask(ask: Callable[..., tuple[int, bytes]]) -> None:
     code, text = ask("GET", "/pods", who="proxy")
     refused = b"Forbidden (user=system:kube-proxy, verb=get, resource=nodes, subresource(s)=[%b])\n"
     assert (code, text) == (403, refused % b"proxy")
@@ -75,7 +74,7 @@ def test_who_may_ask(ask: Any) -> None:
     assert ask("HEAD", "/metrics", who="admin") == (405, b"")
 
 
-def test_a_service_account_with_the_right_may_ask(ask: Any, api: Api) -> None:
+def test_a_service_account_with_the_right_may_ask(ask: Callable[..., tuple[int, bytes]], api: Api) -> None:
     account = "/api/v1/namespaces/default/serviceaccounts"
     api.request("POST", account, {"metadata": {"name": "scraper"}})
     token = json.loads(api.request("POST", f"{account}/scraper/token", {"spec": {}})[1])["status"]["token"]
@@ -116,27 +115,27 @@ def test_a_service_account_with_the_right_may_ask(ask: Any, api: Api) -> None:
         ("/portForward/default/nobody", 404, b"pod does not exist\n"),
     ],
 )
-def test_refusals(ask: Any, web: str, path: str, code: int, words: bytes) -> None:
+def test_refusals(ask: Callable[..., tuple[int, bytes]], web: str, path: str, code: int, words: bytes) -> None:
     assert ask("GET", path) == (code, words)
 
 
-def test_the_nodes_own_logs(ask: Any) -> None:
+def test_the_nodes_own_logs(ask: Callable[..., tuple[int, bytes]]) -> None:
     code, page = ask("GET", "/logs/")
     assert code == 200 and b'<a href="' in page
     assert ask("GET", "/logs/../../etc/passwd")[0] == 404
     assert ask("GET", "/logs/%2e%2e/%2e%2e/etc/passwd")[0] == 404
 
 
-def test_other_methods_are_refused(ask: Any) -> None:
+def test_other_methods_are_refused(ask: Callable[..., tuple[int, bytes]]) -> None:
     assert ask("DELETE", "/pods")[0] == 405
 
 
-def test_an_exec_without_upgrade_is_refused(ask: Any, web: str) -> None:
+def test_an_exec_without_upgrade_is_refused(ask: Callable[..., tuple[int, bytes]], web: str) -> None:
     code, words = ask("POST", "/exec/default/served/main?command=ls&output=1")
     assert code == 400 and words.startswith(b"unable to upgrade")
 
 
-def test_a_protocol_that_nobody_speaks_is_refused(ask: Any, web: str) -> None:
+def test_a_protocol_that_nobody_speaks_is_refused(ask: Callable[..., tuple[int, bytes]], web: str) -> None:
     path = "/exec/default/served/main?command=ls&output=1"
     spdy = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1", "X_Stream_Protocol_Version": "v9.channel.k8s.io"}
     code, words = ask("POST", path, **spdy)
@@ -160,7 +159,9 @@ def test_requests_share_a_connection(state: State, kubelet: KubeletServer, web: 
     connection.close()
 
 
-def test_mute_and_garbled_connections_disturb_nobody(ask: Any, kubelet: KubeletServer) -> None:
+def test_mute_and_garbled_connections_disturb_nobody(
+    ask: Callable[..., tuple[int, bytes]], kubelet: KubeletServer
+) -> None:
     mute = [socket.create_connection(kubelet.addresses[0]) for _ in range(20)]
     garbled = socket.create_connection(kubelet.addresses[0])
     garbled.sendall(b"GET / HTTP/1.1\r\n\r\n")
