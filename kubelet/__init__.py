@@ -8,7 +8,7 @@ node/         the Node object, its lease, and what the machine has
 probes/       liveness, readiness and startup probes; lifecycle hooks
 pod/          pure: state of a pod → what to do next, and its status
 container/    pure: a container of a pod → the configuration that the runtime gets
-runtime/      the Docker engine behind the protocols in model/, and a fake
+runtime/      the Docker engine behind the protocols in model/
 model/        values and protocols that all of them share
 threads/      a pool for calls that block, and timers
 """

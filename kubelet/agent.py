@@ -1,7 +1,11 @@
-"""The node agent: wires watch, Docker's events, workers, probes and status together, and answers the kubelet's server.
+"""The node agent: builds all parts of the kubelet and connects them, and is the PodHost of the kubelet's server.
 
-Only pods that the API binds to this node are run. Containers that carry our label but belong to none of them are
-stopped and removed; containers without our label are never looked at.
+    watch of pods ─┐                                             ┌─> runtime, volumes, events
+    runtime events ┼─> PodStates ─> PodWorkers ─> plan ─> Executor ─> (pools, probes) ─> PodStates
+    probes, pools ─┘                    └─> status ─> StatusManager ─> API server
+
+Only pods that the API binds to this node are run. Orphan containers, which carry our label but belong to none of these
+pods, are stopped and removed; containers without our label are never looked at.
 """
 
 from __future__ import annotations
@@ -41,9 +45,9 @@ from machinery.resources import PODS, SERVICES
 
 log = logging.getLogger(__name__)
 
-# Calls that may block for long, all pods together: probes, hooks, pulls, volumes.
+# Threads for calls that may block for long, for all pods together: probes, hooks, pulls, volumes.
 MOST_CALLS = 128
-RELIST_EVERY = 300.0
+RELIST_EVERY = 300.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class AgentConfig:
 
 
 class Agent:
-    """The kubelet's ``PodHost`` (see kubelet/server/host.py), and all that runs behind it."""
+    """Implements ``PodHost`` (kubelet/server/host.py). ``start`` begins everything, ``close`` ends it."""
 
     def __init__(self, client: Client, runtime: ContainerRuntime, config: AgentConfig) -> None:
         self._config = config
@@ -81,7 +85,9 @@ class Agent:
         )
         self._workers = PodWorkers(self._states, self._executor(client), self._statuses)
         metrics.show(config.node.name, self._all_containers)
-        self._unclaimed: dict[str, list[RuntimeContainer]] = {}  # listed at the start, until their pods are seen
+        self._unclaimed: dict[
+            str, list[RuntimeContainer]
+        ] = {}  # containers of the first list by pod uid, until their pods are seen
         self._watching = False
 
     def _executor(self, client: Client) -> Executor:
@@ -103,7 +109,7 @@ class Agent:
         return Executor(deps, self._states, self._statuses)
 
     def start(self, stop: threading.Event) -> None:
-        """Returns at once; everything runs until ``stop``."""
+        """Start all threads, which run until ``stop`` is set, and return."""
         self._stop = stop
         self._timers.start()
         self._informers.start(stop)
@@ -114,16 +120,21 @@ class Agent:
         self._timers.after(RELIST_EVERY, lambda: self._pool.submit(self._relist))
 
     def close(self) -> None:
-        """After ``stop``: the containers go on, the kubelet does not."""
+        """Release what ``start`` began, after ``stop`` is set. The containers keep running."""
         self._timers.stop()
         self._sources.close()
         self._node.changed()
         self._recorder.close()
 
-    # What is heard
+    # What the watches and the runtime tell
 
     def _listed(self, containers: list[RuntimeContainer]) -> None:
-        """All containers of ours: at the start, whenever Docker came back, and now and then to be safe."""
+        """Take in a list of all our containers: at the start, whenever the runtime came back, and every RELIST_EVERY
+        seconds.
+
+        The first list waits for the pods, because an orphan container can be told only by them. Then each container is
+        looked at by its pod's worker, and those without a pod are stopped and removed.
+        """
         by_pod: dict[str, list[RuntimeContainer]] = defaultdict(list)
         for container in containers:
             by_pod[container.pod_uid].append(container)
@@ -142,13 +153,13 @@ class Agent:
             self._states.end_orphan(_stand_in(uid, found), [container.id for container in found])
 
     def _relist(self) -> None:
-        """The safety net below Docker's events."""
+        """List all containers, in case an event of the runtime was lost."""
         self._timers.after(RELIST_EVERY, lambda: self._pool.submit(self._relist))
         if self._watching and not self._runtime_watch.problem:
             self._listed(self._runtime.containers())
 
     def _wait_for_pods(self) -> bool:
-        """Containers can only be judged when the pods are known; until then they just run on."""
+        """Wait until the pods of this node have been listed. Return False if the kubelet stops before."""
         while not self._pods.wait_synced(1.0):
             if self._stop.is_set():
                 return False
@@ -237,7 +248,10 @@ class Agent:
 
 
 def _stand_in(uid: str, found: list[RuntimeContainer]) -> Object:
-    """What is still known of a pod whose object is gone: enough to stop its containers with the grace it had."""
+    """Return what is still known of a pod whose object is gone.
+
+    It is enough to stop its containers with the grace period that they had.
+    """
     first = found[0]
     return {
         "apiVersion": "v1",

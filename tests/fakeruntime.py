@@ -22,7 +22,7 @@ from kubelet.model.runtime import (
 
 
 class FakeRuntime:
-    """Single-process and thread-safe. ``heeds`` says which signals end a container; SIGKILL always does."""
+    """Implements ContainerRuntime, thread-safe. ``heeds`` says which signals end a container; SIGKILL always does."""
 
     def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.clock = clock
@@ -73,28 +73,28 @@ class FakeRuntime:
         self._check()
         return self.known.get(container_id)
 
-    def create_sandbox(self, plan: SandboxConfig) -> str:
-        return self._create(plan, sandbox=True)
+    def create_sandbox(self, config: SandboxConfig) -> str:
+        return self._create(config, sandbox=True)
 
-    def create_container(self, plan: ContainerConfig) -> str:
-        return self._create(plan, sandbox=False)
+    def create_container(self, config: ContainerConfig) -> str:
+        return self._create(config, sandbox=False)
 
-    def _create(self, plan: ContainerConfig | SandboxConfig, *, sandbox: bool) -> str:
+    def _create(self, config: ContainerConfig | SandboxConfig, *, sandbox: bool) -> str:
         self._check()
-        if plan.runtime not in self.handlers:
-            raise RuntimeFailure(f"Unknown runtime specified {plan.runtime}")
+        if config.runtime not in self.handlers:
+            raise RuntimeFailure(f"Unknown runtime specified {config.runtime}")
         with self._lock:
             number = next(self._numbers)
             container_id = f"id{number}"
-            label = plan.labels
+            label = config.labels
             self.calls.append(f"create {label[labels.CONTAINER_NAME]}")
-            self.plans[container_id] = plan
+            self.plans[container_id] = config
             self.known[container_id] = RuntimeContainer(
                 id=container_id,
                 **labels.fields(label),
                 created=self.clock(),
-                image=plan.image,
-                image_id=f"sha256:{plan.image}",
+                image=config.image,
+                image_id=f"sha256:{config.image}",
                 ip=f"172.17.0.{number + 1}" if sandbox else "",
             )
         return container_id

@@ -17,7 +17,7 @@ from kubelet.model.runtime import ContainerConfig, Mount, PortBinding, RuntimeIm
 from machinery.objects import Object
 
 
-def sandbox_plan(pod: Object, attempt: int, image: str, dns: ClusterDns, runtime: str = "") -> SandboxConfig:
+def sandbox_config(pod: Object, attempt: int, image: str, dns: ClusterDns, runtime: str = "") -> SandboxConfig:
     spec = pod["spec"]
     of_pod = spec.get("securityContext", {})
     host_network = podspec.is_host_network(pod)
@@ -63,7 +63,7 @@ class Surroundings:
     runtime: str = ""
 
 
-def container_plan(pod: Object, spec: podspec.Spec, around: Surroundings) -> ContainerConfig:
+def container_config(pod: Object, spec: podspec.Spec, around: Surroundings) -> ContainerConfig:
     pod_spec, variables = pod["spec"], around.environment
     return ContainerConfig(
         name=labels.container_name(pod, spec["name"], around.attempt),
@@ -89,5 +89,5 @@ def container_plan(pod: Object, spec: podspec.Spec, around: Surroundings) -> Con
 
 
 def _expanded(words: list[str] | None, variables: Mapping[str, str]) -> tuple[str, ...] | None:
-    """An absent or empty list leaves it to the image."""
+    """Return the words with their variables, None for an absent or empty list: then the image decides."""
     return tuple(expand(word, variables) for word in words) if words else None

@@ -101,12 +101,12 @@ def _text(value: str | bytes) -> str:
 
 
 def _valid(name: str) -> bool:
-    """What upstream 1.32 accepts: printable ASCII without an equals sign."""
+    """Return True for a variable name that upstream 1.32 accepts: printable ASCII without an equals sign."""
     return bool(name) and "=" not in name and all(" " <= character <= "~" for character in name)
 
 
 def data_of(kind: Kind, found: Object) -> dict[str, bytes]:
-    """The contents of a config map or secret as bytes."""
+    """Return the contents of a config map or secret as bytes."""
     if kind == "secret":
         return {key: base64.b64decode(value) for key, value in found.get("data", {}).items()}
     binary = {key: base64.b64decode(value) for key, value in found.get("binaryData", {}).items()}
@@ -117,7 +117,9 @@ def data_of(kind: Kind, found: Object) -> dict[str, bytes]:
 
 
 def service_variables(services: Iterable[Object], pod: Object) -> dict[str, str]:
-    """Those of the pod's own namespace (unless it asked for none) and, always, the API server's."""
+    """Return variables for the Services of the pod's namespace, unless it wants none, and always for the API
+    server's.
+    """
     namespace = pod["metadata"]["namespace"]
     links = pod["spec"].get("enableServiceLinks", True) is not False
     chosen: dict[str, Object] = {}
@@ -137,7 +139,7 @@ def service_variables(services: Iterable[Object], pod: Object) -> dict[str, str]
 
 
 def _variables_of(service: str, spec: Mapping[str, Any]) -> dict[str, str]:
-    """The two plain forms, and those that Docker once made for ``--link``."""
+    """Return the variables of one Service: HOST and PORT, and those that Docker once made for ``--link``."""
     prefix, address, ports = _upper(service), spec["clusterIP"], spec["ports"]
     out = {f"{prefix}_SERVICE_HOST": address, f"{prefix}_SERVICE_PORT": str(ports[0]["port"])}
     for port in ports:

@@ -28,8 +28,11 @@ def limits(pod: Object, spec: podspec.Spec, node_memory: int) -> ResourceLimits:
 
 
 def oom_score_adj(qos: str, memory_request: int, node_memory: int) -> int:
-    """Whom the kernel ends first when memory runs out. Upstream goes below zero for Guaranteed pods, which needs a
-    right that not every kernel grants; zero keeps the order."""
+    """Return the oom_score_adj: the higher, the sooner the kernel kills the process when memory runs out.
+
+    Upstream goes below zero for Guaranteed pods, which needs a right that not every kernel grants. Zero keeps the
+    order.
+    """
     if qos == "Guaranteed":
         return 0
     if qos == "BestEffort":

@@ -29,7 +29,7 @@ def security(pod: Object, spec: podspec.Spec, image: RuntimeImage, groups: tuple
 
 
 def _either(own: dict[str, Any], of_pod: dict[str, Any], field: str) -> Any:
-    """The container's word counts before the pod's."""
+    """Return a field of the container's securityContext or, if it has none, of the pod's."""
     return own[field] if own.get(field) is not None else of_pod.get(field)
 
 
@@ -64,7 +64,7 @@ def _groups(of_pod: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _options(of_pod: dict[str, Any], own: dict[str, Any]) -> tuple[str, ...]:
-    """seLinuxOptions and AppArmor profiles say nothing on a machine without them, and are passed over.
+    """Return Docker's security options. seLinuxOptions and AppArmor profiles are ignored.
 
     Without a seccompProfile upstream runs containers unconfined (seccompDefault is off).
     """

@@ -20,14 +20,14 @@ class Backoff:
 
 
 def waits_until(entry: Backoff | None, failed_at: float) -> float | None:
-    """The moment before which what failed at ``failed_at`` must not be tried again; None if it may be tried now."""
+    """Return when to try again what failed at ``failed_at``, None if that is at once. Times are Unix times."""
     if entry is None or _forgotten(entry, failed_at):
         return None
     return failed_at + entry.delay
 
 
 def after_retry(entry: Backoff | None, failed_at: float, now: float) -> Backoff:
-    """The entry to keep once it is being tried again."""
+    """Return the entry to keep when the next try begins."""
     if entry is None or _forgotten(entry, failed_at):
         return Backoff(FIRST, now)
     return Backoff(min(entry.delay * 2, LONGEST), now)

@@ -35,7 +35,7 @@ def hostname(pod: Object) -> str:
 
 
 def domain(pod: Object, dns: ClusterDns) -> str:
-    """The rest of the full name of a pod with a subdomain."""
+    """Return what follows the host name in the pod's FQDN, "" for a pod without a subdomain."""
     subdomain = pod["spec"].get("subdomain")
     return f"{subdomain}.{pod['metadata']['namespace']}.svc.{dns.domain}" if subdomain else ""
 
@@ -65,7 +65,11 @@ def _aliases(pod: Object) -> str:
 
 
 def resolv_conf(pod: Object, dns: ClusterDns, host_file: str) -> str:
-    """ClusterFirst asks the cluster's DNS, Default what the node asks, None only what dnsConfig says."""
+    """Return the text of /etc/resolv.conf; ``host_file`` is the node's.
+
+    With the policy ClusterFirst it names the cluster's DNS, with Default the node's servers, with None only what
+    dnsConfig says.
+    """
     servers, searches, options = _parse(host_file)
     match _policy(pod):
         case "None":

@@ -53,7 +53,7 @@ def restart_policy(pod: Object) -> str:
 
 
 def restarts(pod: Object, spec: Spec, exit_code: int, *, init: bool = False) -> bool:
-    """Whether a container that ended so is to be started again."""
+    """Return True if a container that ended with this exit code is to be started again."""
     if init and is_sidecar(spec):
         return True
     policy = restart_policy(pod)
@@ -71,7 +71,7 @@ def is_host_network(pod: Object) -> bool:
 
 
 def title(pod: Object) -> str:
-    """``name_namespace(uid)``: how upstream's messages name a pod."""
+    """Return ``name_namespace(uid)``, as upstream's messages name a pod."""
     meta = pod["metadata"]
     return f"{meta['name']}_{meta['namespace']}({meta['uid']})"
 
@@ -85,7 +85,7 @@ def uid(pod: Object) -> str:
 
 
 def grace_period(pod: Object) -> int:
-    """Seconds between SIGTERM and SIGKILL, never less than one (upstream: calculateEffectiveGracePeriod)."""
+    """Return the seconds between SIGTERM and SIGKILL, at least one (upstream: calculateEffectiveGracePeriod)."""
     seconds = pod["metadata"].get("deletionGracePeriodSeconds")
     if seconds is None:
         seconds = pod["spec"].get("terminationGracePeriodSeconds")

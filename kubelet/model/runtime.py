@@ -1,7 +1,9 @@
-"""What the kubelet asks of a container runtime, in the words of upstream's CRI cut down to what we need.
+"""What the kubelet asks of a container runtime: a Protocol with the terms of upstream's CRI, as far as needed here.
 
-Everything that crosses the seam is a frozen dataclass of plain values, so that the plan, the status and their golden
-tests never see a Docker object, and a hand-written fake can stand in for the engine.
+All arguments and results are frozen dataclasses of plain values, so that the plan, the status and their golden tests
+never see a Docker object, and a hand-written fake can replace the engine. A sandbox is the container that holds a pod's
+network; the pod's containers join it. A container that has ended is never started again: a restart creates a new one,
+with ``attempt`` higher by one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ State = Literal["created", "running", "exited"]
 
 
 class RuntimeFailure(Exception):
-    """The engine answered, and refused: the message is the engine's."""
+    """The runtime refused; the message is its own."""
 
 
 class RuntimeNotFound(RuntimeFailure):
@@ -23,12 +25,12 @@ class RuntimeNotFound(RuntimeFailure):
 
 
 class RuntimeUnavailable(Exception):
-    """The engine does not answer at all: nobody's fault but its own, so no back-off is counted."""
+    """The runtime does not answer at all. That is no failure of a pod, so no back-off is counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeContainer:
-    """One container (or sandbox) of ours as the runtime last described it. Times are seconds since the epoch."""
+    """A container or sandbox of ours as the runtime last described it. Times are Unix times."""
 
     id: str
     pod_uid: str
@@ -36,7 +38,7 @@ class RuntimeContainer:
     namespace: str
     name: str  # the container's name in the pod; "POD" for a sandbox, as upstream's dockershim has it
     sandbox: bool = False
-    attempt: int = 0  # restartCount of a container; how many sandboxes came before for a sandbox
+    attempt: int = 0  # restartCount of a container; the number of earlier sandboxes for a sandbox
     state: State = "created"
     created: float = 0.0
     started: float | None = None
@@ -52,7 +54,7 @@ class RuntimeContainer:
     runtime: str = ""  # of a sandbox: the handler that its pod's RuntimeClass asked for
     stop_signal: str = "SIGTERM"
     tty: bool = False  # its process has a terminal
-    grace: int = 30  # terminationGracePeriodSeconds at creation, for the day when the pod object is gone
+    grace: int = 30  # terminationGracePeriodSeconds at creation, for when the pod object is gone
 
     @property
     def running(self) -> bool:
@@ -61,6 +63,8 @@ class RuntimeContainer:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeImage:
+    """An image on the node. ``names`` are its digests and tags; ``user`` is whom it runs as; ``size`` is in bytes."""
+
     id: str
     user: str = ""
     size: int = 0
@@ -85,6 +89,8 @@ class PortBinding:
 
 @dataclass(frozen=True, slots=True)
 class SandboxConfig:
+    """All that the runtime needs to create a sandbox (CRI: PodSandboxConfig)."""
+
     name: str
     image: str
     hostname: str
@@ -94,7 +100,7 @@ class SandboxConfig:
     host_network: bool = False
     host_pid: bool = False
     host_ipc: bool = False
-    share_pid: bool = False  # its PID 1 must then reap the orphans of the whole pod
+    share_pid: bool = False  # its process 1 then reaps the orphaned processes of the whole pod
     runtime: str = ""  # the handler of the pod's RuntimeClass; the engine's default when empty
 
 
@@ -112,6 +118,8 @@ class SecurityConfig:
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
+    """Settings of a container's control group; ``memory`` is in bytes, 0 means no limit."""
+
     cpu_shares: int = 2
     cpu_quota: int = 0  # microseconds in each period of 100 ms; 0 is without limit
     memory: int = 0
@@ -120,7 +128,7 @@ class ResourceLimits:
 
 @dataclass(frozen=True, slots=True)
 class ContainerConfig:
-    """All that is needed to create one container, decided before the runtime is asked anything."""
+    """All that the runtime needs to create a container (CRI: ContainerConfig)."""
 
     name: str
     image: str
@@ -145,7 +153,7 @@ class ContainerConfig:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeEvent:
-    """Something happened: look again at this container, or at the images."""
+    """A change of a container or an image, which is then to be inspected again."""
 
     kind: Literal["container", "image"]
     action: str
@@ -165,34 +173,48 @@ class ExecTimeout(Exception):
 
 
 class ContainerRuntime(Protocol):
+    """Every method raises RuntimeFailure if the runtime refuses, and RuntimeUnavailable if it does not answer."""
+
     def version(self) -> dict[str, str]: ...
 
     def containers(self) -> list[RuntimeContainer]:
-        """Every container of this cluster, running or not, as far as a list tells: without times and exit codes."""
+        """Return every container of this cluster, running or not. A list tells less: times and exit codes are
+        missing.
+        """
 
-    def inspect(self, container_id: str) -> RuntimeContainer | None: ...
+    def inspect(self, container_id: str) -> RuntimeContainer | None:
+        """Return all that the runtime knows of a container, None if it does not exist."""
 
-    def create_sandbox(self, plan: SandboxConfig) -> str: ...
+    def create_sandbox(self, config: SandboxConfig) -> str:
+        """Create a sandbox without starting it, and return its id."""
 
-    def create_container(self, plan: ContainerConfig) -> str: ...
+    def create_container(self, config: ContainerConfig) -> str:
+        """Create a container in a running sandbox without starting it, and return its id."""
 
     def start(self, container_id: str) -> None: ...
 
     def signal(self, container_id: str, signal: str) -> None:
-        """Silent when the container has already ended."""
+        """Send a signal to the container's first process. Do nothing if it has ended."""
 
     def remove(self, container_id: str) -> None:
-        """Kills it if need be. Silent when it is already gone."""
+        """Remove a container, and kill it if it still runs. Do nothing if it is gone."""
 
-    def image(self, reference: str) -> RuntimeImage | None: ...
+    def image(self, reference: str) -> RuntimeImage | None:
+        """Return an image on the node, None if it is not there."""
 
     def images(self) -> list[RuntimeImage]: ...
 
-    def pull(self, reference: str, auth: dict[str, str] | None) -> None: ...
+    def pull(self, reference: str, auth: dict[str, str] | None) -> None:
+        """Pull an image. ``auth`` has a username and a password; None pulls without credentials."""
 
-    def execute(self, container_id: str, command: list[str], timeout: float) -> ExecResult: ...
+    def execute(self, container_id: str, command: list[str], timeout: float) -> ExecResult:
+        """Run a command in a container and wait for its end. Raises ExecTimeout after ``timeout`` seconds."""
 
-    def log_tail(self, container_id: str, lines: int, limit: int) -> str: ...
+    def log_tail(self, container_id: str, lines: int, limit: int) -> str:
+        """Return the last lines of a container's log, at most ``limit`` bytes."""
 
     def events(self, stop: threading.Event) -> Iterator[RuntimeEvent]:
-        """Connected on return; blocks between events; raises RuntimeUnavailable when the stream ends."""
+        """Return an iterator over what happens from now on.
+
+        It blocks between events, ends when ``stop`` is set, and raises RuntimeUnavailable if the stream breaks.
+        """

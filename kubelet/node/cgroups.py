@@ -39,7 +39,7 @@ def _usage(nanoseconds: int, memory: int, inactive: int) -> ContainerUsage:
 
 
 def _folders(groups: str, root: Path) -> dict[str, Path]:
-    """Controller → its folder; "" is version 2's, which has all controllers that the others do not have."""
+    """Return the folder of each controller. That of "" is version 2's, for all controllers without one of their own."""
     found = {}
     for line in groups.splitlines():
         _, names, path = line.split(":", 2)

@@ -70,19 +70,21 @@ def node_info(runtime_version: str) -> dict[str, Any]:
 
 
 def cpu_seconds() -> float:
-    """What all processors of the machine have worked so far."""
+    """Return the seconds that all processors of the machine have worked since it started."""
     user, nice, system, _idle, _iowait, *others = map(int, _read("/proc/stat").splitlines()[0].split()[1:])
     # The guests' time behind the first three others (irq, softirq, steal) is in user and nice already.
     return (user + nice + system + sum(others[:3])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_in_use() -> int:
-    """Memory that is used, without files that the kernel would forget first (cadvisor's working set of all)."""
+    """Return the bytes of memory in use, without cached files that the kernel gives up first (cadvisor's working
+    set).
+    """
     return max(0, memory() - _meminfo("MemFree") - _meminfo("Inactive(file)"))
 
 
 def booted() -> float:
-    """When the machine started, in seconds since 1970."""
+    """Return when the machine started, as a Unix time."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -102,7 +104,7 @@ def has_pids() -> bool:
 
 
 def network_of(address: str) -> str:
-    """The network of the interface that has this address, e.g. 172.17.0.0/16 for docker0; empty if none has it."""
+    """Return the network of the interface with this address, e.g. 172.17.0.0/16 for docker0; "" if there is none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for _, name in socket.if_nameindex():
             request = struct.pack("256s", name.encode()[:15])

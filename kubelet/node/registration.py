@@ -1,5 +1,8 @@
-"""This machine's Node object and its lease: registered at the start, renewed every ten seconds, rewritten when the
-node's condition changes and every five minutes (upstream's nodeStatusUpdateFrequency and -ReportFrequency).
+"""This machine's Node object and its lease.
+
+The node is registered at the start, and again if somebody has deleted it. Every ten seconds its lease is renewed and
+its status computed, which is written if a condition has changed and every five minutes in any case (upstream:
+nodeStatusUpdateFrequency and nodeStatusReportFrequency).
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ class NodeConfig:
 
 @dataclass(frozen=True, slots=True)
 class MachineHealth:
-    """What the node's conditions are made from."""
+    """What the node's conditions are computed from: is the runtime well, and is there enough of each resource?"""
 
     runtime_problem: str = ""
     memory: bool = True
@@ -49,7 +52,7 @@ class MachineHealth:
 
 
 class NodeRegistration:
-    """One thread. ``changed`` wakes it when the condition of the node may have changed."""
+    """Keeps the node registered, in one thread. ``changed`` wakes it if a condition may have changed."""
 
     def __init__(
         self, client: Client, runtime: ContainerRuntime, config: NodeConfig, runtime_problem: Callable[[], str]
@@ -137,7 +140,7 @@ class NodeRegistration:
         )
 
     def _facts(self) -> dict[str, Any]:
-        """What only the runtime knows; what it said last while it does not answer."""
+        """Return the nodeInfo and images of the status; as recorded, while the runtime does not answer."""
         known = (self._node or {}).get("status") or {}
         try:
             version = self._runtime.version()["version"]
@@ -216,19 +219,24 @@ def node_status(node: Object, health: MachineHealth, config: NodeConfig, facts: 
 
 
 def extended_resources(node: Object) -> dict[str, str | None]:
-    """What others have written into the node's capacity, and is allocatable therefore; None for what they took back."""
+    """Return the extended resources that others have written into the node's capacity, with their allocatable amounts.
+
+    The amount is None for a resource that is not in the capacity any more.
+    """
     status = node.get("status", {})
     capacity, allocatable = status.get("capacity", {}), status.get("allocatable", {})
     return {name: capacity.get(name) for name in (*capacity, *allocatable) if is_extended(name)}
 
 
 def is_extended(resource: str) -> bool:
-    """A resource that Kubernetes itself does not know: ``example.com/dongle`` (upstream: IsExtendedResourceName)."""
+    """Return True for a resource outside of kubernetes.io, like ``example.com/dongle`` (upstream:
+    IsExtendedResourceName).
+    """
     domain, slash, _ = resource.partition("/")
     return bool(slash) and not domain.endswith("kubernetes.io")
 
 
-# The words of the other case.
+# Reason and message if there is not enough.
 _SHORT_OF = {
     "MemoryPressure": ("KubeletHasInsufficientMemory", "insufficient memory available"),
     "DiskPressure": ("KubeletHasDiskPressure", "disk pressure"),
@@ -258,8 +266,11 @@ def _timed(node: Object, condition: dict[str, Any], now: str) -> dict[str, Any]:
 
 
 def same_status(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether two statuses differ in nothing but when they were made. Amounts are compared by another's writing them
-    in canonical form, so they are left out: a machine's capacity does not change while it runs. Extended ones do."""
+    """Return True if two statuses differ only in their timestamps and amounts.
+
+    The API server stores amounts in another form than that of their text here, and a machine's capacity does not change
+    while it runs. The amounts of extended resources do change, and are compared.
+    """
     return _essence(old) == _essence(new)
 
 

@@ -1,5 +1,7 @@
-"""What the plan may ask for: small values without behaviour, carried out by the executor (Finish and Forget by the
-pod's worker itself)."""
+"""What a plan may ask for: values without behaviour, which sync/executor.py carries out.
+
+``id`` is the runtime's id of a container, ``name`` its name in the pod.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +10,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MountVolumes:
-    """Begins to set the volumes up, or to bring them up to date, in the background."""
+    """Begin to set the volumes up, or to bring them up to date, in the background."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanVolumes:
-    pass
+    """Unmount the pod's volumes and remove its directory."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreateSandbox:
+    """Create and start a sandbox; ``attempt`` counts the sandboxes before it."""
+
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class StartContainer:
+    """Create and start a container, or begin to pull its image; ``attempt`` is its restart count."""
+
     name: str
     attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class BeginStop:
-    """Runs the preStop hook in the background, or sends the stop signal when there is none."""
+    """Run the preStop hook in the background, or send the stop signal if there is none; ``grace`` is in seconds."""
 
     id: str
     name: str
@@ -39,45 +45,55 @@ class BeginStop:
 
 @dataclass(frozen=True, slots=True)
 class SendStopSignal:
+    """Send the image's stop signal, or repeat it if the container had no handler for it yet."""
+
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
+    """Send SIGKILL."""
+
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
+    """Remove a container or sandbox, and what is known of it."""
+
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class AnnounceBackOff:
-    """The BackOff event of an image that could not be pulled."""
+    """Record the BackOff event of an image that could not be pulled."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class AnnounceCrashLoop:
+    """Show a container as CrashLoopBackOff, and record the BackOff event."""
+
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class FailPod:
+    """End the whole pod, with this reason and message in its status."""
+
     reason: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Writes the last status and lets the API object go."""
+    """Write the last status and delete the API object."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """Nothing is left of the pod."""
+    """Forget the pod, of which nothing is left."""
 
 
 Action = (

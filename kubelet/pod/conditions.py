@@ -1,6 +1,6 @@
-"""The conditions of a pod that the kubelet answers for, with upstream's reasons and messages. Pure.
+"""The conditions of a pod that the kubelet sets, with upstream's reasons and messages. Pure.
 
-Conditions of others (readiness gates are set by whoever owns them) are not touched: they do not appear in the result.
+The result holds no others: conditions of other owners (those of readiness gates) stay as they are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ Status = dict[str, Any]
 def conditions(
     pod: Object, phase: str, init: list[Status], apps: list[Status], *, has_sandbox: bool, now: str
 ) -> list[Status]:
+    """Return the conditions; ``init`` and ``apps`` are the statuses of the pod's init containers and containers."""
     initialized = _initialized(pod, phase, init, apps)
     containers_ready = _containers_ready(phase, init, apps, pod)
     found = [
@@ -29,7 +30,7 @@ def conditions(
 
 
 def _timed(pod: Object, condition: Status, now: str) -> Status:
-    """The transition time moves only with the status."""
+    """Return the condition with its times: the transition time changes only if the status does."""
     old = get_condition(pod, condition["type"])
     same = old is not None and old.get("status") == condition["status"] and old.get("lastTransitionTime")
     since = old["lastTransitionTime"] if old and same else now

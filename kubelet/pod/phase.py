@@ -11,10 +11,14 @@ Status = dict[str, Any]
 
 
 def of(pod: Object, init: list[Status], apps: list[Status], *, over: bool, failed: bool) -> str:
-    """``over``: the pod ended although its restart policy may say otherwise; ``failed``: the kubelet ended it."""
+    """Return the phase of a pod from the statuses of its containers.
+
+    ``over`` tells that nothing will run any more, whatever the restart policy; ``failed`` that the kubelet ended the
+    pod. A recorded Succeeded or Failed stays.
+    """
     recorded = pod.get("status", {}).get("phase")
     if recorded in ("Succeeded", "Failed"):
-        return str(recorded)  # an ended pod never lives again
+        return str(recorded)  # an ended pod never runs again
     if failed:
         return "Failed"
     if _init_failed(pod, init):
@@ -38,7 +42,7 @@ def _init_failed(pod: Object, init: list[Status]) -> bool:
 
 
 def _init_pending(pod: Object, init: list[Status], apps: list[Status]) -> bool:
-    """Some init container has still to do its work, and no app container shows that it was done before."""
+    """Return True if an init container has not done its work yet, and no app container shows that it has once."""
     if any("running" in row["state"] for row in apps):
         return False
     sidecars = podspec.sidecars(pod)
@@ -56,13 +60,13 @@ def _never_ran(row: Status) -> bool:
 
 
 def _exit_code(row: Status) -> int | None:
-    """Of the container that has ended last, when none is running now."""
+    """Return the exit code of an ended container, None if it waits or runs."""
     ended = row["state"].get("terminated")
     return None if ended is None else int(ended["exitCode"])
 
 
 def _over(apps: list[Status]) -> str:
-    """Nothing will run any more: all that ran must have succeeded, and all must have run."""
+    """Return the phase of a pod in which nothing runs any more: Succeeded if every container ran and succeeded."""
     return "Succeeded" if apps and all(_exit_code(row) == 0 for row in apps) else "Failed"
 
 

@@ -1,7 +1,8 @@
-"""What the kubelet knows about one pod: the API object, the containers seen, and what Docker cannot tell.
+"""What the kubelet knows about one pod: its API object, its containers, and what the runtime cannot tell.
 
-One worker at a time owns a PodState. ``plan`` and ``status`` only read it, so a golden test can write one down in
-YAML; everything that happens elsewhere (a pull, a probe, a hook) is brought here by the worker before it decides.
+One worker at a time owns a PodState and alone changes it. What happens in other threads (a pull, a probe, a hook) comes
+as a change to ``PodStates.tell``, and the worker applies it before it plans. ``plan`` and ``status`` only read the
+state, so that a golden test can write one down in YAML. Times are Unix times.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from machinery.objects import Object
 
 @dataclass(slots=True)
 class Pull:
-    """A pull under way, or how the last one ended. Forgotten when the container has been started."""
+    """The pull of a container's image: running, done or failed. Forgotten when the container has been started."""
 
     image: str
     running: bool = True
@@ -26,7 +27,7 @@ class Pull:
     message: str = ""
     failed_at: float = 0.0
     retry_at: float = 0.0
-    told: bool = False  # the BackOff event is out
+    told: bool = False  # the BackOff event has been recorded
 
 
 @dataclass(slots=True)
@@ -40,19 +41,19 @@ class StartError:
 
 @dataclass(slots=True)
 class Stop:
-    """A container on its way out: preStop hook, then its stop signal, then SIGKILL at the end of the grace period."""
+    """A container that is being stopped: preStop hook, stop signal, and SIGKILL at the end of the grace period."""
 
     began: float
     grace: float
     hook: Literal["", "running", "done"] = ""
     signalled: float | None = None
-    repeat_at: float | None = None  # it could not hear the signal yet: see whether it can by then
+    repeat_at: float | None = None  # when to repeat the signal, for which there was no handler yet
     killed: bool = False
 
 
 @dataclass(slots=True)
 class ProbeResults:
-    """What the probes of one running container say. None: there is no such probe, or it has no opinion yet."""
+    """What the probes of a running container found. None if there is no such probe, or no result yet."""
 
     started: bool | None = None
     ready: bool | None = None
@@ -61,16 +62,18 @@ class ProbeResults:
 
 @dataclass(slots=True)
 class Volumes:
+    """How far the pod's volumes are set up."""
+
     phase: Literal["unmounted", "mounting", "mounted", "failed"] = "unmounted"
     message: str = ""
     retry_at: float = 0.0
     attempts: int = 0
-    refresh_at: float | None = None  # a token in them must be renewed, or what they show has changed
+    refresh_at: float | None = None  # when to write them again: a token must be renewed, or a source has changed
 
 
 @dataclass(slots=True)
 class Failure:
-    """The whole pod was ended by the kubelet: status.reason and status.message."""
+    """Why the kubelet ended the whole pod: status.reason and status.message."""
 
     reason: str
     message: str
@@ -78,11 +81,13 @@ class Failure:
 
 @dataclass(slots=True)
 class PodState:
+    """``gone``, ``finishing`` and ``released`` are the steps by which a pod leaves the API; see the fields."""
+
     pod: Object
     start_time: float = 0.0
-    gone: bool = False  # the API object does not exist any more
-    finishing: bool = False  # the last status and the removal of the API object are on their way
-    released: bool = False  # the API server has let the object go: all traces may go
+    gone: bool = False  # the API does not show the object any more
+    finishing: bool = False  # the status manager is to write the last status and delete the object
+    released: bool = False  # the API server has deleted the object: every trace may be removed
     failure: Failure | None = None
     containers: dict[str, RuntimeContainer] = field(default_factory=dict)  # by id, sandboxes included
     verdicts: dict[str, ProbeResults] = field(default_factory=dict)  # by container id
@@ -95,7 +100,7 @@ class PodState:
     errors: dict[str, StartError] = field(default_factory=dict)
     sandbox_error: StartError | None = None
     sandbox_failures: int = 0
-    address: str = ""  # of the last sandbox; an ended pod keeps showing it
+    address: str = ""  # the IP of the last sandbox, which the status of an ended pod still shows
     volumes: Volumes = field(default_factory=Volumes)
 
     @property
@@ -103,15 +108,15 @@ class PodState:
         return podspec.uid(self.pod)
 
     def sandboxes(self) -> list[RuntimeContainer]:
-        """Newest first."""
+        """Return the sandboxes, the newest first."""
         return sorted((c for c in self.containers.values() if c.sandbox), key=_age, reverse=True)
 
     def sandbox(self) -> RuntimeContainer | None:
-        """The running sandbox, if there is one."""
+        """Return the running sandbox, None if there is none."""
         return next((c for c in self.sandboxes() if c.running), None)
 
     def attempts(self, name: str) -> list[RuntimeContainer]:
-        """Every container that stood or stands for this name, newest first."""
+        """Return all containers that were created for this container of the pod, the newest first."""
         found = (c for c in self.containers.values() if not c.sandbox and c.name == name)
         return sorted(found, key=_age, reverse=True)
 
@@ -122,7 +127,7 @@ class PodState:
         return [c for c in self.containers.values() if not c.sandbox]
 
     def see(self, found: RuntimeContainer) -> bool:
-        """Takes in what the runtime says of a container; tells whether it has ended since it was seen last."""
+        """Note what the runtime says of a container. Return True if it has ended since it was seen last."""
         before = self.containers.get(found.id)
         self.containers[found.id] = found
         if found.sandbox and found.ip:
@@ -139,7 +144,10 @@ def _age(container: RuntimeContainer) -> tuple[int, float]:
 
 
 def ended(container: RuntimeContainer) -> bool:
-    """It ran and ended, or the runtime could not start it; one that was only created will still be started."""
+    """Return True if a container ran and ended, or if the runtime could not start it.
+
+    A container that was only created is not ended: it will still be started.
+    """
     return container.state == "exited" or (container.state == "created" and bool(container.error))
 
 

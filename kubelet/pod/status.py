@@ -1,7 +1,12 @@
-"""The status of a pod, made from what is known about it. Pure; the rules are upstream's ``generateAPIPodStatus``.
+"""The status of a pod, computed from its PodState. Pure; the rules are upstream's (``generateAPIPodStatus``).
 
-The status is made whole each time. Only what cannot be seen any more (the last state of a container whose predecessor
-is gone, transition times, the address of an ended pod) is taken over from the status recorded in the API object.
+The status is computed as a whole each time. Only what cannot be seen any more is taken from the status recorded in the
+API object: the last state of a container whose predecessor was removed, transition times, the IP of an ended pod, and
+termination messages that an earlier kubelet has read.
+
+A container's status has three cases: the runtime knows no container of this name (``_absent``), or its newest attempt
+runs, waits or has ended (``container_status``). A container that has ended but will be started again shows as waiting,
+with its end in ``lastState`` (``_waiting``).
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ Status = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What every pod's status says about its node."""
+    """What the status of every pod says about its node."""
 
     ip: str
 
@@ -35,7 +40,9 @@ def status(state: PodState, node: NodeFacts, now: float) -> Status:
     recorded: Status = pod.get("status", {})
     init = [container_status(state, spec, now, init=True) for spec in podspec.init_containers(pod)]
     apps = [container_status(state, spec, now) for spec in podspec.containers(pod)]
-    failed = bool(state.failure) and not any(c.running for c in state.apps())  # upstream waits for the last to stop
+    failed = bool(state.failure) and not any(
+        c.running for c in state.apps()
+    )  # as upstream, not before the last container has stopped
     over = failed or _all_stopped_for_good(state)
     out: Status = {
         "phase": phase.of(pod, init, apps, over=over, failed=failed),
@@ -48,7 +55,7 @@ def status(state: PodState, node: NodeFacts, now: float) -> Status:
     }
     if state.failure and failed:
         out |= {"reason": state.failure.reason, "message": state.failure.message}
-    elif recorded.get("phase") == "Failed":  # the kubelet that failed it may have been an earlier one
+    elif recorded.get("phase") == "Failed":  # an earlier kubelet may have ended the pod
         out |= {field: recorded[field] for field in ("reason", "message") if field in recorded}
     if init:
         out["initContainerStatuses"] = init
@@ -59,13 +66,13 @@ def status(state: PodState, node: NodeFacts, now: float) -> Status:
 
 
 def _all_stopped_for_good(state: PodState) -> bool:
-    """The pod is on its way out and nothing runs any more: whatever its restart policy, it has ended."""
+    """Return True if the pod is being deleted and nothing runs any more: it has ended, whatever its restart policy."""
     leaving = state.gone or state.released or podspec.is_deleting(state.pod)
     return leaving and not any(c.running for c in state.apps())
 
 
 def _addresses(state: PodState, node: NodeFacts, recorded: Status) -> Status:
-    """An address once given stays in the status until another takes its place, also when the sandbox is gone."""
+    """Return podIP and podIPs. An address stays in the status until there is another, even if the sandbox is gone."""
     address = node.ip if podspec.is_host_network(state.pod) else state.address or recorded.get("podIP", "")
     return {"podIP": address, "podIPs": [{"ip": address}]} if address else {}
 
@@ -93,7 +100,7 @@ def container_status(state: PodState, spec: podspec.Spec, now: float, *, init: b
         out["state"] = {"running": {"startedAt": time_text(newest.started)}}
         out["lastState"] = _last_state(state, attempts, recorded)
         out["started"] = _started(state, spec, newest)
-        # An init container is ready when it has done its work; a sidecar's work is to run.
+        # An init container is ready once it has succeeded, a sidecar while it runs.
         out["ready"] = out["started"] and _ready(state, spec, newest) and (not init or podspec.is_sidecar(spec))
     elif not ended(newest):
         out["state"] = held or _waiting_for_start(state)
@@ -109,7 +116,7 @@ def container_status(state: PodState, spec: podspec.Spec, now: float, *, init: b
 
 
 def _absent(state: PodState, spec: podspec.Spec, recorded: Status, held: Status | None) -> Status:
-    """No container stands for this name: never started, or removed behind our back."""
+    """Return the status of a container that the runtime does not know: never started, or removed by somebody else."""
     out: Status = {
         "name": spec["name"],
         "state": held or _waiting_for_start(state),
@@ -149,7 +156,9 @@ def _lost(deleting: bool, recorded: Status) -> Status:
 
 
 def _waiting(state: PodState, spec: podspec.Spec, newest: RuntimeContainer | None, now: float) -> Status | None:
-    """The reason for which the kubelet holds a container back, if there is one."""
+    """Return the waiting state of a container that the kubelet does not start yet, None if there is no reason to
+    wait.
+    """
     name = spec["name"]
     if newest is not None and newest.running:
         return None
@@ -174,7 +183,7 @@ def crash_loop_message(pod: Object, name: str, delay: float) -> str:
 
 
 def _pull_reason(reason: str, image: str, message: str, age: float) -> Status:
-    """A pull that failed shows its error first, and then that it is being waited for."""
+    """Return the waiting state after a failed pull: for SHOWN_AS_ERROR seconds its error, then ImagePullBackOff."""
     if reason == "ErrImagePull" and age >= SHOWN_AS_ERROR:
         return {
             "reason": "ImagePullBackOff",
@@ -243,5 +252,5 @@ def _ready(state: PodState, spec: podspec.Spec, container: RuntimeContainer) -> 
 
 
 def time_text(seconds: float | None) -> str:
-    """Whole seconds, cut off as upstream does, so that a time never lies in the future."""
+    """Return a Unix time as metav1.Time. Fractions are cut off, as upstream does, so that no time is in the future."""
     return format_time(datetime.fromtimestamp(int(seconds or 0), UTC))

@@ -1,7 +1,7 @@
-"""Probes of running containers: when to ask, and when an answer changes the verdict.
+"""Probes of running containers: when to call them, and when the results change what is reported.
 
-Deadlines stand in one heap (timers.py), the asking happens in a pool, so a slow probe delays nobody else. A container
-with a startup probe is not asked anything else before that has succeeded once.
+The times of the next calls are in one heap (timers.py), and the calls run in a pool, so that a slow probe delays no
+others. If a container has a startup probe, its other probes begin when that has succeeded once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Announce = Callable[[Object, str, str, str, str], None]  # pod, container, event
 
 @dataclass(slots=True)
 class ThresholdCounter:
-    """Consecutive answers of one kind against the thresholds. Pure."""
+    """Counts consecutive results of one probe against its thresholds. Pure. A ``verdict`` of None means unknown."""
 
     success_threshold: int
     failure_threshold: int
@@ -40,7 +40,7 @@ class ThresholdCounter:
     run: int = 0
 
     def count(self, success: bool) -> bool:
-        """Takes an answer in; tells whether the verdict has changed."""
+        """Count a result. Return True if the verdict has changed."""
         self.run = self.run + 1 if success is self.last else 1
         self.last = success
         if self.run < (self.success_threshold if success else self.failure_threshold):
@@ -92,7 +92,7 @@ class Prober:
     def watch(
         self, pod: Object, spec: podspec.Spec, container: RuntimeContainer, address: str, *, started: bool = False
     ) -> None:
-        """Begins to ask a running container. ``started``: its startup probe has succeeded already."""
+        """Begin to probe a running container. ``started`` tells that its startup probe has succeeded already."""
         probes: dict[Kind, Probe] = {}
         for kind in KINDS:
             config = spec.get(f"{kind}Probe")
@@ -114,7 +114,7 @@ class Prober:
             probe.cancelled = True
 
     def stop_restarting(self, container_id: str) -> None:
-        """A container on its way out is only asked whether it still is ready, as upstream does."""
+        """Stop the probes of a container that is being stopped, but for its readiness probe, as upstream does."""
         with self._lock:
             watched = self._watched.get(container_id)
         for probe in watched.probes.values() if watched else ():
@@ -154,7 +154,7 @@ class Prober:
         verdict = bool(probe.counter.verdict)
         log.info("%s probe of %s in %s: %s", title, name, podspec.path(probe.pod), "passes" if verdict else "fails")
         if not verdict and probe.kind != "readiness":
-            self.forget(probe.target.container_id)  # it will be restarted; the next container is asked anew
+            self.forget(probe.target.container_id)  # it will be restarted, and the new container has probes of its own
         self._report(podspec.uid(probe.pod), probe.target.container_id, probe.kind, verdict)
 
     def _after_startup(self, probe: Probe) -> None:
@@ -166,6 +166,9 @@ class Prober:
 
 
 def _counter(kind: Kind, config: dict[str, Any]) -> ThresholdCounter:
-    """Alive until proven otherwise; not ready until proven; a startup probe has no opinion before it speaks."""
+    """Return a counter for one probe.
+
+    Before the first answer a container counts as alive but not as ready; whether it has started is not known.
+    """
     verdict = {"liveness": True, "readiness": False, "startup": None}[kind]
     return ThresholdCounter(int(config.get("successThreshold") or 1), int(config.get("failureThreshold") or 3), verdict)

@@ -1,5 +1,5 @@
-"""The Docker engine behind the ContainerRuntime protocol (model/runtime.py).
+"""The Docker engine behind the protocols of model/: ContainerRuntime and StreamingRuntime.
 
-docker.py       the protocol's methods; dockerconfig.py: our configuration → Docker's
+docker.py       the protocols' methods; dockerconfig.py: our configuration → Docker's
 dockerstate.py  Docker's answers → our values; dockerstream.py: raw streams of exec and attach
 """

@@ -111,12 +111,12 @@ class DockerRuntime:
             return None
 
     @translated
-    def create_sandbox(self, plan: SandboxConfig) -> str:
-        return self._create(plan.name, sandbox_config(plan, self.cluster))
+    def create_sandbox(self, config: SandboxConfig) -> str:
+        return self._create(config.name, sandbox_config(config, self.cluster))
 
     @translated
-    def create_container(self, plan: ContainerConfig) -> str:
-        return self._create(plan.name, container_config(plan, self.cluster))
+    def create_container(self, config: ContainerConfig) -> str:
+        return self._create(config.name, container_config(config, self.cluster))
 
     def _create(self, name: str, config: dict[str, Any]) -> str:
         try:

@@ -11,75 +11,78 @@ from kubelet.model.runtime import ContainerConfig, Mount, SandboxConfig, Securit
 LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
 
 
-def sandbox_config(plan: SandboxConfig, cluster: str) -> dict[str, Any]:
+def sandbox_config(config: SandboxConfig, cluster: str) -> dict[str, Any]:
     host: dict[str, Any] = {
-        "NetworkMode": "host" if plan.host_network else "default",
-        "IpcMode": "host" if plan.host_ipc else "shareable",
-        "PidMode": "host" if plan.host_pid else "",
-        "UTSMode": "host" if plan.host_network else "",
-        "Sysctls": plan.sysctls,
+        "NetworkMode": "host" if config.host_network else "default",
+        "IpcMode": "host" if config.host_ipc else "shareable",
+        "PidMode": "host" if config.host_pid else "",
+        "UTSMode": "host" if config.host_network else "",
+        "Sysctls": config.sysctls,
         "LogConfig": {"Type": "none", "Config": {}},
         "PortBindings": {},
         # As upstream's: it runs one sleeping process of ours, and a seccomp filter costs a tenth of a second to load.
         "SecurityOpt": ["no-new-privileges", "seccomp=unconfined"],
         "CpuShares": 2,
-        **runtime_config(plan.runtime),
+        **runtime_config(config.runtime),
     }
-    for port in plan.ports:
+    for port in config.ports:
         binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
         host["PortBindings"].setdefault(f"{port.container_port}/{port.protocol}", []).append(binding)
-    config: dict[str, Any] = {
-        "Image": plan.image,
-        "Labels": {**plan.labels, labels.CLUSTER: cluster},
+    body: dict[str, Any] = {
+        "Image": config.image,
+        "Labels": {**config.labels, labels.CLUSTER: cluster},
         "ExposedPorts": {port: {} for port in host["PortBindings"]},
         "HostConfig": host,
     }
-    if not plan.host_network:
-        config["Hostname"] = plan.hostname
-    return config
+    if not config.host_network:
+        body["Hostname"] = config.hostname
+    return body
 
 
-def container_config(plan: ContainerConfig, cluster: str) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        "Image": plan.image,
-        "Labels": {**plan.labels, labels.CLUSTER: cluster},
-        "Env": list(plan.environment),
-        "WorkingDir": plan.working_dir,
-        "User": plan.security.user,
-        "Tty": plan.tty,
-        "OpenStdin": plan.stdin,
-        "StdinOnce": plan.stdin_once,
+def container_config(config: ContainerConfig, cluster: str) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "Image": config.image,
+        "Labels": {**config.labels, labels.CLUSTER: cluster},
+        "Env": list(config.environment),
+        "WorkingDir": config.working_dir,
+        "User": config.security.user,
+        "Tty": config.tty,
+        "OpenStdin": config.stdin,
+        "StdinOnce": config.stdin_once,
         "Healthcheck": {"Test": ["NONE"]},  # a pod's probes are the kubelet's
-        "HostConfig": host_config(plan),
+        "HostConfig": host_config(config),
     }
-    if plan.command is not None:
-        config["Entrypoint"] = list(plan.command)
-    if plan.args is not None:
-        config["Cmd"] = list(plan.args)
-    return config
+    if config.command is not None:
+        body["Entrypoint"] = list(config.command)
+    if config.args is not None:
+        body["Cmd"] = list(config.args)
+    return body
 
 
-def host_config(plan: ContainerConfig) -> dict[str, Any]:
-    sandbox = f"container:{plan.sandbox_id}"
-    limits = plan.limits
+def host_config(config: ContainerConfig) -> dict[str, Any]:
+    sandbox = f"container:{config.sandbox_id}"
+    limits = config.limits
     return {
         "NetworkMode": sandbox,
-        "IpcMode": "host" if plan.host_ipc else sandbox,
-        "PidMode": "host" if plan.host_pid else sandbox if plan.share_pid else "",
-        "UTSMode": "host" if plan.host_network else "",
-        "Mounts": [mount_config(mount) for mount in plan.mounts],
+        "IpcMode": "host" if config.host_ipc else sandbox,
+        "PidMode": "host" if config.host_pid else sandbox if config.share_pid else "",
+        "UTSMode": "host" if config.host_network else "",
+        "Mounts": [mount_config(mount) for mount in config.mounts],
         "LogConfig": LOGS,
         "CpuShares": limits.cpu_shares,
         **({"CpuPeriod": 100_000, "CpuQuota": limits.cpu_quota} if limits.cpu_quota else {}),
         **({"Memory": limits.memory, "MemorySwap": limits.memory} if limits.memory else {}),
         "OomScoreAdj": limits.oom_score_adj,
-        **runtime_config(plan.runtime),
-        **security_config(plan.security),
+        **runtime_config(config.runtime),
+        **security_config(config.security),
     }
 
 
 def runtime_config(handler: str) -> dict[str, str]:
-    """Docker refuses a runtime that it does not know; by its own name it is meant itself, as dockershim had it."""
+    """Return the setting for a RuntimeClass's handler. ``docker`` means the engine's default, as in dockershim.
+
+    Docker refuses a handler that it does not know.
+    """
     return {"Runtime": handler} if handler not in ("", "docker") else {}
 
 

@@ -43,7 +43,7 @@ class Gate(Protocol):
     """Lets requests in, or not."""
 
     def check(self, certificate: Mapping[str, Any], authorization: str, method: str, path: str) -> None:
-        """Raises Unauthorized or Forbidden with upstream's words."""
+        """Raise Unauthorized or Forbidden with upstream's words."""
 
 
 class Reviewer(Protocol):
@@ -119,7 +119,7 @@ class DelegatedGate:
 
 
 def certified(certificate: Mapping[str, Any]) -> Caller | None:
-    """Whom a verified certificate names: CN is the user, O are the groups."""
+    """Return whom a verified certificate names: CN is the user, O are the groups. None without a CN."""
     subject = [pair for name in certificate.get("subject", ()) for pair in name]
     names = [value for key, value in subject if key == "commonName"]
     if not names:
@@ -137,7 +137,7 @@ class _Memory(Generic[Key, Value]):
         self._known: dict[Key, tuple[Value, float]] = {}
 
     def get(self, key: Key, ask: Callable[[], Value]) -> Value:
-        """What is known, or found out now; two who ask at once may both find out."""
+        """Return the remembered answer, or ask. Two threads with the same question at once may both ask."""
         with self._lock:
             known = self._known.get(key)
         if known is not None and time.monotonic() < known[1]:

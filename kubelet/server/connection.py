@@ -38,7 +38,7 @@ class Connection:
     # --- opening and closing -------------------------------------------------------------------------------------
 
     def handshake(self, seconds: float) -> None:
-        """Performs the TLS handshake; raises OSError (ssl.SSLError, TimeoutError) when it fails."""
+        """Perform the TLS handshake; raises OSError (ssl.SSLError, TimeoutError) when it fails."""
         if self._context is None:
             return None
         deadline = time.monotonic() + seconds
@@ -53,14 +53,14 @@ class Connection:
                 self._wait(select.POLLOUT, deadline)
 
     def peer_certificate(self) -> dict[str, object]:
-        """The verified client certificate as ``ssl`` describes it, empty without TLS."""
+        """Return the verified client certificate as ``ssl`` describes it, empty without TLS."""
         if isinstance(self._sock, ssl.SSLSocket):
             found: dict[str, object] = dict(self._sock.getpeercert() or {})
             return found
         return {}
 
     def close(self, linger: float = 0.0) -> None:
-        """Ends our side, reads what the client still sends for ``linger`` seconds, then lets go.
+        """End our side, reads what the client still sends for ``linger`` seconds, then lets go.
 
         Closing a socket with unread bytes resets the connection, and a reset throws away what the client has not read
         yet: the end of an output, say.
@@ -86,7 +86,7 @@ class Connection:
         socket.socket.shutdown(self._tcp, socket.SHUT_WR)
 
     def abort(self) -> None:
-        """Cuts the connection, from any thread: whoever waits on it sees its end."""
+        """Cut the connection, from any thread: whoever waits on it sees its end."""
         try:
             socket.socket.shutdown(self._tcp, socket.SHUT_RDWR)
         except OSError:
@@ -98,11 +98,11 @@ class Connection:
         return self._tcp.fileno()
 
     def pending(self) -> bool:
-        """Bytes that a ``poll`` would not tell of."""
+        """Return True if there are bytes that a ``poll`` does not tell of."""
         return bool(self._ahead) or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0)
 
     def receive(self, size: int = CHUNK) -> bytes | None:
-        """What has arrived; ``b""`` at the end of the stream, None when there is nothing yet."""
+        """Return what has arrived, ``b""`` at the end of the stream, None if there is nothing yet."""
         if self._ahead:
             data = bytes(self._ahead[:size])
             del self._ahead[:size]
@@ -115,13 +115,15 @@ class Connection:
             return b""
 
     def read(self, size: int = CHUNK) -> bytes:
-        """What has arrived, waiting for it until the deadline."""
+        """Return what has arrived, waiting for it until the deadline. Raises TimeoutError."""
         while (data := self.receive(size)) is None:
             self._wait(select.POLLIN, self.deadline)
         return data
 
     def readline(self, limit: int = CHUNK) -> bytes:
-        """One line with its end, cut at ``limit``; shorter at the end of the stream (what http.server reads with)."""
+        """Return one line with its end, cut at ``limit`` bytes. The name and the rules are those of http.server's
+        files.
+        """
         line = bytearray()
         while len(line) < limit:
             data = self.read()
@@ -136,7 +138,7 @@ class Connection:
         return bytes(line)
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
-        """Writes everything, waiting as long as the client needs; raises OSError when it is gone."""
+        """Write everything, waiting as long as the client needs; raises OSError when it is gone."""
         rest = memoryview(data)
         while rest:
             try:
@@ -158,12 +160,12 @@ class Connection:
                 self._takes = False
 
     def write(self, data: bytes) -> int:
-        """``send`` under the name that http.server writes with."""
+        """Write everything: ``send`` under the name that http.server uses."""
         self.send(data)
         return len(data)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing, because nothing is buffered; http.server calls this."""
 
     def _wait(self, events: int, deadline: float | None) -> None:
         poll = select.poll()
@@ -174,5 +176,5 @@ class Connection:
 
 
 def client_left(events: int) -> bool:
-    """Whether what ``poll`` told of a client's socket (registered with POLLRDHUP) means that it is gone."""
+    """Return True if these events of a client's socket, registered with POLLRDHUP, mean that the client is gone."""
     return bool(events & (select.POLLRDHUP | _BROKEN))

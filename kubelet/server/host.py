@@ -16,26 +16,29 @@ class PodHost(Protocol):
 
     @property
     def node_name(self) -> str:
-        """This node's name, as in its Node object."""
+        """Return the name of this node's Node object."""
 
     def pods(self) -> list[Object]:
-        """The pods of this node with their newest status (GET /pods). Never modified by the server."""
+        """Return the pods of this node with their newest status (GET /pods). The server does not modify them."""
 
     def pod(self, namespace: str, name: str) -> Object | None:
-        """One of them, with its newest status: the server words its refusals from ``status.containerStatuses``."""
+        """Return one of them with its newest status, None if this node has no such pod."""
 
     def container_id(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> str:
-        """The Docker id of the container's newest attempt, running or exited, or with ``previous`` of the one before.
+        """Return the runtime's id of a container's newest attempt, running or exited; with ``previous`` of the one
+        before.
 
         Init containers count too. Raises ``machinery.errors.NotFound`` (message: ``container "c" not found in pod
         "p"``) when Docker has no such container; the server has looked at the pod's spec and status before.
         """
 
     def container_pid(self, namespace: str, pod: str, container: str) -> int:
-        """The first process of the container's newest attempt, 0 if it does not run. Raises as ``container_id``."""
+        """Return the first process of a container's newest attempt, 0 if it does not run. Raises as
+        ``container_id``.
+        """
 
     def sandbox_pid(self, namespace: str, pod: str) -> int:
-        """A process whose network namespace is the pod's (``/proc/<pid>/ns/net``): the sandbox' own.
+        """Return a process in the pod's network namespace (``/proc/<pid>/ns/net``): the sandbox's own.
 
         0 means the node's own network (hostNetwork). Raises NotFound when the pod has no running sandbox.
         """

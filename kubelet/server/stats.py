@@ -41,7 +41,7 @@ class Measured(NamedTuple):
 
 
 def measure(host: PodHost, runtime: StreamingRuntime, pods: Iterable[Object]) -> list[Measured]:
-    """Every running container of the pods, side by side, since the runtime may take a second for each."""
+    """Measure every running container of the pods, many at a time, because the runtime may take a second for each."""
     running = [(pod, status) for pod in pods for status in _running(pod)]
     with ThreadPoolExecutor(_AT_ONCE, "stats") as pool:
         found = pool.map(lambda pair: _measure(host, runtime, *pair), running)
@@ -63,7 +63,7 @@ def _running(pod: Object) -> Iterator[Object]:
 
 
 def resource_metrics(host: PodHost, runtime: StreamingRuntime) -> str:
-    """/metrics/resource, under upstream's names (pkg/kubelet/metrics/collectors/resource_metrics.go)."""
+    """Return the text of /metrics/resource (upstream: pkg/kubelet/metrics/collectors/resource_metrics.go)."""
     measured = measure(host, runtime, host.pods())
     node_cpu = Sample((), machine.cpu_seconds(), time.time())
     node_memory = Sample((), machine.memory_in_use(), time.time())
@@ -95,7 +95,7 @@ _CADVISOR = ("container", "id", "image", "name", "namespace", "pod")
 
 
 def cadvisor_metrics(host: PodHost, runtime: StreamingRuntime) -> str:
-    """/metrics/cadvisor: of what upstream's has, what there is here."""
+    """Return the text of /metrics/cadvisor: those of upstream's metrics that are known here."""
     measured = [(_cadvisor_labels(one), one) for one in measure(host, runtime, host.pods())]
     cpu = [Sample((*labels, "total"), one.usage.nanoseconds / 1e9, one.at) for labels, one in measured]
     memory = [Sample(labels, one.usage.memory, one.at) for labels, one in measured]
@@ -137,7 +137,7 @@ class Statistics:
         self._last: dict[str, Measured] = {}
 
     def summary(self, host: PodHost, runtime: StreamingRuntime) -> Object:
-        """The node's Summary."""
+        """Return the node's Summary."""
         pods = host.pods()
         measured = measure(host, runtime, pods)
         with self._lock:

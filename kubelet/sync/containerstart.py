@@ -37,11 +37,11 @@ class ContainerStart:
         container, sandbox = podspec.container(state.pod, name), state.sandbox()
         if container is None or sandbox is None:
             return None
-        plan = self._planned(state, container, sandbox, attempt)
-        if plan is None:
+        prepared = self._prepared(state, container, sandbox, attempt)
+        if prepared is None:
             return None
         try:
-            container_id = self._deps.runtime.create_container(plan)
+            container_id = self._deps.runtime.create_container(prepared)
         except RuntimeFailure as error:
             self._deps.images.changed()  # it may be the image that is gone
             self._failed(state, name, "CreateContainerError", str(error), CONFIG_RETRY)
@@ -74,7 +74,7 @@ class ContainerStart:
         text = f"Back-off restarting failed container {name} in pod {podspec.title(state.pod)}"
         self._deps.events.container(state.pod, name, "Warning", "BackOff", text)
 
-    def _planned(
+    def _prepared(
         self, state: PodState, container: podspec.Spec, sandbox: RuntimeContainer, attempt: int
     ) -> ContainerConfig | None:
         name = container["name"]
@@ -84,14 +84,14 @@ class ContainerStart:
                 return None
             if not self._deps.mounts.has_names(state.pod):  # an earlier kubelet was killed before it came to them
                 self._sandboxes.complete(state.pod, sandbox)
-            return self._plan(state, container, sandbox, attempt, image)
+            return self._configured(state, container, sandbox, attempt, image)
         except ImageRefused as error:
             self._failed(state, name, error.reason, str(error), CONFIG_RETRY, shown=error.reason)
         except (env.ConfigError, ApiError) as error:
             self._failed(state, name, "CreateContainerConfigError", str(error), CONFIG_RETRY)
         return None
 
-    def _plan(
+    def _configured(
         self, state: PodState, container: podspec.Spec, sandbox: RuntimeContainer, attempt: int, image: RuntimeImage
     ) -> ContainerConfig:
         deps = self._deps
@@ -107,7 +107,7 @@ class ContainerStart:
             node_memory=deps.node.memory,
             runtime=sandbox.runtime,
         )
-        return config.container_plan(state.pod, container, around)
+        return config.container_config(state.pod, container, around)
 
     def _run(self, state: PodState, name: str, container_id: str) -> RuntimeContainer | None:
         before, deps = state.newest(name), self._deps

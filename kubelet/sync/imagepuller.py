@@ -1,4 +1,4 @@
-"""Gets a container's image to the node, by its pull policy, with upstream's events."""
+"""Gets a container's image onto the node, as its pull policy demands, with upstream's events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from machinery.objects import Object
 
 
 class ImageRefused(Exception):
-    """It cannot even be tried: a waiting reason and its message."""
+    """The image is refused without a pull: the reason and message of the waiting state."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class ImagePuller:
         self._deps = deps
 
     def get(self, state: PodState, container: podspec.Spec) -> RuntimeImage | None:
-        """The image to start from; None when it is being pulled first. Raises ImageRefused."""
+        """Return the image to start from, None if it is being pulled first. Raises ImageRefused."""
         name, reference, events = container["name"], str(container["image"]), self._deps.events
         if complaint := images.complaint(reference):
             events.container(state.pod, name, "Warning", "InspectFailed", complaint)
@@ -35,7 +35,7 @@ class ImagePuller:
         policy, found = images.policy(container), self._deps.images.get(reference)
         pull = state.pulls.get(name)
         if found and pull and pull.done and pull.image == reference:
-            return found  # its pull has been announced
+            return found  # the pull has recorded its event
         if found and policy != "Always":
             message = f'Container image "{reference}" already present on machine'
             events.container(state.pod, name, "Normal", "Pulled", message)

@@ -1,4 +1,4 @@
-"""Which of the kubelet's calls give way to others: only a few of one sort at once, and none while others go on."""
+"""Limits for work that is less urgent: so many at once (Limiter), and not while something is being started (Starts)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Limiter:
 
 
 class Starts:
-    """Counts what is being started, so that less urgent work can keep still meanwhile."""
+    """Counts what is being started, so that less urgent work can wait for it."""
 
     def __init__(self) -> None:
         self._quiet = threading.Condition()
@@ -56,7 +56,7 @@ class Starts:
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
-        """Something is being started for as long as the block runs."""
+        """Count something as being started for as long as the block runs."""
         with self._quiet:
             self._count += 1
         try:
@@ -67,6 +67,6 @@ class Starts:
                 self._quiet.notify_all()
 
     def wait(self, most: float) -> None:
-        """Returns when nothing is being started, and after ``most`` seconds in any case."""
+        """Return when nothing is being started, and after ``most`` seconds in any case."""
         with self._quiet:
             self._quiet.wait_for(lambda: self._count == 0, most)

@@ -14,7 +14,7 @@ SYNCS = METRICS.histogram(
 
 
 def show(node: str, containers: Callable[[], Iterable[RuntimeContainer]]) -> None:
-    """Adds what is looked up when somebody asks; ``containers`` are all that the pods have."""
+    """Add what is looked up when somebody asks; ``containers`` are all that the pods have."""
 
     def running_pods() -> Iterator[Sample]:
         yield Sample((), sum(found.sandbox and found.running for found in containers()))

@@ -1,7 +1,8 @@
-"""What is known about each pod, and what its worker has not taken in yet.
+"""What is known about each pod, and the changes that its worker has not applied yet.
 
-Everything that happens outside of the workers (the watch, the runtime's events, probes, work in the background) is
-brought here, and wakes the worker of the pod through the work queue. Only that worker changes the pod's state.
+Everything that happens outside of the workers (the watch, the runtime's events, probes, work in the background) comes
+here and wakes the pod's worker through the work queue. Only that worker changes the pod's state: others put a function
+that changes it into the inbox (``tell``), or name a container that the worker is to inspect (``look_at``).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Change = Callable[[PodState], None]
 
 @dataclass(slots=True)
 class PodRecord:
-    """One pod: its state, the changes that wait for its worker, and the containers to look at again."""
+    """One pod: its state, the changes that wait for its worker, and the ids of the containers to inspect."""
 
     state: PodState
     inbox: deque[Change] = field(default_factory=deque)
@@ -33,17 +34,18 @@ class PodRecord:
 
 
 class PodStates:
-    """The records of all pods, and the queue of those whose workers are to look. Any thread may call."""
+    """The records of all pods, and the queue of those whose workers are to run. Any thread may call."""
 
     def __init__(self) -> None:
         self.queue = WorkQueue("pod", max_delay=LONGEST_RETRY)
         self._lock = threading.Lock()
         self._records: dict[str, PodRecord] = {}
 
-    # What happens outside
+    # For other threads
 
     def update(self, pod: Object, container_ids: Iterable[str] = ()) -> None:
-        """The API shows this pod (again); ``container_ids``: containers of its that were there before this kubelet.
+        """Take in a pod that the API shows, new or changed. ``container_ids`` are those of its containers that ran
+        before.
 
         They come to the worker together with the pod: it must not plan without them.
         """
@@ -54,7 +56,7 @@ class PodStates:
         self._post(uid, lambda state: _new_object(state, pod), ids)
 
     def gone(self, pod: Object) -> None:
-        """The API shows it no more."""
+        """Take in that the API does not show this pod any more."""
         self.tell(podspec.uid(pod), lambda state: _is_gone(state, pod))
 
     def released(self, uid: str) -> None:
@@ -74,7 +76,9 @@ class PodStates:
         self.queue.add(uid)
 
     def look_at(self, uid: str, container_id: str) -> bool:
-        """Docker said something about a container; tells whether its pod is known here."""
+        """Have a container looked at, because the runtime said something about it. Return False if its pod is not
+        known.
+        """
         with self._lock:
             record = self._records.get(uid)
             if record is None:
@@ -102,7 +106,7 @@ class PodStates:
         self.tell(uid, lambda state: _probed(state, container_id, probe, verdict))
 
     def refresh(self, wanted: Callable[[Object], bool]) -> None:
-        """Something that pods refer to has changed: those for which ``wanted`` is true look at it again."""
+        """Have pods read their config maps and secrets again: those for which ``wanted`` returns True."""
         for uid, pod in self._pods():
             if wanted(pod):
                 self.tell(uid, _refresh)
@@ -118,7 +122,7 @@ class PodStates:
             return [(uid, record.state.pod) for uid, record in self._records.items()]
 
     def containers(self, uid: str) -> list[RuntimeContainer]:
-        """As last seen; for the kubelet's server."""
+        """Return a pod's containers as they were last seen, for the kubelet's server."""
         with self._lock:
             record = self._records.get(uid)
             return list(record.state.containers.values()) if record else []
@@ -149,11 +153,13 @@ class PodStates:
             record.dirty |= dirty
 
 
-# Changes of the state
+# Changes, which workers apply
 
 
 def _new_object(state: PodState, pod: Object) -> None:
-    """Labels and annotations may show in a volume: what the pod says of itself is written anew if they changed."""
+    """Note a newer version of the pod. If labels or annotations changed, its volumes may show them and are
+    refreshed.
+    """
     old, state.pod = state.pod["metadata"], pod
     new = pod["metadata"]
     if any(old.get(part) != new.get(part) for part in ("labels", "annotations")):

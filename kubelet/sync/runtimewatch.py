@@ -1,7 +1,7 @@
-"""Follows Docker: what happens to containers and images of ours, and whether the engine is there at all.
+"""Follows the runtime's events about our containers and images, and whether the runtime answers at all.
 
-Each time the stream of events begins (at the start, and after Docker was away) everything is listed anew: the stream is
-opened first, so nothing falls between the two.
+Each time the stream of events begins (at the start, and after the runtime was away) all containers are listed. The
+stream is opened before that, so that no change is missed between the two.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ FIRST_RETRY, LONGEST_RETRY = 0.1, 2.0
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
+    """Whom to call: with all containers, with an event of one, when images or the runtime's health have changed."""
+
     listed: Callable[[list[RuntimeContainer]], None]
     container: Callable[[RuntimeEvent], None]
     images: Callable[[], None]

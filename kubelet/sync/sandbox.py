@@ -46,8 +46,8 @@ class SandboxStart:
         deps = self._deps
         runtime_class = pod["spec"].get("runtimeClassName")
         runtime = deps.sources.runtime_handler(runtime_class) if runtime_class else ""
-        plan = config.sandbox_plan(pod, attempt, deps.sandbox_image, deps.mounts.dns, runtime)
-        sandbox_id = deps.runtime.create_sandbox(plan)
+        wanted = config.sandbox_config(pod, attempt, deps.sandbox_image, deps.mounts.dns, runtime)
+        sandbox_id = deps.runtime.create_sandbox(wanted)
         try:
             deps.runtime.start(sandbox_id)
             found = deps.runtime.inspect(sandbox_id)

@@ -18,7 +18,7 @@ from machinery.resources import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS, Resource
 
 RESOURCES: dict[Kind, Resource] = {"configmap": CONFIG_MAPS, "secret": SECRETS}
 KINDS: dict[str, Kind] = {"configmaps": "configmap", "secrets": "secret"}  # by the plural of the API
-# Written by the controllers into every namespace, and never changed while the cluster lives: the copy at hand will do.
+# The controllers write it into every namespace and never change it, so it is read once for each namespace.
 ROOT_CA = "kube-root-ca.crt"
 MOST_ROOT_CAS = 256
 
@@ -41,7 +41,7 @@ class Sources:
         return self._services.list()
 
     def runtime_handler(self, name: str) -> str:
-        """The runtime that a RuntimeClass stands for; raises ApiError."""
+        """Return the handler of a RuntimeClass. Raises ApiError."""
         return str(self._client.get(RUNTIME_CLASSES, name)["handler"])
 
     def lookup(self, kind: Kind, namespace: str, name: str) -> Object | None:
@@ -60,7 +60,7 @@ class Sources:
             raise
 
     def _root_ca(self, namespace: str) -> Object | None:
-        """Read once for a namespace."""
+        """Return the namespace's config map of the root CA, which is read once."""
         known = self._root_cas.get(namespace)
         if known is not None:
             return known

@@ -1,7 +1,7 @@
 """Watches the config maps and secrets that this node's pods refer to, each by itself, for as long as a pod does.
 
-A kubelet may not see any others (the API server's node authorizer), so there is one watch for each object, as in
-upstream's watch-based manager. The root CA's config map is in every pod and stays as it is: it is not watched.
+The API server's node authorizer lets a kubelet see no others, so there is one watch for each object, as in upstream's
+watch-based manager. The root CA's config map is not watched, because every pod has it and it never changes.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class SourceWatch:
         self._closed = False
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """What the watch has seen of an object, None when there is none or nothing yet."""
+        """Return the object as the watch has seen it, None if it does not exist or has not been seen yet."""
         with self._lock:
             watched = self._watched.get((kind, namespace, name))
         return watched.informer.get(f"{namespace}/{name}") if watched else None
 
     def pod_changed(self, pod: Object) -> None:
-        """The pod is there; when it has ended it needs nothing any more."""
+        """Watch what the pod refers to. A pod that has ended needs nothing any more."""
         meta = pod["metadata"]
         wanted = {(kind, str(meta["namespace"]), name) for kind, name in references(pod) if name and name != ROOT_CA}
         self._want(meta["uid"], set() if is_pod_terminal(pod) else wanted)

@@ -1,7 +1,8 @@
-"""Brings pod statuses to the API server: only what differs, one patch a transition, never in a worker's way.
+"""Writes pod statuses to the API server in threads of its own: one patch for each change, with only what differs.
 
-The newest status of a pod wins; while the API server is away it waits here and pods go on. A status that somebody
-else overwrote is put right again, because the difference is always taken from what the API server has.
+Of several statuses that wait for one pod only the newest is written; while the API server is away they wait here, and
+pods go on. A status that somebody else overwrote is corrected, because the difference is always computed from what the
+API server has. When a pod has ended, its last status is written before its object is deleted.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 Status = dict[str, Any]
 LONGEST_RETRY = 5.0
 WORKERS = 4
-# The fields of the status that are the kubelet's to set and to remove. Conditions are merged by type instead.
+# The fields of the status that the kubelet sets and removes. Conditions are merged by type instead.
 OWN_FIELDS = (
     "phase",
     "reason",
@@ -38,7 +39,7 @@ OWN_FIELDS = (
     "initContainerStatuses",
     "containerStatuses",
 )
-# Lists that a strategic merge patch would merge, where a new address replaces the old.
+# A strategic merge patch would merge these lists, but a new address replaces the old one.
 REPLACED = ("podIPs", "hostIPs")
 
 
@@ -74,7 +75,7 @@ class _Entry:
 
 
 class StatusManager:
-    """``released(uid)`` is called when the API server has let a pod go for good."""
+    """Calls ``released(uid)`` when the API server has deleted a pod for good."""
 
     def __init__(self, client: PodApi, released: Callable[[str], None]) -> None:
         self._client = client
@@ -89,14 +90,16 @@ class StatusManager:
         self._controller.start(stop)
 
     def newest(self, pod: Object) -> Object:
-        """The pod with the newer of the two statuses: the informer's, or the one written here that it has not seen."""
+        """Return the pod with the newer of two statuses: the informer's, or the one written here if that has not
+        seen it yet.
+        """
         with self._lock:
             entry = self._entries.setdefault(podspec.uid(pod), _Entry(pod))
             entry.pod = pod
             return _newest(entry)
 
     def shown(self, pod: Object) -> Object:
-        """The same, for a reader: nothing is remembered."""
+        """Return the pod as ``newest`` does, but remember nothing."""
         with self._lock:
             entry = self._entries.get(podspec.uid(pod))
             return _newest(_Entry(pod, written=entry.written)) if entry else pod
@@ -112,7 +115,7 @@ class StatusManager:
             self._controller.enqueue(uid)
 
     def finish(self, uid: str) -> None:
-        """Nothing runs any more: after its last status the object may go."""
+        """Delete the API object, after its last status is written, because nothing of the pod runs any more."""
         with self._lock:
             entry = self._entries.get(uid)
             if entry is None:
@@ -170,7 +173,7 @@ def _version(pod: Object) -> int:
 
 
 def difference(have: Status, want: Status) -> Status:
-    """The strategic merge patch of ``status`` that makes ``have`` agree with ``want``; empty if it does."""
+    """Return the strategic merge patch of ``status`` that makes ``have`` agree with ``want``, empty if it does."""
     change: Status = {}
     for field in OWN_FIELDS:
         if _plain(have.get(field)) == _plain(want.get(field)):
@@ -191,12 +194,12 @@ def difference(have: Status, want: Status) -> Status:
 
 
 def _with_removals(old: Status, new: Status) -> Status:
-    """A condition that has become true has no reason any more."""
+    """Return the new condition with nulls for the reason and message that it does not have any more."""
     return {**{field: None for field in ("reason", "message") if field in old}, **new}
 
 
 def _plain(value: Any) -> Any:
-    """Without what an API server may leave out: nulls and empty maps."""
+    """Return a value without nulls and empty maps, which an API server may leave out."""
     if isinstance(value, dict):
         pairs = {key: _plain(inner) for key, inner in value.items()}
         return {key: inner for key, inner in pairs.items() if inner not in (None, {})}

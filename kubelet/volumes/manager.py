@@ -49,7 +49,9 @@ class VolumeManager:
         return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
 
     def set_up(self, inputs: Inputs) -> float | None:
-        """All volumes of a pod; the time at which a token in them must be renewed. Raises VolumeError."""
+        """Set up all volumes of a pod. Return the Unix time at which a token in them must be renewed. Raises
+        VolumeError.
+        """
         pod = inputs.pod
         folder = self.pod_folder(pod["metadata"]["uid"])
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -61,7 +63,7 @@ class VolumeManager:
         return self.tokens.renew_at(pod["metadata"]["uid"])
 
     def clean_up(self, uid: str) -> None:
-        """Unmounts and removes all that belongs to a pod. Never crosses into something that is still mounted."""
+        """Unmount and removes all that belongs to a pod. Never crosses into something that is still mounted."""
         folder = self.pod_folder(uid)
         for point in mounting.mounts_below(folder):
             mounting.unmount(point)
@@ -80,7 +82,7 @@ class VolumeManager:
         return _kind(self._volume(pod, name)) in WRITTEN_BY_KUBELET
 
     def sub_path(self, pod: Object, name: str, sub_path: str, container: str, index: int) -> Path:
-        """The part of a volume that the ``index``-th mount of a container asks for."""
+        """Return the part of a volume that the ``index``-th mount of a container asks for."""
         target = self.pod_folder(pod["metadata"]["uid"]) / "volume-subpaths" / name / container / str(index)
         subpath.bind(self.host_path(pod, name), sub_path, target)
         return target

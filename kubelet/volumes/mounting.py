@@ -30,14 +30,14 @@ def bind(source: str, target: Path) -> None:
 
 
 def unmount(folder: Path) -> None:
-    """Detaches at once, also from under a process that still stands in it."""
+    """Unmount at once, even if a process still uses the mount."""
     if _libc.umount2(os.fsencode(folder), _MNT_DETACH) != 0:
         code = ctypes.get_errno()
         raise VolumeError(f"cannot unmount {folder}: {os.strerror(code)}")
 
 
 def mounts_below(folder: Path) -> list[Path]:
-    """Deepest first."""
+    """Return the mount points below a folder, the deepest first."""
     prefix = os.fsencode(folder) + b"/"
     lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
     points = [_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), line.split()[4]) for line in lines]

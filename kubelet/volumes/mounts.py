@@ -28,7 +28,7 @@ class Mounts:
     dns: ClusterDns
 
     def write_names(self, pod: Object, address: str) -> None:
-        """hosts and resolv.conf of a pod, once its address is known."""
+        """Write hosts and resolv.conf of a pod, once its address is known."""
         folder = self.volumes.pod_folder(podspec.uid(pod))
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         host_hosts = Path("/etc/hosts").read_text() if podspec.is_host_network(pod) else ""
@@ -39,7 +39,7 @@ class Mounts:
         return (self.volumes.pod_folder(podspec.uid(pod)) / "resolv.conf").exists()
 
     def of(self, pod: Object, spec: podspec.Spec, attempt: int, variables: dict[str, str]) -> tuple[Mount, ...]:
-        """Raises ConfigError when a volume cannot be mounted as asked."""
+        """Raise ConfigError when a volume cannot be mounted as asked."""
         mounts = [self._volume(pod, spec, index, variables) for index in range(len(spec.get("volumeMounts", ())))]
         taken = {mount.container_path for mount in mounts}
         folder = self.volumes.pod_folder(podspec.uid(pod))
@@ -51,7 +51,7 @@ class Mounts:
         return tuple(mounts + [mount for mount in extra if mount.container_path not in taken])
 
     def termination_message(self, pod: Object, spec: podspec.Spec, attempt: int) -> str:
-        """What the container wrote to its termination log."""
+        """Return what a container wrote to its termination message file, "" if there is no file."""
         file = self._message_file(pod, spec, attempt)
         try:
             # The container writes there, but what it put in the file's place must not be followed, nor block.

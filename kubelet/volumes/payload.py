@@ -122,7 +122,7 @@ def _downward_text(inputs: Inputs, item: Mapping[str, Any]) -> str:
 
 
 def _token(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
-    """Readable by the pod's user alone where the pod says who that is, as upstream."""
+    """Return the token's file. If the pod names its user, only that user may read it, as in upstream."""
     user = fs_user(inputs.pod)
     if user is not None or fs_group(inputs.pod) is not None:
         mode = 0o600
@@ -135,7 +135,7 @@ def fs_group(pod: Object) -> int | None:
 
 
 def fs_user(pod: Object) -> int | None:
-    """The user of all containers, if it is one and the same."""
+    """Return the user of all containers, None if they differ or name none."""
     default = pod["spec"].get("securityContext", {}).get("runAsUser")
     users = {spec.get("securityContext", {}).get("runAsUser", default) for spec in podspec.every_container(pod)}
     user = users.pop() if len(users) == 1 else None
@@ -144,7 +144,8 @@ def fs_user(pod: Object) -> int | None:
 
 def _checked(path: str) -> str:
     """Return the path without empty parts. It stays inside the volume and off the writer's own names, which begin
-    with "..", whatever validation let through."""
+    with "..", whatever validation let through.
+    """
     if path.startswith(("/", "..")) or ".." in path.split("/") or os.path.normpath(path) == ".":
         raise VolumeError(f'invalid path "{path}": must be relative and without ".."')
     return os.path.normpath(path)

@@ -16,7 +16,7 @@ from kubelet.volumes.mounting import VolumeError
 
 
 def bind(volume: Path, sub_path: str, target: Path) -> None:
-    """Mounts ``volume/sub_path`` on ``target``; a directory that does not exist is made."""
+    """Mount ``volume/sub_path`` on ``target``; a directory that does not exist is made."""
     for point in mounting.mounts_below(target.parent):
         if point == target:  # of the container's last attempt
             mounting.unmount(target)
@@ -33,7 +33,10 @@ def bind(volume: Path, sub_path: str, target: Path) -> None:
 
 
 def _open_inside(volume: Path, sub_path: str) -> int:
-    """The links that our own atomic writer makes are resolved first; any that lead out of the volume are refused."""
+    """Open a path in a volume and return its descriptor, following no link.
+
+    The links that our own atomic writer makes are resolved first. Links that lead out of the volume are refused.
+    """
     root = volume.resolve()
     wanted = Path(os.path.realpath(root / sub_path))  # of a loop of links, which is refused below, it makes no error
     if not wanted.is_relative_to(root):

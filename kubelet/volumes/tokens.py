@@ -46,7 +46,7 @@ class TokenCache:
         return token.text
 
     def renew_at(self, uid: str) -> float | None:
-        """When the first of a pod's tokens is to be renewed."""
+        """Return the Unix time at which the first of a pod's tokens is to be renewed, None if it has no tokens."""
         with self._lock:
             return min((token.renew_at for token in self._kept.get(uid, {}).values()), default=None)
 

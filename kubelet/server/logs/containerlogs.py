@@ -60,7 +60,7 @@ class LogOptions:
 
 
 def log_container_id(pod: Object, container: str, *, previous: bool) -> str:
-    """The Docker id of the attempt whose log is meant; BadRequest in upstream's words when there is none.
+    """Return the runtime's id of the attempt whose log is meant. Raises BadRequest with upstream's message.
 
     Upstream: kubelet's validateContainerLogStatus.
     """
@@ -109,11 +109,11 @@ class Entries:
 
     @property
     def full(self) -> bool:
-        """limitBytes have been given out."""
+        """Return True if limitBytes have been returned."""
         return self._left == 0
 
     def show(self, entries: Iterable[bytes]) -> bytes:
-        """What some lines of the log file show."""
+        """Return what some lines of the log file show."""
         shown = b"".join(self._show(entry) for entry in entries)
         if self._left is not None:
             shown = shown[: self._left]
@@ -134,7 +134,9 @@ class Entries:
 
 
 def full_time(text: str) -> str:
-    """Docker's RFC 3339 time with all nine digits of its fraction, as upstream shows it; such texts sort by time."""
+    """Return Docker's RFC 3339 time with all nine digits of its fraction, as upstream shows it. Such texts sort by
+    time.
+    """
     whole, _, fraction = text.removesuffix("Z").partition(".")
     return f"{whole}.{fraction:0<9}Z"
 
@@ -145,7 +147,7 @@ def _time_text(unix: float) -> str:
 
 
 def copy_log(log: LogFile, entries: Entries, write: Callable[[bytes], None]) -> None:
-    """Writes what there is of the log now, or as much of it as was asked for."""
+    """Write what there is of the log now, or as much of it as was asked for."""
     while not entries.full and (lines := log.read()):
         if shown := entries.show(lines):
             write(shown)
@@ -159,7 +161,7 @@ def follow_log(
     entries: Entries,
     write: Callable[[bytes], None],
 ) -> bool:
-    """Writes the log until its container has ended, or it is long enough; False when the client left before.
+    """Write the log until its container has ended, or it is long enough; False when the client left before.
 
     ``folder`` has been watched since before the log was first read, so that no change is missed; ``ended`` can be
     read when the container has ended and its log is complete (StreamingRuntime.open_end).
@@ -180,7 +182,7 @@ def follow_log(
 
 
 def find_log(pod: Object | None, name: str, container: str, options: LogOptions) -> str:
-    """Checks a request against the pod, and gives the Docker id of the container whose log it means."""
+    """Check a request against the pod, and gives the Docker id of the container whose log it means."""
     if pod is None:
         raise NotFound(f'pod "{name}" does not exist')
     if all(spec["name"] != container for spec in every_container(pod["spec"], ephemeral=True)):

@@ -43,7 +43,7 @@ class LogFile:
         os.close(self._fd)
 
     def read(self) -> list[bytes]:
-        """The next entries, a bounded lot of them; none when all that is written has been read."""
+        """Return the next entries, a bounded number of them, or none if all that is written has been read."""
         while True:
             data = os.read(self._fd, _CHUNK)
             if not data and self._is_rotated():
@@ -59,7 +59,7 @@ class LogFile:
                 return entries
 
     def _files(self) -> list[Path]:
-        """The files of the log, the oldest first."""
+        """Return the files of the log, the oldest first."""
         numbered = []
         for path in self._path.parent.glob(self._path.name + ".*"):
             number = path.name[len(self._path.name) + 1 :]
@@ -74,7 +74,7 @@ class LogFile:
         self._fd, self._rest = fd, b""
 
     def _open_tail(self, files: list[Path], tail: int) -> None:
-        """Opens the file in which the last ``tail`` entries begin, at the place."""
+        """Open the file in which the last ``tail`` entries begin, at the place."""
         for path in reversed(files):
             self._open(path)
             found, offset = _last_lines(self._fd, tail)
@@ -114,7 +114,7 @@ def _inode(path: Path) -> int:
 
 
 def _last_lines(fd: int, wanted: int) -> tuple[int, int]:
-    """How many of the wanted last lines the file has, and the offset at which they begin."""
+    """Return how many of the wanted last lines the file has, and the offset at which they begin."""
     position = end = os.lseek(fd, 0, os.SEEK_END)
     if wanted <= 0:
         return 0, end
@@ -150,7 +150,7 @@ class FolderWatch:
             os.close(self._fd)
 
     def wait(self, poll: select.poll) -> list[tuple[int, int]]:
-        """Waits until the folder changes or something else in ``poll`` happens; gives what else did."""
+        """Wait until the folder changes or something else in ``poll`` happens; gives what else did."""
         if self._fd < 0:
             return poll.poll(_WITHOUT_INOTIFY_SECONDS * 1000)
         poll.register(self._fd, select.POLLIN)

@@ -14,7 +14,7 @@ ROOT = Path("/var/log")
 
 
 def find(path: str, root: Path = ROOT) -> Path:
-    """The file or folder that a path below /logs/ means; raises NotFound, also for what leads out of the root."""
+    """Return the file or folder that a path below /logs/ means. Raises NotFound, also for a path out of the root."""
     root = root.resolve()
     found = (root / path.lstrip("/")).resolve()
     if not found.is_relative_to(root) or not (found.is_dir() or found.is_file()):
@@ -35,7 +35,7 @@ def listing(folder: Path, root: Path = ROOT) -> str:
 
 
 def open_file(path: Path, root: Path = ROOT) -> BinaryIO:
-    """Raises NotFound when the file has gone meanwhile, or is another one."""
+    """Raise NotFound when the file has gone meanwhile, or is another one."""
     return os.fdopen(_open_below(root, path), "rb")
 
 

@@ -57,22 +57,22 @@ class Streams(Protocol):
 
     @property
     def closed(self) -> bool:
-        """The client said goodbye; nothing more will be received."""
+        """Return True if the client has closed the session; nothing more will be received."""
 
     def begin(self) -> None:
-        """Tells that the session stands: by an empty message, where the client would hear nothing otherwise.
+        """Tell that the session stands: by an empty message, where the client would hear nothing otherwise.
 
         Not together with the answer to its request: kubectl 1.32 may not know its own channels yet, and complains.
         """
 
     def receive(self, data: bytes) -> list[Received]:
-        """What these bytes from the client tell; raises SpdyError when they make no sense."""
+        """Return what these bytes from the client tell. Raises SpdyError if they break the protocol."""
 
     def send(self, channel: Channel, data: bytes) -> None:
-        """Sends output."""
+        """Send output."""
 
     def finish(self, status: Object) -> None:
-        """Tells how it ended, and ends our half of the session: the client is to say goodbye, or just to go."""
+        """Tell how it ended, and ends our half of the session: the client is to say goodbye, or just to go."""
 
 
 class WebSocketStreams:
@@ -102,7 +102,7 @@ class WebSocketStreams:
         return received
 
     def _decode(self, piece: MessagePart) -> Iterable[Received]:
-        """A base64 message is whole before it can be read."""
+        """Decode a base64 message, as soon as it is complete."""
         self._held += piece.data
         if len(self._held) > _MAX_TEXT:
             self._socket.close(1009)
@@ -165,7 +165,7 @@ class SpdyStreams:
 
     @property
     def ready(self) -> bool:
-        """All channels that the request asked for have been opened."""
+        """Return True if all channels that the request asked for have been opened."""
         return not self._awaited
 
     def begin(self) -> None:
@@ -202,7 +202,7 @@ class SpdyStreams:
             self._session.send(stream, data)
 
     def finish(self, status: Object) -> None:
-        """Ends each stream of ours, the error stream last: it is what the client waits for.
+        """End each stream of ours, the error stream last: it is what the client waits for.
 
         There is no GOAWAY: spdystream stops reading at it, and may lose what it has not handed out yet.
         """
@@ -224,7 +224,7 @@ _CHANNEL_NAMES = {
 
 
 def error_message(status: Object, *, as_json: bool) -> bytes | None:
-    """What the error channel says: the Status itself since v4, before that only the words of a failure."""
+    """Return what the error channel says: the Status as JSON since v4, before that the message of a failure or None."""
     if as_json:
         return json.dumps(status, separators=(",", ":")).encode()
     return None if status.get("status") == "Success" else str(status.get("message", "")).encode()

@@ -21,7 +21,7 @@ Dialed = Callable[[socket.socket | OSError], None]
 
 
 def dial(pid: int, port: int, done: Callable[[socket.socket | OSError], None]) -> None:
-    """Connects to the pod's localhost and gives the socket, or the error, to ``done`` from another thread.
+    """Connect to the pod's localhost and gives the socket, or the error, to ``done`` from another thread.
 
     ``pid`` is a process in the pod's network namespace, 0 for the node's.
     """
@@ -38,7 +38,7 @@ def _dial(pid: int, port: int, done: Callable[[socket.socket | OSError], None]) 
 
 
 def enter_network(namespace: Path) -> None:
-    """Moves the calling thread into a network namespace (os.setns exists only since Python 3.12)."""
+    """Move the calling thread into a network namespace (os.setns exists only since Python 3.12)."""
     libc = ctypes.CDLL(None, use_errno=True)
     handle = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -50,7 +50,7 @@ def enter_network(namespace: Path) -> None:
 
 
 def _connect(port: int) -> socket.socket:
-    """Tries IPv4 and then IPv6, as upstream does; the error is the first one's, in Go's words."""
+    """Try IPv4 and then IPv6, as upstream does; the error is the first one's, in Go's words."""
     first: OSError | None = None
     for family, address, network in _LOOPBACK:
         try:

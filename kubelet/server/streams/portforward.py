@@ -58,11 +58,11 @@ class Carrier(Protocol):
 
     @property
     def closed(self) -> bool:
-        """No more connections will come."""
+        """Return True if no more connections will come."""
 
     @property
     def left(self) -> bool:
-        """The client sends no more."""
+        """Return True if the client sends no more."""
 
     def receive(self, data: bytes) -> list[CarrierEvent]: ...
 
@@ -72,7 +72,7 @@ class Carrier(Protocol):
         """Tell the client that the pod sends no more, or why there is no connection. Its own data may go on."""
 
     def leave(self) -> None:
-        """Ends the whole session."""
+        """End the whole session."""
 
 
 @dataclass
@@ -245,7 +245,7 @@ class ChannelCarrier:
 
 
 def _decoded(message: bytes) -> bytes:
-    """A base64 message as a binary one; empty when it is no such thing."""
+    """Return a base64 message as a binary one, empty if it is not base64."""
     try:
         return bytes([message[0] - ord("0")]) + base64.b64decode(message[1:], validate=True)
     except (ValueError, IndexError, binascii.Error):
@@ -268,7 +268,7 @@ class _Link:
 
     @property
     def closing(self) -> bool:
-        """One side is gone, the other must not keep the connection for ever."""
+        """Return True if one side is gone, so that the other must not keep the connection for ever."""
         return self.silent or self.deaf
 
     @property
@@ -443,7 +443,9 @@ class Forwarding:
         return _DRAIN_POLL_MILLISECONDS if any(link.closing for link in self._links.values()) else None
 
     def _hang_up(self, events: int) -> None:
-        """While a pod takes nothing the end of the client's stream cannot be read, only be told of."""
+        """Note that the client is gone: while a pod takes nothing, its end cannot be read, and only ``poll`` tells
+        of it.
+        """
         if client_left(events) and not self._hung_up:
             self._hung_up = True
             for link in self._links.values():

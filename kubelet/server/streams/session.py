@@ -66,7 +66,7 @@ class Session:
 
     @property
     def start_error(self) -> str:
-        """All output there was, if it reads like Docker's report of a process that could not start."""
+        """Return all output, if it reads like Docker's report of a process that could not start, else ""."""
         return self._held.decode(errors="replace").strip()
 
     def run(self, early: Iterable[Received] = ()) -> bool:

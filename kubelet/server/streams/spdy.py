@@ -26,7 +26,9 @@ MAX_HEADERS = 256 * 1024
 
 
 def _dictionary() -> bytes:
-    """The text that both ends preset in zlib (section 2.6.10.1 of the draft): words with lengths, then bare ones."""
+    """Return the text that both ends preset in zlib (section 2.6.10.1 of the draft): words with lengths, then bare
+    ones.
+    """
     words = [b"200 OK", b"version", b"HTTP/1.1", b"url", b"public", b"set-cookie", b"keep-alive", b"origin"]
     leading = (
         "options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age "
@@ -123,7 +125,9 @@ class HeaderCodec:
 
 
 def _text(block: bytes, offset: int) -> tuple[str, int]:
-    """A length-prefixed text and the offset behind it. NUL parts several values of one header: the first counts."""
+    """Return a length-prefixed text and the offset behind it. NUL separates the values of a header: the first
+    counts.
+    """
     (length,) = struct.unpack_from(">I", block, offset)
     end = offset + 4 + length
     if end > len(block):
@@ -146,7 +150,7 @@ class SpdySession:
     # --- receiving -----------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> list[SpdyEvent]:
-        """What these bytes tell; answers PING by itself. Raises SpdyError when the peer cannot be understood."""
+        """Return what these bytes tell, and answer a PING. Raises SpdyError if they break the protocol."""
         events: list[SpdyEvent] = []
         self._buffer += data
         while self._buffer:
@@ -218,18 +222,18 @@ class SpdySession:
     # --- sending -------------------------------------------------------------------------------------------------
 
     def open(self, headers: Mapping[str, str], *, end: bool = False) -> int:
-        """Opens a stream of our own and returns its number."""
+        """Open a stream of our own and returns its number."""
         stream, self._next_stream = self._next_stream, self._next_stream + 2
         body = struct.pack(">IIH", stream, 0, 0) + self._headers.encode(headers)
         self._write(_frame(SYN_STREAM, FIN if end else 0, body))
         return stream
 
     def accept(self, stream: int, *, end: bool = False) -> None:
-        """Answers a stream that the peer opened."""
+        """Answer a stream that the peer opened."""
         self._write(_frame(SYN_REPLY, FIN if end else 0, struct.pack(">I", stream) + self._headers.encode({})))
 
     def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
-        """Sends bytes on a stream, in frames of a bounded size; ``end`` closes our half of it."""
+        """Send bytes on a stream, in frames of a bounded size; ``end`` closes our half of it."""
         chunks: Iterable[int] = range(0, len(data), 1 << 20) if data else (0,)
         for start in chunks:
             chunk = data[start : start + (1 << 20)]
@@ -237,14 +241,14 @@ class SpdySession:
             self._write(struct.pack(">II", stream, (FIN if end and last else 0) << 24 | len(chunk)) + chunk)
 
     def reset(self, stream: int, code: int = CANCEL) -> None:
-        """Gives a stream up."""
+        """Give a stream up."""
         self._write(_frame(RST_STREAM, 0, struct.pack(">II", stream, code)))
 
     def ping(self, identity: int) -> None:
         self._write(_frame(PING, 0, struct.pack(">I", identity)))
 
     def leave(self) -> None:
-        """Tells the peer that we are done."""
+        """Tell the peer that we are done."""
         self._write(_frame(GOAWAY, 0, struct.pack(">II", self._highest_stream, 0)))
 
 

@@ -40,12 +40,12 @@ class UpgradeError(Exception):
 
 
 def is_spdy(headers: Headers) -> bool:
-    """Whether the request asks for SPDY/3.1."""
+    """Return True if the request asks for SPDY/3.1."""
     return "upgrade" in headers.get("Connection", "").lower() and headers.get("Upgrade", "").lower() == "spdy/3.1"
 
 
 def negotiate_spdy(headers: Headers, supported: Sequence[str]) -> str:
-    """The client's first protocol that we speak, ``""`` when it names none."""
+    """Return the client's first protocol that we speak, "" if it names none. Raises UpgradeError."""
     listed = headers.get_all("X-Stream-Protocol-Version") or []
     offered = [name.strip() for line in listed for name in line.split(",") if name.strip()]
     for name in offered:
@@ -58,13 +58,13 @@ def negotiate_spdy(headers: Headers, supported: Sequence[str]) -> str:
 
 
 def spdy_headers(protocol: str) -> list[tuple[str, str]]:
-    """The headers of the 101 that accepts SPDY."""
+    """Return the headers of the 101 that accepts SPDY."""
     answer = [("Connection", "Upgrade"), ("Upgrade", "SPDY/3.1")]
     return answer + ([("X-Stream-Protocol-Version", protocol)] if protocol else [])
 
 
 def negotiate_websocket(headers: Headers, supported: Sequence[str]) -> tuple[str, list[tuple[str, str]]]:
-    """The chosen subprotocol and the headers of the 101."""
+    """Return the chosen subprotocol and the headers of the 101. Raises UpgradeError."""
     try:
         fields = dict(headers.items())
         protocol = websocket.choose_protocol(fields, supported)
@@ -74,7 +74,7 @@ def negotiate_websocket(headers: Headers, supported: Sequence[str]) -> tuple[str
 
 
 def not_an_upgrade(headers: Headers) -> UpgradeError:
-    """For a request with neither kind of upgrade headers."""
+    """Return the error for a request that asks for neither SPDY nor WebSocket."""
     asked = headers.get("Upgrade", "none")
     return UpgradeError(400, f"unable to upgrade: the header Upgrade must say SPDY/3.1 or websocket, not {asked}")
 
@@ -82,7 +82,7 @@ def not_an_upgrade(headers: Headers) -> UpgradeError:
 def open_streams(
     conn: Connection, headers: Headers, channels: Collection[Channel], answer: Answer
 ) -> tuple[Streams, list[Received]]:
-    """Upgrades to the channels of exec and attach; also gives what the client sent while they were opened."""
+    """Upgrade to the channels of exec and attach; also gives what the client sent while they were opened."""
     if websocket.is_websocket(dict(headers.items())):
         protocol, fields = negotiate_websocket(headers, WEBSOCKET_PROTOCOLS)
         answer(fields)
@@ -104,7 +104,7 @@ def open_streams(
 
 
 def finish_streams(conn: Connection, streams: Streams, status: Object) -> None:
-    """Tells the client how its process ended, and gives it time to read all and to leave first.
+    """Tell the client how its process ended, and gives it time to read all and to leave first.
 
     Clients take the end of the connection for the end of everything, also of what has not been read yet.
     """

@@ -162,7 +162,7 @@ def test_host_name_of_a_long_pod_name(make_pod: Any) -> None:
 
 def test_sandbox_publishes_host_ports_only(make_pod: Any) -> None:
     ports = [{"containerPort": 80}, {"containerPort": 53, "hostPort": 1053, "protocol": "UDP", "hostIP": "127.0.0.1"}]
-    plan = config.sandbox_plan(make_pod(containers=[{"name": "c", "image": "i", "ports": ports}]), 2, "box", DNS)
+    plan = config.sandbox_config(make_pod(containers=[{"name": "c", "image": "i", "ports": ports}]), 2, "box", DNS)
     assert plan.ports == (PortBinding(53, 1053, "udp", "127.0.0.1"),)
     assert plan.name == "k8s_POD_p_ns_uid-p_2"
     host = sandbox_config(plan, "mine")["HostConfig"]
@@ -173,7 +173,7 @@ def test_container_config(make_pod: Any) -> None:
     container = {"name": "c", "image": "i", "command": ["echo", "$(A)"], "args": ["$(B)"], "stdin": True}
     pod = make_pod(containers=[container], hostPID=True)
     around = config.Surroundings("box", 3, RuntimeImage("i"), {"A": "1"}, (), 1)
-    made = container_config(config.container_plan(pod, container, around), "mine")
+    made = container_config(config.container_config(pod, container, around), "mine")
     assert (made["Entrypoint"], made["Cmd"], made["Env"]) == (["echo", "1"], ["$(B)"], ["A=1"])
     assert made["Labels"]["mini-minishift.cluster"] == "mine"
     assert made["Labels"]["io.kubernetes.container.restartCount"] == "3"
@@ -185,7 +185,7 @@ def test_container_config(make_pod: Any) -> None:
 def test_what_the_image_says_is_left_alone(make_pod: Any) -> None:
     pod = make_pod()
     around = config.Surroundings("box", 0, RuntimeImage("i"), {}, (), 1)
-    made = container_config(config.container_plan(pod, pod["spec"]["containers"][0], around), "mine")
+    made = container_config(config.container_config(pod, pod["spec"]["containers"][0], around), "mine")
     assert "Entrypoint" not in made
     assert "Cmd" not in made
 
