@@ -33,13 +33,9 @@ class VariableSources:
     lookup: Lookup
     services: Iterable[Object]
 
-    @property
-    def pod(self) -> Object:
-        return self.downward.pod
-
 
 def environment(sources: VariableSources, spec: podspec.Spec) -> dict[str, str]:
-    services = service_variables(sources.services, sources.pod)
+    services = service_variables(sources.services, sources.downward.pod)
     out: dict[str, str] = {}
     for source in spec.get("envFrom", []):
         out |= _from_source(sources, source)
@@ -70,7 +66,7 @@ def _value(
 
 
 def _key(sources: VariableSources, kind: Kind, reference: Mapping[str, Any]) -> str | None:
-    namespace, name, key = sources.pod["metadata"]["namespace"], reference.get("name", ""), reference["key"]
+    namespace, name, key = sources.downward.pod["metadata"]["namespace"], reference.get("name", ""), reference["key"]
     found = sources.lookup(kind, namespace, name)
     values = data_of(kind, found) if found else None
     if values is not None and key in values:
@@ -86,7 +82,7 @@ def _key(sources: VariableSources, kind: Kind, reference: Mapping[str, Any]) -> 
 def _from_source(sources: VariableSources, source: Mapping[str, Any]) -> dict[str, str]:
     kind: Kind = "configmap" if "configMapRef" in source else "secret"
     reference = source.get("configMapRef") or source.get("secretRef", {})
-    found = sources.lookup(kind, sources.pod["metadata"]["namespace"], reference.get("name", ""))
+    found = sources.lookup(kind, sources.downward.pod["metadata"]["namespace"], reference.get("name", ""))
     if found is None:
         if reference.get("optional"):
             return {}

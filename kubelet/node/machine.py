@@ -9,7 +9,6 @@ import platform
 import shutil
 import socket
 import struct
-import time
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +80,6 @@ def memory_in_use() -> int:
     set).
     """
     return max(0, memory() - _meminfo("MemFree") - _meminfo("Inactive(file)"))
-
-
-def booted() -> float:
-    """Return when the machine started, as a Unix time."""
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def has_memory() -> bool:

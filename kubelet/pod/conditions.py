@@ -20,7 +20,7 @@ def conditions(
     initialized = _initialized(pod, phase, init, apps)
     containers_ready = _containers_ready(phase, init, apps, pod)
     found = [
-        {"type": "PodReadyToStartContainers", "status": _truth(has_sandbox)},
+        {"type": "PodReadyToStartContainers", "status": str(has_sandbox)},
         {"type": "Initialized", **initialized},
         {"type": "Ready", **_ready(pod, containers_ready)},
         {"type": "ContainersReady", **containers_ready},
@@ -35,10 +35,6 @@ def _timed(pod: Object, condition: Status, now: str) -> Status:
     same = old is not None and old.get("status") == condition["status"] and old.get("lastTransitionTime")
     since = old["lastTransitionTime"] if old and same else now
     return {"type": condition.pop("type"), "lastProbeTime": None, "lastTransitionTime": since, **condition}
-
-
-def _truth(value: bool) -> str:
-    return "True" if value else "False"
 
 
 def _initialized(pod: Object, phase: str, init: list[Status], apps: list[Status]) -> Status:

@@ -24,7 +24,7 @@ def of(pod: Object, init: list[Status], apps: list[Status], *, over: bool, faile
     if _init_failed(pod, init):
         return "Failed"
     if over:
-        return _over(apps)
+        return "Succeeded" if apps and all(_exit_code(row) == 0 for row in apps) else "Failed"
     if _init_pending(pod, init, apps):
         return "Pending"
     if any(_never_ran(row) for row in apps):
@@ -63,11 +63,6 @@ def _exit_code(row: Status) -> int | None:
     """Return the exit code of an ended container, None if it waits or runs."""
     ended = row["state"].get("terminated")
     return None if ended is None else int(ended["exitCode"])
-
-
-def _over(apps: list[Status]) -> str:
-    """Return the phase of a pod in which nothing runs any more: Succeeded if every container ran and succeeded."""
-    return "Succeeded" if apps and all(_exit_code(row) == 0 for row in apps) else "Failed"
 
 
 def _stopped(pod: Object, apps: list[Status]) -> str:

@@ -11,7 +11,6 @@ with its end in ``lastState`` (``_waiting``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,14 +27,8 @@ from machinery.pods import qos_class
 Status = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeFacts:
-    """What the status of every pod says about its node."""
-
-    ip: str
-
-
-def status(state: PodState, node: NodeFacts, now: float) -> Status:
+def status(state: PodState, host_ip: str, now: float) -> Status:
+    """Return the status of a pod on the node with this IP; ``now`` is a Unix time."""
     pod = state.pod
     recorded: Status = pod.get("status", {})
     init = [container_status(state, spec, now, init=True) for spec in podspec.init_containers(pod)]
@@ -47,10 +40,10 @@ def status(state: PodState, node: NodeFacts, now: float) -> Status:
     out: Status = {
         "phase": phase.of(pod, init, apps, over=over, failed=failed),
         "conditions": [],
-        "hostIP": node.ip,
-        "hostIPs": [{"ip": node.ip}],
+        "hostIP": host_ip,
+        "hostIPs": [{"ip": host_ip}],
         "startTime": recorded.get("startTime") or time_text(state.start_time or now),
-        **_addresses(state, node, recorded),
+        **_addresses(state, host_ip, recorded),
         "qosClass": recorded.get("qosClass") or qos_class(pod["spec"]),
     }
     if state.failure and failed:
@@ -71,9 +64,9 @@ def _all_stopped_for_good(state: PodState) -> bool:
     return leaving and not any(c.running for c in state.apps())
 
 
-def _addresses(state: PodState, node: NodeFacts, recorded: Status) -> Status:
+def _addresses(state: PodState, host_ip: str, recorded: Status) -> Status:
     """Return podIP and podIPs. An address stays in the status until there is another, even if the sandbox is gone."""
-    address = node.ip if podspec.is_host_network(state.pod) else state.address or recorded.get("podIP", "")
+    address = host_ip if podspec.is_host_network(state.pod) else state.address or recorded.get("podIP", "")
     return {"podIP": address, "podIPs": [{"ip": address}]} if address else {}
 
 

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from kubelet.model import podspec
@@ -72,11 +72,6 @@ class Probe:
         return float(self.config.get("timeoutSeconds") or 1)
 
 
-@dataclass(slots=True)
-class _Watched:
-    probes: dict[Kind, Probe] = field(default_factory=dict)
-
-
 class Prober:
     def __init__(
         self, runtime: ContainerRuntime, timers: Timers, pool: Pool, report: Report, announce: Announce
@@ -87,7 +82,7 @@ class Prober:
         self._report = report
         self._announce = announce
         self._lock = threading.Lock()
-        self._watched: dict[str, _Watched] = {}
+        self._watched: dict[str, dict[Kind, Probe]] = {}  # by container id
 
     def watch(
         self, pod: Object, spec: podspec.Spec, container: RuntimeContainer, address: str, *, started: bool = False
@@ -103,21 +98,21 @@ class Prober:
         with self._lock:
             if not probes or container.id in self._watched:
                 return
-            self._watched[container.id] = _Watched(probes)
+            self._watched[container.id] = probes
         for probe in [probes["startup"]] if "startup" in probes else probes.values():
             self._schedule(probe, probe.first_delay(time.time()))
 
     def forget(self, container_id: str) -> None:
         with self._lock:
-            watched = self._watched.pop(container_id, None)
-        for probe in watched.probes.values() if watched else ():
+            probes = self._watched.pop(container_id, {})
+        for probe in probes.values():
             probe.cancelled = True
 
     def stop_restarting(self, container_id: str) -> None:
         """Stop the probes of a container that is being stopped, but for its readiness probe, as upstream does."""
         with self._lock:
-            watched = self._watched.get(container_id)
-        for probe in watched.probes.values() if watched else ():
+            probes = self._watched.get(container_id, {})
+        for probe in probes.values():
             probe.cancelled = probe.cancelled or probe.kind != "readiness"
 
     def _schedule(self, probe: Probe, delay: float) -> None:
@@ -159,8 +154,8 @@ class Prober:
 
     def _after_startup(self, probe: Probe) -> None:
         with self._lock:
-            watched = self._watched.get(probe.target.container_id)
-        for other in watched.probes.values() if watched else ():
+            probes = self._watched.get(probe.target.container_id, {})
+        for other in probes.values():
             if other.kind != "startup":
                 self._schedule(other, other.first_delay(time.time()))
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -229,9 +230,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         subject = f"pod {namespace}/{pod}, uid {found['metadata']['uid']}"
 
         def run() -> None:
-            carrier = self._carrier()
-            dial: portforward.Dial = lambda port, done: podnetwork.dial(pid, port, done)  # noqa: E731
-            portforward.Forwarding(self.conn, carrier, dial, subject).run()
+            portforward.Forwarding(self.conn, self._carrier(), partial(podnetwork.dial, pid), subject).run()
 
         self._take_over(run)
 

@@ -78,17 +78,20 @@ def resource_metrics(host: PodHost, runtime: StreamingRuntime) -> str:
     pod_memory = [Sample(pod, sum(one.usage.working_set for one in all_), all_[0].at) for pod, all_ in pods.items()]
     by_pod, by_container = ("namespace", "pod"), ("container", "namespace", "pod")
     seconds, size = "[STABLE] Processor time so far, in seconds.", "[STABLE] Memory in use, in bytes."
-    return "\n".join([
-        *lines_of("container_cpu_usage_seconds_total", "counter", seconds, by_container, cpu),
-        *lines_of("container_memory_working_set_bytes", "gauge", size, by_container, memory),
-        *lines_of("container_start_time_seconds", "gauge", "[STABLE] Start, since 1970.", by_container, started),
-        *lines_of("node_cpu_usage_seconds_total", "counter", seconds, (), [node_cpu]),
-        *lines_of("node_memory_working_set_bytes", "gauge", size, (), [node_memory]),
-        *lines_of("pod_cpu_usage_seconds_total", "counter", seconds, by_pod, pod_cpu),
-        *lines_of("pod_memory_working_set_bytes", "gauge", size, by_pod, pod_memory),
-        *lines_of("resource_scrape_error", "gauge", "[STABLE] 1 if this is incomplete.", (), [Sample((), 0)]),
-        "",
-    ])  # fmt: skip
+    return _exposition(
+        lines_of("container_cpu_usage_seconds_total", "counter", seconds, by_container, cpu),
+        lines_of("container_memory_working_set_bytes", "gauge", size, by_container, memory),
+        lines_of("container_start_time_seconds", "gauge", "[STABLE] Start, since 1970.", by_container, started),
+        lines_of("node_cpu_usage_seconds_total", "counter", seconds, (), [node_cpu]),
+        lines_of("node_memory_working_set_bytes", "gauge", size, (), [node_memory]),
+        lines_of("pod_cpu_usage_seconds_total", "counter", seconds, by_pod, pod_cpu),
+        lines_of("pod_memory_working_set_bytes", "gauge", size, by_pod, pod_memory),
+        lines_of("resource_scrape_error", "gauge", "[STABLE] 1 if this is incomplete.", (), [Sample((), 0)]),
+    )
+
+
+def _exposition(*metrics: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for lines in metrics for line in lines)
 
 
 _CADVISOR = ("container", "id", "image", "name", "namespace", "pod")
@@ -103,15 +106,14 @@ def cadvisor_metrics(host: PodHost, runtime: StreamingRuntime) -> str:
     started = [Sample(labels, _started(one.status)) for labels, one in measured]
     cores = [Sample((), os.cpu_count() or 1)]
     seconds, size = "Processor time so far, in seconds.", "Memory in use, in bytes."
-    return "\n".join([
-        *lines_of("container_cpu_usage_seconds_total", "counter", seconds, (*_CADVISOR, "cpu"), cpu),
-        *lines_of("container_memory_usage_bytes", "gauge", size, _CADVISOR, memory),
-        *lines_of("container_memory_working_set_bytes", "gauge", size, _CADVISOR, working_set),
-        *lines_of("container_start_time_seconds", "gauge", "Start, since 1970.", _CADVISOR, started),
-        *lines_of("machine_cpu_cores", "gauge", "Processors of the machine.", (), cores),
-        *lines_of("machine_memory_bytes", "gauge", "Memory of the machine.", (), [Sample((), machine.memory())]),
-        "",
-    ])  # fmt: skip
+    return _exposition(
+        lines_of("container_cpu_usage_seconds_total", "counter", seconds, (*_CADVISOR, "cpu"), cpu),
+        lines_of("container_memory_usage_bytes", "gauge", size, _CADVISOR, memory),
+        lines_of("container_memory_working_set_bytes", "gauge", size, _CADVISOR, working_set),
+        lines_of("container_start_time_seconds", "gauge", "Start, since 1970.", _CADVISOR, started),
+        lines_of("machine_cpu_cores", "gauge", "Processors of the machine.", (), cores),
+        lines_of("machine_memory_bytes", "gauge", "Memory of the machine.", (), [Sample((), machine.memory())]),
+    )
 
 
 def _cadvisor_labels(one: Measured) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod import actions
 from kubelet.pod.actions import Action
 from kubelet.pod.state import Failure, PodState, ProbeResults
-from kubelet.pod.status import NodeFacts, status
+from kubelet.pod.status import status
 from kubelet.sync.containerstart import ContainerStart
 from kubelet.sync.containerstop import ContainerStop
 from kubelet.sync.deps import Deps
@@ -85,7 +85,7 @@ class Executor:
     def publish(self, state: PodState) -> None:
         """Hand the pod's status to the status manager, unless the API server has let the pod go."""
         if not state.gone and not state.released:
-            self._statuses.publish(state.uid, status(state, NodeFacts(self._deps.node.ip), time.time()))
+            self._statuses.publish(state.uid, status(state, self._deps.node.ip, time.time()))
 
     def look(self, state: PodState, container_ids: Iterable[str]) -> None:
         """Ask the runtime about these containers, and begin to probe what runs and is not probed yet.

@@ -52,7 +52,7 @@ class VolumeManager:
         """Set up all volumes of a pod. Return the Unix time at which a token in them must be renewed. Raises
         VolumeError.
         """
-        pod = inputs.pod
+        pod = inputs.downward.pod
         folder = self.pod_folder(pod["metadata"]["uid"])
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         for volume in pod["spec"].get("volumes", []):
@@ -103,8 +103,8 @@ class VolumeManager:
         if kind == "hostPath":
             hostpath.prepare(Path(volume["hostPath"]["path"]), volume["hostPath"].get("type") or "")
             return
-        folder = self._folder(inputs.pod, volume)
-        group = payload.fs_group(inputs.pod)
+        folder = self._folder(inputs.downward.pod, volume)
+        group = payload.fs_group(inputs.downward.pod)
         if kind == "emptyDir":
             _empty_dir(folder, volume["emptyDir"] or {}, group)
             return

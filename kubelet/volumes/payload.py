@@ -42,10 +42,6 @@ class Inputs:
     lookup: Lookup
     token: TokenSource
 
-    @property
-    def pod(self) -> Object:
-        return self.downward.pod
-
 
 def payload(inputs: Inputs, volume: Mapping[str, Any]) -> Payload:
     """Return the files of a volume. Raises VolumeError when an object, a key or a field that it needs is missing."""
@@ -86,7 +82,7 @@ def _projected(inputs: Inputs, projected: Mapping[str, Any]) -> Payload:
 
 def _of_object(inputs: Inputs, kind: Kind, source: Mapping[str, Any], name: str, mode: int) -> Payload:
     optional = bool(source.get("optional"))
-    found = inputs.lookup(kind, inputs.pod["metadata"]["namespace"], name)
+    found = inputs.lookup(kind, inputs.downward.pod["metadata"]["namespace"], name)
     if found is None:
         if optional:
             return {}
@@ -123,10 +119,10 @@ def _downward_text(inputs: Inputs, item: Mapping[str, Any]) -> str:
 
 def _token(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
     """Return the token's file. If the pod names its user, only that user may read it, as in upstream."""
-    user = fs_user(inputs.pod)
-    if user is not None or fs_group(inputs.pod) is not None:
+    user = fs_user(inputs.downward.pod)
+    if user is not None or fs_group(inputs.downward.pod) is not None:
         mode = 0o600
-    return {source["path"]: File(inputs.token(inputs.pod, source).encode(), mode, user)}
+    return {source["path"]: File(inputs.token(inputs.downward.pod, source).encode(), mode, user)}
 
 
 def fs_group(pod: Object) -> int | None:

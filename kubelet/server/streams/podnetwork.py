@@ -20,7 +20,7 @@ _LOOPBACK = ((socket.AF_INET, "127.0.0.1", "tcp4"), (socket.AF_INET6, "::1", "tc
 Dialed = Callable[[socket.socket | OSError], None]
 
 
-def dial(pid: int, port: int, done: Callable[[socket.socket | OSError], None]) -> None:
+def dial(pid: int, port: int, done: Dialed) -> None:
     """Connect to the pod's localhost and gives the socket, or the error, to ``done`` from another thread.
 
     ``pid`` is a process in the pod's network namespace, 0 for the node's.
@@ -28,7 +28,7 @@ def dial(pid: int, port: int, done: Callable[[socket.socket | OSError], None]) -
     threading.Thread(target=_dial, args=(pid, port, done), name=f"dial-{port}", daemon=True).start()
 
 
-def _dial(pid: int, port: int, done: Callable[[socket.socket | OSError], None]) -> None:
+def _dial(pid: int, port: int, done: Dialed) -> None:
     try:
         if pid:
             enter_network(Path(f"/proc/{pid}/ns/net"))

@@ -26,6 +26,7 @@ from typing import NamedTuple, Protocol
 
 from kubelet.server.connection import Connection, client_left
 from kubelet.server.streams import spdy
+from kubelet.server.streams.podnetwork import Dialed
 from kubelet.server.streams.spdy import Data, Reset
 from machinery.sockets import untaken
 from machinery.websocket import WebSocket
@@ -289,7 +290,7 @@ class _Link:
         return self.closing and time.monotonic() - self.progress > stalled_seconds
 
 
-Dial = Callable[[int, Callable[[socket.socket | OSError], None]], None]  # (port, done)
+Dial = Callable[[int, Dialed], None]  # (port, done)
 
 
 class Forwarding:
@@ -388,7 +389,7 @@ class Forwarding:
                 link.ends = link.deaf = True
             self._to_pod(link)
 
-    def _done(self, pair: int) -> Callable[[socket.socket | OSError], None]:
+    def _done(self, pair: int) -> Dialed:
         def done(result: socket.socket | OSError) -> None:
             with self._lock:
                 if not self._over:
