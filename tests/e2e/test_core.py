@@ -18,8 +18,20 @@ from cluster.settings import REPOSITORY, State
 
 FEATURE_MACHINERY = {"apiserver/features/__init__.py", "apiserver/features/feature.py"}
 PROCESSES = ("apiserver", "controllers", "kubelet", "proxy")
-# A line that Python writes for each module when PYTHONPROFILEIMPORTTIME is set.
-_IMPORTED = re.compile(r"^import time: +\d+ \| +\d+ \| +([\w.]+)$", re.MULTILINE)
+# Python runs a module of this name at every start. This one writes a line for each module that is about to be loaded.
+SITE_CUSTOMIZE = """
+import sys
+
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        print("loading", name, file=sys.stderr, flush=True)
+
+
+sys.meta_path.insert(0, Finder)
+"""
+_LOADING = re.compile(r"^loading ([\w.]+)$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +39,11 @@ def core(home: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
     """A cluster of the core alone, whose processes write into their logs which modules they load."""
     if home.is_running():
         home.must("stop")
-    cluster = Cluster(State(tmp_path_factory.mktemp("core") / "state"))
+    folder = tmp_path_factory.mktemp("core")
+    (folder / "sitecustomize.py").write_text(SITE_CUSTOMIZE)
+    cluster = Cluster(State(folder / "state"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+        patch.setenv("PYTHONPATH", str(folder))
         cluster.must("up", "--core")
     yield cluster
     cluster.must("down", "--keep-images")
@@ -64,7 +78,7 @@ def test_only_the_core_and_what_the_page_names_beside_it_runs(core: Cluster) -> 
 
 def _loaded(cluster: Cluster, process: str) -> Iterator[str]:
     """Yield the files of ours that a process has loaded, but for those that hold a docstring only."""
-    for name in _IMPORTED.findall((cluster.state.logs / f"{process}.log").read_text()):
+    for name in _LOADING.findall((cluster.state.logs / f"{process}.log").read_text()):
         path = REPOSITORY.joinpath(*name.split("."))
         file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if file.is_file() and len(ast.parse(file.read_text()).body) > 1:
