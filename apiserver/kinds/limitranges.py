@@ -17,15 +17,15 @@ CONTAINER, POD, CLAIM = "Container", "Pod", "PersistentVolumeClaim"
 _BOUNDS = ("max", "min")
 _DEFAULTS = ("default", "defaultRequest")
 _RATIO = "maxLimitRequestRatio"
-_WORDS = {"defaultRequest": "default request"}
-# Which amount may not be greater than which, the field of the error, and the amount that it shows.
+# An amount that may not be greater than a second one, the field of the error, the amount that it shows, and what its
+# message calls the second one.
 _ORDER = (
-    ("min", "max", "min", "min"),
-    ("min", "defaultRequest", "defaultRequest", "defaultRequest"),
-    ("defaultRequest", "max", "defaultRequest", "defaultRequest"),
-    ("defaultRequest", "default", "defaultRequest", "defaultRequest"),
-    ("min", "default", "default", "min"),
-    ("default", "max", "default", "max"),
+    ("min", "max", "min", "min", "max"),
+    ("min", "defaultRequest", "defaultRequest", "defaultRequest", "default request"),
+    ("defaultRequest", "max", "defaultRequest", "defaultRequest", "max"),
+    ("defaultRequest", "default", "defaultRequest", "defaultRequest", "default limit"),
+    ("min", "default", "default", "min", "default"),
+    ("default", "max", "default", "max", "max"),
 )
 
 
@@ -92,12 +92,10 @@ def _validate_amounts(path: str, name: str, given: dict[str, ResourceList]) -> c
     """Check that minimum, default request, default and maximum of a resource are in this order."""
     amount = {field: amounts[name] for field, amounts in given.items() if name in amounts}
 
-    for greater, lesser, field, shown in _ORDER:
-        if greater in amount and lesser in amount and amount[greater].amount > amount[lesser].amount:
-            other = "default limit" if (greater, lesser) == _DEFAULTS[::-1] else _WORDS.get(lesser, lesser)
-            why = (
-                f"{_WORDS.get(greater, greater)} value {amount[greater]} is greater than {other} value {amount[lesser]}"
-            )
+    for first, second, field, shown, words in _ORDER:
+        if first in amount and second in amount and amount[first].amount > amount[second].amount:
+            what = "default request" if first == "defaultRequest" else first
+            why = f"{what} value {amount[first]} is greater than {words} value {amount[second]}"
             yield FieldError.invalid(f"{path}.{field}[{name}]", str(amount[shown]), why)
     if _RATIO in amount:
         yield from _validate_ratio(f"{path}.{_RATIO}[{name}]", amount)
