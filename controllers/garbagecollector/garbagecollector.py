@@ -104,9 +104,9 @@ class GarbageCollector:
         for uid in work.delete:
             self.controller.enqueue(f"delete/{uid}")
         for node, reference in work.misplaced:
-            self._tell_misplaced(node, reference)
+            self._report_misplaced(node, reference)
 
-    def _tell_misplaced(self, node: GraphNode, reference: OwnerEdge) -> None:
+    def _report_misplaced(self, node: GraphNode, reference: OwnerEdge) -> None:
         identity = node.identity
         message = f'ownerRef {reference.within(identity.namespace)} does not exist in namespace "{identity.namespace}"'
         subject = {

@@ -28,7 +28,7 @@ MISSING_RULE = "in API group"
 USER_AGENT = "kube-controller-manager"
 SCHEDULER_AGENT = "kube-scheduler"
 NAMESPACE = "kube-system"
-SECONDS = 3600  # the lifetime of a token
+TOKEN_SECONDS = 3600
 # A token is renewed when this share of its lifetime is over.
 RENEW_AFTER = 0.8
 
@@ -54,10 +54,10 @@ class Identities:
             return None
         if row.account not in self._tokens:
             self._tokens[row.account] = AccountTokens(self._client, row.account)
-        return self._bare.under(self._tokens[row.account], partial(tell_missing_rule, row))
+        return self._bare.under(self._tokens[row.account], partial(log_missing_rule, row))
 
 
-def tell_missing_rule(row: ControllerDescriptor, error: Forbidden) -> None:
+def log_missing_rule(row: ControllerDescriptor, error: Forbidden) -> None:
     """Log where to add the rule, if a controller's request was refused because its role lacks one."""
     if MISSING_RULE in error.message:
         log.warning(
@@ -107,7 +107,7 @@ class AccountTokens:
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
-            "spec": {"expirationSeconds": SECONDS},
+            "spec": {"expirationSeconds": TOKEN_SECONDS},
         }
         return self._client.create_subresource(SERVICE_ACCOUNTS, self._account, NAMESPACE, "token", body)
 

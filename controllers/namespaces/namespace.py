@@ -26,10 +26,10 @@ from machinery.resources import NAMESPACES, PODS, Resource
 FINALIZER = "kubernetes"
 PARALLEL = 6
 # Seconds until the next look at content that is still there; they double from the first to the second.
-AGAIN = (0.1, 5.0)
+BACKOFF = (0.1, 5.0)
 
 # Condition type → reason and message if there is no problem, in upstream's order.
-FINE = {
+NO_PROBLEM = {
     "NamespaceDeletionDiscoveryFailure": ("ResourcesDiscovered", "All resources successfully discovered"),
     "NamespaceDeletionGroupVersionParsingFailure": ("ParsedGroupVersions", "All legacy kube types successfully parsed"),
     "NamespaceDeletionContentFailure": (
@@ -62,32 +62,32 @@ class Remains:
 
 def conditions(old: Iterable[Object], remains: Remains, at: str) -> list[Object]:
     """Return the namespace's conditions after a call that found these remains."""
-    troubles: dict[str, tuple[str, str]] = {}
+    problems: dict[str, tuple[str, str]] = {}
     if remains.discovery:
-        troubles["NamespaceDeletionDiscoveryFailure"] = ("DiscoveryFailed", remains.discovery)
+        problems["NamespaceDeletionDiscoveryFailure"] = ("DiscoveryFailed", remains.discovery)
     if remains.failures:
         message = f"Failed to delete all resource types, {len(remains.failures)} remaining: "
-        troubles["NamespaceDeletionContentFailure"] = (
+        problems["NamespaceDeletionContentFailure"] = (
             "ContentDeletionFailed",
             message + ", ".join(sorted(remains.failures)),
         )
     if remains.counts:
         left = sorted(f"{name} has {count} resource instances" for name, count in remains.counts.items())
-        troubles["NamespaceContentRemaining"] = (
+        problems["NamespaceContentRemaining"] = (
             "SomeResourcesRemain",
             f"Some resources are remaining: {', '.join(left)}",
         )
     if remains.finalizers:
         left = sorted(f"{name} in {count} resource instances" for name, count in remains.finalizers.items())
-        troubles["NamespaceFinalizersRemaining"] = (
+        problems["NamespaceFinalizersRemaining"] = (
             "SomeFinalizersRemain",
             f"Some content in the namespace has finalizers remaining: {', '.join(left)}",
         )
     before = {each["type"]: each for each in old}
     after: dict[str, Object] = dict(before)
-    for type_, fine in FINE.items():
-        reason, message = troubles.get(type_, fine)
-        status = "True" if type_ in troubles else "False"
+    for type_, no_problem in NO_PROBLEM.items():
+        reason, message = problems.get(type_, no_problem)
+        status = "True" if type_ in problems else "False"
         since = before[type_] if type_ in before and before[type_]["status"] == status else {"lastTransitionTime": at}
         after[type_] = {
             "type": type_,
@@ -138,7 +138,7 @@ class NamespaceController:
         if not remains:
             return None
         self.rounds[name] += 1
-        return min(AGAIN[0] * 2.0 ** min(self.rounds[name] - 1, 20), AGAIN[1])
+        return min(BACKOFF[0] * 2.0 ** min(self.rounds[name] - 1, 20), BACKOFF[1])
 
     def delete_content(self, name: str) -> Remains:
         """Delete the objects of all kinds in the namespace, several kinds at a time; return what is left."""

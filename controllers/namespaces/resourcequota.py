@@ -170,7 +170,7 @@ RESOURCE_QUOTA = ControllerDescriptor(
     account="resourcequota-controller",
     rules=(
         can("list watch", "*", "*"),
-        can("get", "resourcequotas"),  # upstream's controller has no need of it
+        can("get", "resourcequotas"),  # Upstream's controller does not need it.
         can("update", "resourcequotas/status"),
         WRITE_EVENTS,
     ),

@@ -56,14 +56,14 @@ def plan(account: Object | None, secrets: Sequence[Object], legacy: bool, gone: 
     if account is None:
         return SecretPlan(delete=tuple(secrets))
     mine = [secret for secret in secrets if uid_of(secret) in ("", account["metadata"]["uid"])]
-    strangers = tuple(secret for secret in secrets if secret not in mine)
+    foreign = tuple(secret for secret in secrets if secret not in mine)
     empty = tuple(secret for secret in mine if not secret.get("data", {}).get("token"))
     if not legacy or account["metadata"].get("deletionTimestamp"):
-        return SecretPlan(strangers, empty, forget=gone)
+        return SecretPlan(foreign, empty, forget=gone)
     mentioned = mentions(account)
     full = sorted(secret["metadata"]["name"] for secret in mine if secret not in empty)
     mention = full[0] if full and mentioned.isdisjoint(full) else ""
-    return SecretPlan(strangers, empty, not mine, mention, gone if full else ())
+    return SecretPlan(foreign, empty, not mine, mention, gone if full else ())
 
 
 def mentions(account: Object) -> set[str]:

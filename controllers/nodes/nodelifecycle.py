@@ -120,12 +120,12 @@ class NodeLifecycleController:
     def node_changed(self, old: Object | None, new: Object | None) -> None:
         """Record upstream's events; enqueue all nodes if one comes, goes or changes its readiness.
 
-        The readiness of one matters to all others because of ``blind``.
+        The readiness of one matters to all others because of ``fully_disrupted``.
         """
         if new is None and old is not None:
-            self.tell(old, "RemovingNode", "Node {name} event: Removing Node {name} from Controller")
+            self.record_event(old, "RemovingNode", "Node {name} event: Removing Node {name} from Controller")
         elif new is not None and old is None:
-            self.tell(new, "RegisteredNode", "Node {name} event: Registered Node {name} in Controller")
+            self.record_event(new, "RegisteredNode", "Node {name} event: Registered Node {name} in Controller")
         if old is None or new is None or readiness(old) != readiness(new):
             for node in self.nodes.list():
                 self.controller.enqueue(node["metadata"]["name"])
@@ -171,7 +171,7 @@ class NodeLifecycleController:
         status = {**node["status"], "conditions": silent_conditions(node, now())}
         node = self.client.update(NODES, {**node, "status": status}, subresource="status")
         log.info("node %s has stopped reporting: its conditions are Unknown now", node["metadata"]["name"])
-        self.tell(node, "NodeNotReady", "Node {name} status is now: NodeNotReady")
+        self.record_event(node, "NodeNotReady", "Node {name} status is now: NodeNotReady")
         return node
 
     def mark_pods(self, name: str) -> None:
@@ -189,7 +189,7 @@ class NodeLifecycleController:
     def taint(self, node: Object) -> None:
         """Write the taints if they differ."""
         have = node["spec"].get("taints", [])
-        wanted = wanted_taints(node, evict=not self.blind(), at=now())
+        wanted = wanted_taints(node, evict=not self.fully_disrupted(), at=now())
         if wanted == have:
             return
         meta = node["metadata"]
@@ -200,11 +200,11 @@ class NodeLifecycleController:
             return
         log.info("node %s: taints are %s", meta["name"], [f"{each['key']}:{each['effect']}" for each in wanted])
 
-    def blind(self) -> bool:
+    def fully_disrupted(self) -> bool:
         """Return True if no node is ready (upstream: full disruption)."""
         return not any(readiness(node) == "True" for node in self.nodes.list())
 
-    def tell(self, node: Object, reason: str, message: str) -> None:
+    def record_event(self, node: Object, reason: str, message: str) -> None:
         """Record an event on a node."""
         self.recorder.event(object_reference(node), "Normal", reason, message.format(name=node["metadata"]["name"]))
 

@@ -71,7 +71,7 @@ class TaintEvictionController:
         tolerated = tolerated_seconds(pod, self.taints_on(pod))
         if tolerated == math.inf:
             if self.since.pop(pod_key, ("", 0.0))[0] == uid:
-                self.tell(pod, f"Cancelling deletion of Pod {pod_key}")
+                self.record_event(pod, f"Cancelling deletion of Pod {pod_key}")
             return None
         if self.since.get(pod_key, ("", 0.0))[0] != uid:
             self.since[pod_key] = (uid, time.monotonic())
@@ -85,13 +85,13 @@ class TaintEvictionController:
     def evict(self, pod: Object) -> None:
         """Delete a pod, after the reason was written to its status."""
         meta = pod["metadata"]
-        self.tell(pod, f"Marking for deletion Pod {key(pod)}")
+        self.record_event(pod, f"Marking for deletion Pod {key(pod)}")
         why = disruption_target("DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint")
         with suppress(NotFound):
             patch_status(self.client, pod, {"conditions": [why]})
             self.client.delete(PODS, meta["name"], meta["namespace"], uid=meta["uid"])
 
-    def tell(self, pod: Object, message: str) -> None:
+    def record_event(self, pod: Object, message: str) -> None:
         """Record upstream's event."""
         self.recorder.event(object_reference(pod), "Normal", "TaintManagerEviction", message)
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-NO_HELP = "Preemption is not helpful for scheduling"
+NOT_HELPFUL = "Preemption is not helpful for scheduling"
 NO_VICTIMS = "No preemption victims found for incoming pod"
 
 
@@ -14,11 +14,11 @@ NO_VICTIMS = "No preemption victims found for incoming pod"
 class Misfit:
     """Why a pod does not fit on one node.
 
-    ``helpless`` means that evicting other pods would not change that (upstream: UnschedulableAndUnresolvable).
+    ``unresolvable`` means that evicting other pods would not change that (upstream: UnschedulableAndUnresolvable).
     """
 
     reasons: tuple[str, ...]
-    helpless: bool = True
+    unresolvable: bool = True
 
 
 def explain(misfits: Mapping[str, Misfit], ineligible: str = "", *, preempts: bool = False) -> str:
@@ -35,7 +35,7 @@ def explain(misfits: Mapping[str, Misfit], ineligible: str = "", *, preempts: bo
         return message
     if ineligible:
         return f"{message} preemption: {ineligible}"
-    hopes = (NO_HELP if misfit.helpless else NO_VICTIMS for misfit in misfits.values())
+    hopes = (NOT_HELPFUL if misfit.unresolvable else NO_VICTIMS for misfit in misfits.values())
     return f"{message} preemption: {_histogram(total, hopes)}"
 
 

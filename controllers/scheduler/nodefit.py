@@ -65,7 +65,7 @@ def check_affinity(pod: Object, requests: Requests, node: Object, usage: NodeInf
 def check_ports(pod: Object, requests: Requests, node: Object, usage: NodeInfo) -> Misfit | None:
     """Refuse a node on which a host port of the pod is taken."""
     if any(ports_collide(wanted, used) for wanted in requests.ports for used in usage.ports):
-        return Misfit(("node(s) didn't have free ports for the requested pod ports",), helpless=False)
+        return Misfit(("node(s) didn't have free ports for the requested pod ports",), unresolvable=False)
     return None
 
 
@@ -79,7 +79,7 @@ def check_resources(pod: Object, requests: Requests, node: Object, usage: NodeIn
     for name in sorted(requests.amounts, key=_resource_order):
         if requests.amounts[name] > room[name] - usage.amounts.get(name, 0):
             reasons.append(f"Insufficient {name}")
-    return Misfit(tuple(reasons), helpless=False) if reasons else None
+    return Misfit(tuple(reasons), unresolvable=False) if reasons else None
 
 
 def _resource_order(name: str) -> tuple[int, str]:

@@ -120,29 +120,29 @@ class NodeUsage:
             if uid in self._assumed:
                 self._remove(uid)
 
-    def of(self, node: str, comer: Object | None = None) -> NodeInfo:
-        """Return what is used on a node. For ``comer``, the room kept for nominated pods counts as well."""
+    def of(self, node: str, incoming: Object | None = None) -> NodeInfo:
+        """Return what is used on a node. For ``incoming``, the room kept for nominated pods counts as well."""
         with self._lock:
-            if waiting := self._waiting(node, comer):
+            if waiting := self._waiting(node, incoming):
                 return usage_of([*self._nodes.get(node, {}).values(), *waiting])
             if node not in self._sums:
                 self._sums[node] = usage_of(self._nodes.get(node, {}).values())
             return self._sums[node]
 
-    def placements(self, node: str, comer: Object) -> tuple[list[Placement], list[Placement]]:
-        """Return the pods on a node, and those nominated for it whose room ``comer`` must not take."""
+    def placements(self, node: str, incoming: Object) -> tuple[list[Placement], list[Placement]]:
+        """Return the pods on a node, and those nominated for it whose room ``incoming`` must not take."""
         with self._lock:
-            return list(self._nodes.get(node, {}).values()), self._waiting(node, comer)
+            return list(self._nodes.get(node, {}).values()), self._waiting(node, incoming)
 
-    def _waiting(self, node: str, comer: Object | None) -> list[Placement]:
-        if comer is None or not self._nominated:
+    def _waiting(self, node: str, incoming: Object | None) -> list[Placement]:
+        if incoming is None or not self._nominated:
             return []
         return [
             nomination.placement
             for uid, nomination in self._nominated.items()
             if nomination.placement.node == node
-            and uid != comer["metadata"]["uid"]
-            and priority_of(nomination.placement.pod) >= priority_of(comer)
+            and uid != incoming["metadata"]["uid"]
+            and priority_of(nomination.placement.pod) >= priority_of(incoming)
         ]
 
     def _put(self, uid: str, node: str, pod: Object) -> None:

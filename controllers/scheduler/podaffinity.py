@@ -18,8 +18,8 @@ Place = tuple[str, str]
 NamespaceLabels = Callable[[str], Mapping[str, str]]
 
 AFFINITY = Misfit(("node(s) didn't match pod affinity rules",))
-ANTI_AFFINITY = Misfit(("node(s) didn't match pod anti-affinity rules",), helpless=False)
-EXISTING_ANTI_AFFINITY = Misfit(("node(s) didn't satisfy existing pods anti-affinity rules",), helpless=False)
+ANTI_AFFINITY = Misfit(("node(s) didn't match pod anti-affinity rules",), unresolvable=False)
+EXISTING_ANTI_AFFINITY = Misfit(("node(s) didn't satisfy existing pods anti-affinity rules",), unresolvable=False)
 
 
 @dataclass(frozen=True)

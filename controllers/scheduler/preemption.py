@@ -42,7 +42,7 @@ def choose(
     found: list[Candidate] = []
     for node in sorted(nodes, key=lambda node: str(node["metadata"]["name"])):
         name = node["metadata"]["name"]
-        if name in misfits and not misfits[name].helpless:
+        if name in misfits and not misfits[name].unresolvable:
             victims = victims_on(pod, node, usage, fits)
             if victims:
                 found.append(Candidate(name, victims))

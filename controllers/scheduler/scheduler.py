@@ -197,7 +197,7 @@ class Scheduler:
             if victims is not None:
                 self.preempt(pod, victims)
             nominated = victims.node if victims else nominated_node(pod) if ineligible == preemption.WAITS else ""
-            self.tell_unschedulable(pod, explain(misfits, ineligible, preempts=victims is not None), nominated)
+            self.report_unschedulable(pod, explain(misfits, ineligible, preempts=victims is not None), nominated)
             return RETRY_ANYWAY
         self.waiting.forget(pod_key)
         self.bind(pod, node)
@@ -276,7 +276,7 @@ class Scheduler:
         self.usage.forget(uid)
         return 0 if same else None
 
-    def tell_unschedulable(self, pod: Object, message: str, nominated: str = "") -> None:
+    def report_unschedulable(self, pod: Object, message: str, nominated: str = "") -> None:
         """Record the event, and write the condition and the nominated node if they differ."""
         self.recorder.event(pod, "Warning", "FailedScheduling", message)
         condition = get_condition(pod, "PodScheduled")

@@ -38,7 +38,7 @@ from machinery.policyrules import READ, WRITE_EVENTS, can
 from machinery.resources import ENDPOINTS, PODS, SERVICES
 
 # Upstream truncates Endpoints with more addresses, and marks them with this annotation.
-MOST_ADDRESSES = 1000
+MAX_ADDRESSES = 1000
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 
@@ -49,7 +49,7 @@ PortKey = str
 def plan(service: Object, pods: Iterable[Object], current: Object | None) -> Object | None:
     """Return the Endpoints as they should be; None if ``current`` is like that already."""
     subsets = repack(service, pods)
-    kept = truncate(subsets, MOST_ADDRESSES)
+    kept = truncate(subsets, MAX_ADDRESSES)
     meta = (current or {}).get("metadata", {})
     annotations = {name: text for name, text in meta.get("annotations", {}).items() if name != OVER_CAPACITY}
     if kept != subsets:
@@ -217,19 +217,19 @@ class EndpointsController:
             written = self.client.create(ENDPOINTS, endpoints) if new else self.client.update(ENDPOINTS, endpoints)
         except Forbidden as error:
             if not (new and namespace_terminating(error)):
-                self.tell(endpoints, error, new=new)
+                self.record_failure(endpoints, error, new=new)
                 raise
         except (Conflict, AlreadyExists):
             self.latest.forget(key(endpoints))
             raise
         except ApiError as error:
             self.latest.forget(key(endpoints))
-            self.tell(endpoints, error, new=new)
+            self.record_failure(endpoints, error, new=new)
             raise
         else:
             self.latest.wrote(written)
 
-    def tell(self, endpoints: Object, error: ApiError, *, new: bool) -> None:
+    def record_failure(self, endpoints: Object, error: ApiError, *, new: bool) -> None:
         """Record an event on the Endpoints that could not be written."""
         name, namespace = endpoints["metadata"]["name"], endpoints["metadata"]["namespace"]
         reason, what = (

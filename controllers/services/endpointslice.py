@@ -35,7 +35,7 @@ from machinery.policyrules import DISCOVERY, READ, WRITE_EVENTS, can
 from machinery.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 
 MANAGER = "endpointslice-controller.k8s.io"
-MOST_ENDPOINTS = 100
+MAX_ENDPOINTS = 100
 ZONE = "topology.kubernetes.io/zone"
 
 # Returns the node with this name, None if there is none.
@@ -54,7 +54,7 @@ def plan(service: Object, pods: Iterable[Object], slices: list[Object], node: No
             addresses = [address for address in pod_addresses(pod) if address_type(address) == family]
             if addresses:
                 groups.of(family, ports).add(endpoint_of(service, pod, addresses, node(pod["spec"]["nodeName"])))
-    changes = pack(groups, mine, template(service), MOST_ENDPOINTS, placeholder=families(service)[0])
+    changes = pack(groups, mine, template(service), MAX_ENDPOINTS, placeholder=families(service)[0])
     changes.delete += [each for each in slices if each not in mine]
     if service["metadata"].get("deletionTimestamp"):
         changes.create.clear()

@@ -23,7 +23,7 @@ from machinery.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 # Upstream's MaxEndpointsPerSubset: further addresses of a subset are not mirrored.
-MOST_ADDRESSES = 1000
+MAX_ADDRESSES = 1000
 UNMIRRORED_ANNOTATIONS = (
     "endpoints.kubernetes.io/last-change-trigger-time",
     "kubectl.kubernetes.io/last-applied-configuration",
@@ -38,10 +38,10 @@ def plan(endpoints: Object, slices: list[Object]) -> Changes:
         addresses = [(address, True) for address in subset.get("addresses", ())]
         addresses += [(address, False) for address in subset.get("notReadyAddresses", ())]
         valid = [(address, ready) for address, ready in addresses if is_address(address["ip"])]
-        for address, ready in valid[:MOST_ADDRESSES]:
+        for address, ready in valid[:MAX_ADDRESSES]:
             family = f"IPv{ipaddress.ip_address(address['ip']).version}"
             groups.of(family, ports).add(mirrored_endpoint(address, ready))
-    return pack(groups, slices, template(endpoints), MOST_ADDRESSES)
+    return pack(groups, slices, template(endpoints), MAX_ADDRESSES)
 
 
 def mirrored_port(port: Object) -> Object:
@@ -74,7 +74,7 @@ def skipped(endpoints: Object) -> tuple[int, int]:
         addresses = [*subset.get("addresses", ()), *subset.get("notReadyAddresses", ())]
         valid = sum(is_address(address["ip"]) for address in addresses)
         invalid += len(addresses) - valid
-        surplus += max(valid - MOST_ADDRESSES, 0)
+        surplus += max(valid - MAX_ADDRESSES, 0)
     return invalid, surplus
 
 
@@ -120,10 +120,10 @@ class EndpointSliceMirroringController:
             return
         changes = plan(endpoints, slices)
         if changes != Changes():
-            self.tell_skipped(endpoints)
+            self.report_skipped(endpoints)
         self.writer.apply(changes)
 
-    def tell_skipped(self, endpoints: Object) -> None:
+    def report_skipped(self, endpoints: Object) -> None:
         """Record an event for addresses that are not mirrored, as they get no traffic."""
         invalid, surplus = skipped(endpoints)
         if invalid:
@@ -131,7 +131,7 @@ class EndpointSliceMirroringController:
             self.recorder.event(endpoints, "Warning", "InvalidIPAddress", message)
         if surplus:
             message = (
-                f"A max of {MOST_ADDRESSES} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+                f"A max of {MAX_ADDRESSES} addresses can be mirrored to EndpointSlices per Endpoints subset. "
                 f"{surplus} addresses were skipped"
             )
             self.recorder.event(endpoints, "Warning", "TooManyAddressesToMirror", message)

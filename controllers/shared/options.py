@@ -21,4 +21,4 @@ class ControllerOptions:
     node_monitor_grace_period: float = flag(40.0, "how long a node may be silent before it is unreachable")
     terminated_pod_gc_threshold: int = flag(12500, "how many ended pods are kept; 0 keeps all")
     concurrent_gc_syncs: int = flag(4, "workers of the garbage collector")
-    orphaned_pod_quarantine: float = 40.0  # not a flag upstream either
+    orphaned_pod_quarantine: float = 40.0  # seconds; upstream has no flag for it either

@@ -12,7 +12,7 @@ import pytest
 
 from controllers.__main__ import arguments
 from controllers.manager import manager as managers
-from controllers.manager.identities import tell_missing_rule
+from controllers.manager.identities import log_missing_rule
 from controllers.manager.manager import Manager
 from controllers.manager.rows import CORE, ROWS, descriptors, roles, selected
 from controllers.shared.context import UndeclaredError
@@ -144,9 +144,9 @@ def test_the_roles_of_a_new_cluster_are_waited_for() -> None:
 def test_a_missing_rule_is_told_with_its_place(caplog: pytest.LogCaptureFixture) -> None:
     row = dataclasses.replace(REPLICA_SET, rules=())
     with caplog.at_level(logging.WARNING):
-        tell_missing_rule(row, Forbidden('pods "x" is forbidden: exceeded quota'))
+        log_missing_rule(row, Forbidden('pods "x" is forbidden: exceeded quota'))
         assert not caplog.records
-        tell_missing_rule(row, Forbidden('cannot create resource "pods" in API group "" in the namespace "n"'))
+        log_missing_rule(row, Forbidden('cannot create resource "pods" in API group "" in the namespace "n"'))
     assert "system:controller:replicaset-controller has no rule for it" in caplog.text
     assert "controllers/workloads/replicaset.py; run `make controllerroles`" in caplog.text
 

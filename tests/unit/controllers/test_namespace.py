@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from controllers.namespaces.namespace import FINE, Remains, conditions
+from controllers.namespaces.namespace import NO_PROBLEM, Remains, conditions
 from machinery.resources import PODS, SERVICES, Resource
 
 AT, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z"
@@ -10,7 +10,7 @@ SLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 def test_all_is_well() -> None:
     found = conditions([], Remains(), AT)
     assert [(each["type"], each["status"], each["reason"]) for each in found] == [
-        (type_, "False", reason) for type_, (reason, _) in FINE.items()
+        (type_, "False", reason) for type_, (reason, _) in NO_PROBLEM.items()
     ]
 
 
