@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from machinery.errors import ApiError, InternalError, TooManyRequests
-from machinery.objects import Object, get_condition, is_pod_ready
+from machinery.objects import Object, controller_of, get_condition, is_pod_ready
 from machinery.resources import POD_DISRUPTION_BUDGETS, PODS, REPLICATION_CONTROLLERS, Resource
 
 pytestmark = pytest.mark.etcd
@@ -73,6 +73,9 @@ def test_of_evictions_at_once_no_more_succeed_than_the_budget_allows(cluster: An
         REPLICATION_CONTROLLERS, "web", cluster.namespace, {"spec": {"selector": {"app": "nobody"}, "template": {
             "metadata": {"labels": {"app": "nobody"}}}}}
     )  # fmt: skip
+
+    # Otherwise the controller might still replace what is evicted.
+    wait(lambda: not any(map(controller_of, cluster.pods("app=web"))), "the pods to be released")
 
     def attempt(name: str) -> ApiError | None:
         try:
