@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 
 from apiserver.admission.plugin import Plugin
 from apiserver.registry.admissionrequest import AdmissionRequest, Swap
@@ -42,9 +42,13 @@ class Chain:
             if plugin.handles(request):
                 plugin.admit(request)
 
-    def guard(self, request: AdmissionRequest) -> AbstractContextManager[None]:
-        guards = [plugin.guard(request) for plugin in self._guards if plugin.handles(request)]
-        return guards[0] if len(guards) == 1 else _all(guards)
+    @contextmanager
+    def guard(self, request: AdmissionRequest) -> Iterator[None]:
+        with ExitStack() as stack:
+            for plugin in self._guards:
+                if plugin.handles(request):
+                    stack.enter_context(plugin.guard(request))
+            yield
 
     def validate(self, request: AdmissionRequest) -> Sequence[Swap]:
         swaps: list[Swap] = []
@@ -52,15 +56,6 @@ class Chain:
             if plugin.handles(request):
                 swaps += plugin.validate(request) or ()
         return swaps
-
-
-@contextmanager
-def _all(guards: Iterable[AbstractContextManager[None]]) -> Iterator[None]:
-    """Hold several guards at once."""
-    with ExitStack() as stack:
-        for guard in guards:
-            stack.enter_context(guard)
-        yield
 
 
 def chain(plugins: Iterable[Plugin], disabled: Iterable[str] = ()) -> Chain:

@@ -72,13 +72,7 @@ def _completed(columns: tuple[Column, ...]) -> tuple[Column, ...]:
 
 
 def _definition(column: Column) -> Object:
-    return {
-        "name": column.name,
-        "type": column.type,
-        "format": column.format,
-        "description": column.description,
-        "priority": column.priority,
-    }
+    return {field: getattr(column, field) for field in ("name", "type", "format", "description", "priority")}
 
 
 def _row(columns: Sequence[Column], obj: Object, version: str, include_object: str) -> Object:

@@ -11,7 +11,7 @@ import copy
 import ipaddress
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from apiserver.config import Config
 from apiserver.kinds.endpoints import ENDPOINTS
@@ -112,54 +112,33 @@ class OwnObjects:
 def wanted_objects(config: Config, services: Kind) -> Iterator[tuple[Kind, Object]]:
     """Yield the objects as they should be, the namespaces first."""
     for name in SYSTEM_NAMESPACES:
-        yield NAMESPACES, {"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}}
+        yield _object(NAMESPACES, {"name": name})
     vip = str(ipaddress.ip_network(config.service_cluster_ip_range)[1])
-    labels = {"component": "apiserver", "provider": "kubernetes"}
     port = {"name": "https", "port": 443, "protocol": "TCP", "targetPort": config.secure_port}
-    yield (
-        services,
-        {
-            "kind": "Service",
-            "apiVersion": "v1",
-            "metadata": {"name": SERVICE, "namespace": "default", "labels": labels},
-            "spec": {
-                "type": "ClusterIP",
-                "clusterIP": vip,
-                "clusterIPs": [vip],
-                "sessionAffinity": "None",
-                "ports": [port],
-            },
-        },
-    )
+    spec = {"type": "ClusterIP", "clusterIP": vip, "clusterIPs": [vip], "sessionAffinity": "None", "ports": [port]}
+    yield _object(services, _metadata({"component": "apiserver", "provider": "kubernetes"}), spec=spec)
     address = config.advertise_address
     if ipaddress.ip_address(address).is_loopback:
         return  # as upstream, no endpoint may be one: a pod would reach itself
     endpoint = {"name": "https", "port": config.secure_port, "protocol": "TCP"}
-    yield (
-        ENDPOINTS,
-        {
-            "kind": "Endpoints",
-            "apiVersion": "v1",
-            # The mirroring controller leaves it alone: its slice is the next one.
-            "metadata": {
-                "name": SERVICE,
-                "namespace": "default",
-                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"},
-            },
-            "subsets": [{"addresses": [{"ip": address}], "ports": [endpoint]}],
-        },
-    )
-    yield (
+    # The mirroring controller leaves these Endpoints alone, because their slice is the next object.
+    metadata = _metadata({"endpointslice.kubernetes.io/skip-mirror": "true"})
+    yield _object(ENDPOINTS, metadata, subsets=[{"addresses": [{"ip": address}], "ports": [endpoint]}])
+    yield _object(
         ENDPOINT_SLICES,
-        {
-            "kind": "EndpointSlice",
-            "apiVersion": "discovery.k8s.io/v1",
-            "metadata": {"name": SERVICE, "namespace": "default", "labels": {"kubernetes.io/service-name": SERVICE}},
-            "addressType": "IPv6" if ":" in address else "IPv4",
-            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-            "ports": [endpoint],
-        },
+        _metadata({"kubernetes.io/service-name": SERVICE}),
+        addressType="IPv6" if ":" in address else "IPv4",
+        endpoints=[{"addresses": [address], "conditions": {"ready": True}}],
+        ports=[endpoint],
     )
+
+
+def _object(kind: Kind, metadata: Object, **parts: Any) -> tuple[Kind, Object]:
+    return kind, {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata, **parts}
+
+
+def _metadata(labels: Object) -> Object:
+    return {"name": SERVICE, "namespace": "default", "labels": labels}
 
 
 def covers(found: object, wanted: object) -> bool:

@@ -36,7 +36,6 @@ class AcknowledgedRevisions:
         self._revisions = memoryview(mmap.mmap(-1, blocks * _SLOTS * _WIDTH)).cast("Q")
         self._first = 0  # where this process's block begins
         self._lock = threading.Lock()
-        self._indices: dict[str, tuple[int, ...]] = {}  # where each block has the number of a kind
 
     def use_block(self, number: int) -> None:
         """Write to this block from now on; to be called after the fork, with a number that no other process has."""
@@ -44,10 +43,7 @@ class AcknowledgedRevisions:
 
     def get(self, prefix: str) -> int:
         """Return the newest revision of the kind at ``prefix`` that a client may know of."""
-        indices = self._indices.get(prefix)
-        if indices is None:
-            indices = self._indices[prefix] = tuple(range(_slot(prefix), len(self._revisions), _SLOTS))
-        return max(map(self._revisions.__getitem__, indices))
+        return max(self._revisions[_slot(prefix) :: _SLOTS])
 
     def raise_to(self, prefix: str, revision: int) -> None:
         """Record that clients may come to know of ``revision``; before they do."""
