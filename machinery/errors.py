@@ -303,6 +303,11 @@ def no_such_resource() -> NotFound:
     return NotFound("the server could not find the requested resource", details={})
 
 
+def method_not_allowed() -> MethodNotAllowed:
+    """Return the error for a path that is served, but not with this method."""
+    return MethodNotAllowed("the server does not allow this method on the requested resource")
+
+
 def not_found(resource: str, name: str) -> NotFound:
     """Return the error ``pods "x" not found``."""
     return NotFound(f"{resource} {quote(name)} not found", details=_subject(resource, name).details())

@@ -31,10 +31,10 @@ from apiserver.storage.protocol import StoreError, TooLarge, Unavailable
 from machinery.errors import (
     ApiError,
     InternalError,
-    MethodNotAllowed,
     NotAcceptable,
     RequestEntityTooLarge,
     ServiceUnavailable,
+    method_not_allowed,
     no_such_resource,
 )
 
@@ -181,7 +181,7 @@ def _unexpected(error: Exception) -> Response:
     if code == HTTPStatus.NOT_FOUND:
         return error_response(no_such_resource())
     if code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return error_response(MethodNotAllowed("the server does not allow this method on the requested resource"))
+        return error_response(method_not_allowed())
     if isinstance(code, int):
         return error_response(ApiError(str(error), code=code, reason="BadRequest"))
     return error_response(error)

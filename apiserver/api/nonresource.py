@@ -19,7 +19,7 @@ from apiserver.api.requestlog import set_verbosity
 from apiserver.kinds.registry import Registry
 from apiserver.model.requestinfo import RequestInfo
 from apiserver.registry.served import ServedKinds
-from machinery.errors import MethodNotAllowed, no_such_resource, quote
+from machinery.errors import method_not_allowed, no_such_resource, quote
 
 # What answers a GET of one path.
 Document = Callable[[], Response]
@@ -42,7 +42,7 @@ class Documents:
             return _verbosity(info.verb, read_body(environ))
         find = self._find(path)
         if info.verb not in ("get", "head"):
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+            raise method_not_allowed()
         return find(environ, query)
 
     def _find(self, path: str) -> Callable[[Mapping[str, Any], Mapping[str, str]], Response]:

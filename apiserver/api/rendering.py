@@ -83,12 +83,9 @@ def list_body(kind: Kind, api_version: str, result: ListResult) -> bytes:
 
 def list_object(kind: Kind, api_version: str, objects: Iterable[Object], metadata: Object) -> Object:
     """Return the list as an object. As upstream's, items of built-in kinds do not name their kind."""
-    items = [_without_identity(obj) for obj in objects] if kind.codec.typed else list(objects)
+    left_out = ("kind", "apiVersion") if kind.codec.typed else ()
+    items = [{key: value for key, value in obj.items() if key not in left_out} for obj in objects]
     return {"kind": kind.list_kind, "apiVersion": api_version, "metadata": metadata, "items": items}
-
-
-def _without_identity(obj: Object) -> Object:
-    return {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
 
 
 def event_renderer(call: Call, form: Form) -> Callable[[Object], Object] | None:

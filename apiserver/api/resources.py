@@ -46,7 +46,7 @@ from apiserver.registry.scale import through_view
 from apiserver.schema.codec import UpstreamCodec
 from apiserver.storage.cache import WatchCache
 from apiserver.streaming import websockets
-from machinery.errors import BadRequest, MethodNotAllowed, NotFound, no_such_resource
+from machinery.errors import BadRequest, NotFound, method_not_allowed, no_such_resource
 from machinery.objects import Object
 
 Handler = Callable[[Call], Response]
@@ -241,11 +241,6 @@ def _check_path(call: Call) -> None:
         raise method_not_allowed()
     if not kind.namespaced and call.namespace and kind.plural != "namespaces":
         raise no_such_resource()
-
-
-def method_not_allowed() -> MethodNotAllowed:
-    """Return upstream's 405."""
-    return MethodNotAllowed("the server does not allow this method on the requested resource")
 
 
 def _body_version(body: bytes, row: Subresource) -> str:
