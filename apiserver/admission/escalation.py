@@ -13,7 +13,7 @@ from apiserver.admission.plugin import Plugin
 from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.defaults import ANYTHING
 from apiserver.authorization.policy import aggregate
-from apiserver.authorization.rules import Rule, listed, told, uncovered
+from apiserver.authorization.rules import Rule, describe_all, listed, uncovered
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
 from apiserver.model.attributes import Attributes
 from apiserver.model.user import MASTERS
@@ -38,7 +38,7 @@ class Escalation(Plugin):
         return request.kind in _KINDS and request.operation in ("CREATE", "UPDATE")
 
     def admit(self, request: AdmissionRequest) -> None:
-        if MASTERS in request.user.groups or _only_for_the_collector(request.new, request.old):
+        if MASTERS in request.user.groups or _changes_only_gc_fields(request.new, request.old):
             return
         if request.kind in _ROLES:
             self._check_role(request, request.new)
@@ -80,7 +80,7 @@ class Escalation(Plugin):
             return
         user = request.user
         who = f"user {quote(user.name)} (groups={listed(user.groups)})"
-        why = "\n".join([f"{who} is attempting to grant RBAC permissions not currently held:", *told(missing)])
+        why = "\n".join([f"{who} is attempting to grant RBAC permissions not currently held:", *describe_all(missing)])
         if problems:
             why += f"; resolution errors: {aggregate(problems)}"
         raise _refusal(request, why)
@@ -94,7 +94,7 @@ def _aggregates(role: Object) -> bool:
     return bool((role.get("aggregationRule") or {}).get("clusterRoleSelectors"))
 
 
-def _only_for_the_collector(new: Object, old: Object | None) -> bool:
+def _changes_only_gc_fields(new: Object, old: Object | None) -> bool:
     """Return whether an update changes only owners and finalizers (upstream: IsOnlyMutatingGCFields)."""
     if old is None:
         return False

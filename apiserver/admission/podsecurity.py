@@ -101,10 +101,10 @@ def _validate_namespace(request: AdmissionRequest, namespace: Object) -> None:
         return
     if new.enforce.minor == old.enforce.minor and not new.enforce.stricter_than(old.enforce):
         return
-    request.warnings.extend(_about_pods(request, new.enforce))
+    request.warnings.extend(_pod_warnings(request, new.enforce))
 
 
-def _about_pods(request: AdmissionRequest, level: LevelVersion) -> list[str]:
+def _pod_warnings(request: AdmissionRequest, level: LevelVersion) -> list[str]:
     """Return warnings of why existing pods violate the level; one pod of each controller is looked at first."""
     pods = request.reader.list(PODS, request.name, consistent=True)
     seen: set[str] = set()

@@ -57,15 +57,16 @@ def _resolve(request: AdmissionRequest) -> None:
     priority = found["value"] if found else 0
     policy = found.get("preemptionPolicy") if found else PREEMPT_LOWER_PRIORITY
     if spec.get("priority") not in (None, priority):
-        raise refuse(request, _must_not(f"integer value of priority ({spec['priority']})", priority))
+        raise refuse(request, _must_not_be_provided(f"integer value of priority ({spec['priority']})", priority))
     spec["priority"] = priority
     if policy:
         if spec.get("preemptionPolicy") not in (None, policy):
-            raise refuse(request, _must_not(f"string value of PreemptionPolicy ({spec['preemptionPolicy']})", policy))
+            what = f"string value of PreemptionPolicy ({spec['preemptionPolicy']})"
+            raise refuse(request, _must_not_be_provided(what, policy))
         spec["preemptionPolicy"] = policy
 
 
-def _must_not(what: str, computed: object) -> str:
+def _must_not_be_provided(what: str, computed: object) -> str:
     return (
         f"the {what} must not be provided in pod spec; "
         f"priority admission controller computed {computed} from the given PriorityClass name"

@@ -91,7 +91,7 @@ def _covers(rule: Rule, atom: Rule) -> bool:
 # --- showing -----------------------------------------------------------------------------------------------------
 
 
-def told(rules: Iterable[Rule]) -> list[str]:
+def describe_all(rules: Iterable[Rule]) -> list[str]:
     """Return the texts of rules, sorted; rules that differ in nothing but their verbs are shown as one."""
     return sorted({describe(rule) for rule in _compact(rules)})
 

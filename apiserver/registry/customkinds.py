@@ -58,7 +58,7 @@ class CustomKinds:
         before, now = self._definitions, {}
         for item in items:
             crd = item.object
-            name, of, terminating = crd["metadata"]["name"], _what_counts(crd), is_true(crd, "Terminating")
+            name, of, terminating = crd["metadata"]["name"], _fingerprint(crd), is_true(crd, "Terminating")
             known = before.get(name)
             if known is None or (known.of, known.terminating) != (of, terminating):
                 known = _ServedDefinition(of, terminating, rows_of(crd))
@@ -81,7 +81,7 @@ class CustomKinds:
                     self._cache.forget(served.rows[0].prefix)
 
 
-def _what_counts(crd: Object) -> bytes:
+def _fingerprint(crd: Object) -> bytes:
     """Return all that the rows of a definition depend on, as bytes that can be compared."""
     status = crd.get("status") or {}
     parts = (crd["metadata"]["uid"], crd["spec"], status.get("acceptedNames"), is_served(crd))

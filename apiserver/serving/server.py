@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 
 # Seconds that requests in flight get when the server stops (watches are ended at once), and what a worker gets more
 # before it is killed.
-GRACE, OVERTIME = 2.0, 1.0
+GRACE, KILL_AFTER = 2.0, 1.0
 # Seconds without a turn of its main loop after which a worker is taken to hang.
-HANGS = 60.0
+HANG_TIMEOUT = 60.0
 # Seconds between two looks for such workers.
-LOOK = 15.0
+HANG_CHECK_PERIOD = 15.0
 # Seconds to wait for a port whose last owner is still about to end.
 BIND_SECONDS = 5.0
 BACKLOG = 1024
@@ -116,12 +116,12 @@ class Master:
         while code == 0:
             while len(self._slots) < self._config.workers:
                 self._fork()
-            received = signal.sigtimedwait((*_STOP, signal.SIGCHLD), LOOK)
+            received = signal.sigtimedwait((*_STOP, signal.SIGCHLD), HANG_CHECK_PERIOD)
             if received is not None and received.si_signo in _STOP:
                 break
             code = self._reap()
             for pid, slot in self._slots.items():
-                if self._scoreboard.silence(slot) > HANGS:
+                if self._scoreboard.silence(slot) > HANG_TIMEOUT:
                     log.error("worker %d hangs and is killed", pid)
                     os.kill(pid, signal.SIGKILL)
         self._stop_workers()
@@ -164,7 +164,7 @@ class Master:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 slot = self._slots.pop(pid)
-                log.error("worker %d ended: %s", pid, _how(status))
+                log.error("worker %d ended: %s", pid, _describe_exit(status))
                 self._application.forget(slot)
                 self._scoreboard.clear(slot)
                 self._free.insert(0, slot)
@@ -175,7 +175,7 @@ class Master:
     def _stop_workers(self) -> None:
         for pid in self._slots:
             os.kill(pid, signal.SIGTERM)
-        end = time.monotonic() + GRACE + OVERTIME
+        end = time.monotonic() + GRACE + KILL_AFTER
         while self._slots and (left := end - time.monotonic()) > 0:
             signal.sigtimedwait((signal.SIGCHLD,), left)
             for pid in list(self._slots):
@@ -186,7 +186,7 @@ class Master:
             os.waitpid(pid, 0)
 
 
-def _how(status: int) -> str:
+def _describe_exit(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 

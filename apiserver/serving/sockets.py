@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 # Seconds that a single wait for the client may last.
-STALLED = 60.0
+STALL_TIMEOUT = 60.0
 # Bytes of a client that ``close_gracefully`` reads and throws away at most.
 DISCARD_LIMIT = 64 * 1024
 
@@ -28,15 +28,15 @@ else:
 class DeadlineSocket(_Base):
     """A mix-in for sockets that gives up on a client which stalls.
 
-    Each single wait ends after STALLED seconds or the socket's timeout. Within ``deadline``, all reads together must be
-    done in time, so that a client cannot hold a thread by sending a byte now and then. Both raise ConnectionResetError,
-    which is handled like a client that has hung up.
+    Each single wait ends after STALL_TIMEOUT seconds or the socket's timeout. Within ``deadline``, all reads together
+    must be done in time, so that a client cannot hold a thread by sending a byte now and then. Both raise
+    ConnectionResetError, which is handled like a client that has hung up.
 
     For the kernel the socket never blocks; waiting is done here, by ``poll``. Python's own timeouts would cost a system
     call at each change and a ``poll`` before each write.
     """
 
-    _timeout = STALLED  # seconds; 0: do not wait but raise BlockingIOError or ssl.SSLWant…Error
+    _timeout = STALL_TIMEOUT  # seconds; 0: do not wait but raise BlockingIOError or ssl.SSLWant…Error
     _deadline: float | None = None  # by time.monotonic
 
     @contextmanager
@@ -51,7 +51,7 @@ class DeadlineSocket(_Base):
     def settimeout(self, value: float | None) -> None:
         if super().gettimeout() != 0.0:
             super().settimeout(0.0)
-        self._timeout = STALLED if value is None else value
+        self._timeout = STALL_TIMEOUT if value is None else value
 
     def setblocking(self, flag: bool) -> None:
         self.settimeout(None if flag else 0.0)

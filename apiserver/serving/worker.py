@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 THREADS = 1000
 CONNECTIONS = 4000
 # Fewer than CONNECTIONS by this, silent connections are closed for new ones.
-ROOM = 100
+HEADROOM = 100
 # Connections in the middle of a handshake or head. TLS takes 46 KB for each.
 PARTIAL_LIMIT = 1000
 # Seconds for a handshake and the head of its request (upstream: ReadHeaderTimeout).
@@ -67,7 +67,7 @@ STOP_KEEP_ALIVE = 0.2
 # Long enough for a client that works through a list, short enough not to hold up a stop.
 STAY_MILLISECONDS = 200
 # Seconds that a worker leaves a new connection to those that have fewer.
-YIELD = 0.001
+YIELD_SECONDS = 0.001
 # Seconds after which the main loop looks for connections whose time is over; and, without any, shows that it lives.
 SWEEP, STOP_SWEEP, BEAT = 1.0, 0.05, 15.0
 _M_ARENA_MAX = -8  # <malloc.h>
@@ -207,14 +207,15 @@ class Worker:
 
     def _accept(self, listener: socket.socket) -> None:
         if self._count > self._scoreboard.fewest_connections() + 1:
-            time.sleep(YIELD)  # all workers hear of it, and the first to be there is not always who has least to do
+            # All workers are told of it, and the first one there is not always the one with the least to do.
+            time.sleep(YIELD_SECONDS)
         try:
             accepted, client = listener.accept()
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 raise
             return
-        if self._count >= CONNECTIONS - ROOM:
+        if self._count >= CONNECTIONS - HEADROOM:
             self._make_room()
         self._tell_count(self._count + 1)
         connection = ClientConnection(accepted, client, listener.getsockname(), self._tls, self._head_timeout)

@@ -120,7 +120,7 @@ class Dialer:
         try:
             connection.connect()
         except OSError as error:
-            raise BackendError(f"dial tcp {target.host}:{target.port}: {dial_words(error)}") from error
+            raise BackendError(f"dial tcp {target.host}:{target.port}: {dial_error_text(error)}") from error
         connection.sock.settimeout(None)
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connection
@@ -152,7 +152,7 @@ class BackendError(Exception):
     """No connection, or no HTTP on it. The message is worded as Go's, since clients know those."""
 
 
-def answer_words(error: Exception) -> str:
+def response_error_text(error: Exception) -> str:
     """Return why there was no response, as Go words it."""
     if isinstance(error, http.client.RemoteDisconnected | ConnectionResetError):
         return "EOF"
@@ -163,7 +163,7 @@ def answer_words(error: Exception) -> str:
     return str(error)
 
 
-def dial_words(error: OSError) -> str:
+def dial_error_text(error: OSError) -> str:
     """Return why there is no connection, as Go words it."""
     if isinstance(error, ssl.SSLError):
         return f"tls: {error.reason or error}"

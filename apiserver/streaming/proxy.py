@@ -22,7 +22,7 @@ from apiserver.kinds.pods.row import PODS
 from apiserver.registry.call import Call
 from apiserver.registry.reader import require_object
 from apiserver.registry.rest import Rest
-from apiserver.streaming.backend import BackendError, Dialer, answer_words
+from apiserver.streaming.backend import BackendError, Dialer, response_error_text
 from apiserver.streaming.html import LIMIT, Rewriter, is_page
 from apiserver.streaming.targets import (
     ProxyTarget,
@@ -90,7 +90,7 @@ class Proxy:
             response = _exchange(connection, environ, path, prefix, rest)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise ServiceUnavailable(f"error trying to reach service: {answer_words(error)}") from error
+            raise ServiceUnavailable(f"error trying to reach service: {response_error_text(error)}") from error
         return _rewritten(response, Rewriter(prefix, target, environ.get("HTTP_HOST", "")))
 
 

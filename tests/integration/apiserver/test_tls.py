@@ -18,7 +18,7 @@ pytestmark = pytest.mark.etcd
 @pytest.fixture
 def pair(pki: Pki, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ssl.SSLSocket, ssl.SSLSocket]]:
     """A server's and a client's end of one TLS connection; the server gives up after 0.1 seconds."""
-    monkeypatch.setattr(sockets, "STALLED", 0.1)
+    monkeypatch.setattr(sockets, "STALL_TIMEOUT", 0.1)
     context = tls.ServerTLS(pki.folder / "server.crt", pki.folder / "server.key", pki.ca).context()
     ours, theirs = socket.socketpair()
     server = context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False)

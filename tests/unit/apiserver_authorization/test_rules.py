@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.authorization.rules import Rule, allows, describe, told, uncovered
+from apiserver.authorization.rules import Rule, allows, describe, describe_all, uncovered
 from apiserver.model.attributes import Attributes
 from apiserver.model.user import User
 
@@ -113,7 +113,7 @@ def urls(verbs: str, paths: str) -> Rule:
     ],
 )
 def test_covers(owner: list[Rule], servant: list[Rule], missing: list[str]) -> None:
-    assert told(uncovered(owner, servant)) == missing
+    assert describe_all(uncovered(owner, servant)) == missing
 
 
 def test_a_rule_with_everything_is_shown_in_gos_words() -> None:

@@ -45,7 +45,7 @@ class Worker(server.Worker):
         super().__init__(*arguments)
         WORKERS.append(self)
 server.Worker = Worker
-server.HANGS, server.LOOK, server.GRACE = 2.0, 0.1, 0.5
+server.HANG_TIMEOUT, server.HANG_CHECK_PERIOD, server.GRACE = 2.0, 0.1, 0.5
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 sys.modules["apiserver.serving.worker"].BEAT = 0.2
 sys.exit(server.serve(Config(secure_port=0, workers=2), App(sys.argv[1])))

@@ -205,7 +205,7 @@ def test_of_too_many_half_heads_the_oldest_goes(serving: Serving, monkeypatch: p
 
 def test_of_too_many_connections_those_go_that_are_silent(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONNECTIONS", 3)
-    monkeypatch.setattr(module, "ROOM", 1)
+    monkeypatch.setattr(module, "HEADROOM", 1)
     idle = serving.connect(HEAD % b"ok")
     read(idle, b"ok")
     busy = serving.connect(HEAD % b"slow")
