@@ -7,7 +7,6 @@ from typing import cast
 
 from apiserver.admission.escalation import Escalation
 from apiserver.admission.noderestriction import NodeRestriction
-from apiserver.admission.plugin import Plugin
 from apiserver.api.accessreviews import access_reviews
 from apiserver.authorization.authorizer import UnionAuthorizer
 from apiserver.authorization.node import NodeAuthorizer
@@ -30,10 +29,6 @@ def _authorizer(base: Base) -> UnionAuthorizer:
     return UnionAuthorizer(NodeAuthorizer(base.reader), rbac, threading.Event())
 
 
-def _admission(base: Base, authorizer: Authorizer) -> tuple[Plugin, ...]:
-    return Escalation(_own(authorizer)), NodeRestriction()
-
-
 def _own(authorizer: Authorizer) -> UnionAuthorizer:
     """Return the authorizer, which this feature has made: no other makes one."""
     return cast(UnionAuthorizer, authorizer)
@@ -52,7 +47,7 @@ FEATURE = Feature(
         SUBJECT_ACCESS_REVIEWS,
     ),
     authorizer=_authorizer,
-    admission=_admission,
+    admission=lambda base, authorizer: (Escalation(_own(authorizer)), NodeRestriction()),
     reviews=lambda core: access_reviews(_own(core.authorizer), _own(core.authorizer).policy),
     steps=lambda core: (PolicyKeeper(core.rest, _own(core.authorizer).roles_exist),),
 )

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from apiserver.admission.plugin import Plugin
 from apiserver.admission.priority import Priority
 from apiserver.admission.runtimeclass import RuntimeClass
 from apiserver.admission.tolerations import DefaultTolerationSeconds
 from apiserver.control.bootstrap import OwnObjects
-from apiserver.features.feature import Base, Feature
+from apiserver.features.feature import Feature
 from apiserver.kinds.priorityclasses import PRIORITY_CLASSES, system_classes
 from apiserver.kinds.runtimeclasses import RUNTIME_CLASSES
-from apiserver.model.attributes import Authorizer
-
-
-def _admission(base: Base, authorizer: Authorizer) -> tuple[Plugin, ...]:
-    return Priority(), RuntimeClass(), DefaultTolerationSeconds()
-
 
 FEATURE = Feature(
     "scheduling",
     kinds=(PRIORITY_CLASSES, RUNTIME_CLASSES),
-    admission=_admission,
+    admission=lambda base, authorizer: (Priority(), RuntimeClass(), DefaultTolerationSeconds()),
     steps=lambda core: (OwnObjects(core.rest, system_classes(), restore=False),),
 )
