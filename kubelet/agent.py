@@ -52,6 +52,8 @@ RELIST_EVERY = 300.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class AgentConfig:
+    """The agent's settings. ``sandbox_image`` is the local image of the container that holds a pod's network."""
+
     node: NodeConfig
     sandbox_image: str
     dns: ClusterDns

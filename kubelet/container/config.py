@@ -52,7 +52,7 @@ def port_bindings(pod: Object) -> tuple[PortBinding, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What stands around a container when it is created."""
+    """What else a container's configuration depends on, beside its spec."""
 
     sandbox_id: str
     attempt: int

@@ -17,7 +17,7 @@ _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]")
 
 
 class FieldPathError(Exception):
-    """There is no such field: the message is for the container's status."""
+    """A field does not exist; the message stands in the container's status."""
 
 
 @dataclass(frozen=True, slots=True)

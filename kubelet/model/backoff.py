@@ -15,6 +15,8 @@ FORGOTTEN_AFTER = 2 * LONGEST
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
+    """How long to wait after a failure, in seconds, and when the entry was last changed (Unix time)."""
+
     delay: float
     updated: float
 

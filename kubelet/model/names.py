@@ -25,6 +25,8 @@ MOST_NAMESERVERS = 3
 
 @dataclass(frozen=True, slots=True)
 class ClusterDns:
+    """The cluster's DNS servers, and the domain below which Services have their names."""
+
     servers: tuple[str, ...]
     domain: str
 

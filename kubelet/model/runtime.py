@@ -106,6 +106,8 @@ class SandboxConfig:
 
 @dataclass(frozen=True, slots=True)
 class SecurityConfig:
+    """A container's securityContext as the runtime takes it. ``user`` is ``uid:gid``, or empty for the image's."""
+
     user: str = ""
     groups: tuple[str, ...] = ()
     privileged: bool = False

@@ -35,6 +35,8 @@ MOST_IMAGES = 50
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
+    """The node's name, InternalIP, the port of the kubelet's server, and the directory of its volumes."""
+
     name: str
     ip: str
     port: int

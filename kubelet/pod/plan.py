@@ -329,8 +329,8 @@ def _reason_to_restart(state: PodState, spec: podspec.Spec, container: RuntimeCo
         return f"Container {name} definition changed, will be restarted", grace
     if state.post_start.get(container.id, "done") not in ("running", "done"):
         return "FailedPostStartHook", grace
-    for probe, opinion in (("startup", verdict and verdict.started), ("liveness", verdict and verdict.alive)):
-        if opinion is False:
+    for probe, passes in (("startup", verdict and verdict.started), ("liveness", verdict and verdict.alive)):
+        if passes is False:
             own = spec.get(f"{probe}Probe", {}).get("terminationGracePeriodSeconds")
             return f"Container {name} failed {probe} probe, will be restarted", grace if own is None else float(own)
     return "", grace

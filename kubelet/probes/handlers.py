@@ -25,6 +25,8 @@ MOST_REDIRECTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
+    """The result of one call. ``message`` is the answer's body or the reason of the failure."""
+
     success: bool
     message: str = ""
     warning: str = ""  # the message of an event that is due although the call succeeded

@@ -52,6 +52,8 @@ class ThresholdCounter:
 
 @dataclass(slots=True)
 class Probe:
+    """One probe of one container. ``config`` is the probe in the pod's spec, ``started`` the container's start."""
+
     kind: Kind
     config: dict[str, Any]
     pod: Object
@@ -73,6 +75,8 @@ class Probe:
 
 
 class Prober:
+    """Runs the probes of all containers. ``report`` gets each change of a verdict, ``announce`` the events."""
+
     def __init__(
         self, runtime: ContainerRuntime, timers: Timers, pool: Pool, report: Report, announce: Announce
     ) -> None:

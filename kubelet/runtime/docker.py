@@ -73,6 +73,8 @@ def translated(call: Callable[P, R]) -> Callable[P, R]:
 
 
 class DockerRuntime:
+    """Implements ContainerRuntime and StreamingRuntime. ``cluster`` is the label's value of our containers."""
+
     def __init__(self, cluster: str, base_url: str = "unix:///var/run/docker.sock", version: str = "auto") -> None:
         self.cluster = cluster
         self._base_url = base_url

@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 
 
 class Caller(NamedTuple):
-    """Who asks."""
+    """Who sent a request."""
 
     name: str
     groups: tuple[str, ...]
@@ -40,7 +40,7 @@ class Caller(NamedTuple):
 
 
 class Gate(Protocol):
-    """Lets requests in, or not."""
+    """Decides whether a request is served."""
 
     def check(self, certificate: Mapping[str, Any], authorization: str, method: str, path: str) -> None:
         """Raise Unauthorized or Forbidden with upstream's words."""
@@ -61,7 +61,7 @@ class CertificateGate:
 
 
 class DelegatedGate:
-    """Asks the API server."""
+    """Lets in whom the API server knows and allows it, and remembers its answers for a while."""
 
     def __init__(self, client: Reviewer, node: str) -> None:
         self._client = client

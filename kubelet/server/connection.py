@@ -72,7 +72,7 @@ class Connection:
                 if not self.pending():
                     self._wait(select.POLLIN, deadline)
         except (OSError, ValueError):
-            return  # the client is gone, or too slow to say goodbye
+            return  # the client is gone, or does not close its side in time
         finally:
             self._tcp.close()
 

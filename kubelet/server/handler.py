@@ -161,7 +161,7 @@ class RequestHandler(BaseHTTPRequestHandler):
                 log = stack.enter_context(LogFile(path, options.tail))
             except (RuntimeNotFound, FileNotFoundError) as error:
                 raise BadRequest(f'the log of container "{container}" in pod "{pod}" is gone') from error
-            entries, write = containerlogs.Entries(options), self._begin_stream("text/plain")
+            entries, write = containerlogs.LogEntries(options), self._begin_stream("text/plain")
             whole = True
             if folder:
                 ended = stack.enter_context(closing(runtime.open_end(container_id)))

@@ -28,7 +28,7 @@ _AT_ONCE = 16  # questions to the runtime
 
 
 class Measured(NamedTuple):
-    """A running container, by its status in its pod, and what it had used at a moment."""
+    """A running container with its pod and status, and what it had used at a Unix time."""
 
     pod: Object
     status: Object

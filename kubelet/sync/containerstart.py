@@ -27,6 +27,8 @@ POST_START_TIMEOUT = 120.0
 
 
 class ContainerStart:
+    """Creates and starts containers, as StartContainer asks for."""
+
     def __init__(self, deps: Deps, images: ImagePuller, sandboxes: SandboxStart) -> None:
         self._deps = deps
         self._images = images

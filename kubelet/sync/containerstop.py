@@ -26,6 +26,8 @@ _RUNC = "runc:["  # what runc calls itself inside a container: runc:[2:INIT]
 
 
 class ContainerStop:
+    """Stops containers, as BeginStop, SendStopSignal and Kill ask for."""
+
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
 

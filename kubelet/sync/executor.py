@@ -34,6 +34,8 @@ REMOVAL_DELAY = 2.0
 
 
 class Executor:
+    """Carries out actions. Called by the pod's worker only, so that a state is never changed by two threads."""
+
     def __init__(self, deps: Deps, states: PodStates, statuses: StatusManager) -> None:
         self._deps = deps
         self._states = states

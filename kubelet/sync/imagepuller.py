@@ -23,6 +23,8 @@ class ImageRefused(Exception):
 
 
 class ImagePuller:
+    """Finds the image of a container, or begins to pull it in the background."""
+
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
 

@@ -29,6 +29,8 @@ class Listeners:
 
 
 class RuntimeWatch:
+    """Follows the events in one thread. ``problem`` is why the runtime does not answer, "" if it does."""
+
     def __init__(self, runtime: ContainerRuntime, listeners: Listeners) -> None:
         self._runtime = runtime
         self._listeners = listeners

@@ -22,6 +22,8 @@ FIRST_RETRY, LONGEST_RETRY = 0.5, 10.0
 
 
 class SandboxStart:
+    """Creates and starts sandboxes, as CreateSandbox asks for."""
+
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
 

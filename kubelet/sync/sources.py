@@ -31,6 +31,8 @@ class ObjectReader(Protocol):
 
 
 class Sources:
+    """Reads objects for pods from the API server. ``watched`` is what a watch has seen of them."""
+
     def __init__(self, client: ObjectReader, watched: Watched, services: Informer) -> None:
         self._client = client
         self._watched = watched

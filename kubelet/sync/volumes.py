@@ -20,6 +20,8 @@ FIRST_RETRY, LONGEST_RETRY = 0.5, 122.0
 
 
 class VolumeSetup:
+    """Sets volumes up and removes them, as MountVolumes and CleanVolumes ask for."""
+
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
 

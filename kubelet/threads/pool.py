@@ -18,6 +18,8 @@ IDLE_SECONDS = 30.0
 
 
 class Pool:
+    """Runs submitted functions in at most ``most`` threads."""
+
     def __init__(self, name: str, most: int) -> None:
         self._name = name
         self._most = most

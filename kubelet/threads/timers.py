@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 
 class Timers:
+    """Calls functions after some seconds, one after the other in one thread."""
+
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._changed = threading.Condition()

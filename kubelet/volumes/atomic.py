@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kubelet.volumes.payload import File, Payload
+from kubelet.volumes.payload import Payload, PayloadFile
 
 DATA = "..data"
 NEW_DATA = "..data_tmp"
@@ -110,7 +110,7 @@ def _fill(directory: int, payload: Payload, group: int | None) -> None:
         _write_below(directory, folders, name, file, group)
 
 
-def _write_below(directory: int, folders: list[str], name: str, file: File, group: int | None) -> None:
+def _write_below(directory: int, folders: list[str], name: str, file: PayloadFile, group: int | None) -> None:
     if not folders:
         return _write_file(directory, name, file, group)
     if not _is_directory(directory, folders[0]):
@@ -120,7 +120,7 @@ def _write_below(directory: int, folders: list[str], name: str, file: File, grou
         return _write_below(inner, folders[1:], name, file, group)
 
 
-def _write_file(directory: int, name: str, file: File, group: int | None) -> None:
+def _write_file(directory: int, name: str, file: PayloadFile, group: int | None) -> None:
     descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory)
     with os.fdopen(descriptor, "wb") as out:
         out.write(file.contents)

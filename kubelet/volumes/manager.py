@@ -37,6 +37,8 @@ WRITTEN_BY_KUBELET = ("configMap", *IN_MEMORY)
 
 
 class VolumeManager:
+    """The volumes of all pods, below ``root``. Several threads may call, for different pods."""
+
     def __init__(self, root: Path, tokens: TokenCache) -> None:
         self.root = root.resolve()  # as it stands in the kernel's table of mounts
         self.tokens = tokens

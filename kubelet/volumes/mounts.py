@@ -24,6 +24,8 @@ RESOLVED_CONF = Path("/run/systemd/resolve/resolv.conf")
 
 @dataclass(frozen=True, slots=True)
 class Mounts:
+    """What containers mount. It writes those files that do not belong to a volume."""
+
     volumes: VolumeManager
     dns: ClusterDns
 

@@ -24,13 +24,15 @@ MISSING_KEY: dict[Kind, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class PayloadFile:
+    """A file of a volume: its contents, permissions, and owner (None for root)."""
+
     contents: bytes
     mode: int
     owner: int | None = None
 
 
-Payload = dict[str, File]
+Payload = dict[str, PayloadFile]
 TokenSource = Callable[[Object, Mapping[str, Any]], str]  # pod, serviceAccountToken source → token
 
 
@@ -90,12 +92,12 @@ def _of_object(inputs: Inputs, kind: Kind, source: Mapping[str, Any], name: str,
     values = data_of(kind, found)
     items = source.get("items")
     if not items:
-        return {key: File(value, mode) for key, value in values.items()}
+        return {key: PayloadFile(value, mode) for key, value in values.items()}
     out = Payload()
     for item in items:
         if item["key"] in values:
             own = item.get("mode")
-            out[item["path"]] = File(values[item["key"]], mode if own is None else int(own))
+            out[item["path"]] = PayloadFile(values[item["key"]], mode if own is None else int(own))
         elif not optional:
             raise VolumeError(f"{MISSING_KEY[kind]}: {item['key']}")
     return out
@@ -106,7 +108,7 @@ def _downward(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
     for item in source.get("items", []):
         own = item.get("mode")
         text = _downward_text(inputs, item)
-        out[item["path"]] = File(text.encode(), mode if own is None else int(own))
+        out[item["path"]] = PayloadFile(text.encode(), mode if own is None else int(own))
     return out
 
 
@@ -122,7 +124,7 @@ def _token(inputs: Inputs, source: Mapping[str, Any], mode: int) -> Payload:
     user = fs_user(inputs.downward.pod)
     if user is not None or fs_group(inputs.downward.pod) is not None:
         mode = 0o600
-    return {source["path"]: File(inputs.token(inputs.downward.pod, source).encode(), mode, user)}
+    return {source["path"]: PayloadFile(inputs.token(inputs.downward.pod, source).encode(), mode, user)}
 
 
 def fs_group(pod: Object) -> int | None:

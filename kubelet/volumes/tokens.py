@@ -27,6 +27,8 @@ class _Token(NamedTuple):
 
 
 class TokenCache:
+    """Service account tokens by pod, audience and lifetime."""
+
     def __init__(self, client: TokenIssuer) -> None:
         self._client = client
         self._lock = threading.Lock()

@@ -98,8 +98,8 @@ def _docker_id(container_id: str | None) -> str:
     return (container_id or "").partition("://")[2]
 
 
-class Entries:
-    """Docker's entries as they shall be shown: times at the start of lines, nothing too old, not too many bytes."""
+class LogEntries:
+    """Formats log entries as asked for: with times at the start of lines, since a time, up to a number of bytes."""
 
     def __init__(self, options: LogOptions) -> None:
         self._timestamps = options.timestamps
@@ -146,7 +146,7 @@ def _time_text(unix: float) -> str:
     return full_time(moment.strftime("%Y-%m-%dT%H:%M:%S.%f"))
 
 
-def copy_log(log: LogFile, entries: Entries, write: Callable[[bytes], None]) -> None:
+def copy_log(log: LogFile, entries: LogEntries, write: Callable[[bytes], None]) -> None:
     """Write what there is of the log now, or as much of it as was asked for."""
     while not entries.full and (lines := log.read()):
         if shown := entries.show(lines):
@@ -158,7 +158,7 @@ def follow_log(
     log: LogFile,
     folder: FolderWatch,
     ended: ProcessStream,
-    entries: Entries,
+    entries: LogEntries,
     write: Callable[[bytes], None],
 ) -> bool:
     """Write the log until its container has ended, or it is long enough; False when the client left before.

@@ -72,7 +72,9 @@ class Streams(Protocol):
         """Send output."""
 
     def finish(self, status: Object) -> None:
-        """Tell how it ended, and ends our half of the session: the client is to say goodbye, or just to go."""
+        """Tell how the process ended, and close our half of the session; the client is to close its half or to
+        leave.
+        """
 
 
 class WebSocketStreams:

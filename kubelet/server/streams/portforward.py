@@ -43,7 +43,7 @@ _STALLED_SECONDS = 10.0
 _DRAIN_POLL_MILLISECONDS = 20
 
 
-class Connect(NamedTuple):
+class ConnectRequest(NamedTuple):
     """The client wants a connection to a port; ``stream`` names it from now on."""
 
     stream: int
@@ -51,7 +51,7 @@ class Connect(NamedTuple):
 
 
 # Data is for the pod; Reset tells that the client gave the connection up.
-CarrierEvent = Connect | Data | Reset
+CarrierEvent = ConnectRequest | Data | Reset
 
 
 class Carrier(Protocol):
@@ -133,7 +133,7 @@ class SpdyCarrier:
             return ()
         del self._waiting[request]
         self._pairs[pair.data] = pair
-        return (Connect(pair.data, pair.port),)
+        return (ConnectRequest(pair.data, pair.port),)
 
     @property
     def _crowded(self) -> bool:
@@ -198,7 +198,7 @@ class ChannelCarrier:
         self._open = set(range(self._count))
         self._channel = -1
         self._held = b""
-        self._early: list[CarrierEvent] = [Connect(index, port) for index, port in enumerate(ports)]
+        self._early: list[CarrierEvent] = [ConnectRequest(index, port) for index, port in enumerate(ports)]
         for index, port in enumerate(ports):
             for channel in (2 * index, 2 * index + 1):
                 self._write(channel, port.to_bytes(2, "little"))
@@ -375,7 +375,7 @@ class Forwarding:
 
     def _take(self, events: Sequence[CarrierEvent]) -> None:
         for event in events:
-            if isinstance(event, Connect):
+            if isinstance(event, ConnectRequest):
                 self._links[event.stream] = _Link(event.port)
                 self._dial(event.port, self._done(event.stream))
                 continue

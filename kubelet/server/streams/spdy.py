@@ -82,7 +82,7 @@ class Data(NamedTuple):
 
 
 class Reset(NamedTuple):
-    """The peer gave a stream up."""
+    """The peer ended a stream before its time (RST_STREAM)."""
 
     stream: int
     code: int

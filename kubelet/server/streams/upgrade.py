@@ -31,7 +31,7 @@ _FAREWELL_SECONDS = 10.0
 
 
 class UpgradeError(Exception):
-    """The request cannot be answered with 101: the code and the words to answer with instead."""
+    """The request cannot be answered with 101; the code and the message are the answer instead."""
 
     def __init__(self, code: int, message: str, accepted: Sequence[str] = ()) -> None:
         super().__init__(message)

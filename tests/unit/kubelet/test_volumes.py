@@ -16,7 +16,7 @@ from kubelet.volumes import atomic, hostpath, subpath
 from kubelet.volumes.manager import VolumeManager
 from kubelet.volumes.mounting import VolumeError
 from kubelet.volumes.mounts import Mounts
-from kubelet.volumes.payload import File, Inputs, payload
+from kubelet.volumes.payload import Inputs, PayloadFile, payload
 from kubelet.volumes.tokens import TokenCache
 from machinery.objects import Object
 
@@ -108,7 +108,7 @@ def visible(folder: Path) -> dict[str, bytes]:
 
 
 def test_atomic_writer(tmp_path: Path) -> None:
-    assert atomic.write(tmp_path, {"a": File(b"1", 0o640), "d/e": File(b"2", 0o400)})
+    assert atomic.write(tmp_path, {"a": PayloadFile(b"1", 0o640), "d/e": PayloadFile(b"2", 0o400)})
     assert (tmp_path / "a").read_bytes() == b"1"
     assert (tmp_path / "d" / "e").read_bytes() == b"2"
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
@@ -116,18 +116,18 @@ def test_atomic_writer(tmp_path: Path) -> None:
 
 
 def test_atomic_writer_changes_all_at_once(tmp_path: Path) -> None:
-    atomic.write(tmp_path, {"a": File(b"1", 0o644), "old": File(b"x", 0o644)})
+    atomic.write(tmp_path, {"a": PayloadFile(b"1", 0o644), "old": PayloadFile(b"x", 0o644)})
     before = (tmp_path / "..data").readlink()
-    assert not atomic.write(tmp_path, {"a": File(b"1", 0o644), "old": File(b"x", 0o644)})
+    assert not atomic.write(tmp_path, {"a": PayloadFile(b"1", 0o644), "old": PayloadFile(b"x", 0o644)})
     assert (tmp_path / "..data").readlink() == before
-    assert atomic.write(tmp_path, {"a": File(b"2", 0o644), "new": File(b"y", 0o644)})
+    assert atomic.write(tmp_path, {"a": PayloadFile(b"2", 0o644), "new": PayloadFile(b"y", 0o644)})
     assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("..")) == ["a", "new"]
     assert (tmp_path / "a").read_bytes() == b"2"
     assert not (tmp_path / before).exists()
 
 
 def test_directories_are_for_the_kubelet_alone_to_write(tmp_path: Path) -> None:
-    atomic.write(tmp_path, {"d/e": File(b"2", 0o400)})
+    atomic.write(tmp_path, {"d/e": PayloadFile(b"2", 0o400)})
     assert [path.stat().st_mode & 0o7777 for path in (tmp_path / "..data", tmp_path / "d")] == [0o755, 0o755]
 
 
@@ -148,13 +148,13 @@ def is_untouched(victim: Path) -> bool:
 def test_a_planted_data_link_is_not_believed(tmp_path: Path, victim: Path, target: str) -> None:
     folder = tmp_path / "volume"
     folder.mkdir()
-    atomic.write(folder, {"a": File(b"1", 0o644)})
+    atomic.write(folder, {"a": PayloadFile(b"1", 0o644)})
     (folder / "plain").mkdir()
     (folder / "..link").symlink_to(victim)
     (folder / "..data").unlink()
     (folder / "..data").symlink_to(target.format(victim=victim))
     assert not atomic.is_written(folder)
-    assert atomic.write(folder, {"a": File(b"2", 0o644)})
+    assert atomic.write(folder, {"a": PayloadFile(b"2", 0o644)})
     assert is_untouched(victim)
     assert (folder / "a").read_bytes() == b"2"
 
@@ -165,7 +165,7 @@ def test_a_planted_directory_makes_way(tmp_path: Path, victim: Path, name: str) 
     folder.mkdir()
     (folder / name / "inner").mkdir(parents=True)
     (folder / name / "link").symlink_to(victim)
-    atomic.write(folder, {"a": File(b"1", 0o644)})
+    atomic.write(folder, {"a": PayloadFile(b"1", 0o644)})
     assert is_untouched(victim)
     assert visible(folder) == {"a": b"1"}
 
@@ -175,7 +175,7 @@ def test_a_planted_link_at_the_top_is_replaced(tmp_path: Path, victim: Path) -> 
     folder.mkdir()
     (folder / "a").symlink_to(victim / "precious")
     (folder / "gone").symlink_to(victim)
-    atomic.write(folder, {"a": File(b"1", 0o644)})
+    atomic.write(folder, {"a": PayloadFile(b"1", 0o644)})
     assert is_untouched(victim)
     assert visible(folder) == {"a": b"1"}
 
@@ -183,7 +183,7 @@ def test_a_planted_link_at_the_top_is_replaced(tmp_path: Path, victim: Path) -> 
 def test_what_was_planted_among_the_files_is_written_anew(tmp_path: Path, victim: Path) -> None:
     folder = tmp_path / "volume"
     folder.mkdir()
-    payload = {"a": File(b"x", 0o644), "d/e": File(b"x", 0o644)}
+    payload = {"a": PayloadFile(b"x", 0o644), "d/e": PayloadFile(b"x", 0o644)}
     atomic.write(folder, payload)
     current = (folder / "..data").resolve()
     (current / "a").unlink()
@@ -198,7 +198,7 @@ def test_what_was_planted_among_the_files_is_written_anew(tmp_path: Path, victim
 def test_the_volume_itself_is_no_link(tmp_path: Path, victim: Path) -> None:
     (tmp_path / "volume").symlink_to(victim)
     with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
-        atomic.write(tmp_path / "volume", {"a": File(b"1", 0o644)})
+        atomic.write(tmp_path / "volume", {"a": PayloadFile(b"1", 0o644)})
     assert is_untouched(victim)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubelet.server.logs.containerlogs import Entries, LogOptions, find_log, log_container_id
+from kubelet.server.logs.containerlogs import LogEntries, LogOptions, find_log, log_container_id
 from machinery.errors import BadRequest, NotFound
 
 
@@ -95,14 +95,14 @@ def entry(text: str, time: str = "2026-01-01T00:00:00.5Z") -> bytes:
 
 
 def test_a_long_line_has_one_time_and_nine_digits_of_it() -> None:
-    shown = Entries(LogOptions(timestamps=True))
+    shown = LogEntries(LogOptions(timestamps=True))
     times = ["2026-01-01T00:00:01Z", "2026-01-01T00:00:02.25Z", "2026-01-01T00:00:03.123456789Z"]
     assert shown.show([entry("aaa", times[0]), entry("bbb\n", times[1])]) == b"2026-01-01T00:00:01.000000000Z aaabbb\n"
     assert shown.show([entry("next\n", times[2])]) == b"2026-01-01T00:00:03.123456789Z next\n"
 
 
 def test_limit_bytes_cuts_within_a_line() -> None:
-    shown = Entries(LogOptions(limit=6))
+    shown = LogEntries(LogOptions(limit=6))
     assert shown.show([entry("abc\n")]) == b"abc\n"
     assert not shown.full
     assert shown.show([entry("def\n"), entry("ghi\n")]) == b"de"
@@ -110,10 +110,10 @@ def test_limit_bytes_cuts_within_a_line() -> None:
 
 
 def test_what_is_too_old_is_not_shown() -> None:
-    shown = Entries(LogOptions(since=datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC).timestamp()))
+    shown = LogEntries(LogOptions(since=datetime(2026, 1, 1, 0, 0, 2, tzinfo=UTC).timestamp()))
     times = ["2026-01-01T00:00:01.999999999Z", "2026-01-01T00:00:02Z", "2026-01-01T00:00:02.000000001Z"]
     assert shown.show([entry(f"{index}\n", time) for index, time in enumerate(times)]) == b"1\n2\n"
 
 
 def test_a_damaged_entry_is_passed_over() -> None:
-    assert Entries(LogOptions()).show([b"\0\0\0", entry("a\n"), b'{"log":1}', b"", entry("b\n")]) == b"a\nb\n"
+    assert LogEntries(LogOptions()).show([b"\0\0\0", entry("a\n"), b'{"log":1}', b"", entry("b\n")]) == b"a\nb\n"

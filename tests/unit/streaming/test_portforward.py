@@ -19,7 +19,7 @@ from kubelet.server.connection import Connection
 from kubelet.server.streams import spdy
 from kubelet.server.streams.portforward import (
     ChannelCarrier,
-    Connect,
+    ConnectRequest,
     Forwarding,
     SpdyCarrier,
     TunnelCarrier,
@@ -56,7 +56,7 @@ def test_a_connection_is_a_pair_of_streams(request_id: str) -> None:
     assert kubectl.sent() == []
     data = kubectl.open("data", "80", request_id)
     kubectl.session.send(data, b"GET", end=True)
-    assert kubectl.sent() == [Connect(data, 80), spdy.Data(data, b"GET", True)]
+    assert kubectl.sent() == [ConnectRequest(data, 80), spdy.Data(data, b"GET", True)]
     kubectl.received()
     kubectl.carrier.send(data, b"200")
     kubectl.carrier.finish(data)
@@ -81,7 +81,7 @@ def test_a_reset_drops_the_connection() -> None:
     kubectl.open("error", "80")
     data = kubectl.open("data", "80")
     kubectl.session.reset(data)
-    assert kubectl.sent() == [Connect(data, 80), spdy.Reset(data, spdy.CANCEL)]
+    assert kubectl.sent() == [ConnectRequest(data, 80), spdy.Reset(data, spdy.CANCEL)]
 
 
 @pytest.mark.parametrize(("kind", "port"), [("data", "0"), ("data", "65536"), ("data", "http"), ("stdin", "80")])
@@ -100,7 +100,7 @@ def test_the_tunnel_is_spdy_in_binary_messages() -> None:
     data = session.open({"streamtype": "data", "port": "80", "requestid": "0"})
     # Messages need not be whole frames.
     first, second = client.send(BytesMessage(bytes(inner[:30]))), client.send(BytesMessage(bytes(inner[30:])))
-    assert carrier.receive(first + second) == [Connect(data, 80)]
+    assert carrier.receive(first + second) == [ConnectRequest(data, 80)]
     carrier.send(data, b"hello")
     answers = b"".join(bytes(event.data) for event in client.events() if isinstance(event, BytesMessage))
     assert spdy.Data(data, b"hello", False) in session.receive(answers)
@@ -123,7 +123,7 @@ class Channels:
 def test_channels_begin_with_their_port() -> None:
     channels = Channels("v4.channel.k8s.io", 80, 8080)
     assert channels.received() == [b"\x00\x50\x00", b"\x01\x50\x00", b"\x02\x90\x1f", b"\x03\x90\x1f"]
-    assert channels.carrier.receive(b"") == [Connect(0, 80), Connect(1, 8080)]
+    assert channels.carrier.receive(b"") == [ConnectRequest(0, 80), ConnectRequest(1, 8080)]
     message = channels.client.send(BytesMessage(b"\x02to 8080")) + channels.client.send(BytesMessage(b"\x01error?"))
     assert channels.carrier.receive(message) == [spdy.Data(1, b"to 8080", False)]
     channels.carrier.send(0, b"from 80")
