@@ -18,7 +18,7 @@ import urllib3
 
 from cluster import kubeconfigs, pki
 from cluster.components import Component, apiserver, etcd
-from cluster.record import Record
+from cluster.record import ClusterRecord
 from cluster.settings import STATE_VARIABLE, State
 from cluster.supervisor import environment
 
@@ -41,7 +41,7 @@ def servers() -> Iterator[RunningServer]:
         state = State(Path(folder))
         for path in (state.logs, state.etcd, state.kubeconfigs):
             path.mkdir()
-        known = Record("bench", "bench", "127.0.0.2", "")
+        known = ClusterRecord("bench", "bench", "127.0.0.2", "")
         pki.ensure(state, known.node, known.node_ip)
         kubeconfigs.write_all(state)
         port = free_port()
