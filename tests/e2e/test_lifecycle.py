@@ -31,6 +31,8 @@ def uids(kubectl: Kubectl) -> dict[str, str]:
 
 
 def test_a_second_up_changes_nothing(cluster: Cluster, sise: Kubectl) -> None:
+    # Pods of the tests before may still be on their way out; the sandbox and the container of sise's pod remain.
+    eventually(lambda: len(containers(cluster)) == 2)
     before = cluster.processes(), containers(cluster), uids(sise), Path(os.environ["KUBECONFIG"]).read_text()
     cluster.must("up")
     assert (cluster.processes(), containers(cluster), uids(sise), Path(os.environ["KUBECONFIG"]).read_text()) == before
