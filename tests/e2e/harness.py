@@ -76,6 +76,23 @@ class Cluster(NamedTuple):
         return holder is not None and holder.state == str(self.state.root)
 
 
+def play_article(cluster: Cluster, kubectl: Path, folder: Path) -> None:
+    """Play the article with this kubectl as ``make walkthrough`` does; raise AssertionError where it differs.
+
+    ``folder`` gets a link named kubectl and goes to the front of the PATH.
+    """
+    (folder / "kubectl").symlink_to(kubectl)
+    played = subprocess.run(
+        [sys.executable, REPOSITORY / "demo" / "play.py", f"--kubeconfig={cluster.kubeconfig}"],
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert played.returncode == 0, played.stdout + played.stderr
+
+
 class Kubectl(NamedTuple):
     """One kubectl binary on the cluster under test."""
 

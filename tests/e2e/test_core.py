@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import reading
-from e2e.harness import Cluster
+from e2e.harness import Cluster, play_article
 
 from cluster.settings import REPOSITORY, State
 
@@ -50,16 +47,7 @@ def core(home: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
 
 
 def test_it_plays_the_article(core: Cluster, kubectl_binary: Path, tmp_path: Path) -> None:
-    (tmp_path / "kubectl").symlink_to(kubectl_binary)
-    played = subprocess.run(
-        [sys.executable, REPOSITORY / "demo" / "play.py", f"--kubeconfig={core.kubeconfig}"],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert played.returncode == 0, played.stdout + played.stderr
+    play_article(core, kubectl_binary, tmp_path)
 
 
 def test_only_the_core_and_what_the_page_names_beside_it_runs(core: Cluster) -> None:
