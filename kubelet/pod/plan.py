@@ -13,7 +13,8 @@ makes the plan anew when something has happened or when ``wake_at`` has come. So
 names only those actions that are possible now: a plan without actions means that there is nothing to do but to wait.
 
 A container is stopped in steps, each of which is an action (``_stop``): BeginStop runs the preStop hook, SendStopSignal
-follows when the hook is done or the grace period is over, Kill follows at the end of the grace period.
+follows when the hook is done and it is the container's turn, or when the grace period is over, and Kill follows at the
+end of the grace period. All containers of a pod share one grace period.
 """
 
 from __future__ import annotations
@@ -128,17 +129,34 @@ def _wind_down(state: PodState, now: float, out: PodPlan) -> None:
 
 
 def _stop_all(state: PodState, now: float, out: PodPlan) -> None:
-    """Stop what still runs. Sidecars are stopped after all others, one by one in reverse order."""
+    """Stop what still runs, all within one grace period that begins for all at once, and so do the preStop hooks.
+
+    Sidecars get their stop signal after all others, one by one in reverse order, or when the grace period is over
+    (upstream: terminationOrdering).
+    """
     running = {c.name: c for c in state.apps() if c.running}
     sidecars = [name for name in podspec.sidecars(state.pod) if name in running]
-    first = [c for name, c in running.items() if name not in sidecars]
+    has_turn = [name for name in running if name not in sidecars] or sidecars[-1:]
     grace = float(podspec.grace_period(state.pod))
-    for container in first or [running[name] for name in sidecars[-1:]]:
-        _stop(state, container, f"Stopping container {container.name}", grace, now, out)
+    for name, container in running.items():
+        waits = name not in has_turn
+        _stop(state, container, f"Stopping container {name}", grace, now, out, waits=waits)
 
 
-def _stop(state: PodState, container: RuntimeContainer, message: str, grace: float, now: float, out: PodPlan) -> None:
-    """Plan the next step of stopping a container. If the grace period has become shorter meanwhile, that counts."""
+def _stop(
+    state: PodState,
+    container: RuntimeContainer,
+    message: str,
+    grace: float,
+    now: float,
+    out: PodPlan,
+    *,
+    waits: bool = False,
+) -> None:
+    """Plan the next step of stopping a container. If the grace period has become shorter meanwhile, that counts.
+
+    ``waits`` tells that other containers must end before this one gets its stop signal.
+    """
     stop = state.stops.get(container.id)
     if stop is None:
         out.do(actions.BeginStop(container.id, container.name, message, grace))
@@ -146,7 +164,7 @@ def _stop(state: PodState, container: RuntimeContainer, message: str, grace: flo
     grace = min(grace, stop.grace)
     deadline = stop.began + grace
     if stop.signalled is None:
-        if stop.hook == "running" and now < deadline:
+        if (waits or stop.hook == "running") and now < deadline:
             out.wake(deadline)
         else:
             out.do(actions.SendStopSignal(container.id))

@@ -53,9 +53,41 @@ def status(state: PodState, host_ip: str, now: float) -> Status:
     if init:
         out["initContainerStatuses"] = init
     out["containerStatuses"] = apps
+    if out["phase"] in ("Succeeded", "Failed") and not any(c.running for c in state.apps()):
+        _terminate(init, apps)
     has_sandbox = state.sandbox() is not None
     out["conditions"] = conditions(pod, out["phase"], init, apps, has_sandbox=has_sandbox, now=time_text(now))
     return out
+
+
+def _terminate(init: list[Status], apps: list[Status]) -> None:
+    """Give every container of a pod that has ended a terminated state, as upstream's ``TerminatePod`` does.
+
+    Containers of which nothing is known any more failed. Those that the pod never came to keep waiting: all containers
+    if its init containers did not succeed, and the init containers after the last that was tried.
+    """
+    tried = max(
+        (number for number, row in enumerate(init) if "waiting" not in row["state"] or row["lastState"]), default=0
+    )
+    never_located = {
+        "exitCode": 137,
+        "reason": "ContainerStatusUnknown",
+        "message": "The container could not be located when the pod was terminated",
+        "startedAt": None,
+        "finishedAt": None,
+    }
+    for row in init[: tried + 1] + (apps if _initialized(init, apps) else []):
+        if "terminated" not in row["state"]:
+            row["state"] = {"terminated": dict(never_located)}
+
+
+def _initialized(init: list[Status], apps: list[Status]) -> bool:
+    """Return True if the init containers have succeeded once (upstream: ``hasPodInitialized``)."""
+    if not init or any("waiting" not in row["state"] or row["lastState"] for row in apps):
+        return True
+    last = init[-1]
+    ends = [last[field]["terminated"] for field in ("state", "lastState") if "terminated" in last[field]]
+    return any(end["exitCode"] == 0 for end in ends)
 
 
 def _all_stopped_for_good(state: PodState) -> bool:
@@ -75,7 +107,7 @@ def container_status(state: PodState, spec: podspec.Spec, now: float, *, init: b
     recorded = podspec.container_status(state.pod, name)
     attempts = state.attempts(name)
     newest = attempts[0] if attempts else None
-    held = _waiting(state, spec, newest, now)
+    held = _waiting(state, spec, newest, now, init=init)
     if newest is None:
         return _absent(state, spec, recorded, held)
     out: Status = {
@@ -148,12 +180,16 @@ def _lost(deleting: bool, recorded: Status) -> Status:
     }
 
 
-def _waiting(state: PodState, spec: podspec.Spec, newest: RuntimeContainer | None, now: float) -> Status | None:
-    """Return the waiting state of a container that the kubelet does not start yet, None if there is no reason to
-    wait.
+def _waiting(
+    state: PodState, spec: podspec.Spec, newest: RuntimeContainer | None, now: float, *, init: bool
+) -> Status | None:
+    """Return the waiting state of a container that the kubelet does not start yet.
+
+    None if there is no reason to wait, or if the container is not going to be started again: then its end shows, also
+    where the runtime could not even start it.
     """
     name = spec["name"]
-    if newest is not None and newest.running:
+    if newest is not None and (newest.running or (ended(newest) and not _restarts(state, spec, newest, init=init))):
         return None
     pull = state.pulls.get(name)
     if pull and not pull.running and not pull.done:
@@ -168,6 +204,12 @@ def _waiting(state: PodState, spec: podspec.Spec, newest: RuntimeContainer | Non
         return None
     message = crash_loop_message(state.pod, name, entry.delay)
     return {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
+
+
+def _restarts(state: PodState, spec: podspec.Spec, newest: RuntimeContainer, *, init: bool) -> bool:
+    if state.failure or state.gone or state.released or podspec.is_deleting(state.pod):
+        return False
+    return podspec.restarts(state.pod, spec, newest.exit_code, init=init)
 
 
 def crash_loop_message(pod: Object, name: str, delay: float) -> str:

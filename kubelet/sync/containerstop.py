@@ -32,7 +32,7 @@ class ContainerStop:
         self._deps = deps
 
     def begin(self, state: PodState, found: RuntimeContainer, message: str, grace: float) -> None:
-        """Call the preStop hook in the background. Without a hook, or without a grace period, send the signal."""
+        """Call the preStop hook in the background, if there is one and time for it. The signal is a step of its own."""
         stop = state.stops[found.id] = Stop(time.time(), grace)
         self._deps.prober.stop_restarting(found.id)
         self._deps.events.container(state.pod, found.name, "Normal", "Killing", message)
@@ -40,8 +40,6 @@ class ContainerStop:
         done = lambda state, outcome: _pre_stop_done(state, found.id)  # noqa: E731
         if grace > 0 and begin_hook(self._deps, state, found, "preStop", grace, done):
             stop.hook = "running"
-        else:
-            self.signal(state, found.id)
 
     def signal(self, state: PodState, container_id: str) -> None:
         """Send the stop signal, or repeat it if the container had no handler for it the last time."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from kubelet.model import podspec
 from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod.state import PodState
-from machinery.objects import Object
+from machinery.objects import Object, parse_time
 from machinery.workqueue import WorkQueue
 
 LONGEST_RETRY = 10.0
@@ -52,7 +52,7 @@ class PodStates:
         uid, ids = podspec.uid(pod), set(container_ids)
         with self._lock:
             if uid not in self._records:
-                self._records[uid] = PodRecord(PodState(pod, start_time=time.time()))
+                self._records[uid] = PodRecord(PodState(pod, start_time=_start_time(pod)))
         self._post(uid, lambda state: _new_object(state, pod), ids)
 
     def gone(self, pod: Object) -> None:
@@ -151,6 +151,15 @@ class PodStates:
     def put_back(self, record: PodRecord, dirty: set[str]) -> None:
         with self._lock:
             record.dirty |= dirty
+
+
+def _start_time(pod: Object) -> float:
+    """Return the recorded status.startTime, or now: a restart of the kubelet does not begin activeDeadlineSeconds anew.
+
+    Unix time.
+    """
+    recorded = pod.get("status", {}).get("startTime")
+    return parse_time(recorded).timestamp() if recorded else time.time()
 
 
 # Changes, which workers apply
