@@ -45,8 +45,10 @@ from machinery.resources import PODS, SERVICES
 
 log = logging.getLogger(__name__)
 
-# Threads for calls that may block for long, for all pods together: probes, hooks, pulls, volumes.
+# Threads for calls that may block for long, for all pods together: hooks, pulls, volumes. Probes have threads of their
+# own, so that pulls and hooks, however slow, never make a container seem dead.
 MOST_CALLS = 128
+MOST_PROBES = 512
 RELIST_EVERY = 300.0  # seconds
 
 
@@ -102,7 +104,9 @@ class Agent:
             mounts=Mounts(self._volumes, config.dns),
             sources=Sources(client, self._sources.get, services),
             events=events,
-            prober=Prober(self._runtime, self._timers, pool, self._states.verdict, events.container),
+            prober=Prober(
+                self._runtime, self._timers, Pool("probe", MOST_PROBES), self._states.verdict, events.container
+            ),
             pool=pool,
             tell=self._states.tell,
             node=NodeLimits(config.node.ip, machine.memory(), machine.allocatable(config.node.root)),

@@ -5,22 +5,23 @@ Messages are worded as upstream's, because they stand in events, and people sear
 
 from __future__ import annotations
 
-import http.client
 import socket
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+import h11
+
 from kubelet.model import podspec
 from kubelet.model.runtime import ContainerRuntime, ExecTimeout, RuntimeFailure, RuntimeUnavailable
+from kubelet.probes import httpget
+from kubelet.probes.httpget import LONGEST_BODY, USER_AGENT
 
-USER_AGENT = "kube-probe/1.32"
-LONGEST_BODY = 10 * 1024
 MOST_REDIRECTS = 10
+_SERVING = 1
+_HEALTH = {0: "UNKNOWN", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}  # grpc.health.v1.HealthCheckResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,11 @@ def run(runtime: ContainerRuntime, target: ProbeTarget, handler: Mapping[str, An
     if request := handler.get("httpGet"):
         return http_get(target, request, timeout)
     if check := handler.get("tcpSocket"):
-        return tcp(check.get("host") or target.address, port_number(target.spec, check["port"]), timeout)
+        try:
+            port = port_number(target.spec, check["port"])
+        except ValueError as error:
+            return Outcome(False, str(error))
+        return tcp(check.get("host") or target.address, port, timeout)
     if check := handler.get("grpc"):
         return grpc(target, check, timeout)
     return Outcome(False, "missing probe handler")
@@ -68,7 +73,7 @@ def run_hook(runtime: ContainerRuntime, target: ProbeTarget, hook: Mapping[str, 
 
 def port_number(spec: podspec.Spec, port: int | str) -> int:
     """Resolve the port of a probe or hook: a number, or the name of a port of the container. Raises ValueError."""
-    if isinstance(port, int) or port.isdigit():
+    if isinstance(port, int) or (port.isascii() and port.isdigit()):
         return int(port)
     for declared in spec.get("ports", []):
         if declared.get("name") == port:
@@ -100,94 +105,63 @@ def http_get(target: ProbeTarget, request: Mapping[str, Any], timeout: float) ->
     except ValueError as error:
         return Outcome(False, str(error))
     scheme = str(request.get("scheme") or "HTTP").lower()
-    host = request.get("host") or target.address
-    path = str(request.get("path") or "/")
-    url = f"{scheme}://{_joined(host, port)}{path if path.startswith('/') else '/' + path}"
-    headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
-    for header in request.get("httpHeaders", []):
-        _set_header(headers, header["name"], header.get("value") or "")
-    return _follow(url, headers, time.monotonic() + timeout)
+    host = _joined(request.get("host") or target.address, port)
+    url = f"{scheme}://{host}{httpget.request_target(str(request.get('path') or '/'))}"
+    return _follow(url, request.get("httpHeaders", []), time.monotonic() + timeout)
 
 
-def _set_header(headers: dict[str, str], name: str, value: str) -> None:
-    for known in list(headers):
-        if known.lower() == name.lower():
-            del headers[known]
-    if value or name.lower() not in ("user-agent", "accept"):
-        headers[name] = value
-
-
-def _follow(url: str, headers: dict[str, str], deadline: float) -> Outcome:
+def _follow(url: str, headers: list[dict[str, Any]], deadline: float) -> Outcome:
     """GET a URL and follow redirects on the same host. A redirect to another host counts as success, with a warning."""
     first = urlsplit(url).hostname
     for _ in range(MOST_REDIRECTS):
         try:
-            status, location, body = _get(url, headers, max(deadline - time.monotonic(), 0.001))
+            answer = httpget.get(url, headers, deadline)
         except TimeoutError:
             return Outcome(
                 False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
             )
-        except (OSError, http.client.HTTPException) as error:
-            where = urlsplit(url)
-            return Outcome(False, f'Get "{url}": dial tcp {where.netloc}: connect: {_words(error)}')
-        if status in (301, 302, 303, 307, 308) and location:
-            url = urljoin(url, location)
+        except (OSError, h11.ProtocolError, ValueError) as error:
+            words = str(error) if isinstance(error, (h11.ProtocolError, ValueError)) else _dialled(url, error)
+            return Outcome(False, f'Get "{url}": {words}')
+        if answer.status in (301, 302, 303, 307, 308) and answer.location:
+            url = urljoin(url, answer.location)
             if urlsplit(url).hostname != first:
-                return Outcome(True, body, warning=f"Probe terminated redirects, Response body: {body}")
+                return Outcome(True, answer.body, warning=f"Probe terminated redirects, Response body: {answer.body}")
             continue
-        if 200 <= status < 400:
-            return Outcome(True, body)
-        return Outcome(False, f"HTTP probe failed with statuscode: {status}")
+        if 200 <= answer.status < 400:
+            return Outcome(True, answer.body)
+        return Outcome(False, f"HTTP probe failed with statuscode: {answer.status}")
     return Outcome(False, f'Get "{url}": stopped after 10 redirects')
 
 
-def _get(url: str, headers: dict[str, str], timeout: float) -> tuple[int, str, str]:
-    parts = urlsplit(url)
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout, context=_unverified())
-    else:
-        connection = http.client.HTTPConnection(parts.netloc, timeout=timeout)
-    try:
-        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
-        response = connection.getresponse()
-        body = response.read(LONGEST_BODY).decode(errors="replace")
-        return response.status, response.getheader("Location") or "", body
-    finally:
-        connection.close()
-
-
-@cache
-def _unverified() -> ssl.SSLContext:
-    """Return a TLS context that verifies nothing: a probe asks whether something answers, not who. So does upstream."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
+def _dialled(url: str, error: OSError) -> str:
+    return f"dial tcp {urlsplit(url).netloc}: connect: {_words(error)}"
 
 
 def grpc(target: ProbeTarget, check: Mapping[str, Any], timeout: float) -> Outcome:
     """Call grpc.health.v1.Health/Check.
 
-    Its two messages have one field each, so they are encoded here. The library is large, and so it is imported only on
-    a node with such a probe.
+    Its two messages have one field each, which protobuf's wrapper types encode in the same way. gRPC's library is
+    large, and so it is imported only on a node with such a probe.
     """
     import grpc as library
+    from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
-    name = str(check.get("service") or "").encode()
+    asked = StringValue(value=str(check.get("service") or ""))
     where = _joined(target.address, int(check["port"]))
     with library.insecure_channel(where, options=[("grpc.primary_user_agent", USER_AGENT)]) as channel:
-        call = channel.unary_unary("/grpc.health.v1.Health/Check")
+        call = channel.unary_unary("/grpc.health.v1.Health/Check", StringValue.SerializeToString, Int32Value.FromString)
         try:
-            answer: bytes = call(b"\x0a" + bytes([len(name)]) + name if name else b"", timeout=timeout)
+            answer = call(asked, timeout=timeout)
         except library.RpcError as error:
             if error.code() == library.StatusCode.UNIMPLEMENTED:
                 return Outcome(False, "error: this server does not implement the grpc health protocol")
             if error.code() == library.StatusCode.DEADLINE_EXCEEDED:
                 return Outcome(False, f"timeout: failed to connect service {where!r} within {timeout:g}s")
             return Outcome(False, f"error: health rpc failed: {error.details()}")
-    serving = answer[:2] == b"\x08\x01"
-    return Outcome(serving, "" if serving else 'service unhealthy (responded with "NOT_SERVING")')
+    if answer.value == _SERVING:
+        return Outcome(True)
+    return Outcome(False, f'service unhealthy (responded with "{_HEALTH.get(answer.value, answer.value)}")')
 
 
 def _joined(host: str, port: int) -> str:

@@ -139,7 +139,9 @@ class Prober:
         try:
             return handlers.run(self._runtime, probe.target, probe.config, probe.timeout)
         except Exception as error:
-            log.exception("%s probe of %s in %s", probe.kind, probe.target.spec["name"], podspec.path(probe.pod))
+            where = podspec.path(probe.pod)
+            log.warning("%s probe of %s in %s: %r", probe.kind, probe.target.spec["name"], where, error)
+            log.debug("%s probe in %s", probe.kind, where, exc_info=True)
             return Outcome(False, str(error))
 
     def _judge(self, probe: Probe, outcome: Outcome) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from kubelet.model import images, podspec
@@ -12,6 +13,8 @@ from kubelet.pod.state import PodState, Pull
 from kubelet.sync.deps import Deps
 from machinery.errors import ApiError
 from machinery.objects import Object
+
+log = logging.getLogger(__name__)
 
 
 class ImageRefused(Exception):
@@ -72,7 +75,7 @@ class ImagePuller:
             message = str(error)
             deps.events.container(pod, name, "Warning", "Failed", f'Failed to pull image "{reference}": {message}')
             deps.events.container(pod, name, "Warning", "Failed", "Error: ErrImagePull")
-            deps.tell(podspec.uid(pod), lambda state: _failed(state, name, message))
+            deps.tell(podspec.uid(pod), lambda state: _failed(state, name, reference, message))
             return
         took = f"{time.monotonic() - began:.3f}s"
         size = image.size if image else 0
@@ -87,7 +90,7 @@ class ImagePuller:
         return [secret for secret in found if secret]
 
 
-def _failed(state: PodState, name: str, message: str) -> None:
+def _failed(state: PodState, name: str, reference: str, message: str) -> None:
     pull = state.pulls.get(name)
     if pull is None:
         return
@@ -95,6 +98,8 @@ def _failed(state: PodState, name: str, message: str) -> None:
     entry = state.pull_backoffs[name] = after_retry(state.pull_backoffs.get(name), now, now)
     pull.running, pull.message = False, message
     pull.failed_at, pull.retry_at = now, now + entry.delay
+    text = "Pod %s, container %s: could not pull %s: %s; next try in %.0f s"
+    log.warning(text, podspec.path(state.pod), name, reference, message, entry.delay)
 
 
 def _done(state: PodState, name: str) -> None:
