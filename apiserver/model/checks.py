@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from apiserver.model.addresses import unmapped
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object
@@ -144,7 +145,7 @@ def ip(path: str, value: str) -> Errors:
 def ordinary_ip(path: str, value: str) -> Errors:
     """Check that another machine could have the address (upstream: ValidateNonSpecialIP)."""
     try:
-        address = ipaddress.ip_address(value)
+        address = unmapped(ipaddress.ip_address(value))
     except ValueError:
         yield FieldError.invalid(path, value, "must be a valid IP address")
         return

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from apiserver.config import Config
 from apiserver.streaming.targets import ProxyTarget
-from machinery.errors import quote
+from machinery.errors import BadRequest, quote
 
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 60.0
@@ -102,8 +102,24 @@ class Dialer:
         self._config = config
 
     def kubelet(self, target: ProxyTarget, timeout: float = _CONNECT_SECONDS) -> http.client.HTTPConnection:
-        """Connect to a kubelet within ``timeout`` seconds."""
-        return self._open(target, self._kubelet_tls, timeout)
+        """Connect to a kubelet within ``timeout`` seconds.
+
+        Raises BadRequest if it has to prove who it is and does not. Whether something else listens there, nobody is
+        told.
+        """
+        if not target.user:
+            return self._open(target, self._kubelet_tls, timeout)
+        refused = BadRequest("address not allowed")
+        if self._kubelet_tls.verify_mode != ssl.CERT_REQUIRED:
+            raise refused
+        try:
+            connection = self._open(target, self._kubelet_tls, timeout)
+        except BackendError:
+            raise refused from None
+        if _names_of(connection.sock) != [target.user]:
+            connection.close()
+            raise refused
+        return connection
 
     def server(self, target: ProxyTarget) -> http.client.HTTPConnection:
         """Connect to a server in a pod or on a node."""
@@ -146,6 +162,12 @@ def _unverified() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+def _names_of(sock: Any) -> list[str]:
+    """Return the common names in the certificate that a server has shown, and that was verified."""
+    certificate = sock.getpeercert()
+    return [value for part in certificate["subject"] for key, value in part if key == "commonName"]
 
 
 class BackendError(Exception):

@@ -5,17 +5,14 @@ Upstream: apimachinery/pkg/util/proxy/transport.go, from which the table of attr
 
 from __future__ import annotations
 
-import gzip
 import re
 import zlib
-from collections.abc import Callable, Mapping
-from html.parser import HTMLParser
-from itertools import accumulate
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit, urlunsplit
 
 from apiserver.streaming.targets import ProxyTarget
 
-LIMIT = 16 << 20  # a larger page is passed on as it is
+LIMIT = 1 << 20  # bytes; a larger page, compressed or not, is passed on as it is
 
 _URLS = {
     "a": ("href",),
@@ -44,7 +41,8 @@ _URLS = {
     "source": ("src",),
     "video": ("poster", "src"),
 }
-_ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(\s*=\s*)("[^"]*"|'[^']*'|[^\s"'=<>`]+)""")
+# Elements whose content is text, not tags (golang.org/x/net/html: Tokenizer.readStartTag).
+_RAW = frozenset({"iframe", "noembed", "noframes", "plaintext", "script", "style", "textarea", "title", "xmp"})
 
 
 class Rewriter:
@@ -70,72 +68,89 @@ class Rewriter:
         return urlunsplit((*origin, self._prefix + parts.path, parts.query, parts.fragment))
 
     def page(self, body: bytes, encoding: str) -> bytes:
-        """Return a page of HTML with its links rewritten; one that cannot be decoded is returned as it is."""
-        decode, encode = _CODECS[encoding]
-        try:
-            text = decode(body).decode("latin-1")  # which leaves any bytes as they are; tags are ASCII
-        except (OSError, EOFError, zlib.error):
+        """Return a page of HTML with its links rewritten; one that cannot be decoded, or grows too large, as it is."""
+        page = _decoded(body, encoding)
+        if page is None:
             return body
-        return encode(_rewritten(text, self.location).encode("latin-1"))
+        changed = _rewritten(page, self.location)
+        return changed if encoding in _PLAIN else _encoded(changed, encoding)
 
 
 def is_page(content_type: str, encoding: str) -> bool:
     """Tell whether a response is HTML in an encoding that can be decoded."""
-    return content_type.partition(";")[0].strip().lower() == "text/html" and encoding in _CODECS
+    return content_type.partition(";")[0].strip().lower() == "text/html" and (
+        encoding in _PLAIN or encoding in _WINDOWS
+    )
 
 
-def _rewritten(text: str, change: Callable[[str], str]) -> str:
-    tags = _Tags(text)
+# A pod may have written the page to make patterns backtrack, which possessive quantifiers (``*+``) and atomic groups
+# (``(?>…)``) never do.
+_NAME = re.compile(rb"<(/?[a-z][^\s/>]*+)")  # the beginning of a start or end tag, in lower case
+_ATTRIBUTE = re.compile(rb"""([^\s/>][^\s/>=]*+)(?>(\s*+=\s*+)("[^"]*+"|'[^']*+'|[^\s"'>][^\s>]*+)?+)?+""")
+_REST = re.compile(rb"(?>[\s/]++|" + _ATTRIBUTE.pattern + rb")*+>")  # of a tag, behind its name
+
+
+def _rewritten(page: bytes, change: Callable[[str], str]) -> bytes:
     pieces, position = [], 0
-    for start, tag, raw in tags.found:
-        pieces += [text[position:start], _tag(raw, _URLS[tag], change)]
-        position = start + len(raw)
-    return "".join([*pieces, text[position:]])
+    for tag, start, end in _start_tags(page):
+        pieces += [page[position:start], _tag(page[start:end], _URLS[tag], change)]
+        position = end
+    return b"".join([*pieces, page[position:]])
 
 
-def _tag(raw: str, names: tuple[str, ...], change: Callable[[str], str]) -> str:
-    def attribute(match: re.Match[str]) -> str:
-        name, equals, value = match.groups()
-        if name.lower() not in names:
+def _tag(attributes: bytes, names: tuple[str, ...], change: Callable[[str], str]) -> bytes:
+    def attribute(match: re.Match[bytes]) -> bytes:
+        name, equals, value = ((match[number] or b"").decode("latin-1") for number in (1, 2, 3))
+        if name.lower() not in names or not value:
             return match[0]
         quote = value[0] if value[0] in "\"'" else ""
-        return f"{name}{equals}{quote}{change(value.strip(quote) if quote else value)}{quote}"
+        return f"{name}{equals}{quote}{change(value.strip(quote) if quote else value)}{quote}".encode("latin-1")
 
-    return _ATTRIBUTE.sub(attribute, raw)
-
-
-class _Tags(HTMLParser):
-    """Finds the start tags that may hold URLs, outside of scripts and comments, as (position, tag, text)."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=False)
-        self.found: list[tuple[int, str, str]] = []
-        self._lines = [0, *accumulate(len(line) for line in text.split("\n"))]
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        raw = self.get_starttag_text()
-        if tag in _URLS and raw:
-            line, offset = self.getpos()
-            self.found.append((self._lines[line - 1] + line - 1 + offset, tag, raw))
+    return _ATTRIBUTE.sub(attribute, attributes)
 
 
-def _inflate(body: bytes) -> bytes:
-    return zlib.decompress(body, -zlib.MAX_WBITS)
+def _start_tags(page: bytes) -> Iterator[tuple[str, int, int]]:
+    """Yield the tags that may hold URLs, outside of scripts and comments, with where their attributes begin and end.
+
+    This takes linear time: whatever has no end is the end of the page, as in HTML's own tokenizer.
+    """
+    lower, position = page.lower(), 0
+    while (start := page.find(b"<", position)) >= 0:
+        position = start + 1
+        if found := _NAME.match(lower, start):
+            rest = _REST.match(page, found.end())
+            if rest is None:
+                return
+            position, tag = rest.end(), found[1].decode("latin-1")
+            if tag in _URLS and position > found.end() + 1:
+                yield tag, found.end(), position
+            end = f"</{tag}".encode() if tag in _RAW else b""
+        elif lower.startswith((b"<!", b"<?", b"</"), start):
+            end = b"-->" if lower.startswith(b"<!--", start) else b">"
+        else:
+            continue
+        position = lower.find(end, position)
+        if position < 0:
+            return
 
 
-def _deflate(body: bytes) -> bytes:
-    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    return compressor.compress(body) + compressor.flush()
+_PLAIN = ("", "identity")
+# zlib's number for each encoding that can be decoded.
+_WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": -zlib.MAX_WBITS}
 
 
-def _same(body: bytes) -> bytes:
-    return body
+def _decoded(body: bytes, encoding: str) -> bytes | None:
+    """Return a page as it was before it was compressed; None if it is broken, or larger than LIMIT."""
+    if encoding in _PLAIN:
+        return body
+    decompressor = zlib.decompressobj(_WINDOWS[encoding])
+    try:
+        page = decompressor.decompress(body, LIMIT + 1)
+    except zlib.error:
+        return None
+    return page if decompressor.eof and not decompressor.unused_data and len(page) <= LIMIT else None
 
 
-_CODECS: Mapping[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
-    "": (_same, _same),
-    "identity": (_same, _same),
-    "gzip": (gzip.decompress, gzip.compress),
-    "deflate": (_inflate, _deflate),
-}
+def _encoded(page: bytes, encoding: str) -> bytes:
+    compressor = zlib.compressobj(wbits=_WINDOWS[encoding])
+    return compressor.compress(page) + compressor.flush()

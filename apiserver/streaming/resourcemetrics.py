@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 WINDOW = 0.8  # seconds between two samples, at least
 OLDEST = 60.0  # and at most
 TIMEOUT = 5.0  # seconds that a kubelet has for its answer
+MOST_METRICS = 4 << 20  # bytes of it; some 300 for each container
 PARALLEL = 16  # kubelets that are asked at a time
 
 Key = tuple[str, str, str]  # namespace, pod, container; all empty for the node itself
@@ -182,7 +183,7 @@ def fetch_over(dialer: Dialer) -> Fetch:
             connection.sock.settimeout(TIMEOUT)
             connection.request("GET", "/metrics/resource", headers={"Connection": "close"})
             answer = connection.getresponse()
-            text = answer.read().decode()
+            text = answer.read(MOST_METRICS).decode(errors="replace")
         finally:
             connection.close()
         if answer.status != http.HTTPStatus.OK:

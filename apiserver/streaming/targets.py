@@ -1,7 +1,8 @@
 """Where a connection to a pod, a Service or a node leads: pure choices, with upstream's message for every refusal.
 
-So that nobody can aim the API server elsewhere, addresses are taken only from what the cluster itself wrote into status
-and endpoints, and never lead back to this machine's loopback or link (upstream: proxyutil.IsProxyableIP).
+So that nobody can aim the API server elsewhere, addresses are taken only from status and endpoints, are no host names,
+and never lead back to this machine's loopback or link, in whatever form they are written (upstream:
+proxyutil.IsProxyableIP). One exception: a kubelet may listen on loopback, but has to prove that it is its node's.
 Upstream: registry/core/{pod,service,node}/strategy.go and storage.go, ``ResourceLocation`` and its sisters.
 """
 
@@ -12,6 +13,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from apiserver.model.addresses import is_global_unicast, unmapped
 from machinery.errors import BadRequest, InternalError, ServiceUnavailable
 from machinery.objects import Object
 
@@ -20,11 +22,12 @@ DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
 class ProxyTarget(NamedTuple):
-    """A server to connect to."""
+    """A server to connect to. ``user``, unless empty, is the one whom the certificate of the server must name."""
 
     scheme: str
     host: str
     port: int
+    user: str = ""
 
 
 class SchemeNamePort(NamedTuple):
@@ -71,13 +74,18 @@ def choose_container(pod: Object, wanted: str) -> str:
 
 
 def kubelet_of(node: Object) -> ProxyTarget:
-    """Return the node's kubelet: its InternalIP and the port in its status. Raises InternalError without an IP."""
-    status = node.get("status") or {}
+    """Return the node's kubelet: its InternalIP and the port in its status.
+
+    Nodes write their status themselves. So a kubelet on an address where other servers of this machine listen has to
+    show the certificate of its node. Raises InternalError without an InternalIP, BadRequest if it is a host name.
+    """
+    status, name = node.get("status") or {}, node["metadata"]["name"]
     for address in status.get("addresses") or ():
         if address.get("type") == "InternalIP":
             endpoint = (status.get("daemonEndpoints") or {}).get("kubeletEndpoint") or {}
-            return ProxyTarget("https", address["address"], int(endpoint.get("Port") or KUBELET_PORT))
-    name = node["metadata"]["name"]
+            host, port = address["address"], int(endpoint.get("Port") or KUBELET_PORT)
+            user = "" if is_global_unicast(host) else f"system:node:{name}"
+            return ProxyTarget("https", canonical_address(host), port, user)
     raise InternalError(f"no preferred addresses found; known addresses: {status.get('addresses') or []} (node {name})")
 
 
@@ -86,13 +94,12 @@ def node_target(node: Object, scheme: str, port: str) -> ProxyTarget | None:
     kubelet = kubelet_of(node)
     if port in ("", str(kubelet.port)):
         return None
-    return ProxyTarget(scheme or "http", kubelet.host, port_number(port))
+    return ProxyTarget(scheme or "http", allowed_address(kubelet.host), port_number(port))
 
 
 def pod_target(pod: Object, scheme: str, port: str) -> ProxyTarget:
     """Return the pod's address with the port asked for, or the first one that a container declares."""
-    address = (pod.get("status") or {}).get("podIP") or ""
-    check_address(address)
+    address = allowed_address((pod.get("status") or {}).get("podIP") or "")
     number = port_number(port) if port else _first_port(pod)
     scheme = scheme or "http"
     return ProxyTarget(scheme, address, number or (443 if scheme == "https" else 80))
@@ -130,8 +137,7 @@ def service_target(
     if not pods:
         raise ServiceUnavailable(f'no endpoints available for service "{name}"')
     address, number = choose(pods)
-    check_address(address["ip"])
-    return ProxyTarget(scheme or "http", address["ip"], number)
+    return ProxyTarget(scheme or "http", allowed_address(address["ip"]), number)
 
 
 def _port_name(service: Object, port: str) -> str:
@@ -139,7 +145,7 @@ def _port_name(service: Object, port: str) -> str:
     name, ports = service["metadata"]["name"], service["spec"].get("ports") or []
     if not port:
         return str(ports[0].get("name") or "") if len(ports) == 1 else ""
-    if not port.isdigit():
+    if not _is_number(port):
         return port
     for entry in ports:
         if int(port) == entry["port"]:
@@ -160,16 +166,25 @@ def _is_pod(address: Object, find_pod: Callable[[str], Object | None]) -> bool:
 
 def port_number(text: str) -> int:
     """Convert a port's number. Raises BadRequest."""
-    if not text.isdigit() or not 0 < int(text) < 65536:
+    if not _is_number(text) or not 0 < int(text) < 65536:
         raise BadRequest(f'invalid port "{text}": must be a number from 1 to 65535')
     return int(text)
 
 
-def check_address(text: str) -> None:
-    """Raise BadRequest for an address that is loopback, link-local, multicast or unspecified, or is none."""
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5
+
+
+def allowed_address(text: str) -> str:
+    """Return an IP address in its only form. Raises BadRequest for one that may be this machine's own, or none."""
+    if not is_global_unicast(text):
+        raise BadRequest("address not allowed")
+    return canonical_address(text)
+
+
+def canonical_address(text: str) -> str:
+    """Return an IP address in its only form. Raises BadRequest for what is none: host names are not looked up."""
     try:
-        address = ipaddress.ip_address(text)
+        return str(unmapped(ipaddress.ip_address(text)))
     except ValueError:
         raise BadRequest("address not allowed") from None
-    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
-        raise BadRequest("address not allowed")

@@ -228,14 +228,20 @@ def test_a_pod_without_a_node_has_an_empty_log_and_no_exec(api: Api) -> None:
     assert "pod unbound does not have a host assigned" in client.text
 
 
-def test_a_kubelet_that_does_not_answer(api: Api) -> None:
+@pytest.fixture
+def gateway(engine: Any) -> str:
+    """An address of this machine that is not loopback."""
+    return str(engine.inspect_network("bridge")["IPAM"]["Config"][0].get("Gateway", "172.17.0.1"))
+
+
+def test_a_kubelet_that_does_not_answer(api: Api, gateway: str) -> None:
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
+        unused.bind((gateway, 0))
         port = unused.getsockname()[1]
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gone"}}
     code, text = api.request("POST", "/api/v1/nodes", node)
     status = {
-        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "addresses": [{"type": "InternalIP", "address": gateway}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
     }
     assert api.request("PUT", "/api/v1/nodes/gone/status", json.loads(text) | {"status": status})[0] == 200
@@ -243,11 +249,28 @@ def test_a_kubelet_that_does_not_answer(api: Api) -> None:
     api.add_pod({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "lost"}, "spec": spec, "status": {}})
     code, text = api.request("GET", f"{POD}/lost/log")
     assert code == 500
-    words = f"dial tcp 127.0.0.1:{port}: connect: connection refused"
-    assert json.loads(text)["message"] == f'Get "https://127.0.0.1:{port}/containerLogs/default/lost/main": {words}'
+    words = f"dial tcp {gateway}:{port}: connect: connection refused"
+    assert json.loads(text)["message"] == f'Get "https://{gateway}:{port}/containerLogs/default/lost/main": {words}'
     client = WebSocket(api, exec_path("lost", "ls"), "v4.channel.k8s.io")
     assert client.status == 500
     assert f"error dialing backend: {words}" in client.text
+
+
+def test_a_node_cannot_aim_the_api_server_at_loopback(api: Api) -> None:
+    """It writes an address of loopback, and the port of another server there: the API server's own."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "aiming"}}
+    created = json.loads(api.request("POST", "/api/v1/nodes", node)[1])
+    for address in ("127.0.0.1", "::ffff:127.0.0.1", "localhost"):
+        status = {
+            "addresses": [{"type": "InternalIP", "address": address}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": api.port}},
+        }
+        created["metadata"].pop("resourceVersion", None)
+        assert api.request("PUT", "/api/v1/nodes/aiming/status", created | {"status": status})[0] == 200
+        for name in ("aiming", "aiming:80", f"aiming:{api.port}", f"https:aiming:{api.port}"):
+            code, text = api.request("GET", f"/api/v1/nodes/{name}/proxy/healthz")
+            assert (code, json.loads(text)["message"]) == (400, "address not allowed"), (address, name)
+    assert api.request("DELETE", "/api/v1/nodes/aiming")[0] == 200
 
 
 # --- proxies ---------------------------------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ import pytest
 from apiserver.config import Config
 from apiserver.streaming.backend import BackendError, Dialer, open_stream
 from apiserver.streaming.targets import ProxyTarget
+from cluster import pki
+from cluster.settings import State
+from machinery.errors import BadRequest
 
 
 class TlsServer:
@@ -57,6 +60,48 @@ def test_a_kubelets_certificate_must_be_the_clusters(
         # The certificate is signed by this authority, but for another name.
         Dialer(Config(kubelet_certificate_authority=certificate)).kubelet(server.target)
     server.close()
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> State:
+    state = State(tmp_path_factory.mktemp("cluster"))
+    pki.ensure(state, "n", "127.0.0.1")
+    return state
+
+
+@pytest.mark.parametrize(
+    ("name", "user", "taken"),
+    [
+        ("kubelet", "system:node:n", True),
+        ("kubelet", "system:node:other", False),
+        ("apiserver", "system:node:n", False),  # the API server's own port, say
+    ],
+)
+def test_a_kubelet_on_loopback_proves_whose_it_is(
+    state: State, run: Callable[..., Any], name: str, user: str, taken: bool
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(state.pki / f"{name}.crt", state.pki / f"{name}.key")
+    server = TlsServer(context, run)
+    dialer = Dialer(Config(kubelet_certificate_authority=state.pki / "ca.crt"))
+    if taken:
+        connection = dialer.kubelet(server.target._replace(user=user))
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"ok"
+        connection.close()
+    else:
+        with pytest.raises(BadRequest, match=r"^address not allowed$"):
+            dialer.kubelet(server.target._replace(user=user))
+    server.close()
+
+
+def test_nobody_is_told_what_listens_on_loopback(state: State) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        target = ProxyTarget("https", "127.0.0.1", listener.getsockname()[1], "system:node:n")
+        with pytest.raises(BadRequest, match=r"^address not allowed$"):
+            Dialer(Config()).kubelet(target)  # without an authority nothing can be proved, so nothing is tried
+    with pytest.raises(BadRequest, match=r"^address not allowed$"):
+        Dialer(Config(kubelet_certificate_authority=state.pki / "ca.crt")).kubelet(target)
 
 
 def test_nobody_listens() -> None:

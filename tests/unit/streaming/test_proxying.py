@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import resource
+import time
 import zlib
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.streaming.handlers import check_log_options, log_parameters
-from apiserver.streaming.html import Rewriter, is_page
+from apiserver.streaming.html import LIMIT, Rewriter, is_page
 from apiserver.streaming.proxy import forwarded_headers, split_path
 from apiserver.streaming.targets import ProxyTarget
 from apiserver.streaming.upgrade import upgrade_headers
@@ -53,6 +55,13 @@ def test_links(url: str, expected: str) -> None:
         (b'<script src="/s.js"></script>', f'<script src="{PREFIX}/s.js"></script>'.encode()),
         (b'&amp; <b>\n<form action="/f?a=1&amp;b"/>', f'&amp; <b>\n<form action="{PREFIX}/f?a=1&amp;b"/>'.encode()),
         (b'<a href="', b'<a href="'),
+        (b'<a b="<a href=/x>', b'<a b="<a href=/x>'.replace(b"/x", PREFIX.encode() + b"/x")),
+        (b'<a title=">" href="/x">', f'<a title=">" href="{PREFIX}/x">'.encode()),
+        (b'<title><a href="/no"></title>', b'<title><a href="/no"></title>'),
+        (b'<a href = "/x"">', f'<a href = "{PREFIX}/x"">'.encode()),
+        (b"<a/href=/x>", f"<a/href={PREFIX}/x>".encode()),
+        (b'<!doctype html "<a href=/x>', b'<!doctype html "<a href=/x>'),
+        (b'<!-- <a href="/no">', b'<!-- <a href="/no">'),
     ],
 )
 def test_pages(page: bytes, expected: bytes) -> None:
@@ -66,6 +75,25 @@ def test_compressed_pages() -> None:
     rewritten = REWRITER.page(raw.compress(page) + raw.flush(), "deflate")
     assert zlib.decompress(rewritten, -15) == expected
     assert REWRITER.page(b"not gzip", "gzip") == b"not gzip"
+
+
+def test_a_page_that_grows_too_large_is_passed_on_as_it_is() -> None:
+    bomb = gzip.compress(b'<a href="/x">' + bytes(100 << 20))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert REWRITER.page(bomb, "gzip") is bomb
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 20 << 10, "KB"
+    cut = gzip.compress(b'<a href="/x">')[:-1]
+    assert REWRITER.page(cut, "gzip") is cut
+
+
+@pytest.mark.parametrize(
+    "part", [b'<a href="', b"<!--", b"<script>", b"<a ", b'<a b=">" ', b"<", b"<a b='\"", b"<a \t="]
+)
+def test_a_hostile_page_takes_linear_time(part: bytes) -> None:
+    page = (part * LIMIT)[:LIMIT]
+    since = time.thread_time()
+    REWRITER.page(page, "")
+    assert time.thread_time() - since < 5
 
 
 def test_what_is_no_page() -> None:

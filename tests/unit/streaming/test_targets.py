@@ -81,6 +81,11 @@ NODE: dict[str, Any] = {
 }
 
 
+def node(ip: str) -> dict[str, Any]:
+    addresses = [{"type": "InternalIP", "address": ip}]
+    return {**NODE, "status": {**NODE["status"], "addresses": addresses}}
+
+
 def test_a_nodes_kubelet_and_other_servers() -> None:
     assert kubelet_of(NODE) == ProxyTarget("https", "172.17.0.1", 10251)
     assert node_target(NODE, "", "") is node_target(NODE, "https", "10251") is None
@@ -97,10 +102,46 @@ def test_a_pods_address_and_port() -> None:
         pod_target(pod("a"), "", "70000")
 
 
-@pytest.mark.parametrize("ip", ["", "127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "::1", "fe80::1", "etcd"])
+# Each leads to this machine itself, or to no single one, or is no IP address.
+FORBIDDEN = [
+    "", "127.0.0.1", "127.8.8.8", "169.254.169.254", "0.0.0.0", "0.1.2.3", "224.0.0.1", "255.255.255.255",
+    "::", "::1", "fe80::1", "febf::1", "ff02::1", "fe80::1%eth0", "2001:db8::1%1",
+    "::ffff:127.0.0.1", "::FFFF:7f00:1", "::ffff:169.254.169.254", "::ffff:0.0.0.0", "::127.0.0.1",
+    "64:ff9b::7f00:1", "64:ff9b::169.254.169.254", "64:ff9b:1::7f00:1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "2001::1",
+    "etcd", "localhost", "127.1", "0177.0.0.1", "2130706433", "0x7f.1", "127.0.0.1.nip.io", "127.0.0.1:80",
+    " 127.0.0.1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ip", FORBIDDEN)
 def test_addresses_that_lead_back_to_this_machine(ip: str) -> None:
     with pytest.raises(BadRequest, match="address not allowed"):
         pod_target(pod("a", ip=ip), "", "80")
+    with pytest.raises(BadRequest, match="address not allowed"):
+        node_target(node(ip), "", "80")
+    with pytest.raises(BadRequest, match="address not allowed"):
+        service_target(service(("http", 80)), endpoints(([ip], [("http", 80)])), "", "", real)
+
+
+@pytest.mark.parametrize(
+    ("ip", "host"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:DB8::0:1", "2001:db8::1"),
+        ("fd00::7f00:1", "fd00::7f00:1"),
+        ("64:ff9b::8.8.8.8", "64:ff9b::808:808"),
+    ],
+)
+def test_addresses_that_are_dialed(ip: str, host: str) -> None:
+    assert pod_target(pod("a", ip=ip), "", "80").host == node_target(node(ip), "", "80").host == host  # type: ignore[union-attr]
+    assert kubelet_of(node(ip)) == ProxyTarget("https", host, 10251)
+
+
+def test_a_kubelet_on_loopback_has_to_prove_whose_it_is() -> None:
+    assert kubelet_of(node("::ffff:127.0.0.1")) == ProxyTarget("https", "127.0.0.1", 10251, "system:node:n")
+    with pytest.raises(BadRequest, match="address not allowed"):
+        kubelet_of(node("localhost"))
 
 
 def service(*ports: tuple[str, int]) -> dict[str, Any]:
