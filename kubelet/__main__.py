@@ -49,6 +49,12 @@ class Flags:
         "mini-minishift/sandbox:latest", "the local image of the container that holds a pod's network", metavar="IMAGE"
     )
     cluster_dns: tuple[str, ...] = flag((), "the cluster's DNS server; may be repeated", metavar="IP", action="append")
+    allowed_unsafe_sysctls: tuple[str, ...] = flag(
+        (),
+        "a sysctl, or a prefix with *, that pods may set beside the safe ones; may be repeated",
+        metavar="NAME",
+        action="append",
+    )
     cluster_domain: str = flag("cluster.local", "the domain below which Services have their names", metavar="NAME")
     healthz_bind_address: str = flags.healthz_bind_address("127.0.0.1:10248")
     verbose: bool = flags.verbose()
@@ -103,6 +109,7 @@ def make_agent(options: Flags, client: Client, runtime: DockerRuntime) -> Agent:
         node=NodeConfig(options.hostname_override, options.node_ip, options.port, options.root_dir.absolute()),
         sandbox_image=options.pod_infra_container_image,
         dns=ClusterDns(tuple(options.cluster_dns), options.cluster_domain),
+        allowed_unsafe_sysctls=tuple(options.allowed_unsafe_sysctls),
     )
     return Agent(client, runtime, config)
 

@@ -23,6 +23,7 @@ from kubelet.node import machine
 from kubelet.node.registration import NodeConfig, NodeRegistration
 from kubelet.probes.prober import Prober
 from kubelet.sync import metrics
+from kubelet.sync.admission import Admission
 from kubelet.sync.deps import Deps, NodeLimits, PodEvents
 from kubelet.sync.executor import Executor
 from kubelet.sync.podstates import PodStates
@@ -41,7 +42,7 @@ from machinery.errors import NotFound
 from machinery.events import EventRecorder
 from machinery.informer import Informers
 from machinery.objects import Object
-from machinery.resources import PODS, SERVICES
+from machinery.resources import NODES, PODS, SERVICES
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class AgentConfig:
     node: NodeConfig
     sandbox_image: str
     dns: ClusterDns
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
 
 
 class Agent:
@@ -87,7 +89,13 @@ class Agent:
             config.node,
             lambda: self._runtime_watch.problem,
         )
-        self._workers = PodWorkers(self._states, self._executor(client), self._statuses)
+        self._admission = Admission(
+            self._states,
+            lambda: client.get(NODES, config.node.name),
+            PodEvents(self._recorder),
+            config.allowed_unsafe_sysctls,
+        )
+        self._workers = PodWorkers(self._states, self._admission, self._executor(client), self._statuses)
         metrics.show(config.node.name, self._all_containers)
         self._unclaimed: dict[
             str, list[RuntimeContainer]

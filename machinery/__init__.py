@@ -16,6 +16,7 @@ The API's client
 Objects, which are plain dicts
     objects.py            keys, owners, conditions, times
     pods.py               what several components ask about a pod
+    podrequests.py        what a pod needs of its node; nodeaffinity.py and taints.py: which nodes it accepts
     budgets.py            the condition of a PodDisruptionBudget
     selectors.py          label and field selectors
     validation.py         upstream's rules for names and values

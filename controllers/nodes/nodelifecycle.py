@@ -17,12 +17,12 @@ from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NODE, NODE
 from controllers.shared.podstatus import patch_status
-from controllers.shared.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint
 from machinery.controller import Controller
 from machinery.errors import NotFound
 from machinery.objects import Object, get_condition, is_pod_ready, now, object_reference
 from machinery.policyrules import WRITE_EVENTS, can
 from machinery.resources import LEASES, NODES, PODS
+from machinery.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import ControllerDescriptor, WatchedKind
 from controllers.shared.indexes import BY_NODE, NODE
 from controllers.shared.podstatus import disruption_target, patch_status
-from controllers.shared.taints import tolerated_seconds
 from machinery.controller import Controller
 from machinery.errors import NotFound
 from machinery.objects import Object, key, object_reference
 from machinery.resources import NODES, PODS
+from machinery.taints import tolerated_seconds
 
 
 def eviction_taints(node: Object | None) -> list[Object]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from controllers.scheduler.misfit import Misfit
-from controllers.scheduler.nodeaffinity import matches_node_affinity, preferred_weight
 from controllers.scheduler.nodeusage import NodeInfo
-from controllers.scheduler.podrequests import Requests, amounts_of, ports_collide
-from controllers.shared.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint, tolerates, untolerated
+from machinery.nodeaffinity import matches_node_affinity, preferred_weight
 from machinery.objects import Object, get_condition
+from machinery.podrequests import Requests, amounts_of, ports_collide
 from machinery.quantity import value
+from machinery.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint, tolerates, untolerated
 
 Filter = Callable[[Object, Requests, Object, NodeInfo], "Misfit | None"]
 

@@ -13,8 +13,8 @@ import threading
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from controllers.scheduler.podrequests import Amounts, HostPort, Requests, add, requests_of
 from machinery.objects import Object, is_pod_terminal
+from machinery.podrequests import Amounts, HostPort, Requests, add, requests_of
 
 
 @dataclass(frozen=True)

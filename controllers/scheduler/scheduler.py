@@ -21,7 +21,6 @@ from controllers.scheduler.misfit import Misfit, explain
 from controllers.scheduler.nodefit import score, unfit
 from controllers.scheduler.nodeusage import NodeUsage, Placement, nominated_node, priority_of, usage_of
 from controllers.scheduler.podaffinity import NamespaceLabels, has_affinity, pod_affinity
-from controllers.scheduler.podrequests import requests_of
 from controllers.scheduler.preemption import Candidate, Fits
 from controllers.shared.context import ControllerContext
 from controllers.shared.descriptor import SCHEDULER_USER, ControllerDescriptor, WatchedKind
@@ -31,6 +30,7 @@ from machinery.controller import Controller
 from machinery.errors import ApiError, Conflict, NotFound
 from machinery.metrics import METRICS
 from machinery.objects import Object, get_condition, is_pod_terminal, key, labels_of, now
+from machinery.podrequests import requests_of
 from machinery.policyrules import (
     APPS,
     COORDINATION,

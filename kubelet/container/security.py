@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kubelet.container.env import ConfigError
 from kubelet.model import podspec
 from kubelet.model.runtime import RuntimeImage, SecurityConfig
 from machinery.objects import Object
+
+_NUMBER = re.compile("[+-]?[0-9]+")
 
 
 def security(pod: Object, spec: podspec.Spec, image: RuntimeImage, groups: tuple[str, ...] = ()) -> SecurityConfig:
@@ -40,9 +43,11 @@ def _verify_non_root(pod: Object, spec: podspec.Spec, user: int | None, image: R
             raise ConfigError(f"container's runAsUser breaks non-root policy {where}")
         return
     name = image.user.partition(":")[0]
-    if name in ("", "0"):
+    # 00 and +0 are root's number as well; no other text becomes a number for the runtime.
+    number = int(name) if _NUMBER.fullmatch(name) else None
+    if name == "" or number == 0:
         raise ConfigError(f"container has runAsNonRoot and image will run as root {where}")
-    if not name.isdigit():
+    if number is None:
         raise ConfigError(
             f"container has runAsNonRoot and image has non-numeric user ({name}), "
             f"cannot verify user is non-root {where}"

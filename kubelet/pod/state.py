@@ -73,10 +73,14 @@ class Volumes:
 
 @dataclass(slots=True)
 class Failure:
-    """Why the kubelet ended the whole pod: status.reason and status.message."""
+    """Why the kubelet ended the whole pod: status.reason and status.message.
+
+    ``rejected`` tells that the pod was never begun.
+    """
 
     reason: str
     message: str
+    rejected: bool = False
 
 
 @dataclass(slots=True)
@@ -88,6 +92,7 @@ class PodState:
     gone: bool = False  # the API does not show the object any more
     finishing: bool = False  # the status manager is to write the last status and delete the object
     released: bool = False  # the API server has deleted the object: every trace may be removed
+    admitted: bool = False  # this node has taken the pod
     failure: Failure | None = None
     containers: dict[str, RuntimeContainer] = field(default_factory=dict)  # by id, sandboxes included
     verdicts: dict[str, ProbeResults] = field(default_factory=dict)  # by container id

@@ -20,7 +20,7 @@ from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod import phase
 from kubelet.pod.conditions import conditions
 from kubelet.pod.plan import SHOWN_AS_ERROR, crash_loop_told
-from kubelet.pod.state import PodState, ended, ended_at
+from kubelet.pod.state import Failure, PodState, ended, ended_at
 from machinery.objects import Object, format_time
 from machinery.pods import qos_class
 
@@ -31,6 +31,8 @@ def status(state: PodState, host_ip: str, now: float) -> Status:
     """Return the status of a pod on the node with this IP; ``now`` is a Unix time."""
     pod = state.pod
     recorded: Status = pod.get("status", {})
+    if state.failure and state.failure.rejected:
+        return _rejected(state, state.failure, now)
     init = [container_status(state, spec, now, init=True) for spec in podspec.init_containers(pod)]
     apps = [container_status(state, spec, now) for spec in podspec.containers(pod)]
     failed = bool(state.failure) and not any(
@@ -58,6 +60,16 @@ def status(state: PodState, host_ip: str, now: float) -> Status:
     has_sandbox = state.sandbox() is not None
     out["conditions"] = conditions(pod, out["phase"], init, apps, has_sandbox=has_sandbox, now=time_text(now))
     return out
+
+
+def _rejected(state: PodState, failure: Failure, now: float) -> Status:
+    return {
+        "phase": "Failed",
+        "reason": failure.reason,
+        "message": f"Pod was rejected: {failure.message}",
+        "startTime": time_text(state.start_time or now),
+        "qosClass": state.pod.get("status", {}).get("qosClass") or qos_class(state.pod["spec"]),
+    }
 
 
 def _terminate(init: list[Status], apps: list[Status]) -> None:

@@ -2,6 +2,7 @@
 
 podstates.py    what is known about each pod, and the changes that its worker has not applied yet
 workers.py      one worker at a time for each pod: take in, plan, act, publish
+admission.py    takes each new pod in, or rejects it
 executor.py     an action of a plan → the part that carries it out:
                 volumes.py, imagepuller.py, sandbox.py, containerstart.py, containerstop.py, hooks.py
 deps.py         what these parts work with; limiter.py: which work waits for other work

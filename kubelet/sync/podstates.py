@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from kubelet.model import podspec
 from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod.state import PodState
-from machinery.objects import Object, parse_time
+from machinery.objects import Object, is_pod_terminal, parse_time
 from machinery.workqueue import WorkQueue
 
 LONGEST_RETRY = 10.0
@@ -116,6 +116,17 @@ class PodStates:
             self.queue.add(uid)
 
     # Reading
+
+    def admitted(self) -> list[Object]:
+        """Return the pods that this node has taken and that have not ended: those with a claim to its resources."""
+        with self._lock:
+            states = [record.state for record in self._records.values()]
+        return [
+            state.pod
+            for state in states
+            if (state.admitted or state.pod.get("status", {}).get("startTime"))
+            and not (state.gone or state.released or state.failure or is_pod_terminal(state.pod))
+        ]
 
     def _pods(self) -> list[tuple[str, Object]]:
         with self._lock:

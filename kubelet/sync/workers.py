@@ -16,6 +16,7 @@ from kubelet.model.runtime import RuntimeUnavailable
 from kubelet.pod import actions
 from kubelet.pod.plan import plan
 from kubelet.pod.state import PodState
+from kubelet.sync.admission import Admission
 from kubelet.sync.executor import Executor
 from kubelet.sync.limiter import Limiter
 from kubelet.sync.metrics import SYNCS
@@ -36,8 +37,9 @@ MOST_ROUNDS = 20
 class PodWorkers:
     """The workers of all pods: one at a time for each, ``WORKERS`` in all."""
 
-    def __init__(self, states: PodStates, executor: Executor, statuses: StatusManager) -> None:
+    def __init__(self, states: PodStates, admission: Admission, executor: Executor, statuses: StatusManager) -> None:
         self._states = states
+        self._admission = admission
         self._executor = executor
         self._statuses = statuses
         self._controller = Controller("pod", self._sync, workers=WORKERS, queue=states.queue)
@@ -66,6 +68,8 @@ class PodWorkers:
         state = record.state
         for _ in range(MOST_ROUNDS):
             self._take_in(record)
+            if not (state.admitted or state.failure or state.gone or podspec.is_deleting(state.pod)):
+                self._admission.admit(state)
             decision = plan(state, time.time())
             if not decision.actions:
                 self._executor.publish(state)

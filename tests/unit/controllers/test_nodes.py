@@ -9,8 +9,8 @@ import pytest
 
 from controllers.nodes.nodelifecycle import silent_conditions, wanted_taints
 from controllers.nodes.podgc import surplus
-from controllers.shared.taints import tolerated_seconds, tolerates
 from machinery.objects import Object
+from machinery.taints import tolerated_seconds, tolerates
 
 AT = "2026-01-01T01:00:00Z"
 OTHERS = {"key": "dedicated", "value": "db", "effect": "NoExecute"}

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from controllers.scheduler.misfit import explain
-from controllers.scheduler.nodeaffinity import holds, matches_term
 from controllers.scheduler.nodeusage import NodeUsage
-from controllers.scheduler.podrequests import ports_collide, requests_of
 from controllers.scheduler.preemption import ineligible
 from controllers.scheduler.scheduler import SCHEDULER, Scheduler, is_waiting, plan
 from machinery.errors import ApiError, Conflict, Forbidden, NotFound
 from machinery.informer import Informers
+from machinery.nodeaffinity import holds, matches_term
 from machinery.objects import Object
+from machinery.podrequests import ports_collide, requests_of
 
 
 def container(cpu: str = "", memory: str = "", **more: Any) -> Object:

@@ -52,6 +52,9 @@ def test_options(make_pod: Any) -> None:
     [
         (None, RuntimeImage("i"), "container has runAsNonRoot and image will run as root"),
         (None, RuntimeImage("i", user="0:5"), "container has runAsNonRoot and image will run as root"),
+        (None, RuntimeImage("i", user="00"), "container has runAsNonRoot and image will run as root"),
+        (None, RuntimeImage("i", user="+0:5"), "container has runAsNonRoot and image will run as root"),
+        (None, RuntimeImage("i", user="²"), "container has runAsNonRoot and image has non-numeric user (²)"),
         (0, RuntimeImage("i", user="5"), "container's runAsUser breaks non-root policy"),
         (None, RuntimeImage("i", user="web"), "container has runAsNonRoot and image has non-numeric user (web)"),
     ],
