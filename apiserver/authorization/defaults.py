@@ -1,7 +1,7 @@
-"""The roles and bindings that every cluster has: one table, after upstream's bootstrappolicy in v1.32.
+"""The roles and bindings that every cluster has, after upstream's bootstrappolicy in v1.32.
 
-Roles of controllers and features that this cluster does not have are left out; those of people (admin, edit, view) are
-whole.
+The rules of the roles are in the JSON files beside this one, by name. Roles of controllers and features that this
+cluster does not have are left out; those of people (admin, edit, view) are whole.
 """
 
 from __future__ import annotations
@@ -14,216 +14,30 @@ import orjson
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
 from apiserver.model.kind import Kind
 from machinery.objects import Object
-from machinery.policyrules import (
-    APPS,
-    AUTHENTICATION,
-    AUTHORIZATION,
-    AUTOSCALING,
-    BATCH,
-    CERTIFICATES,
-    COORDINATION,
-    DISCOVERY,
-    EXTENSIONS,
-    METRICS,
-    NETWORKING,
-    POLICY,
-    READ,
-    REVIEW_ACCESS,
-    REVIEW_TOKENS,
-    STORAGE,
-    WRITE,
-    WRITE_EVENTS,
-    Rule,
-    can,
-)
+from machinery.policyrules import METRICS, READ, Rule, can
 
 AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
 LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-"
 
 
-def may_get(urls: str) -> Rule:
-    """Return a rule about paths that are no resources."""
-    return {"verbs": ["get"], "nonResourceURLs": sorted(urls.split())}
+def _read(file: str) -> dict[str, list[Rule]]:
+    rules: dict[str, list[Rule]] = orjson.loads(Path(__file__).with_name(file).read_bytes())
+    return rules
 
 
-ANYTHING: list[Rule] = [can("*", "*", "*"), {"verbs": ["*"], "nonResourceURLs": ["*"]}]
-
+CLUSTER = _read("defaultroles.json")
+ANYTHING = CLUSTER["cluster-admin"]
 # What a kubelet may do, beside what its authorizer looks at more closely (node.py).
-NODE_RULES = [
-    REVIEW_TOKENS,
-    can("create", "localsubjectaccessreviews subjectaccessreviews", AUTHORIZATION),
-    can(READ, "services"),
-    can("create get list watch", "nodes"),
-    can("patch update", "nodes/status"),
-    can("patch update", "nodes"),
-    can("create patch update", "events"),
-    can(READ, "pods"),
-    can("create delete", "pods"),
-    can("patch update", "pods/status"),
-    can("create", "pods/eviction"),
-    can(READ, "configmaps secrets"),
-    can("get", "persistentvolumeclaims persistentvolumes"),
-    can("get", "endpoints"),
-    can("create get list watch", "certificatesigningrequests", CERTIFICATES),
-    can("create delete get patch update", "leases", COORDINATION),
-    can("get", "volumeattachments", STORAGE),
-    can("create", "serviceaccounts/token"),
-    can("get patch update", "persistentvolumeclaims/status"),
-    can(READ, "csidrivers", STORAGE),
-    can("create delete get patch update", "csinodes", STORAGE),
-    can(READ, "runtimeclasses", "node.k8s.io"),
-]
-
+NODE_RULES = CLUSTER["system:node"]
 # Rules that become part of admin, edit and view.
-AGGREGATED: dict[str, list[Rule]] = {
-    "admin": [
-        can("create", "localsubjectaccessreviews", AUTHORIZATION),
-        can(f"{READ} {WRITE}", "roles rolebindings", GROUP),
-    ],
-    "edit": [
-        can(READ, "pods/attach pods/exec pods/portforward pods/proxy secrets services/proxy"),
-        can("impersonate", "serviceaccounts"),
-        can(WRITE, "pods pods/attach pods/exec pods/portforward pods/proxy"),
-        can("create", "pods/eviction"),
-        can(
-            WRITE,
-            "configmaps events persistentvolumeclaims replicationcontrollers replicationcontrollers/scale secrets "
-            "serviceaccounts services services/proxy",
-        ),
-        can("create", "serviceaccounts/token"),
-        can(
-            WRITE,
-            "daemonsets deployments deployments/rollback deployments/scale replicasets replicasets/scale statefulsets "
-            "statefulsets/scale",
-            APPS,
-        ),
-        can(WRITE, "horizontalpodautoscalers", AUTOSCALING),
-        can(WRITE, "cronjobs jobs", BATCH),
-        can(
-            WRITE,
-            "daemonsets deployments deployments/rollback deployments/scale ingresses networkpolicies replicasets "
-            "replicasets/scale replicationcontrollers/scale",
-            EXTENSIONS,
-        ),
-        can(WRITE, "poddisruptionbudgets", POLICY),
-        can(WRITE, "ingresses networkpolicies", NETWORKING),
-        can(f"{READ} {WRITE}", "leases", COORDINATION),
-    ],
-    "view": [
-        can(
-            READ,
-            "configmaps endpoints persistentvolumeclaims persistentvolumeclaims/status pods replicationcontrollers "
-            "replicationcontrollers/scale serviceaccounts services services/status",
-        ),
-        can(
-            READ,
-            "bindings events limitranges namespaces/status pods/log pods/status replicationcontrollers/status "
-            "resourcequotas resourcequotas/status",
-        ),
-        can(READ, "namespaces"),
-        can(READ, "endpointslices", DISCOVERY),
-        can(
-            READ,
-            "controllerrevisions daemonsets daemonsets/status deployments deployments/scale deployments/status "
-            "replicasets replicasets/scale replicasets/status statefulsets statefulsets/scale statefulsets/status",
-            APPS,
-        ),
-        can(READ, "horizontalpodautoscalers horizontalpodautoscalers/status", AUTOSCALING),
-        can(READ, "cronjobs cronjobs/status jobs jobs/status", BATCH),
-        can(
-            READ,
-            "daemonsets daemonsets/status deployments deployments/scale deployments/status ingresses ingresses/status "
-            "networkpolicies replicasets replicasets/scale replicasets/status replicationcontrollers/scale",
-            EXTENSIONS,
-        ),
-        can(READ, "poddisruptionbudgets poddisruptionbudgets/status", POLICY),
-        can(READ, "ingresses ingresses/status networkpolicies", NETWORKING),
-    ],
-}
+AGGREGATED = _read("aggregatedroles.json")
 # Each of these three is part of the one before it.
 PART_OF = {"view": "edit", "edit": "admin"}
 
-PROVISIONER, OWNER = "self-provisioner", "project-owner"
-
-HEALTH = "/healthz /livez /readyz"
-
-CLUSTER: dict[str, list[Rule]] = {
-    "cluster-admin": ANYTHING,
-    "system:discovery": [may_get(f"/api /api/* /apis /apis/* {HEALTH} /openapi /openapi/* /version /version/")],
-    "system:monitoring": [may_get(f"{HEALTH} /healthz/* /livez/* /readyz/* /metrics /metrics/slis")],
-    "system:public-info-viewer": [may_get(f"{HEALTH} /version /version/")],
-    "system:service-account-issuer-discovery": [may_get("/.well-known/openid-configuration /openid/v1/jwks")],
-    "system:basic-user": [
-        can("create", "selfsubjectaccessreviews selfsubjectrulesreviews", AUTHORIZATION),
-        can("create", "selfsubjectreviews", AUTHENTICATION),
-    ],
-    "system:auth-delegator": [REVIEW_TOKENS, REVIEW_ACCESS],
-    "system:heapster": [can(READ, "events namespaces nodes pods"), can(READ, "deployments", EXTENSIONS)],
-    "system:kube-aggregator": [can(READ, "endpoints services")],
-    "system:kube-dns": [can("list watch", "endpoints services")],
-    "system:persistent-volume-provisioner": [
-        can("create delete get list watch", "persistentvolumes"),
-        can("get list update watch", "persistentvolumeclaims"),
-        can(READ, "storageclasses", STORAGE),
-        can("watch", "events"),
-        WRITE_EVENTS,
-    ],
-    # The node's parts.
-    "system:node": NODE_RULES,
-    "system:node-bootstrapper": [can("create get list watch", "certificatesigningrequests", CERTIFICATES)],
-    "system:node-problem-detector": [can("get", "nodes"), can("patch", "nodes/status"), WRITE_EVENTS],
-    "system:node-proxier": [
-        can("list watch", "endpoints services"),
-        can(READ, "nodes"),
-        WRITE_EVENTS,
-        can("list watch", "endpointslices", DISCOVERY),
-    ],
-    "system:kubelet-api-admin": [
-        can(READ, "nodes"),
-        can("proxy", "nodes"),
-        can("*", "nodes/log nodes/metrics nodes/proxy nodes/stats"),
-    ],
-    # The control plane.
-    "system:kube-controller-manager": [
-        WRITE_EVENTS,
-        can("create", "leases", COORDINATION),
-        can("get update", "leases", COORDINATION, names="kube-controller-manager"),
-        can("create", "secrets serviceaccounts"),
-        can("delete", "secrets"),
-        can("get", "configmaps namespaces secrets serviceaccounts"),
-        can("update", "secrets serviceaccounts"),
-        REVIEW_TOKENS,
-        REVIEW_ACCESS,
-        can("list watch", "*", "*"),
-        can("create", "serviceaccounts/token"),
-    ],
-    "system:volume-scheduler": [
-        can("get list patch update watch", "persistentvolumes"),
-        can(READ, "storageclasses", STORAGE),
-        can("get list patch update watch", "persistentvolumeclaims"),
-    ],
-    # People's own projects, by OpenShift's names (see features/projects.py): make some, and delete one that is yours.
-    PROVISIONER: [can("create own", "namespaces")],
-    OWNER: [can("delete", "namespaces")],
-    # Who may approve which certificates.
-    "system:certificates.k8s.io:certificatesigningrequests:nodeclient": [
-        can("create", "certificatesigningrequests/nodeclient", CERTIFICATES)
-    ],
-    "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": [
-        can("create", "certificatesigningrequests/selfnodeclient", CERTIFICATES)
-    ],
-    **{
-        f"system:certificates.k8s.io:{signer}-approver": [
-            can("approve", "signers", CERTIFICATES, names=f"kubernetes.io/{signer}")
-        ]
-        for signer in ("kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown")
-    },
-}
-
 # The roles of controllers and of the scheduler by name. Each controller declares its rules in its own file, and
 # `make controllerroles` collects them here.
-CONTROLLERS: dict[str, list[Rule]] = orjson.loads(Path(__file__).with_name("controllerroles.json").read_bytes())
+CONTROLLERS = _read("controllerroles.json")
 CONTROLLER_PREFIX = "system:controller:"
 
 # Whom the cluster's roles are bound to.
@@ -241,7 +55,8 @@ BOUND: dict[str, tuple[str, ...]] = {
     "system:kube-dns": ("ServiceAccount kube-system/kube-dns",),
     "system:kube-scheduler": (SCHEDULER,),
     "system:volume-scheduler": (SCHEDULER,),
-    PROVISIONER: ("Group developers",),
+    # For people's own projects, by OpenShift's names (see features/projects.py).
+    "self-provisioner": ("Group developers",),
     # Of our own: what the API server shows to kubelets (kubeadm makes such a binding, too).
     "system:kubelet-api-admin": ("User kube-apiserver-kubelet-client",),
 }
