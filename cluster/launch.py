@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from cluster import engine as engines
-from cluster import health, images, kubeconfigs, leftovers, lock, packages, pki, preflight, record
+from cluster import images, kubeconfigs, leftovers, lock, packages, pki, preflight, record
 from cluster.components import components
 from cluster.docker import Engine
 from cluster.errors import ClusterError
@@ -157,6 +157,9 @@ def start_supervisor(state: State) -> int:
 
 
 def _wait_well(state: State, known: record.ClusterRecord, progress: Progress, deadline: float) -> None:
+    # The API client takes 0.1 s to import, so that is done while the components start.
+    from cluster import health
+
     api = health.client(state)
     table = components(state, known)
     waiting = [(component.name, [component]) for component in table[:2]] + [("other components", table[2:])]
