@@ -34,7 +34,6 @@ from apiserver.control.loop import Reconciler
 from apiserver.features.feature import Base, Core, Feature
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.services.ranges import ServiceRanges
-from apiserver.kinds.subresources import SUBRESOURCES
 from apiserver.model.attributes import Attributes, Visible
 from apiserver.registry.read import Reading
 from apiserver.registry.reader import CacheReader
@@ -45,7 +44,6 @@ from apiserver.storage.cache import WatchCache
 from apiserver.storage.compaction import Compaction
 from apiserver.storage.protocol import Store
 from apiserver.storage.revisions import AcknowledgedRevisions
-from apiserver.streaming import handlers as streaming
 from apiserver.streaming.tunnel import TUNNELS
 from machinery.metrics import METRICS
 
@@ -98,8 +96,9 @@ class ApiServer:
         self.server = assemble(config)
         self.request_timeout = config.request_timeout
         scrape.register(self.server.served, self.server.cache, self.server.store)
-        definitions = [kind.definition for kind in self.server.builtin.kinds()]
-        compiled.preload(definitions + [row.definition for row in SUBRESOURCES.values()])
+        kinds = self.server.builtin.kinds()
+        subresources = (row.definition for kind in kinds for row in kind.subresources)
+        compiled.preload([*(kind.definition for kind in kinds), *subresources])
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         return self.server.wsgi(environ, start_response)
@@ -173,7 +172,12 @@ def _front(base: Base, core: Core, rows: Iterable[Feature], bootstrapped: thread
         core.rest,
         core.reading,
         base.cache,
-        handlers=_merged([streaming.handlers(config, core.rest), *(row.handlers(core) for row in rows)]),
+        handlers={
+            row: row.handler(config, core.rest)
+            for kind in base.builtin.kinds()
+            for row in kind.subresources
+            if row.handler is not None
+        },
         reviews=_merged([binding_review(core.rest), *(row.reviews(core) for row in rows)]),
         after_create=_merged(row.after_create(core) for row in rows),
     )

@@ -27,8 +27,8 @@ class _OfSigners(Plugin):
         self._authorizer = authorizer
 
     def handles(self, request: AdmissionRequest) -> bool:
-        kind, operation = request.kind, request.operation
-        return kind is CERTIFICATE_SIGNING_REQUESTS and (operation, request.subresource) == ("UPDATE", self.subresource)
+        asked = (request.resource, request.operation, request.subresource)
+        return asked == (CERTIFICATE_SIGNING_REQUESTS.resource, "UPDATE", self.subresource)
 
     def validate(self, request: AdmissionRequest) -> None:
         assert request.old is not None
@@ -57,8 +57,8 @@ class CertificateSubjectRestriction(Plugin):
     name = "CertificateSubjectRestriction"
 
     def handles(self, request: AdmissionRequest) -> bool:
-        kind, operation = request.kind, request.operation
-        return kind is CERTIFICATE_SIGNING_REQUESTS and (operation, request.subresource) == ("CREATE", "")
+        asked = (request.resource, request.operation, request.subresource)
+        return asked == (CERTIFICATE_SIGNING_REQUESTS.resource, "CREATE", "")
 
     def validate(self, request: AdmissionRequest) -> None:
         spec = request.new["spec"]

@@ -22,7 +22,8 @@ from machinery.errors import NotFound, forbidden, not_found, quote
 from machinery.objects import Object
 
 _ROLES = (CLUSTER_ROLES, ROLES)
-_KINDS = (*_ROLES, CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS)
+_ROLE_RESOURCES = tuple(kind.resource for kind in _ROLES)
+_RESOURCES = (*_ROLE_RESOURCES, CLUSTER_ROLE_BINDINGS.resource, ROLE_BINDINGS.resource)
 
 
 class Escalation(Plugin):
@@ -35,12 +36,12 @@ class Escalation(Plugin):
         self._authorizer = authorizer
 
     def handles(self, request: AdmissionRequest) -> bool:
-        return request.kind in _KINDS and request.operation in ("CREATE", "UPDATE")
+        return request.resource in _RESOURCES and request.operation in ("CREATE", "UPDATE")
 
     def admit(self, request: AdmissionRequest) -> None:
         if MASTERS in request.user.groups or _changes_only_gc_fields(request.new, request.old):
             return
-        if request.kind in _ROLES:
+        if request.resource in _ROLE_RESOURCES:
             self._check_role(request, request.new)
         else:
             self._check_binding(request, request.new)
@@ -87,7 +88,7 @@ class Escalation(Plugin):
 
 
 def _refusal(request: AdmissionRequest, why: str) -> Exception:
-    return forbidden(request.kind.resource, request.new["metadata"].get("name", ""), why)
+    return forbidden(request.resource, request.new["metadata"].get("name", ""), why)
 
 
 def _aggregates(role: Object) -> bool:

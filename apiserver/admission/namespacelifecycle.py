@@ -17,7 +17,7 @@ class NamespaceLifecycle(Plugin):
         return request.operation in ("CREATE", "UPDATE", "DELETE")
 
     def admit(self, request: AdmissionRequest) -> None:
-        if request.kind is NAMESPACES:
+        if request.resource == NAMESPACES.resource:
             if request.operation == "DELETE" and request.name in IMMORTAL:
                 raise refuse(request, "this namespace may not be deleted")
             return
@@ -28,7 +28,7 @@ class NamespaceLifecycle(Plugin):
         name = request.namespace
         namespace = request.reader.get(NAMESPACES, "", name, consistent=request.operation == "CREATE")
         if namespace is None:
-            raise not_found("namespaces", name)
+            raise not_found(NAMESPACES.resource, name)
         if request.operation != "CREATE" or (namespace.get("status") or {}).get("phase") != TERMINATING:
             return
         error = refuse(request, f"unable to create new content in namespace {name} because it is being terminated")

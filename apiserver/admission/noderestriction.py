@@ -51,13 +51,14 @@ class NodeRestriction(Plugin):
         node = node_of(request.user) or ""
         if not node:
             raise refuse(request, f'could not determine node from user "{request.user.name}"')
-        if request.kind is PODS:
+        resource = request.resource
+        if resource == PODS.resource:
             self._pod(node, request)
-        elif request.kind is NODES:
+        elif resource == NODES.resource:
             self._node(node, request)
-        elif request.kind is SERVICE_ACCOUNTS and (request.operation, request.subresource) == ("CREATE", "token"):
+        elif (resource, request.operation, request.subresource) == (SERVICE_ACCOUNTS.resource, "CREATE", "token"):
             self._token(node, request)
-        elif request.kind is LEASES:
+        elif resource == LEASES.resource:
             self._lease(node, request)
 
     # Pods

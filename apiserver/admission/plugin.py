@@ -43,7 +43,7 @@ def refuse(request: AdmissionRequest, why: str) -> Forbidden:
     """Return the error ``pods "x" is forbidden: why``; an object without a name goes by its generateName."""
     metadata = (request.object or {}).get("metadata") or {}
     name = request.name or metadata.get("name") or metadata.get("generateName") or ""
-    return forbidden(request.kind.resource, name, why)
+    return forbidden(request.resource, name, why)
 
 
 def is_pod(request: AdmissionRequest, *operations: str) -> bool:

@@ -34,10 +34,10 @@ class PodSecurity(Plugin):
         if request.operation not in ("CREATE", "UPDATE") or request.subresource:
             return False
         kind = request.kind
-        return kind is NAMESPACES or kind is PODS or (kind.group, kind.kind) in TEMPLATES
+        return request.resource in (NAMESPACES.resource, PODS.resource) or (kind.group, kind.kind) in TEMPLATES
 
     def validate(self, request: AdmissionRequest) -> None:
-        if request.kind is NAMESPACES:
+        if request.resource == NAMESPACES.resource:
             _validate_namespace(request, request.new)
             return
         policy = _policy(request)

@@ -16,10 +16,10 @@ class Priority(Plugin):
     name = "Priority"
 
     def handles(self, request: AdmissionRequest) -> bool:
-        return request.kind is PRIORITY_CLASSES or is_pod(request, "CREATE", "UPDATE")
+        return request.resource == PRIORITY_CLASSES.resource or is_pod(request, "CREATE", "UPDATE")
 
     def admit(self, request: AdmissionRequest) -> None:
-        if request.kind is PRIORITY_CLASSES:
+        if request.resource == PRIORITY_CLASSES.resource:
             if request.operation == "DELETE" and request.name in SYSTEM_CLASSES:
                 raise refuse(request, "this is a system priority class and cannot be deleted")
         elif request.old is not None:
@@ -29,7 +29,7 @@ class Priority(Plugin):
 
     def validate(self, request: AdmissionRequest) -> None:
         obj = request.object
-        if request.kind is not PRIORITY_CLASSES or obj is None or not obj.get("globalDefault"):
+        if request.resource != PRIORITY_CLASSES.resource or obj is None or not obj.get("globalDefault"):
             return
         default = _default_class(request.reader)
         if default is not None and default["metadata"]["name"] != obj["metadata"].get("name"):

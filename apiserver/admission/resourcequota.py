@@ -46,9 +46,9 @@ class ResourceQuota(Plugin):
 
     def validate(self, request: AdmissionRequest) -> Sequence[Swap]:
         quotas = request.reader.list(RESOURCE_QUOTAS, request.namespace, consistent=True)
-        if not quotas or request.object is None or request.kind.resource in IGNORED:
+        if not quotas or request.object is None or request.resource in IGNORED:
             return ()
-        evaluator = evaluator_of(request.kind.resource)
+        evaluator = evaluator_of(request.resource)
         if request.old is not None and not evaluator.charges_updates:
             return ()
         try:

@@ -16,9 +16,10 @@ from machinery.objects import Object
 
 
 class RestActions:
-    """Implements ``model.subresource.Actions``."""
+    """Implements ``model.actions.Actions``."""
 
-    def __init__(self, rest: Rest, user: User, dry_run: bool) -> None:
+    def __init__(self, rest: Rest, kind: Kind, user: User, dry_run: bool) -> None:
+        self.kind = kind
         self.dry_run = dry_run
         self.user = user
         self._rest = rest

@@ -10,8 +10,7 @@ import base64
 import hashlib
 from collections.abc import Iterable
 
-from apiserver.kinds.subresources import Subresource, find_subresource
-from apiserver.model.kind import Kind
+from apiserver.model.kind import Kind, Subresource
 from machinery.objects import Object
 
 VERSION: Object = {
@@ -70,18 +69,13 @@ def resource_list(kinds: Iterable[Kind], group: str, version: str) -> Object | N
     resources: list[Object] = []
     for kind in served:
         resources.append(_resource(kind))
-        resources += [_subresource(kind, sub, version) for sub in _subresources(kind)]
+        resources += [_subresource(kind, sub, version) for sub in kind.subresources]
     return {
         "kind": "APIResourceList",
         **({"apiVersion": "v1"} if group else {}),
         "groupVersion": f"{group}/{version}" if group else version,
         "resources": sorted(resources, key=lambda resource: str(resource["name"])),
     }
-
-
-def _subresources(kind: Kind) -> list[Subresource]:
-    found = (find_subresource(kind, name) for name in kind.subresources)
-    return [subresource for subresource in found if subresource is not None]
 
 
 def _resource(kind: Kind) -> Object:
@@ -164,8 +158,7 @@ def _aggregated_resource(kind: Kind, version: str) -> Object:
         resource["shortNames"] = list(kind.short_names)
     if kind.categories:
         resource["categories"] = list(kind.categories)
-    subresources = _subresources(kind)
-    if subresources:
+    if kind.subresources:
         resource["subresources"] = [
             {
                 "subresource": sub.name,
@@ -176,6 +169,6 @@ def _aggregated_resource(kind: Kind, version: str) -> Object:
                 },
                 "verbs": sorted(sub.verbs),
             }
-            for sub in sorted(subresources, key=lambda sub: sub.name)
+            for sub in sorted(kind.subresources, key=lambda sub: sub.name)
         ]
     return resource

@@ -186,7 +186,7 @@ def _labels(info: RequestInfo, kind: Kind | None, *, applies: bool, dry_run: boo
         return (verb, "", "", "", "", root if root in _ROOTS else "", "", "")
     if kind is None:
         return (verb, "", "", "", "", "", "", "apiserver")
-    subresource = info.subresource if info.subresource in kind.subresources else ""
+    subresource = info.subresource if kind.subresource(info.subresource) else ""
     if subresource in _CONNECT:
         verb = "CONNECT"
     elif applies:

@@ -29,12 +29,11 @@ from apiserver.api.rendering import (
 )
 from apiserver.api.reviews import Review
 from apiserver.api.watchstream import WatchStream
-from apiserver.kinds.subresources import Subresource, find_subresource
 from apiserver.model import metadata
 from apiserver.model import query as parameters
 from apiserver.model.exchange import WATCH
 from apiserver.model.item import Item
-from apiserver.model.kind import Kind
+from apiserver.model.kind import Kind, Subresource
 from apiserver.model.patchtypes import APPLY_PATCH
 from apiserver.registry import deletion, options
 from apiserver.registry.apply import applying
@@ -63,14 +62,14 @@ class Resources:
         rest: Rest,
         read: Reading,
         cache: WatchCache,
-        handlers: Mapping[tuple[str, str], Handler],
+        handlers: Mapping[Subresource, Handler],
         reviews: Mapping[str, Review],
         after_create: Mapping[str, Callable[[Item], Item]],
     ) -> None:
         self._rest = rest
         self._read = read
         self._cache = cache
-        self._handlers = handlers  # (resource, subresource) → what serves it beside the rows' own functions
+        self._handlers = handlers  # what serves the rows that have a handler
         self._reviews = reviews  # resource → what answers a POST of it, of which nothing is stored
         self._after_create = after_create  # resource → what completes a new object before a client sees it
         self._verbs: dict[str, Handler] = {
@@ -188,22 +187,19 @@ class Resources:
     # --- subresources --------------------------------------------------------------------------------------------
 
     def _serve_subresource(self, call: Call) -> Response:
-        row = find_subresource(call.kind, call.subresource)
-        if row is None or not call.name:
+        row = call.kind.subresource(call.subresource)
+        if row is None or not call.name or (call.subpath and not row.subpaths):
             raise no_such_resource()
         if call.verb not in row.verbs:
             raise method_not_allowed()
-        handler = self._handlers.get((call.kind.resource, call.subresource))
-        if handler is not None:
-            return handler(call)
+        if row.handler is not None:
+            return self._handlers[row](call)
         if row.act is not None:
             return self._act(call, row)
-        if row.show is None and row.apply is None:
-            if row.kind:  # a connection, or a token, whose handler belongs to a feature that is not selected
-                raise no_such_resource()
-            # The whole object, of which only a part may change: ``status``, ``approval``.
-            return self._verbs[call.verb](call)
-        return self._serve_view(call, row)
+        if row.show is not None or row.apply is not None:
+            return self._serve_view(call, row)
+        # The whole object, of which only a part may change: ``status``, ``approval``.
+        return self._verbs[call.verb](call)
 
     def _serve_view(self, call: Call, row: Subresource) -> Response:
         show, view = row.show or (lambda obj: obj), view_kind(call.kind, row)
@@ -223,7 +219,7 @@ class Resources:
         parent = self._read.get(call.kind, call.namespace, call.name).object
         self._rest.admit("CREATE", call.write, body)
         assert row.act is not None
-        answer = row.act(RestActions(self._rest, call.user, call.dry_run), parent, body)
+        answer = row.act(RestActions(self._rest, call.kind, call.user, call.dry_run), parent, body)
         return respond(negotiation.encode(answer, form), 201, form=form)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from apiserver.authorization.authn import TokenAuthenticator, TokenRefused
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.subresources import binding
-from apiserver.model.subresource import success
+from apiserver.model.actions import success
 from apiserver.model.user import User
 from apiserver.registry.call import Call
 from apiserver.registry.rest import Rest

@@ -9,12 +9,15 @@ from apiserver.api import negotiation
 from apiserver.api.negotiation import negotiate
 from apiserver.authorization.tokens import Bound, Signer
 from apiserver.config import Config
-from apiserver.kinds.subresources import find_subresource
-from apiserver.model.kind import Kind
+from apiserver.kinds.nodes import NODES
+from apiserver.kinds.pods.row import PODS
+from apiserver.kinds.secrets import SECRETS
+from apiserver.kinds.subresources import body
+from apiserver.model.kind import Kind, Subresource
 from apiserver.registry.call import Call
-from apiserver.registry.read import Reading
+from apiserver.registry.reader import require_object
 from apiserver.registry.rest import Rest
-from apiserver.schema.codec import UpstreamCodec
+from apiserver.schema.codec import upstream
 from machinery.errors import BadRequest, FieldError, InternalError, NotFound, conflict, invalid
 from machinery.objects import Object, format_time
 
@@ -24,28 +27,25 @@ MOST_SECONDS = 1 << 32
 # A token that the ServiceAccount plugin has requested is valid for a year: old programs never read its file again.
 EXTENDED_SECONDS = 365 * 24 * 3600
 KIND = "TokenRequest.authentication.k8s.io"
+# The kinds whose objects a token may be bound to.
+_BOUND = {kind.kind: kind for kind in (PODS, SECRETS, NODES)}
 
 
 class TokenRequests:
     """Issues tokens for ServiceAccounts, to kubelets and to all who are allowed to."""
 
-    def __init__(
-        self, signer: Signer | None, config: Config, rest: Rest, reading: Reading, kinds: dict[str, Kind]
-    ) -> None:
-        self._signer = signer
+    def __init__(self, config: Config, rest: Rest) -> None:
+        key_file = config.service_account_signing_key_file
+        self._signer = Signer(key_file, config.service_account_issuer) if key_file else None
         self._config = config
         self._rest = rest
-        self._reading = reading
-        self._kinds = kinds
 
     def serve(self, call: Call) -> Response:
         """Answer with the TokenRequest and its status, which has the token."""
         if self._signer is None:
             raise InternalError("this API server signs no tokens: it has no --service-account-signing-key-file")
         form = negotiate(call.environ.get("HTTP_ACCEPT", ""))
-        row = find_subresource(call.kind, "token")
-        assert row is not None
-        kind = Kind(row.group, row.version, row.kind, row.name, UpstreamCodec(row.definition))
+        kind = _TOKEN_REQUEST
         body, warnings = kind.codec.decode(kind, call.body, call.content_type, field_validation=call.field_validation)
         call.warnings.extend(warnings)
         _place(call, body)
@@ -54,7 +54,7 @@ class TokenRequests:
         errors = _validate(spec["expirationSeconds"])
         if errors:
             raise invalid(KIND, "", errors)
-        account = self._reading.get(call.kind, call.namespace, call.name).object
+        account = require_object(self._rest.reader, call.kind, call.namespace, call.name)
         self._rest.admit("CREATE", call.write, body)
         bound = self._bound(call, spec.get("boundObjectRef"))
         spec["audiences"] = spec.get("audiences") or list(self._config.audiences)
@@ -90,10 +90,10 @@ class TokenRequests:
             return None
         group, _, version = str(ref.get("apiVersion", "")).rpartition("/")
         what, name = str(ref.get("kind", "")), str(ref.get("name", ""))
-        if group or what not in ("Pod", "Secret", "Node"):
+        if group or what not in _BOUND:
             raise BadRequest(f"cannot bind token to object of type {group}/{version}, Kind={what}")
-        kind = self._kinds[what.lower()]
-        obj = self._reading.get(kind, call.namespace if kind.namespaced else "", name).object
+        kind = _BOUND[what]
+        obj = require_object(self._rest.reader, kind, call.namespace if kind.namespaced else "", name)
         if what == "Pod" and obj["spec"].get("serviceAccountName") != call.name:
             why = (
                 f'cannot bind token for serviceaccount "{call.name}" to pod running with different serviceaccount name.'
@@ -111,7 +111,7 @@ class TokenRequests:
     def _node_of(self, pod: Object) -> Object | None:
         name = pod["spec"].get("nodeName")
         try:
-            return self._reading.get(self._kinds["node"], "", name).object if name else None
+            return require_object(self._rest.reader, NODES, "", name) if name else None
         except NotFound:
             return None
 
@@ -133,3 +133,12 @@ def _validate(seconds: int) -> list[FieldError]:
     if seconds > MOST_SECONDS:
         return [FieldError.invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")]
     return []
+
+
+_TOKEN_REQUEST = Kind(*upstream("authentication.k8s.io", "TokenRequest"))
+TOKEN = Subresource(
+    "token",
+    ("create",),
+    *body("authentication.k8s.io", "TokenRequest"),
+    handler=lambda config, rest: TokenRequests(config, rest).serve,
+)

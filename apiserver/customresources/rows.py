@@ -11,6 +11,7 @@ from apiserver.customresources.columns import columns_of
 from apiserver.customresources.conditions import is_served
 from apiserver.customresources.scale import Paths
 from apiserver.customresources.strategy import CustomResourceStrategy
+from apiserver.kinds.subresources import STATUS
 from apiserver.model.kind import Kind
 from machinery.objects import Object
 
@@ -85,10 +86,9 @@ def _row(crd: Object, version: Object, shapes: dict[str, Shape], served: Iterabl
         singular=names.get("singular", ""),
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
-        subresources=tuple(name for name in ("status", "scale") if name in subresources),
+        subresources=(*((STATUS,) if "status" in subresources else ()), *((scale.row(),) if scale else ())),
         columns=columns_of(version.get("additionalPrinterColumns") or ()),
         strategy=strategy,
-        own_subresources={"scale": scale.row()} if scale else {},
         terminating=terminating,
         deprecated=_deprecation(group, names["kind"], version, served),
     )

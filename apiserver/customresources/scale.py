@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from apiserver.crdschema.fieldpath import keys_of
-from apiserver.kinds.subresources import SUBRESOURCES, Subresource
-from apiserver.kinds.subresources.scale import shown
+from apiserver.kinds.subresources.scale import SCALE, shown
 from apiserver.model.checks import MAX_INT32
+from apiserver.model.kind import Subresource
 from machinery.errors import BadRequest, FieldError, InternalError
 from machinery.objects import Object
 
@@ -70,7 +70,7 @@ class Paths:
     def row(self) -> Subresource:
         """Return the row of the subresource with these paths."""
         owned = tuple(f"f:{key}" for key in keys_of(self.spec))
-        return replace(SUBRESOURCES["scale"], show=self.show, apply=self.resize, replicas=owned)
+        return replace(SCALE, show=self.show, apply=self.resize, replicas=owned)
 
 
 def _number(obj: Object, path: str) -> int | None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
+from dataclasses import replace
 
 from apiserver.features.feature import Feature
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.rows import core
 from apiserver.kinds.services.ranges import ServiceRanges
+from apiserver.model.kind import Subresource
+from apiserver.streaming.handlers import SUBRESOURCES as STREAMING
 
 # The modules of this folder that hold a ``FEATURE``.
 NAMES = (
@@ -59,5 +62,17 @@ def load(names: Iterable[str] = (ALL,)) -> tuple[Feature, ...]:
 
 
 def registry_of(features: Iterable[Feature], ranges: ServiceRanges) -> Registry:
-    """Return the rows of the core and of these features, in the order of discovery."""
-    return Registry.of_builtin([*core(ranges), *(kind for feature in features for kind in feature.kinds)])
+    """Return the rows of the core and of these features, each with its subresources, in the order of discovery.
+
+    Subresources of a kind that is not selected are left out.
+    """
+    features = tuple(features)
+    added: dict[str, list[Subresource]] = {}
+    for rows in (STREAMING, *(feature.subresources for feature in features)):
+        for resource, subresources in rows.items():
+            added.setdefault(resource, []).extend(subresources)
+    kinds = [*core(ranges), *(kind for feature in features for kind in feature.kinds)]
+    return Registry.of_builtin(
+        replace(kind, subresources=(*kind.subresources, *added[kind.resource])) if kind.resource in added else kind
+        for kind in kinds
+    )

@@ -4,22 +4,21 @@ The core serves the verbs, watches, Tables and discovery of the kinds in ``kinds
 authenticate; everything else is a feature. The core knows of none of them: ``assembly.py`` asks the row of each
 selected feature for its parts, in the order in which a server is built:
 
-1. ``kinds`` become rows of the registry, and so get a place in the store and in the watch cache.
+1. ``kinds`` become rows of the registry, and so get a place in the store and in the watch cache. ``subresources`` are
+   added to these rows, to those of other features and to the core's.
 2. With a ``Base`` (store, cache, reader) come the parts that the verbs are made from: authenticators, the authorizer,
    admission plugins, managed fields, sources of computed kinds.
-3. With a ``Core`` (the verbs) come the parts that use them: handlers of subresources, reviews, documents, and what runs
-   beside the requests.
+3. With a ``Core`` (the verbs) come the parts that use them: reviews, documents, and what runs beside the requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from apiserver.admission.plugin import Plugin
 from apiserver.api.nonresource import Document
-from apiserver.api.resources import Handler
 from apiserver.api.reviews import Review
 from apiserver.authorization.authn import TokenAuthenticator
 from apiserver.config import Config
@@ -28,7 +27,7 @@ from apiserver.control.loop import Reconciler
 from apiserver.kinds.registry import Registry
 from apiserver.model.attributes import Attributes, Authorizer, Visible
 from apiserver.model.item import Item
-from apiserver.model.kind import Kind
+from apiserver.model.kind import Kind, Subresource
 from apiserver.model.reader import Reader
 from apiserver.registry.fieldmanager import FieldManager
 from apiserver.registry.read import Computed, Reading
@@ -77,6 +76,7 @@ class Feature:
     name: str
     requires: tuple[str, ...] = ()  # features without which this one makes no sense
     kinds: tuple[Kind, ...] = ()
+    subresources: Mapping[str, tuple[Subresource, ...]] = field(default_factory=dict)  # by resource: ``pods`` → …
 
     authenticators: Callable[[Base], Iterable[TokenAuthenticator]] = _nothing
     # At most one feature decides who may do what. Without any, every authenticated user may do everything.
@@ -86,7 +86,6 @@ class Feature:
     computed: Callable[[Base], Mapping[str, Computed]] = _no_entries  # resource → the source of its objects
     served: Callable[[Base], ServedKinds] | None = None  # at most one
 
-    handlers: Callable[[Core], Mapping[tuple[str, str], Handler]] = _no_entries  # by resource and subresource
     reviews: Callable[[Core], Mapping[str, Review]] = _no_entries  # resource → what answers a POST of it
     after_create: Callable[[Core], Mapping[str, Callable[[Item], Item]]] = _no_entries  # resource → what completes it
     documents: Callable[[Core], Mapping[str, Document]] = _no_entries  # path → what answers a GET of it

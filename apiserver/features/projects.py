@@ -85,7 +85,7 @@ class ProjectRequest(Plugin):
         self._authorizer = authorizer
 
     def handles(self, request: AdmissionRequest) -> bool:
-        return request.kind is NAMESPACES and request.operation in ("CREATE", "UPDATE")
+        return request.resource == NAMESPACES.resource and request.operation in ("CREATE", "UPDATE")
 
     def admit(self, request: AdmissionRequest) -> None:
         if MASTERS in request.user.groups:

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from apiserver.admission.serviceaccount import ServiceAccount
 from apiserver.api import issuer
 from apiserver.api.nonresource import Document
-from apiserver.api.resources import Handler
 from apiserver.api.reviews import authentication_reviews
-from apiserver.api.tokenrequest import TokenRequests
-from apiserver.authorization.tokens import PublicKey, Signer, Verifier, read_public_keys
+from apiserver.api.tokenrequest import TOKEN
+from apiserver.authorization.tokens import PublicKey, Verifier, read_public_keys
 from apiserver.config import Config
 from apiserver.features.feature import Base, Core, Feature
 from apiserver.kinds.nodes import NODES
@@ -35,13 +34,6 @@ def _authenticators(base: Base) -> Iterator[Verifier]:
         yield Verifier(keys, config.service_account_issuer, config.audiences, base.reader, _KINDS)
 
 
-def _handlers(core: Core) -> Mapping[tuple[str, str], Handler]:
-    config = core.config
-    key_file = config.service_account_signing_key_file
-    signer = Signer(key_file, config.service_account_issuer) if key_file else None
-    return {("serviceaccounts", "token"): TokenRequests(signer, config, core.rest, core.reading, _KINDS).serve}
-
-
 def _documents(core: Core) -> Mapping[str, Document]:
     config = core.config
     here = f"https://{config.advertise_address}:{config.secure_port}{issuer.KEYS}"
@@ -52,9 +44,9 @@ def _documents(core: Core) -> Mapping[str, Document]:
 FEATURE = Feature(
     "serviceaccounts",
     kinds=(SELF_SUBJECT_REVIEWS, SERVICE_ACCOUNTS, TOKEN_REVIEWS),
+    subresources={SERVICE_ACCOUNTS.resource: (TOKEN,)},
     authenticators=_authenticators,
     admission=lambda base, authorizer: (ServiceAccount(),),
-    handlers=_handlers,
     reviews=lambda core: authentication_reviews(core.authenticators),
     documents=_documents,
 )

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.kinds.cells import AGE, NAME, NONE
 from apiserver.kinds.strategies import StatusStrategy, restore
+from apiserver.kinds.subresources import READ_WRITE, STATUS
 from apiserver.model import checks
-from apiserver.model.kind import Column, Kind
+from apiserver.model.kind import Column, Kind, Subresource
 from apiserver.model.printing import human_duration
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError, GoValue
@@ -263,7 +264,7 @@ CERTIFICATE_SIGNING_REQUESTS = Kind(
     *upstream("certificates.k8s.io", "CertificateSigningRequest"),
     namespaced=False,
     short_names=("csr",),
-    subresources=("approval", "status"),
+    subresources=(Subresource("approval", READ_WRITE), STATUS),
     strategy=CertificateSigningRequestStrategy(),
     columns=(
         NAME,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from apiserver.crdschema import definition
 from apiserver.kinds.strategies import StatusStrategy, restore
+from apiserver.kinds.subresources import STATUS
 from apiserver.model import checks
 from apiserver.model.kind import Kind
 from apiserver.schema.codec import UpstreamCodec
@@ -101,6 +102,6 @@ CUSTOM_RESOURCE_DEFINITIONS = Kind(
     namespaced=False,
     short_names=("crd", "crds"),
     categories=("api-extensions",),
-    subresources=("status",),
+    subresources=(STATUS,),
     strategy=CustomResourceDefinitionStrategy(),
 )

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.strategies import StatusStrategy, restore
+from apiserver.kinds.subresources import STATUS
+from apiserver.kinds.subresources.finalize import FINALIZE, validate_finalizers
 from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
@@ -71,18 +73,12 @@ class NamespaceStrategy(StatusStrategy):
         return {"status.phase": obj.get("status", {}).get("phase", "")}
 
 
-def validate_finalizers(path: str, obj: Object) -> checks.Errors:
-    """Check the names in ``spec.finalizers``."""
-    for name in obj.get("spec", {}).get("finalizers", ()):
-        yield from checks.invalid(path, name, validation.is_finalizer_name(name))
-
-
 NAMESPACES = Kind(
     *upstream("", "Namespace"),
     namespaced=False,
     short_names=("ns",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
-    subresources=("finalize", "status"),
+    subresources=(FINALIZE, STATUS),
     strategy=NamespaceStrategy(),
     columns=(NAME, Column("Status", lambda obj: obj.get("status", {}).get("phase", "")), AGE),
 )

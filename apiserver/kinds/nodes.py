@@ -8,6 +8,7 @@ from apiserver.kinds.cells import AGE, NAME, NONE, UNKNOWN
 from apiserver.kinds.pods.spec import validate_taints
 from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy, restore
+from apiserver.kinds.subresources import STATUS
 from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
@@ -107,7 +108,7 @@ NODES = Kind(
     *upstream("", "Node"),
     namespaced=False,
     short_names=("no",),
-    subresources=("proxy", "status"),
+    subresources=(STATUS,),
     strategy=NodeStrategy(),
     columns=(
         NAME,

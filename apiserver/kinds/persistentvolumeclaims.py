@@ -11,6 +11,7 @@ from typing import Any
 from apiserver.kinds.cells import AGE, NAME, UNSET
 from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.kinds.subresources import STATUS
 from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
@@ -163,7 +164,7 @@ def _class(obj: Object) -> str:
 PERSISTENT_VOLUME_CLAIMS = Kind(
     *upstream("", "PersistentVolumeClaim"),
     short_names=("pvc",),
-    subresources=("status",),
+    subresources=(STATUS,),
     strategy=ClaimStrategy(),
     columns=(
         NAME,

@@ -10,6 +10,7 @@ import re
 
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.kinds.subresources import STATUS
 from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
@@ -74,7 +75,7 @@ POD_DISRUPTION_BUDGETS = Kind(
     also_served=("v1beta1",),  # upstream's v1.20 suite writes it
     convert=convert,
     short_names=("pdb",),
-    subresources=("status",),
+    subresources=(STATUS,),
     strategy=PodDisruptionBudgetStrategy(),
     columns=(
         NAME,

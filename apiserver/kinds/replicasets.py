@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from apiserver.kinds.cells import NONE
 from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.replicationcontrollers import ReplicationControllerStrategy, replica_columns, validate_template
+from apiserver.kinds.subresources import STATUS
+from apiserver.kinds.subresources.scale import SCALE
 from apiserver.model import checks
 from apiserver.model.kind import Kind
 from apiserver.schema.codec import upstream
@@ -54,7 +56,7 @@ REPLICA_SETS = Kind(
     *upstream("apps", "ReplicaSet"),
     short_names=("rs",),
     categories=("all",),
-    subresources=("scale", "status"),
+    subresources=(SCALE, STATUS),
     strategy=ReplicaSetStrategy(),
     columns=replica_columns(lambda obj: str(from_label_selector(obj["spec"].get("selector"))) or NONE),
 )

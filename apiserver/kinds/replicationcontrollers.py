@@ -12,6 +12,8 @@ from apiserver.kinds.pods.defaults import default_pod_template
 from apiserver.kinds.pods.spec import validate_pod_template
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.kinds.subresources import STATUS
+from apiserver.kinds.subresources.scale import SCALE
 from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
@@ -122,7 +124,7 @@ REPLICATION_CONTROLLERS = Kind(
     *upstream("", "ReplicationController"),
     short_names=("rc",),
     categories=("all",),
-    subresources=("scale", "status"),
+    subresources=(SCALE, STATUS),
     strategy=ReplicationControllerStrategy(),
     columns=replica_columns(lambda obj: label_map(obj["spec"].get("selector"))),
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.resources import is_quota_resource, validate_quantity, validate_resource_name
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.kinds.subresources import STATUS
 from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
@@ -144,7 +145,7 @@ def _column(obj: Object, limits: bool) -> str:
 RESOURCE_QUOTAS = Kind(
     *upstream("", "ResourceQuota"),
     short_names=("quota",),
-    subresources=("status",),
+    subresources=(STATUS,),
     strategy=ResourceQuotaStrategy(),
     columns=(
         NAME,

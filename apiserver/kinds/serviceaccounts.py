@@ -15,7 +15,6 @@ class ServiceAccountStrategy(Strategy):
 SERVICE_ACCOUNTS = Kind(
     *upstream("", "ServiceAccount"),
     short_names=("sa",),
-    subresources=("token",),
     strategy=ServiceAccountStrategy(),
     columns=(NAME, Column("Secrets", lambda obj: len(obj.get("secrets", ()))), AGE),
 )

@@ -1,6 +1,6 @@
 """The words that all rooms of the API server share. They stand on ``machinery`` alone, and do no I/O.
 
-kind.py          a kind is a row; subresource.py: so is a subresource
+kind.py          a kind is a row, and so is a subresource; actions.py: what the action of one may do
 item.py          an object of the store at one revision, and a change from one to the next
 checks.py        checks of fields that many kinds share, each with upstream's message
 metadata.py      the metadata that all objects have: set, restored and checked

@@ -53,6 +53,34 @@ class Column:
     description: str = ""
 
 
+@dataclass(frozen=True, eq=False)  # compared by identity, as kinds
+class Subresource:
+    """A part of an object that has a path of its own; ``kinds/subresources`` tells the sorts apart.
+
+    ``kind``, ``group``, ``version`` and ``definition`` are those of the body; if empty, the parent's.
+    """
+
+    name: str
+    verbs: tuple[str, ...]
+    kind: str = ""
+    group: str = ""
+    version: str = ""
+    definition: str = ""
+    also_taken: tuple[str, ...] = ()  # other versions that the body may have, with the same schema
+    show: Callable[[Object], Object] | None = None
+    apply: Callable[[Object, Object], None] | None = None  # (parent to change, body); raises ApiError
+    act: Callable[[Any, Object, Object], Object] | None = None  # (model.actions.Actions, parent, body) → response
+    # (Config, registry.rest.Rest) → what answers a registry.call.Call with a Response
+    handler: Callable[[Any, Any], Callable[[Any], Any]] | None = None
+    subpaths: bool = False  # paths may follow, which belong to the server behind it
+    text: bool = False  # what is read is no object but plain text
+    columns: tuple[Column, ...] = ()  # of the Table, if a view has a form of its own
+    # Strategy and admission check what a view writes. False for a view that writes what the strategy would restore.
+    hooks: bool = True
+    # Of a scale: the path of the replicas in the parent, as elements of FieldsV1.
+    replicas: tuple[str, ...] = ("f:spec", "f:replicas")
+
+
 _STATUS: Mapping[str, Any] = {"f:status": {}}
 _SPEC: Mapping[str, Any] = {"f:spec": {}}
 
@@ -255,7 +283,7 @@ class Kind:
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-    subresources: tuple[str, ...] = ()  # names of rows in kinds/subresources: "status", "scale", "log" …
+    subresources: tuple[Subresource, ...] = ()  # a feature may add others: features.registry_of
     columns: tuple[Column, ...] = ()  # Name and Age are added, unless the row brings its own (api/tables.py)
     strategy: Strategy = field(default_factory=Strategy)
     # Other versions of the same objects, e.g. discovery.k8s.io/v1beta1 beside v1.
@@ -271,10 +299,12 @@ class Kind:
     computed: bool = False
     # A text for a ``Warning:`` header in the answer to every request for the kind.
     deprecated: str = ""
-    # Rows of subresources (``model.subresource.Subresource``) that differ from those of all other kinds, by name.
-    own_subresources: Mapping[str, Any] = field(default_factory=dict)
     # The kind is about to be served no longer: discovery names none of the verbs that create or change.
     terminating: bool = False
+
+    def subresource(self, name: str) -> Subresource | None:
+        """Return the row of one of the subresources, None if there is none of this name."""
+        return next((row for row in self.subresources if row.name == name), None)
 
     @property
     def definition(self) -> str:

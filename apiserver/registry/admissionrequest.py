@@ -38,6 +38,11 @@ class AdmissionRequest:
         return self.write.kind
 
     @property
+    def resource(self) -> str:
+        """The kind's resource, by which a plugin knows the kinds that it is about."""
+        return self.write.kind.resource
+
+    @property
     def namespace(self) -> str:
         return self.write.namespace
 

@@ -12,9 +12,8 @@ from apiserver import patch
 from apiserver.model import metadata
 from apiserver.model import query as parameters
 from apiserver.model.fieldmanager import Writer
-from apiserver.model.kind import Kind
+from apiserver.model.kind import Kind, Subresource
 from apiserver.model.patchtypes import APPLY_PATCH
-from apiserver.model.subresource import Subresource
 from apiserver.registry.apply import report_duplicates
 from apiserver.registry.call import Call
 from apiserver.registry.fieldmanager import FieldManager

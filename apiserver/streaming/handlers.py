@@ -9,6 +9,7 @@ Upstream: registry/core/pod/rest/{log,subresources}.go and apimachinery/pkg/util
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from urllib.parse import parse_qs, quote, urlencode
 
 from flask import Response
@@ -16,7 +17,9 @@ from flask import Response
 from apiserver.config import Config
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
+from apiserver.kinds.subresources import body
 from apiserver.model.exchange import EXCHANGE
+from apiserver.model.kind import Subresource
 from apiserver.registry.call import Call
 from apiserver.registry.reader import require_object
 from apiserver.registry.rest import Rest
@@ -28,17 +31,6 @@ from machinery.errors import ApiError, BadRequest, FieldError, InternalError, No
 from machinery.objects import Object
 
 _ERROR_LIMIT = 50_000  # bytes of a kubelet's error message
-
-
-def handlers(config: Config, rest: Rest) -> Mapping[tuple[str, str], Callable[[Call], Response]]:
-    """Return the handler of each subresource of a pod that streams, by (resource, subresource)."""
-    connect = Connect(Dialer(config), rest)
-    return {
-        ("pods", "log"): connect.log,
-        ("pods", "exec"): connect.exec,
-        ("pods", "attach"): connect.attach,
-        ("pods", "portforward"): connect.port_forward,
-    }
 
 
 class Connect:
@@ -132,6 +124,25 @@ class Connect:
 
     def _kubelet(self, node: str) -> ProxyTarget:
         return kubelet_of(require_object(self._rest.reader, NODES, "", node))
+
+
+def _handler(method: Callable[[Connect, Call], Response]) -> Callable[[Config, Rest], Callable[[Call], Response]]:
+    return lambda config, rest: partial(method, Connect(Dialer(config), rest))
+
+
+def _upgrading(name: str, options: str, method: Callable[[Connect, Call], Response]) -> Subresource:
+    return Subresource(name, ("create", "get"), *body("", options), handler=_handler(method))
+
+
+# Resource → its subresources that stream.
+SUBRESOURCES: Mapping[str, tuple[Subresource, ...]] = {
+    "pods": (
+        Subresource("log", ("get",), handler=_handler(Connect.log), text=True),
+        _upgrading("exec", "PodExecOptions", Connect.exec),
+        _upgrading("attach", "PodAttachOptions", Connect.attach),
+        _upgrading("portforward", "PodPortForwardOptions", Connect.port_forward),
+    )
+}
 
 
 # --- parameters --------------------------------------------------------------------------------------------------

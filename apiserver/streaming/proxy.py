@@ -9,16 +9,20 @@ Upstream: apimachinery/pkg/util/proxy (UpgradeAwareHandler, Transport).
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from flask import Response
 
+from apiserver.config import Config
 from apiserver.kinds.endpoints import ENDPOINTS
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
+from apiserver.kinds.subresources import CONNECT, body
+from apiserver.model.kind import Subresource
 from apiserver.registry.call import Call
 from apiserver.registry.reader import require_object
 from apiserver.registry.rest import Rest
@@ -167,3 +171,18 @@ def _add_slash(environ: dict[str, Any], prefix: str) -> Response:
     """Redirect to the path with a slash at its end, without which relative links would lead elsewhere."""
     query = environ.get("QUERY_STRING", "")
     return Response(b"", 301, {"Location": f"{prefix}/" + (f"?{query}" if query else "")})
+
+
+def _row(options: str, method: Callable[[Proxy, Call], Response]) -> tuple[Subresource]:
+    def handler(config: Config, rest: Rest) -> Callable[[Call], Response]:
+        return partial(method, Proxy(Dialer(config), rest))
+
+    return (Subresource("proxy", CONNECT, *body("", options), handler=handler, subpaths=True),)
+
+
+# Resource → its subresource ``proxy``.
+SUBRESOURCES: Mapping[str, tuple[Subresource, ...]] = {
+    "pods": _row("PodProxyOptions", Proxy.pod),
+    "services": _row("ServiceProxyOptions", Proxy.service),
+    "nodes": _row("NodeProxyOptions", Proxy.node),
+}

@@ -100,7 +100,8 @@ class Manager:
 def not_served(row: ControllerDescriptor, resource: Resource) -> str:
     return (
         f"{row.name} watches {resource.name}, which the API server does not serve in {resource.api_version}: "
-        f"add the kind's row to apiserver/kinds/rows.py, or take the watch out of {row.file}"
+        f"add the kind's row to apiserver/kinds/rows.py or to a feature in apiserver/features/, start the API server "
+        f"with that feature (--features), or take the watch out of {row.file}"
     )
 
 

@@ -25,7 +25,7 @@ print(*sorted(name for name in loaded if name.partition(".")[0] in sys.argv[2:])
     [
         ("apiserver.storage.etcd", 9),
         ("apiserver.storage.cache", 12),
-        ("apiserver.kinds.replicationcontrollers", 27),
+        ("apiserver.kinds.replicationcontrollers", 28),
         ("apiserver.registry.rest", 47),
     ],
 )

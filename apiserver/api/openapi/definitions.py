@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from apiserver.kinds.subresources import find_subresource
 from apiserver.model.kind import Kind
 from apiserver.schema import definitions as source
 from apiserver.schema.definitions import Definition, Definitions, target
@@ -66,8 +65,7 @@ def collect(kinds: Iterable[Kind], only: tuple[str, str] | None = None) -> Defin
             for suffix in ("", LIST_SUFFIX):
                 roots.append(versioned(kind, version) + suffix)
                 _add_version(known, kind, version, suffix)
-            rows = (find_subresource(kind, name) for name in kind.subresources)
-            roots += [row.definition for row in rows if row is not None and row.definition]
+            roots += [row.definition for row in kind.subresources if row.definition]
     return {name: known[name] for name in source.reachable(known, roots)}
 
 

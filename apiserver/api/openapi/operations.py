@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from apiserver.api.openapi.definitions import STATUS, list_definition, versioned
-from apiserver.kinds.subresources import Subresource, find_subresource
-from apiserver.model.kind import Kind
+from apiserver.model.kind import Kind, Subresource
 
 DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 PATCH = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch"
@@ -63,6 +62,7 @@ class Path(NamedTuple):
 
 _PRETTY = Parameter("pretty", "string", "If 'true', the answer is indented.")
 _NAMESPACE = Parameter("namespace", "string", "The namespace of the object.", "path")
+_PATH = Parameter("path", "string", "The path on the server that is connected to.", "path")
 _DRY_RUN = Parameter("dryRun", "string", "With 'All', everything is done but the storing.")
 _FIELD_MANAGER = Parameter("fieldManager", "string", "The name of the actor that makes the change.")
 _FIELD_VALIDATION = Parameter(
@@ -142,10 +142,8 @@ class _Rows:
         item = tuple(self._item())
         if item:
             yield Path(f"{self.collection}/{{name}}", (self.name, *self.shared), item)
-        for name in self.kind.subresources:
-            subresource = find_subresource(self.kind, name)
-            if subresource is not None:
-                yield from self._subresource(subresource)
+        for subresource in self.kind.subresources:
+            yield from self._subresource(subresource)
 
     def _collection(self) -> Iterator[Operation]:
         kind, scope = self.kind.kind, self.scope
@@ -215,7 +213,7 @@ class _Rows:
         what = f"{subresource.name} of the {self.kind.kind}"
         if subresource.kind.endswith("Options"):
             operations = tuple(self._connect(verb, gvk, suffix) for verb in subresource.verbs)
-        elif subresource.name == "log":
+        elif subresource.text:
             operation = self._single("get", "get", "", gvk, suffix, what)
             operations = (operation._replace(produces=("text/plain", *JSON_TYPES)),)
         else:
@@ -224,6 +222,9 @@ class _Rows:
                 self._single(*methods[verb], definition, gvk, suffix, what) for verb in subresource.verbs
             )
         yield Path(path, (self.name, *self.shared), operations)
+        if subresource.subpaths:
+            below = tuple(operation._replace(id=f"{operation.id}WithPath") for operation in operations)
+            yield Path(f"{path}/{{path}}", (self.name, _PATH, *self.shared), below)
 
     def _connect(self, verb: str, gvk: GroupVersionKind, suffix: str) -> Operation:
         method = {"create": "post", "update": "put"}.get(verb, verb)

@@ -11,6 +11,8 @@ from apiserver.kinds.pods.defaults import default_pod
 from apiserver.kinds.pods.update import validate_new_pod, validate_pod_change, validate_pod_status_change
 from apiserver.kinds.pods.warnings import name_warnings, pod_warnings
 from apiserver.kinds.strategies import StatusStrategy, restore
+from apiserver.kinds.subresources import STATUS
+from apiserver.kinds.subresources.binding import BINDING
 from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import UpstreamCodec, upstream
@@ -97,7 +99,7 @@ PODS = Kind(
     *upstream("", "Pod"),
     short_names=("po",),
     categories=("all",),
-    subresources=("attach", "binding", "eviction", "exec", "log", "portforward", "proxy", "status"),
+    subresources=(BINDING, STATUS),
     strategy=PodStrategy(),
     columns=(
         NAME,

@@ -15,6 +15,7 @@ from apiserver.kinds.services.defaults import align_cluster_ips, carry_over, def
 from apiserver.kinds.services.ranges import ServiceRanges, Taken
 from apiserver.kinds.services.validation import validate_change, validate_service
 from apiserver.kinds.strategies import StatusStrategy
+from apiserver.kinds.subresources import STATUS
 from apiserver.model import checks
 from apiserver.model.kind import Column, Kind
 from apiserver.schema.codec import upstream
@@ -71,7 +72,7 @@ def services(ranges: ServiceRanges) -> Kind:
         *upstream("", "Service"),
         short_names=("svc",),
         categories=("all",),
-        subresources=("proxy", "status"),
+        subresources=(STATUS,),
         strategy=ServiceStrategy(ranges),
         columns=(
             NAME,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.pods.row import PODS
-from apiserver.model.subresource import Actions, success
+from apiserver.kinds.subresources import body
+from apiserver.model.actions import Actions, success
+from apiserver.model.kind import Subresource
 from machinery.errors import BadRequest, FieldError, conflict, invalid
 from machinery.objects import Object, set_condition
 
@@ -16,7 +17,7 @@ def bind(actions: Actions, pod: Object, binding: Object) -> Object:
     if binding.get("metadata", {}).get("name", name) != name:
         raise BadRequest("name in URL does not match name in Binding object")
     check(name, binding)
-    actions.update(PODS, pod["metadata"]["namespace"], name, lambda newest: assign(newest, binding))
+    actions.update(actions.kind, pod["metadata"]["namespace"], name, lambda newest: assign(newest, binding))
     return success()
 
 
@@ -49,3 +50,6 @@ def assign(pod: Object, binding: Object) -> None:
     if wanted.get("annotations"):
         metadata["annotations"] = {**(metadata.get("annotations", {})), **wanted["annotations"]}
     set_condition(pod, "PodScheduled", "True", lastProbeTime=None)
+
+
+BINDING = Subresource("binding", ("create",), *body("", "Binding"), act=bind)

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 
 from apiserver.kinds.poddisruptionbudgets import POD_DISRUPTION_BUDGETS
 from apiserver.kinds.pods.row import PODS
-from apiserver.model.subresource import Actions, success
+from apiserver.kinds.subresources import body
+from apiserver.model.actions import Actions, success
+from apiserver.model.kind import Subresource
 from machinery.budgets import set_disruption_allowed
 from machinery.errors import MODIFIED, ApiError, BadRequest, Conflict, Forbidden, TooManyRequests
 from machinery.objects import Object, is_pod_ready, is_pod_terminal, labels_of, now, set_condition
@@ -160,3 +162,12 @@ def _forbidden(name: str, why: str) -> Forbidden:
         f'{resource} "{name}" is forbidden: {why}',
         details={"name": name, "group": "policy", "kind": "poddisruptionbudget"},
     )
+
+
+EVICTION = Subresource(
+    "eviction",
+    ("create",),
+    *body("policy", "Eviction"),
+    also_taken=("v1beta1",),  # kubectl before v1.22 sends it
+    act=evict,
+)

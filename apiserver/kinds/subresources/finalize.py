@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from apiserver.kinds.namespaces import validate_finalizers
+from apiserver.model import checks
+from apiserver.model.kind import Subresource
+from machinery import validation
 from machinery.errors import invalid
 from machinery.objects import Object
 
@@ -16,3 +18,12 @@ def finalize(namespace: Object, wanted: Object) -> None:
         raise invalid("Namespace", namespace["metadata"]["name"], errors)
     if not finalizers:
         del spec["finalizers"]
+
+
+def validate_finalizers(path: str, namespace: Object) -> checks.Errors:
+    """Check the names in ``spec.finalizers``."""
+    for name in namespace.get("spec", {}).get("finalizers", ()):
+        yield from checks.invalid(path, name, validation.is_finalizer_name(name))
+
+
+FINALIZE = Subresource("finalize", ("update",), apply=finalize, hooks=False)

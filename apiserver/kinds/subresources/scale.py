@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from apiserver.kinds.subresources import READ_WRITE, body
 from apiserver.model import checks
-from apiserver.model.kind import Column
+from apiserver.model.kind import Column, Subresource
 from machinery.errors import invalid
 from machinery.objects import Object
 from machinery.selectors import Selector, from_label_selector, from_map
@@ -56,3 +57,6 @@ def resize(obj: Object, scale: Object) -> None:
     if errors := list(checks.not_negative("spec.replicas", replicas)):
         raise invalid("Scale.autoscaling", obj["metadata"]["name"], errors)
     obj["spec"]["replicas"] = replicas
+
+
+SCALE = Subresource("scale", READ_WRITE, *body("autoscaling", "Scale"), show=show, apply=resize, columns=COLUMNS)

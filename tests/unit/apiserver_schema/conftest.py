@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.model.kind import Column, Kind
+from apiserver.kinds.subresources import STATUS, body
+from apiserver.model.kind import Column, Kind, Subresource
 from apiserver.schema.codec import UpstreamCodec
 
 
@@ -18,7 +19,11 @@ def pods() -> Kind:
         UpstreamCodec("io.k8s.api.core.v1.Pod"),
         short_names=("po",),
         categories=("all",),
-        subresources=("status", "log", "exec"),
+        subresources=(
+            STATUS,
+            Subresource("log", ("get",), text=True),
+            Subresource("exec", ("create", "get"), *body("", "PodExecOptions")),
+        ),
         columns=(
             Column("Status", lambda pod: pod.get("status", {}).get("phase", "")),
             Column("IP", lambda pod: pod.get("status", {}).get("podIP"), priority=1),

@@ -114,7 +114,8 @@ class Idle:
         (
             NotFound("the server could not find the requested resource"),
             "idle watches replicasets.apps, which the API server does not serve in apps/v1: add the kind's row to "
-            "apiserver/kinds/rows.py, or take the watch out of ",
+            "apiserver/kinds/rows.py or to a feature in apiserver/features/, start the API server with that feature "
+            "(--features), or take the watch out of ",
         ),
         (Forbidden("replicasets.apps is forbidden"), "idle watches replicasets.apps (declared in "),
     ],

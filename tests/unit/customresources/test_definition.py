@@ -11,6 +11,7 @@ import pytest
 from apiserver.crdschema import definition
 from apiserver.customresources import conditions
 from apiserver.customresources.rows import priority, rows_of
+from apiserver.kinds.subresources import STATUS
 from machinery.objects import get_condition
 
 
@@ -225,7 +226,7 @@ def test_rows() -> None:
     assert rows_of(made) == ()
     new, older = rows_of(accepted(made))
     assert (new.api_version, older.api_version) == ("example.com/v1", "example.com/v1beta1")
-    assert (new.subresources, older.subresources) == (("status",), ())
+    assert (new.subresources, older.subresources) == ((STATUS,), ())
     assert [column.name for column in older.columns] == ["Name", "A"]
     assert (new.deprecated, older.deprecated) == (
         "",

@@ -1,12 +1,11 @@
-"""A subresource is a row too, which discovery, OpenAPI and the verbs read."""
+"""What the action of a subresource may do, such as a pod's eviction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from apiserver.model.kind import Column, Kind
+from apiserver.model.kind import Kind
 from apiserver.model.user import User
 from machinery.objects import Object
 
@@ -14,6 +13,7 @@ from machinery.objects import Object
 class Actions(Protocol):
     """The verbs that an action may use, in the name of its caller. All of them raise ApiErrors."""
 
+    kind: Kind  # of the object whose subresource it is
     dry_run: bool
     user: User
 
@@ -28,27 +28,6 @@ class Actions(Protocol):
 
     def delete(self, kind: Kind, namespace: str, name: str, options: Object) -> Object:
         """Delete an object as the verb does, with DeleteOptions; return it."""
-
-
-@dataclass(frozen=True)
-class Subresource:
-    """One row. ``kind``, ``group``, ``version`` and ``definition`` are those of the body; if empty, the parent's."""
-
-    name: str
-    verbs: tuple[str, ...]
-    kind: str = ""
-    group: str = ""
-    version: str = ""
-    definition: str = ""
-    also_taken: tuple[str, ...] = ()  # other versions that the body may have, with the same schema
-    show: Callable[[Object], Object] | None = None
-    apply: Callable[[Object, Object], None] | None = None  # (parent to change, body); raises ApiError
-    act: Callable[[Actions, Object, Object], Object] | None = None  # (actions, parent, body) → response
-    columns: tuple[Column, ...] = ()  # of the Table, if a view has a form of its own
-    # Strategy and admission check what a view writes. False for a view that writes what the strategy would restore.
-    hooks: bool = True
-    # Of a scale: the path of the replicas in the parent, as elements of FieldsV1.
-    replicas: tuple[str, ...] = ("f:spec", "f:replicas")
 
 
 def success() -> Object:
