@@ -140,6 +140,9 @@ class FakeRuntime:
     def execute(self, container_id: str, command: list[str], timeout: float) -> ExecResult:
         return self.on_execute(container_id, command)
 
+    def storage(self, container_id: str) -> int:
+        return 0
+
     def log_tail(self, container_id: str, lines: int, limit: int) -> str:
         return "the last lines"
 

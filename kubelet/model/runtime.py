@@ -212,6 +212,9 @@ class ContainerRuntime(Protocol):
     def execute(self, container_id: str, command: list[str], timeout: float) -> ExecResult:
         """Run a command in a container and wait for its end. Raises ExecTimeout after ``timeout`` seconds."""
 
+    def storage(self, container_id: str) -> int:
+        """Return the bytes on disk of a container's own layer and its logs, 0 if it is gone. This may take seconds."""
+
     def log_tail(self, container_id: str, lines: int, limit: int) -> str:
         """Return the last lines of a container's log, at most ``limit`` bytes."""
 

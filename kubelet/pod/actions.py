@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,20 @@ class AnnounceCrashLoop:
 
 @dataclass(frozen=True, slots=True)
 class FailPod:
-    """End the whole pod, with this reason and message in its status."""
+    """End the whole pod, with this reason and message in its status and in an event of this type.
+
+    ``grace`` is in seconds; None leaves the pod its own grace period.
+    """
 
     reason: str
     message: str
+    event_type: Literal["Normal", "Warning"] = "Normal"
+    grace: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureStorage:
+    """Measure in the background what the pod uses of the node's disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,7 @@ Action = (
     | AnnounceBackOff
     | AnnounceCrashLoop
     | FailPod
+    | MeasureStorage
     | Finish
     | Forget
 )

@@ -25,13 +25,15 @@ from math import inf
 
 from kubelet.model import backoff, podspec
 from kubelet.model.runtime import RuntimeContainer
-from kubelet.pod import actions
+from kubelet.pod import actions, storage
 from kubelet.pod.actions import Action
 from kubelet.pod.state import PodState, ended, ended_at
 from machinery.objects import is_pod_terminal
 
 # Upstream gives every container a moment to end, however long its preStop hook took.
 SHORTEST_GRACE = 2.0
+# An evicted pod goes on using what it should not, so it ends almost at once, whatever it asked for.
+EVICTION_GRACE = 1.0
 # How long, in seconds, a failed pull shows as ErrImagePull before it shows as ImagePullBackOff.
 SHOWN_AS_ERROR = 2.0
 
@@ -138,6 +140,8 @@ def _stop_all(state: PodState, now: float, out: PodPlan) -> None:
     sidecars = [name for name in podspec.sidecars(state.pod) if name in running]
     has_turn = [name for name in running if name not in sidecars] or sidecars[-1:]
     grace = float(podspec.grace_period(state.pod))
+    if state.failure and state.failure.grace is not None:
+        grace = min(grace, state.failure.grace)
     for name, container in running.items():
         waits = name not in has_turn
         _stop(state, container, f"Stopping container {name}", grace, now, out, waits=waits)
@@ -191,6 +195,10 @@ def _run(state: PodState, now: float, out: PodPlan) -> None:
         return
     if deadline is not None:
         out.wake(deadline)
+    if excess := storage.excess(state.pod, state.storage):
+        out.do(actions.FailPod("Evicted", excess, event_type="Warning", grace=EVICTION_GRACE))
+        return
+    _measure_storage(state, now, out)
     _mount(state, now, out)
     sandbox = state.sandbox()
     if sandbox is None:
@@ -206,6 +214,15 @@ def _run(state: PodState, now: float, out: PodPlan) -> None:
     if state.volumes.phase == "mounted":
         _start_containers(state, sandbox, now, out)
     _collect_garbage(state, out)
+
+
+def _measure_storage(state: PodState, now: float, out: PodPlan) -> None:
+    if state.volumes.phase != "mounted" or not storage.is_limited(state.pod):
+        return
+    if state.storage_due <= now:
+        out.do(actions.MeasureStorage())
+    elif state.storage_due < inf:
+        out.wake(state.storage_due)
 
 
 def _active_deadline(state: PodState) -> float | None:

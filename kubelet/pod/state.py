@@ -13,6 +13,7 @@ from typing import Literal
 from kubelet.model import podspec
 from kubelet.model.backoff import Backoff
 from kubelet.model.runtime import RuntimeContainer
+from kubelet.pod.storage import StorageUsage
 from machinery.objects import Object
 
 
@@ -81,6 +82,7 @@ class Failure:
     reason: str
     message: str
     rejected: bool = False
+    grace: float | None = None  # of its containers in seconds; None leaves them the pod's own
 
 
 @dataclass(slots=True)
@@ -107,6 +109,8 @@ class PodState:
     sandbox_failures: int = 0
     address: str = ""  # the IP of the last sandbox, which the status of an ended pod still shows
     volumes: Volumes = field(default_factory=Volumes)
+    storage: StorageUsage = field(default_factory=StorageUsage)  # as last measured
+    storage_due: float = 0.0  # when to measure again
 
     @property
     def uid(self) -> str:

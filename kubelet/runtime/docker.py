@@ -244,6 +244,13 @@ class DockerRuntime:
             log.debug("Resize of exec %s: %s", exec_id, error)
 
     @translated
+    def storage(self, container_id: str) -> int:
+        rows = self.client.containers(all=True, size=True, filters={"id": container_id})
+        log_file = self.log_path(container_id) if rows else None
+        logs = log_file.parent.glob(log_file.name + "*") if log_file else ()
+        return sum(int(row.get("SizeRw") or 0) for row in rows) + sum(file.stat().st_size for file in logs)
+
+    @translated
     def log_path(self, container_id: str) -> Path | None:
         path = self.client.inspect_container(container_id).get("LogPath")
         return Path(path) if path else None

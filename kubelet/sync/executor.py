@@ -24,6 +24,7 @@ from kubelet.sync.limiter import Starts
 from kubelet.sync.podstates import PodStates
 from kubelet.sync.sandbox import SandboxStart
 from kubelet.sync.statusmanager import StatusManager
+from kubelet.sync.storagemeter import StorageMeter
 from kubelet.sync.volumes import VolumeSetup
 from machinery.objects import Object
 
@@ -41,6 +42,7 @@ class Executor:
         self._states = states
         self._statuses = statuses
         self._volumes = VolumeSetup(deps)
+        self._storage = StorageMeter(deps)
         self._images = ImagePuller(deps)
         self._sandboxes = SandboxStart(deps)
         self._container_start = ContainerStart(deps, self._images, self._sandboxes)
@@ -73,9 +75,11 @@ class Executor:
                 self._images.announce_back_off(state, name)
             case actions.AnnounceCrashLoop(name):
                 self._container_start.announce_crash_loop(state, name)
-            case actions.FailPod(reason, message):
-                state.failure = Failure(reason, message)
-                self._deps.events.pod(state.pod, "Normal", reason, message)
+            case actions.FailPod(reason, message, event_type, grace):
+                state.failure = Failure(reason, message, grace=grace)
+                self._deps.events.pod(state.pod, event_type, reason, message)
+            case actions.MeasureStorage():
+                self._storage.begin(state)
             case actions.Finish():
                 state.finishing = True
                 self.publish(state)

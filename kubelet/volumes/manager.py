@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kubelet.container.fieldref import DownwardApi
 from kubelet.volumes import atomic, hostpath, mounting, payload, subpath
 from kubelet.volumes.mounting import VolumeError
 from kubelet.volumes.payload import Inputs
@@ -19,6 +20,7 @@ from kubelet.volumes.tokens import TokenCache
 from machinery import quantity
 from machinery.errors import ApiError, ServiceUnavailable, Timeout
 from machinery.objects import Object
+from machinery.pods import every_container, pod_total
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ class VolumeManager:
         folder = self._folder(inputs.downward.pod, volume)
         group = payload.fs_group(inputs.downward.pod)
         if kind == "emptyDir":
-            _empty_dir(folder, volume["emptyDir"] or {}, group)
+            _empty_dir(folder, volume["emptyDir"] or {}, group, memory_limit(inputs.downward))
             return
         self._project(inputs, volume, folder, group, in_memory=kind in IN_MEMORY)
 
@@ -139,13 +141,26 @@ def _kind(volume: Volume) -> str:
     raise VolumeError(f"{kind} volumes are not supported by this kubelet, which has {supported}")
 
 
-def _empty_dir(folder: Path, source: Mapping[str, Any], group: int | None) -> None:
+def memory_limit(downward: DownwardApi) -> int:
+    """Return how many bytes of memory the pod may use: the sum of its limits if all containers have one.
+
+    Else the node's allocatable memory bounds it (upstream: ``calculateEmptyDirMemorySize``).
+    """
+    spec = downward.pod["spec"]
+    node = quantity.value(downward.allocatable["memory"])
+    limits = [container.get("resources", {}).get("limits", {}) for container in every_container(spec)]
+    if not all("memory" in limit for limit in limits):
+        return node
+    return min(int(pod_total(spec, "limits")["memory"].amount), node)
+
+
+def _empty_dir(folder: Path, source: Mapping[str, Any], group: int | None, memory: int) -> None:
     if folder.exists() and (source.get("medium") != "Memory" or folder.is_mount()):
         return  # a restarted kubelet: the contents and their owners are the pod's
     folder.mkdir(parents=True, exist_ok=True)
     if source.get("medium") == "Memory":
-        limit = source.get("sizeLimit")
-        mounting.tmpfs(folder, mode=0o777, size=quantity.value(limit) if limit else None)
+        limit = quantity.value(source.get("sizeLimit") or 0)
+        mounting.tmpfs(folder, mode=0o777, size=min(limit, memory) if limit else memory)
     elif source.get("medium"):
         raise VolumeError(f"unknown storage medium {source['medium']!r}")
     folder.chmod(0o777)

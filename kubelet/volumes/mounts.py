@@ -75,6 +75,10 @@ class Mounts:
 
     def _volume(self, pod: Object, spec: podspec.Spec, index: int, variables: dict[str, str]) -> Mount:
         mount = spec["volumeMounts"][index]
+        if mount.get("recursiveReadOnly") == "Enabled":
+            # Docker has no way to ask for it that works on every engine; IfPossible means read-only without it.
+            message = "requested recursive read-only mode, but it is not supported by the runtime"
+            raise ConfigError(f'volume "{mount["name"]}" {message}')
         sub_path = mount.get("subPath") or expand(mount.get("subPathExpr") or "", variables)
         try:
             if sub_path:

@@ -22,6 +22,7 @@ from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod.plan import plan
 from kubelet.pod.state import Failure, PodState, ProbeResults, Pull, StartError, Stop, Volumes
 from kubelet.pod.status import status
+from kubelet.pod.storage import StorageUsage
 from machinery.objects import Object, format_time, parse_time
 
 HERE = Path(__file__).parent
@@ -59,7 +60,7 @@ def state_of(given: dict[str, Any]) -> PodState:
     containers = [container_of(name, row) for name, row in (known.pop("containers", None) or {}).items()]
     fields["containers"] = {container.id: container for container in containers}
     fields["volumes"] = Volumes(**known.pop("volumes", {"phase": "mounted"}))
-    for name, kind in (("failure", Failure), ("sandbox_error", StartError)):
+    for name, kind in (("failure", Failure), ("sandbox_error", StartError), ("storage", StorageUsage)):
         if name in known:
             fields[name] = kind(**known.pop(name))
     return PodState(pod=pod_of(given["pod"]), **{"start_time": NOW - 60, **fields, **known})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.kubelet.conftest import Api, Kubelet
+from integration.kubelet.conftest import IMAGE, Api, Kubelet
 
 from kubelet.runtime.docker import DockerRuntime
 from kubelet.volumes import mounting
@@ -193,6 +193,49 @@ def test_empty_dir_outlives_its_container(kubelet: Kubelet) -> None:
     assert pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 1
 
 
+@pytest.mark.parametrize(
+    ("container", "volumes", "message"),
+    [
+        (
+            {},
+            [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}],
+            'Usage of EmptyDir volume "v" exceeds the limit "1Mi". ',
+        ),
+        (
+            {"resources": {"limits": {"ephemeral-storage": "1Mi"}}},
+            [{"name": "v", "emptyDir": {"medium": "Memory"}}],
+            "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ",
+        ),
+    ],
+)
+def test_a_pod_that_fills_the_disk_is_evicted(
+    kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch, container: Any, volumes: Any, message: str
+) -> None:
+    monkeypatch.setattr("kubelet.sync.storagemeter.INTERVAL", 0.5)
+    file = "/v/x" if "emptyDir" in volumes[0] and volumes[0]["emptyDir"].get("sizeLimit") else "/tmp/x"
+    fill = f"dd if=/dev/zero of={file} bs=1024 count=2048; sleep 1000"
+    kubelet.run(
+        container={**script(fill), **container, "volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+        volumes=volumes,
+        terminationGracePeriodSeconds=600,
+    )
+    status = kubelet.wait(finished)["status"]
+    assert (status["phase"], status["reason"], status["message"]) == ("Failed", "Evicted", message)
+
+
+def test_memory_of_a_volume_is_bounded_by_the_pods_limit(kubelet: Kubelet) -> None:
+    kubelet.run(
+        container={
+            "resources": {"limits": {"memory": "20Mi"}},
+            "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+        },
+        volumes=[{"name": "v", "emptyDir": {"medium": "Memory"}}],
+    )
+    kubelet.wait_ready()
+    options = next(line for line in execute(kubelet, "mount").splitlines() if line.split()[2] == "/v")
+    assert "size=20480k" in options
+
+
 def test_sub_path_never_leads_out_of_the_volume(kubelet: Kubelet, api: Api) -> None:
     volumes = [{"name": "v", "emptyDir": {}}]
     mount = {"name": "v", "mountPath": "/v"}
@@ -273,6 +316,28 @@ def test_command_that_does_not_exist(kubelet: Kubelet) -> None:
     assert row["lastState"]["terminated"]["reason"] == "StartError"
     assert "nonsense" in row["lastState"]["terminated"]["message"]
     assert row["state"]["waiting"]["reason"] in ("RunContainerError", "CrashLoopBackOff")
+
+
+@pytest.mark.parametrize("where", ["containers", "initContainers"])
+def test_a_command_that_does_not_exist_ends_a_pod_that_never_restarts(kubelet: Kubelet, where: str) -> None:
+    spec: dict[str, Any] = {where: [{"name": "bad", "image": IMAGE, "command": ["nonsense"]}]}
+    kubelet.run(restartPolicy="Never", **spec)
+    status = kubelet.wait(finished)["status"]
+    assert status["phase"] == "Failed"
+    rows = status["containerStatuses" if where == "containers" else "initContainerStatuses"]
+    assert rows[0]["state"]["terminated"]["reason"] == "StartError"
+
+
+def test_sidecars_and_containers_share_one_grace_period(kubelet: Kubelet, api: Api) -> None:
+    deaf = {"image": IMAGE, "command": ["sh", "-c", f"trap '' TERM; {LOOP}"]}
+    sidecars = [{"name": f"side{number}", "restartPolicy": "Always", **deaf} for number in range(3)]
+    kubelet.run(container=deaf, initContainers=sidecars, terminationGracePeriodSeconds=3)
+    kubelet.wait_ready()
+    began = time.monotonic()
+    api.delete(PODS, "p", "ns", grace_period=3)
+    kubelet.wait_gone()
+    # The grace period, then two seconds for those that had to wait; four periods one after the other would be twelve.
+    assert time.monotonic() - began < 9
 
 
 def test_image_that_cannot_be_pulled(kubelet: Kubelet) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from kubelet.container.env import ConfigError
 from kubelet.container.fieldref import DownwardApi
 from kubelet.model.names import ClusterDns
 from kubelet.sync.sources import references
 from kubelet.volumes import atomic, hostpath, subpath
-from kubelet.volumes.manager import VolumeManager
+from kubelet.volumes.manager import VolumeManager, memory_limit
 from kubelet.volumes.mounting import VolumeError
 from kubelet.volumes.mounts import Mounts
 from kubelet.volumes.payload import Inputs, PayloadFile, payload
@@ -311,3 +312,27 @@ def test_references(make_pod: Any) -> None:
         ("configmap", "c2"),
         ("secret", "s3"),
     }
+
+
+@pytest.mark.parametrize("mode", ["Enabled", "IfPossible"])
+def test_recursive_read_only_is_refused_where_it_must_be(tmp_path: Path, make_pod: Any, mode: str) -> None:
+    mounts = Mounts(VolumeManager(tmp_path, TokenCache(None)), ClusterDns((), ""))  # type: ignore[arg-type]
+    mount = {"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": mode}
+    spec = {"name": "c", "image": "i", "volumeMounts": [mount]}
+    pod = make_pod(containers=[spec], volumes=[{"name": "v", "emptyDir": {}}])
+    if mode == "IfPossible":
+        assert next(found for found in mounts.of(pod, spec, 0, {}) if found.container_path == "/v").read_only
+        return
+    with pytest.raises(ConfigError, match='volume "v" requested recursive read-only mode'):
+        mounts.of(pod, spec, 0, {})
+
+
+def test_memory_limits(make_pod: Any) -> None:
+    def limit(*containers: str | None) -> int:
+        limits = [{"limits": {"memory": memory}} if memory else {} for memory in containers]
+        pod = make_pod(containers=[{"name": "c", "image": "i", "resources": each} for each in limits])
+        return memory_limit(DownwardApi(pod, (), "", {"memory": "1Gi"}))
+
+    assert limit("20Mi", "10Mi") == 30 * 2**20
+    assert limit("20Mi", None) == 2**30  # one without a limit may use all that the node has
+    assert limit("2Gi") == 2**30
