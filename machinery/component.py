@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
+from machinery.httpstatus import RESPONSES
 from machinery.metrics import CONTENT_TYPE, METRICS
 from machinery.processmetrics import add_process_metrics
 
@@ -68,6 +69,7 @@ def serve_health(address: str, check: HealthCheck) -> ThreadingHTTPServer | None
 
     class HealthHandler(BaseHTTPRequestHandler):
         timeout = 10  # seconds that a client may be silent
+        responses = RESPONSES
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -24,6 +23,7 @@ import orjson
 from apiserver.model.exchange import EXCHANGE
 from apiserver.serving.connection import HEAD_LIMIT, ClientConnection
 from machinery.errors import ApiError
+from machinery.httpstatus import status_line
 
 # Bytes of a request's first line: kubectl exec sends its command in the URL, for which upstream has 1 MB.
 LINE_LIMIT = 256 * 1024
@@ -209,7 +209,7 @@ class HTTPExchange:
     def _build_head(self) -> None:
         if not self._status:
             raise RuntimeError("the application did not call start_response")
-        lines = [f"HTTP/1.{0 if self._is_http_1_0 else 1} {self._status}"]
+        lines = [f"HTTP/1.{0 if self._is_http_1_0 else 1} {status_line(int(self._status[:3]))}"]
         length = None
         for name, value in self._headers:
             lowered = name.lower()
@@ -266,7 +266,7 @@ def refusal(code: int, reason: str, message: str) -> bytes:
     """Return a whole response with a Status, for what never came to the application."""
     body = orjson.dumps(ApiError(message, code=code, reason=reason).status())
     head = (
-        f"HTTP/1.1 {code} {HTTPStatus(code).phrase}\r\nConnection: close\r\n"
+        f"HTTP/1.1 {status_line(code)}\r\nConnection: close\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode("latin-1") + body

@@ -78,7 +78,7 @@ class Connect:
         stream = self._open_log(target, path)
         fields = [("Content-Type", "text/plain"), ("Cache-Control", "no-cache, private"), ("Connection", "close")]
         fields += [(name, value) for name, value in stream.headers.items() if name.lower() == "transfer-encoding"]
-        return take_over(call.environ, http_head(200, "OK", fields), stream)
+        return take_over(call.environ, http_head(200, fields), stream)
 
     def exec(self, call: Call) -> Response:
         """Serve ``pods/NAME/exec``: run a command in a container."""

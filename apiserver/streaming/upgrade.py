@@ -13,6 +13,7 @@ from apiserver.model.exchange import EXCHANGE, Exchange
 from apiserver.streaming.backend import BackendError, Stream, open_stream
 from apiserver.streaming.tunnel import TUNNELS
 from machinery.errors import ApiError, InternalError
+from machinery.httpstatus import status_line
 
 # Headers that belong to one connection and are not passed on (RFC 9110, section 7.6.1).
 HOP_BY_HOP = frozenset(
@@ -91,9 +92,9 @@ def exchange_of(environ: Mapping[str, Any]) -> Exchange:
     return exchange
 
 
-def http_head(code: int, reason: str, headers: Iterable[tuple[str, str]]) -> bytes:
+def http_head(code: int, headers: Iterable[tuple[str, str]]) -> bytes:
     """Return a response's head, to be written on a socket that was taken over."""
-    lines = [f"HTTP/1.1 {code} {reason}", *(f"{name}: {value}" for name, value in headers), "", ""]
+    lines = [f"HTTP/1.1 {status_line(code)}", *(f"{name}: {value}" for name, value in headers), "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from flask import Response
 
 from apiserver.model.exchange import Exchange
-from apiserver.streaming.upgrade import exchange_of
+from apiserver.streaming.upgrade import exchange_of, http_head
 from machinery import websocket
 from machinery.errors import BadRequest
 
@@ -44,8 +44,7 @@ def accept(environ: Mapping[str, Any], choose: Callable[[Mapping[str, str]], str
         answer = websocket.handshake(fields, protocol)
     except websocket.HandshakeError as error:
         raise BadRequest(f"unable to upgrade: {error}") from error
-    head = "".join(f"{name}: {value}\r\n" for name, value in answer)
-    return Acceptance(exchange, protocol, f"HTTP/1.1 101 Switching Protocols\r\n{head}\r\n".encode("latin-1"))
+    return Acceptance(exchange, protocol, http_head(101, answer))
 
 
 def among(protocols: Sequence[str]) -> Callable[[Mapping[str, str]], str]:

@@ -27,6 +27,7 @@ from kubelet.server.logs.logfile import FolderWatch, LogFile
 from kubelet.server.streams import execute, podnetwork, portforward, upgrade
 from kubelet.server.streams.spdy import SpdyError
 from machinery.errors import ApiError, BadRequest, InternalError, NotFound
+from machinery.httpstatus import RESPONSES
 from machinery.metrics import CONTENT_TYPE, METRICS
 from machinery.objects import Object
 from machinery.websocket import is_websocket
@@ -54,7 +55,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     """http.server's parser on our Connection. What http.server calls ``server`` is the KubeletApi here."""
 
     protocol_version = "HTTP/1.1"
-    server_version, sys_version = "kubelet", ""
+    responses = RESPONSES
     request: Connection
     server: KubeletApi  # type: ignore[assignment]
 
@@ -65,6 +66,12 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         """Do nothing: the server closes the connection."""
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """Begin a response. It has no ``Server`` header, as upstream's have none."""
+        self.log_request(code)
+        self.send_response_only(code, message)
+        self.send_header("Date", self.date_time_string())
 
     def handle_one_request(self) -> None:
         self.close_connection, self._answered = True, False

@@ -208,3 +208,25 @@ def test_what_was_read_ahead_of_a_takeover(client: Client) -> None:
     assert exchange.read_ahead() == b"early"
     exchange.taken_over = True
     assert not exchange.can_be_followed()
+
+
+@pytest.mark.parametrize(
+    ("applications", "line"),
+    [
+        ("404 NOT FOUND", "404 Not Found"),
+        ("409 CONFLICT", "409 Conflict"),
+        ("413 CONTENT TOO LARGE", "413 Request Entity Too Large"),
+        ("599 UNKNOWN", "599 status code 599"),
+    ],
+)
+def test_the_reason_phrase_is_not_the_applications(client: Client, applications: str, line: str) -> None:
+    exchange, _ = client.ask(WITHOUT)
+    exchange.start_response(applications, [])
+    exchange.finish()
+    head, _ = client.received()
+    assert head[0] == f"HTTP/1.1 {line}"
+    assert not [field for field in head if field.startswith("Server:")]
+
+
+def test_a_refusal_has_the_same_phrases() -> None:
+    assert http.refusal(422, "Invalid", "x").startswith(b"HTTP/1.1 422 Unprocessable Entity\r\n")
