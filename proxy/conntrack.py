@@ -4,14 +4,18 @@ The nat table decides once for each flow, and conntrack remembers the decision. 
 dead and connects again, which is a new flow. A UDP client may go on sending from the same port, which keeps the old
 entry alive, and its packets go to a pod that is gone, for ever. So after each change of UDP endpoints all UDP flows are
 compared with the current endpoints, and entries that contradict them are deleted (upstream: pkg/proxy/conntrack).
+Flows that were never translated, because there was no endpoint when they began, are deleted as well. Flows to a pod
+that terminates but still serves stay with it.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 from proxy.model import ServicePort
 from proxy.netlink import ACK, DUMP, NESTED, attribute, attributes, request_netfilter
@@ -24,6 +28,9 @@ TUPLE_ORIGINAL, TUPLE_REPLY = 1, 2
 TUPLE_IP, TUPLE_PROTOCOL = 1, 2
 IP_SOURCE, IP_DESTINATION = 1, 2
 PROTOCOL_NUMBER, PORT_SOURCE, PORT_DESTINATION = 1, 2, 3
+
+# The kernel's routing table; an address of this host stands in a line before "/32 host LOCAL".
+FIB_TRIE = Path("/proc/thread-self/net/fib_trie")
 
 # (the address that clients send to, "" for any address of this host; port) → the endpoints ("ip:port") that may answer
 Destinations = Mapping[tuple[str, int], frozenset[str]]
@@ -46,7 +53,7 @@ def udp_destinations(ports: Iterable[ServicePort]) -> dict[tuple[str, int], froz
     for port in ports:
         if port.protocol != "udp":
             continue
-        endpoints = frozenset(str(one) for one in (*port.cluster_endpoints, *port.local_endpoints))
+        endpoints = frozenset(str(one) for one in port.serving_endpoints)
         for ip in (port.cluster_ip, *port.external_ips, *port.load_balancer_ips):
             found[ip, port.port] = endpoints
         if port.node_port:
@@ -54,10 +61,13 @@ def udp_destinations(ports: Iterable[ServicePort]) -> dict[tuple[str, int], froz
     return found
 
 
-def stale_flows(flows: Iterable[Flow], wanted: Destinations, gone: Destinations) -> list[Flow]:
+def stale_flows(
+    flows: Iterable[Flow], wanted: Destinations, gone: Destinations, own_addresses: Collection[str]
+) -> list[Flow]:
     """Return the flows that go to something that is not an endpoint of their destination.
 
     ``wanted`` are the destinations now; ``gone`` are those of before, of which some may exist no longer.
+    ``own_addresses`` are this host's, at which node ports are reached.
     """
     removed = {where: frozenset[str]() for where in gone if where not in wanted}
     known = {**removed, **wanted}
@@ -65,10 +75,11 @@ def stale_flows(flows: Iterable[Flow], wanted: Destinations, gone: Destinations)
     for flow in flows:
         where = (flow.destination, flow.destination_port)
         if where not in known:
-            # A flow to a node port's number counts only if it was translated. Otherwise it may be anybody's, who sends
-            # to that port on another machine.
+            # A flow to a node port's number counts if it was translated or if it is to this host. Otherwise it may be
+            # anybody's, who sends to that port on another machine.
             where = ("", flow.destination_port)
-            if flow.answered_by == f"{flow.destination}:{flow.destination_port}":
+            translated = flow.answered_by != f"{flow.destination}:{flow.destination_port}"
+            if not translated and flow.destination not in own_addresses:
                 continue
         if where in known and flow.answered_by not in known[where]:
             found.append(flow)
@@ -78,7 +89,7 @@ def stale_flows(flows: Iterable[Flow], wanted: Destinations, gone: Destinations)
 def delete_stale_flows(wanted: Destinations, gone: Destinations) -> None:
     """Delete the stale flows from the kernel's conntrack table; see ``stale_flows``. Raises OSError."""
     entries = {flow: entry for entry in request_netfilter(GET, DUMP) if (flow := _udp_flow(entry))}
-    stale = stale_flows(entries, wanted, gone)
+    stale = stale_flows(entries, wanted, gone, own_addresses())
     for flow in stale:
         original = attribute(TUPLE_ORIGINAL | NESTED, attributes(entries[flow])[TUPLE_ORIGINAL])
         try:
@@ -87,6 +98,12 @@ def delete_stale_flows(wanted: Destinations, gone: Destinations) -> None:
             log.debug("%s has ended by itself", flow)
     if stale:
         log.info("deleted %d stale UDP flows", len(stale))
+
+
+def own_addresses() -> set[str]:
+    """Return the IPv4 addresses of this host, in its current network namespace."""
+    lines = FIB_TRIE.read_text().splitlines()
+    return {address.split()[-1] for address, kind in pairwise(lines) if kind.strip() == "/32 host LOCAL"}
 
 
 def _udp_flow(body: bytes) -> Flow | None:

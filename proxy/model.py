@@ -41,7 +41,8 @@ class ServicePort:
     """One port of one Service, the addresses at which clients reach it, and the endpoints that serve it.
 
     ``cluster_endpoints`` serve traffic from anywhere; ``local_endpoints`` are those on this node, which serve traffic
-    for which a traffic policy is Local.
+    for which a traffic policy is Local. ``serving_endpoints`` are all that still answer, terminating ones included:
+    where these get no new flows, they keep their old ones.
     """
 
     namespace: str
@@ -59,6 +60,7 @@ class ServicePort:
     external_local: bool = False  # externalTrafficPolicy, which is about all other addresses
     cluster_endpoints: tuple[Endpoint, ...] = ()
     local_endpoints: tuple[Endpoint, ...] = ()
+    serving_endpoints: tuple[Endpoint, ...] = ()
 
     @property
     def service_port_name(self) -> str:
@@ -128,6 +130,9 @@ def _ports_of(service: Object, slices: list[Object], node: str) -> list[ServiceP
                 external_local=spec.get("externalTrafficPolicy") == "Local",
                 cluster_endpoints=_usable(candidates),
                 local_endpoints=_usable([one for one in candidates if one.endpoint.local]),
+                serving_endpoints=_sorted(
+                    [one.endpoint for one in candidates if one.ready or one.serving_while_terminating]
+                ),
             )
         )
     return made
@@ -182,8 +187,12 @@ def _usable(candidates: list[_Candidate]) -> tuple[Endpoint, ...]:
     chosen = [one.endpoint for one in candidates if one.ready]
     if not chosen:
         chosen = [one.endpoint for one in candidates if one.serving_while_terminating]
+    return _sorted(chosen)
+
+
+def _sorted(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
     # Upstream sorts the texts, not the numbers: 172.17.0.10 comes before 172.17.0.2.
-    return tuple(sorted(chosen, key=str))
+    return tuple(sorted(endpoints, key=str))
 
 
 def _affinity_seconds(spec: Object) -> int:

@@ -211,6 +211,25 @@ def test_udp_follows_its_endpoints(net: Network, cluster: Cluster, sink: None) -
         assert asking.recv(100).startswith(b"pod2")
 
 
+def test_udp_to_a_node_port_finds_the_first_endpoint(net: Network, cluster: Cluster, sink: None) -> None:
+    """A client that began too early goes on sending from the same port, and is answered once there is an endpoint."""
+    net.serve("pod1", 5353, socket.SOCK_DGRAM)
+    cluster.rules.sync()  # the kernel tracks connections once there are rules
+    with net.inside("client"):
+        asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with asking:
+        asking.settimeout(5)
+        asking.connect((NODE, 30053))
+        asking.send(b"?")
+        with pytest.raises(ConnectionRefusedError):
+            asking.recv(100)
+        cluster.service(type="NodePort", ports=[{"port": 53, "protocol": "UDP", "nodePort": 30053}])
+        cluster.endpoints(POD1, port=5353, protocol="UDP")
+        cluster.rules.sync()
+        asking.send(b"?")
+        assert asking.recv(100).startswith(b"pod1")
+
+
 DAMAGES = ["-t nat -F", "-t nat -D PREROUTING 1", "-t nat -F KUBE-SVC-IKIIGXZ2IBFIBYI6", "-F", "-D FORWARD 2"]
 
 
