@@ -25,8 +25,8 @@ from apiserver.registry.reader import require_object
 from apiserver.registry.rest import Rest
 from apiserver.streaming import weblog, websockets
 from apiserver.streaming.backend import BackendError, Dialer, Stream, open_stream
-from apiserver.streaming.targets import ProxyTarget, choose_container, kubelet_of
-from apiserver.streaming.upgrade import body_of, http_head, take_over, unreachable, upgrade
+from apiserver.streaming.targets import ProxyTarget, authority, choose_container, kubelet_of
+from apiserver.streaming.upgrade import body_of, client_of, http_head, take_over, unreachable, upgrade
 from machinery.errors import ApiError, BadRequest, FieldError, InternalError, NotFound, invalid
 from machinery.objects import Object
 
@@ -55,27 +55,27 @@ class Connect:
         path = _path("containerLogs", (call.namespace, call.name, container), log_parameters(query))
         target = self._kubelet(node)
         if websockets.is_wanted(call.environ):
-            return weblog.serve(call.environ, lambda: self._open_log(target, path, version="1.0"))
+            return weblog.serve(call.environ, lambda: self._open_log(call, target, path, version="1.0"))
         if _flag(query, "follow") and EXCHANGE in call.environ:
             return self._follow(call, target, path)
-        response = self._open_log(target, path).response("GET")
+        response = self._open_log(call, target, path).response("GET")
         answer = Response(body_of(response), 200, content_type="text/plain")
         answer.call_on_close(response.close)
         return answer
 
-    def _open_log(self, target: ProxyTarget, path: str, *, version: str = "1.1") -> Stream:
+    def _open_log(self, call: Call, target: ProxyTarget, path: str, *, version: str = "1.1") -> Stream:
         try:
-            connection = self._dialer.kubelet(target)
-            headers = [("Host", f"{target.host}:{target.port}"), ("Connection", "close")]
-            stream = open_stream(connection.sock, "GET", path, headers, version=version)
+            connection = self._dialer.kubelet(target, client_of(call.environ))
+            headers = [("Host", authority(target)), ("Connection", "close")]
+            stream = open_stream(connection, "GET", path, headers, version=version)
         except (BackendError, OSError) as error:
-            raise unreachable(f'Get "https://{target.host}:{target.port}{path}": {error}') from error
+            raise unreachable(f'Get "https://{authority(target)}{path}": {error}') from error
         if stream.code >= 300:
             raise _log_error(stream.code, stream.response("GET").read(_ERROR_LIMIT))
         return stream
 
     def _follow(self, call: Call, target: ProxyTarget, path: str) -> Response:
-        stream = self._open_log(target, path)
+        stream = self._open_log(call, target, path)
         fields = [("Content-Type", "text/plain"), ("Cache-Control", "no-cache, private"), ("Connection", "close")]
         fields += [(name, value) for name, value in stream.headers.items() if name.lower() == "transfer-encoding"]
         return take_over(call.environ, http_head(200, fields), stream)
@@ -114,10 +114,10 @@ class Connect:
         self._rest.admit("CONNECT", call.write, None)
         target = self._kubelet(node)
         try:
-            connection = self._dialer.kubelet(target)
+            connection = self._dialer.kubelet(target, client_of(call.environ))
         except BackendError as error:
             raise unreachable(f"error dialing backend: {error}") from error
-        return upgrade(call.environ, connection.sock, path, [("Host", f"{target.host}:{target.port}")])
+        return upgrade(call.environ, connection, path, [("Host", authority(target))])
 
     def _pod(self, call: Call) -> Object:
         return require_object(self._rest.reader, PODS, call.namespace, call.name)

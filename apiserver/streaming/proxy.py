@@ -26,7 +26,7 @@ from apiserver.model.kind import Subresource
 from apiserver.registry.call import Call
 from apiserver.registry.reader import require_object
 from apiserver.registry.rest import Rest
-from apiserver.streaming.backend import BackendError, Dialer, response_error_text
+from apiserver.streaming.backend import BackendError, BackendSocket, Dialer, response_error_text
 from apiserver.streaming.html import LIMIT, Rewriter, is_page
 from apiserver.streaming.targets import (
     ProxyTarget,
@@ -36,7 +36,7 @@ from apiserver.streaming.targets import (
     service_target,
     split_scheme_name_port,
 )
-from apiserver.streaming.upgrade import HOP_BY_HOP, proxied, upgrade
+from apiserver.streaming.upgrade import HOP_BY_HOP, client_of, connection_options, proxied, upgrade
 from machinery.errors import ServiceUnavailable
 
 _CHUNK = 65536
@@ -85,17 +85,18 @@ class Proxy:
         query = environ.get("QUERY_STRING", "")
         path = (rest or "/") + (f"?{query}" if query else "")
         try:
-            connection = self._dialer.kubelet(target) if kubelet else self._dialer.server(target)
-        except BackendError as error:
-            raise ServiceUnavailable(f"error trying to reach service: {error}") from error
-        if upgrades:
-            return upgrade(environ, connection.sock, path, forwarded_headers(environ, prefix, rest))
-        try:
-            response = _exchange(connection, environ, path, prefix, rest)
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
+            dial = self._dialer.kubelet if kubelet else self._dialer.server
+            backend = dial(target, client_of(environ))
+            if upgrades:
+                return upgrade(environ, backend, path, forwarded_headers(environ, prefix, rest))
+            response = _exchange(backend, environ, path, prefix, rest)
+            try:
+                return _rewritten(response, Rewriter(prefix, target, environ.get("HTTP_HOST", "")))
+            except BaseException:
+                response.close()
+                raise
+        except (BackendError, OSError, http.client.HTTPException) as error:
             raise ServiceUnavailable(f"error trying to reach service: {response_error_text(error)}") from error
-        return _rewritten(response, Rewriter(prefix, target, environ.get("HTTP_HOST", "")))
 
 
 def split_path(environ: dict[str, Any], *, namespaced: bool) -> tuple[str, str]:
@@ -110,33 +111,45 @@ def split_path(environ: dict[str, Any], *, namespaced: bool) -> tuple[str, str]:
 
 
 def _exchange(
-    connection: http.client.HTTPConnection, environ: dict[str, Any], path: str, prefix: str, rest: str
+    backend: BackendSocket, environ: dict[str, Any], path: str, prefix: str, rest: str
 ) -> http.client.HTTPResponse:
-    """Send the request, its body as it arrives, and read the head of the response."""
-    connection.putrequest(environ["REQUEST_METHOD"], path, skip_host=True, skip_accept_encoding=True)
-    for name, value in forwarded_headers(environ, prefix, rest):
-        connection.putheader(name, value)
-    length, chunked = environ.get("CONTENT_LENGTH", ""), "HTTP_TRANSFER_ENCODING" in environ
-    if environ.get("CONTENT_TYPE"):
-        connection.putheader("Content-Type", environ["CONTENT_TYPE"])
-    if chunked:
-        connection.putheader("Transfer-Encoding", "chunked")
-    elif length:
-        connection.putheader("Content-Length", length)
-    connection.putheader("Connection", "close")
-    connection.endheaders()
-    if chunked or length not in ("", "0"):
-        body = environ["wsgi.input"]
-        while data := body.read(_CHUNK):
-            connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+    """Send the request, its body as it arrives, and read the head of the response. Closes ``backend`` if that fails."""
+    connection = http.client.HTTPConnection("")
+    connection.sock = backend
+    try:
+        connection.putrequest(environ["REQUEST_METHOD"], path, skip_host=True, skip_accept_encoding=True)
+        for name, value in forwarded_headers(environ, prefix, rest):
+            connection.putheader(name, value)
+        length, chunked = environ.get("CONTENT_LENGTH", ""), "HTTP_TRANSFER_ENCODING" in environ
+        if environ.get("CONTENT_TYPE"):
+            connection.putheader("Content-Type", environ["CONTENT_TYPE"])
         if chunked:
-            connection.send(b"0\r\n\r\n")
-    return connection.getresponse()
+            connection.putheader("Transfer-Encoding", "chunked")
+        elif length:
+            connection.putheader("Content-Length", length)
+        connection.putheader("Connection", "close")
+        connection.endheaders()
+        if chunked or length not in ("", "0"):
+            _send_body(connection, environ["wsgi.input"], chunked=chunked)
+        return connection.getresponse()
+    except BaseException:
+        backend.close()
+        raise
+
+
+def _send_body(connection: http.client.HTTPConnection, body: Any, *, chunked: bool) -> None:
+    while data := body.read1(_CHUNK):
+        try:
+            connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # it wants no more of it: its response says why
+    if chunked:
+        connection.send(b"0\r\n\r\n")
 
 
 def forwarded_headers(environ: dict[str, Any], prefix: str, rest: str) -> Iterator[tuple[str, str]]:
     """Yield the client's headers that are passed on, and X-Forwarded headers that say who asked for what."""
-    hops = {name.strip().lower() for name in environ.get("HTTP_CONNECTION", "").split(",")}
+    hops = connection_options([environ.get("HTTP_CONNECTION", "")]) - {"host"}
     for key, value in environ.items():
         name = key[len("HTTP_") :].replace("_", "-").lower()
         if key.startswith("HTTP_") and name not in _NOT_FORWARDED | hops and not name.startswith(_ABOUT_CLIENT):

@@ -178,9 +178,12 @@ def fetch_over(dialer: Dialer) -> Fetch:
     """Return what fetches a kubelet's metrics over HTTPS."""
 
     def fetch(node: Object) -> str:
-        connection = dialer.kubelet(kubelet_of(node), TIMEOUT)
+        target = kubelet_of(node)
+        connection = http.client.HTTPConnection(target.host, target.port)
+        backend = dialer.kubelet(target, timeout=TIMEOUT)
+        backend.settimeout(TIMEOUT)
+        connection.sock = backend
         try:
-            connection.sock.settimeout(TIMEOUT)
             connection.request("GET", "/metrics/resource", headers={"Connection": "close"})
             answer = connection.getresponse()
             text = answer.read(MOST_METRICS).decode(errors="replace")

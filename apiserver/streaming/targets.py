@@ -30,6 +30,11 @@ class ProxyTarget(NamedTuple):
     user: str = ""
 
 
+def authority(target: ProxyTarget) -> str:
+    """Return host and port as a URL has them."""
+    return f"[{target.host}]:{target.port}" if ":" in target.host else f"{target.host}:{target.port}"
+
+
 class SchemeNamePort(NamedTuple):
     """A name in a proxy's path: ``https:name:port``, ``name:port`` or ``name``. What is not given is ""."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -47,19 +46,9 @@ def _copy(client: socket.socket, log: Stream, *, base64_text: bool) -> None:
             chunk = data[start : start + _CHUNK]
             stream.send(base64.b64encode(chunk) if base64_text else chunk, text=base64_text)
 
-    show(log.ahead)
-    poll = select.poll()
-    poll.register(client, select.POLLRDHUP)
-    poll.register(log.sock, select.POLLIN)
-    while True:
-        # Poll does not see bytes that TLS holds already.
-        if not getattr(log.sock, "pending", int)():
-            poll_events = dict(poll.poll())
-            if client.fileno() in poll_events:
-                return
-        data = log.sock.recv(_CHUNK)
-        if not data:
-            break
+    data = log.ahead or log.backend.recv(_CHUNK)
+    while data:
         show(data)
+        data = log.backend.recv(_CHUNK)  # ends with an error when the client leaves
     with suppress(http.client.HTTPException):
         stream.close()

@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -55,6 +56,13 @@ class Backend(BaseHTTPRequestHandler):
             case "nonsense":
                 self.wfile.write(b"this is no HTTP\r\n\r\n")
                 self.close_connection = True
+            case "mute":
+                self.server.muted.release()  # type: ignore[attr-defined]
+                assert self.connection.recv(1) == b""
+                self.server.left.release()  # type: ignore[attr-defined]
+                self.close_connection = True
+            case "two":
+                self.answer(200, b"5\r\nhello\r\n0\r\n\r\n", **{"Transfer-Encoding": "chunked", "Content-Length": "3"})
             case "unwilling":
                 self.answer(200, b"no upgrade here")
             case "refusing":
@@ -100,6 +108,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: str) -> None:
         super().__init__((address, 0), Backend)
         self.gate = threading.Semaphore(0)
+        self.muted, self.left = threading.Semaphore(0), threading.Semaphore(0)
 
     def handle_error(self, *_: Any) -> None:
         """Whoever proxies may hang up."""
@@ -202,6 +211,47 @@ def test_a_server_that_does_not_answer(ask: Callable[..., http.client.HTTPRespon
     status = json.loads(answer.read())
     assert (answer.status, status["reason"]) == (503, "ServiceUnavailable")
     assert status["message"] == f"error trying to reach service: {words}"
+
+
+def test_a_client_that_hangs_up_frees_what_it_held(own_api: Any, backend: Server) -> None:
+    """Sixty clients ask a server that never answers."""
+    api, process = own_api
+    pod = {"metadata": {"name": "mute"}, "spec": {"nodeName": "streaming-node", "containers": [
+        {"name": "main", "image": "none", "ports": [{"containerPort": backend.server_address[1]}]}
+    ]}, "status": {"phase": "Running", "podIP": backend.server_address[0]}}  # fmt: skip
+    api.add_pod(pod)
+    clients = []
+    for _ in range(60):
+        clients.append(http.client.HTTPSConnection("127.0.0.1", api.port, context=api.context, timeout=30))
+        clients[-1].request("GET", "/api/v1/namespaces/default/pods/mute/proxy/mute")
+    for _ in clients:
+        assert backend.muted.acquire(timeout=30)
+    assert threads(process.pid) > 60
+    since = time.monotonic()
+    for client in clients:
+        client.close()
+    for _ in clients:
+        assert backend.left.acquire(timeout=5)
+    assert time.monotonic() - since < 5
+    wait_for(lambda: threads(process.pid) < 40)  # those of the pool end after being idle for a while
+
+
+def threads(pid: int) -> int:
+    """The threads of an API server's only worker."""
+    worker = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+    return len(list(Path(f"/proc/{worker}/task").iterdir()))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline
+        pause.wait(0.05)
+
+
+def test_a_body_whose_length_is_told_twice_arrives_whole(ask: Callable[..., http.client.HTTPResponse]) -> None:
+    answer = ask("GET", "two")
+    assert (answer.headers["Content-Length"], answer.read()) == (None, b"hello")
 
 
 def test_an_upgrade_that_is_none(ask: Callable[..., http.client.HTTPResponse]) -> None:
