@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 # Extra → the modules that it brings, as they are imported.
-EXTRAS = {"etcd": ("etcd3",), "cluster": ("etcd3", "docker", "pyroute2")}
+EXTRAS = {"etcd": ("etcd3", "hpack"), "cluster": ("etcd3", "hpack", "docker", "pyroute2")}
 
 
 class MissingExtra(Exception):

@@ -4,5 +4,6 @@ protocol.py      what the API server asks of a store; etcd.py and memory.py are 
 cache.py         the watch cache of each worker process; history.py: the latest changes of a kind; watcher.py reads them
 revisions.py     consistent reads: what any worker has written, every worker shows
 compaction.py    lets the store forget old revisions
-measure.py       how long the store takes; messages.py: etcd's protobuf messages; memoryfile.py: a memory store on disk
+rpc.py           calls of etcd, over HTTP/2; messages.py: its protobuf messages
+measure.py       how long the store takes; memoryfile.py: a memory store on disk
 """

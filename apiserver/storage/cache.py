@@ -64,7 +64,7 @@ log = logging.getLogger(__name__)
 ROOT = "/registry/"
 LOOK_BACK = 1000  # revisions before the first list whose events a starting worker reads into its histories
 CATCH_UP = 3.0  # seconds a read may wait for the cache (upstream: blockTimeout)
-RETRY = 0.2  # seconds between two attempts to reach the store
+RETRY = 0.05  # seconds between two attempts to reach the store
 
 
 class _KindCache:
@@ -263,7 +263,7 @@ class WatchCache:
         reachable = True
         while not self._stop.is_set():
             try:
-                if self._store.revision(wait_for_ready=True) < self.revision or not self._loaded:
+                if self._store.revision() < self.revision or not self._loaded:
                     self._load()
                 if not reachable:
                     log.info("etcd answers again")

@@ -113,7 +113,7 @@ class MemoryStore:
             position = batch.revision + 1
             yield batch
 
-    def revision(self, *, wait_for_ready: bool = False) -> int:
+    def revision(self) -> int:
         with self._changed:
             return self._revision
 

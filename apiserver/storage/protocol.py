@@ -157,11 +157,8 @@ class Store(Protocol):
         Without ``previous`` the events' previous values are None, which spares the store looking for them.
         """
 
-    def revision(self, *, wait_for_ready: bool = False) -> int:
-        """Return the newest revision.
-
-        With ``wait_for_ready`` an absent store is waited for until the deadline; else Unavailable is raised at once.
-        """
+    def revision(self) -> int:
+        """Return the newest revision."""
 
     def size(self) -> int:
         """Return about how many bytes the store takes."""

@@ -30,7 +30,7 @@ NOBODY = 65534
 DEPENDENCIES = Path(pytest.__file__).parents[1]
 OURS = ("apiserver", "controllers", "kubelet", "proxy", "machinery", "cluster")
 # What the pytest plugin must not bring along, by the names that pip and that Python have for it.
-CLUSTER_ONLY = {"docker": "docker", "etcd3": "etcd3", "grpcio": "grpc", "pyroute2": "pyroute2"}
+CLUSTER_ONLY = {"docker": "docker", "etcd3": "etcd3", "grpcio": "grpc", "hpack": "hpack", "pyroute2": "pyroute2"}
 
 
 # setpriv itself still starts what only root may start: so it starts env.
@@ -176,15 +176,15 @@ def test_the_wheel_has_a_licence_and_the_version_that_the_command_tells(metadata
 def test_the_plugin_brings_nothing_that_only_a_cluster_needs(metadata: Message) -> None:
     requirements = metadata.get_all("Requires-Dist", [])
     assert needed(requirements, {"pytest"}).isdisjoint(CLUSTER_ONLY)
-    assert needed(requirements, {"etcd"}).intersection(CLUSTER_ONLY) == {"etcd3", "grpcio"}
+    assert needed(requirements, {"etcd"}).intersection(CLUSTER_ONLY) == {"etcd3", "grpcio", "hpack"}
     assert needed(requirements, {"cluster"}).issuperset(CLUSTER_ONLY)
 
 
 @pytest.mark.parametrize(
     ("command", "missing", "extra"),
     [
-        (["bin/mini-minishift", "up"], "etcd3, docker, pyroute2", "cluster"),
-        (["bin/mini-minishift", "api", "--store=etcd"], "etcd3", "etcd"),
+        (["bin/mini-minishift", "up"], "etcd3, hpack, docker, pyroute2", "cluster"),
+        (["bin/mini-minishift", "api", "--store=etcd"], "etcd3, hpack", "etcd"),
     ],
 )
 def test_a_command_names_the_extra_that_it_lacks(

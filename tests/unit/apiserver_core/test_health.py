@@ -25,7 +25,7 @@ class Fake:
         self.store = self
         self.away = False
 
-    def revision(self, *, wait_for_ready: bool = False) -> int:
+    def revision(self) -> int:
         if self.away:
             raise Unavailable("etcd does not answer: refused")
         return 7
