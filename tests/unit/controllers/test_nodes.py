@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controllers.nodes.nodelifecycle import silent_conditions, wanted_taints
+from controllers.nodes.nodelifecycle import NodeHealth, silent_conditions, wanted_taints
 from controllers.nodes.podgc import surplus
 from machinery.objects import Object
 from machinery.taints import tolerated_seconds, tolerates
@@ -111,3 +111,19 @@ def test_the_oldest_ended_pods_are_too_many(pod: Any) -> None:
     assert [each["metadata"]["name"] for each in surplus(pods, 1)] == ["a", "b"]
     assert surplus(pods, 3) == []
     assert surplus(pods, 0) == [], "0 keeps all"
+
+
+@pytest.mark.parametrize(
+    ("looks", "seen"),
+    [
+        ([(13.0, "t1"), (26.0, "t1"), (40.0, "t1")], 0.0),  # silent indeed
+        ([(13.0, "t1"), (26.0, "t2"), (40.0, "t2")], 40.0),  # the lease is renewed, but the watch does not tell
+        ([(13.0, "t1"), (26.0, None), (40.0, "t1")], 26.0),  # the API server did not answer
+        ([(13.0, "t1"), (90.0, "t1")], 90.0),  # this process did not run
+    ],
+)
+def test_who_could_not_see_does_not_conclude(looks: list[tuple[float, str | None]], seen: float) -> None:
+    health = NodeHealth(("t1", ""), 0.0, 0.0)
+    for moment, renew_time in looks:
+        health.take_look(renew_time, moment, 13.3)
+    assert health.seen == seen
