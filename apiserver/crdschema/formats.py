@@ -1,31 +1,46 @@
-"""The formats of strings that upstream checks (kube-openapi pkg/validation/strfmt); all others are remarks."""
+"""The formats of strings that v1.32 checks in custom resources; all others are remarks, those of numbers included.
+
+Upstream: kube-openapi pkg/validation/strfmt, govalidator, and the parsers of Go's standard library that these call.
+What they take is not always what a standard says, so each check follows the code.
+"""
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import re
-import uuid
+import unicodedata
 from collections.abc import Callable
-from datetime import date, datetime
-from email.utils import parseaddr
-from urllib.parse import urlsplit
+from datetime import date
 
-_DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:?\d\d)?")
-_DURATION = re.compile(r"[-+]?(\d+(\.\d*)?\s*(ns|us|µs|μs|ms|s|m|h|d|w|[a-z]+)\s*)+", re.IGNORECASE)
-_UNITS = frozenset(
-    unit
-    for units in (
-        "ns nano nanosecond nanoseconds nanos",
-        "us µs μs micro micros microsecond microseconds",
-        "ms milli millis millisecond milliseconds",
-        "s sec secs second seconds",
-        "m min mins minute minutes",
-        "h hr hour hours d day days w wk week weeks",
-    )
-    for unit in units.split()
+from apiserver.crdschema import gomail, gourl
+from machinery import durations
+
+_GROUPED_DURATION = re.compile(r"([0-9]+)[\t\n\f\r ]*([A-Za-zµ]*)")
+# Words for units: those that must be the whole word, and those that it may begin with.
+_UNITS = frozenset(["ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w", "wk"])
+_UNIT_PREFIXES = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week")
+_DAY_TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|[+-][0-9]{2}:[0-9]{2})")
+_CREDIT_CARD = re.compile(
+    "4[0-9]{12}([0-9]{3})?|5[1-5][0-9]{14}|6(011|5[0-9][0-9])[0-9]{12}|3[47][0-9]{13}"
+    "|3(0[0-5]|[68][0-9])[0-9]{11}|(2131|1800|35[0-9]{3})[0-9]{11}"
 )
-_HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_BYTE = "(0|[1-9][0-9]?|1[0-9][0-9]?|2[0-4][0-9]|25[0-5])"
+_SPACE = r"[\t\n\f\r ]*"
+_RGB = re.compile(rf"rgb\({_SPACE}{_BYTE}{_SPACE},{_SPACE}{_BYTE}{_SPACE},{_SPACE}{_BYTE}{_SPACE}\)")
+_BASE64 = re.compile("[A-Za-z0-9+/]*={0,2}")
+_HEX = "[0-9a-fA-F]"
+_UUID = re.compile(rf"{_HEX}{{8}}-?{_HEX}{{4}}-?{_HEX}{{4}}-?{_HEX}{{4}}-?{_HEX}{{12}}")
+_OBJECT_ID = re.compile(f"{_HEX}{{24}}")
+_HEX_COLOR = re.compile(f"#?({_HEX}{{3}}|{_HEX}{{6}})")
+_SSN = re.compile("[0-9]{3}[- ][0-9]{2}[- ][0-9]{4}")
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_NUMBER = re.compile("^[0-9a-fA-F]+$")
+_WITHOUT_SPACES = str.maketrans("", "", "\t\n\f\r -")
+
+
+def known(format: str) -> Callable[[str], bool] | None:
+    """Return the check of a format, None for one that is not checked. As upstream, hyphens in its name are ignored."""
+    return _KNOWN.get(format.replace("-", ""))
 
 
 def readable(read: Callable[[str], object]) -> Callable[[str], bool]:
@@ -41,92 +56,150 @@ def readable(read: Callable[[str], object]) -> Callable[[str], bool]:
     return check
 
 
-def _matching(pattern: str) -> Callable[[str], bool]:
-    compiled = re.compile(pattern)
-    return lambda text: compiled.fullmatch(text) is not None
+def _matching(pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda text: pattern.fullmatch(text) is not None
+
+
+def _date(text: str) -> bool:
+    if not _DATE.fullmatch(text):
+        return False
+    year, month, day = map(int, text.split("-"))
+    try:
+        date(year or 4, month, day)  # Go has a year 0, which was a leap year as 4 was.
+    except ValueError:
+        return False
+    return True
 
 
 def _date_time(text: str) -> bool:
-    match = _DATE_TIME.fullmatch(text)
-    return match is not None and readable(datetime.fromisoformat)(f"{match[1]}T{match[2]}")
+    day, *rest = text.lower().split("t", 2)
+    match = _DAY_TIME.fullmatch(rest[0]) if rest else None
+    return match is not None and _date(day) and match[1] <= "23" and match[2] <= "59" and match[3] <= "59"
 
 
 def _duration(text: str) -> bool:
-    if text in ("0", "+0", "-0"):
-        return True
-    found = re.findall(r"[a-zµμ]+", text, re.IGNORECASE)
-    return _DURATION.fullmatch(text) is not None and all(unit.lower() in _UNITS for unit in found)
-
-
-def _uri(text: str) -> bool:
-    parts = urlsplit(text)
-    return bool(parts.scheme) or text.startswith("/")
-
-
-def _email(text: str) -> bool:
-    _, address = parseaddr(text)
-    name, _, host = address.rpartition("@")
-    return bool(name and host) and (" " not in text.strip() or "<" in text)
+    """Return True for a duration of Go, or any text in which there is a number with a unit: ``5 days``."""
+    try:
+        durations.parse(text)
+    except ValueError:
+        found = [(number, unit.lower()) for number, unit in _GROUPED_DURATION.findall(text) if unit]
+        fits = all(len(digits := number.lstrip("0")) < 20 and int(digits or 0) < 2**63 for number, _ in found)
+        return fits and any(unit in _UNITS or unit.startswith(_UNIT_PREFIXES) for _, unit in found)
+    return True
 
 
 def _hostname(text: str) -> bool:
-    labels = text.removesuffix(".").split(".")
-    return 0 < len(text) <= 255 and all(_HOST_LABEL.fullmatch(label) for label in labels)
+    """Return True for parts of at most 63 bytes.
+
+    As upstream, the last of several must be letters, and a single one may have a hyphen only in the second place.
+    """
+    first, *others = text.split(".")
+    if len(text.encode()) > 255 or any(len(part.encode()) > 63 for part in (first, *others)):
+        return False
+    if not others:
+        return bool(first) and _are_name(first[:1] + first[1:].removeprefix("-"))
+    *inner, last = (first, *others)
+    if not all(_are_name(part[:1] + part[1:-1].replace("-", "") + part[-1:]) for part in inner):
+        return False
+    return len(last) > 1 and all(unicodedata.category(each)[0] == "L" for each in last)
 
 
-def _uuid(version: int = 0) -> Callable[[str], bool]:
+def _are_name(text: str) -> bool:
+    """Return True if there are characters, and all of them are letters, ASCII digits or symbols."""
+    return bool(text) and all(each in "0123456789" or unicodedata.category(each)[0] in "LS" for each in text)
+
+
+def is_ip(text: str) -> bool:
+    """Return True for what Go's net.ParseIP reads: no leading zeros in IPv4, no zone."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
+
+
+def _is_ip_sloppy(text: str) -> bool:
+    """Return True for what Go read before 1.17, with any number of leading zeros (k8s.io/utils/net: ParseIPSloppy)."""
+    groups, colon, last = text.rpartition(":")
+    octets = ".".join(_NUMBER.sub(_without_zeros, part) for part in last.split("."))
+    return is_ip(":".join(_NUMBER.sub(_without_zeros, part) for part in groups.split(":")) + colon + octets)
+
+
+def _without_zeros(number: re.Match[str]) -> str:
+    return number[0].lstrip("0") or "0"
+
+
+def _cidr(text: str) -> bool:
+    address, _, length = text.partition("/")
+    if not _is_ip_sloppy(address) or not (length.isascii() and length.isdigit()):
+        return False
+    digits = length.lstrip("0") or "0"
+    return len(digits) < 4 and int(digits) <= (128 if ":" in address else 32)
+
+
+def _mac(text: str) -> bool:
+    """Return True for 6, 8 or 20 bytes, in pairs of digits with hyphens or colons, or in fours with dots."""
+    separator = next((each for each in ":-." if each in (text[2:3], text[4:5])), "")
+    size = 4 if separator == "." else 2
+    parts = text.split(separator) if separator else []
+    return len(parts) * size in (12, 16, 40) and all(len(part) == size and _is_hex(part) for part in parts)
+
+
+def _is_hex(text: str) -> bool:
+    return all(each in "0123456789abcdefABCDEF" for each in text)
+
+
+def _uuid(version: str, variants: str = "") -> Callable[[str], bool]:
     def check(text: str) -> bool:
-        if not re.fullmatch(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", text):
-            return False
-        return not version or uuid.UUID(text).version == version
+        digits = text.replace("-", "")
+        return bool(_UUID.fullmatch(text)) and digits[12] == version and (not variants or digits[16] in variants)
 
     return check
 
 
-def _luhn(text: str) -> bool:
-    digits = [int(digit) for digit in re.sub(r"[^0-9]", "", text)]
-    doubled = [sum(divmod(digit * 2, 10)) if index % 2 else digit for index, digit in enumerate(reversed(digits))]
-    return 13 <= len(digits) <= 19 and sum(doubled) % 10 == 0
+def _credit_card(text: str) -> bool:
+    digits = "".join(each for each in text if each in "0123456789")
+    doubled = [sum(divmod(int(digit) * (1 + index % 2), 10)) for index, digit in enumerate(reversed(digits[:20]))]
+    return bool(_CREDIT_CARD.fullmatch(digits)) and sum(doubled) % 10 == 0
 
 
 def _isbn10(text: str) -> bool:
-    characters = re.sub(r"[\s-]", "", text)
-    if not re.fullmatch(r"\d{9}[\dX]", characters):
+    digits = text.translate(_WITHOUT_SPACES)
+    if len(digits) != 10 or not all(each in "0123456789" for each in digits.removesuffix("X")):
         return False
-    return sum((10 if c == "X" else int(c)) * (10 - index) for index, c in enumerate(characters)) % 11 == 0
+    return sum((10 if digit == "X" else int(digit)) * place for place, digit in enumerate(digits, 1)) % 11 == 0
 
 
 def _isbn13(text: str) -> bool:
-    characters = re.sub(r"[\s-]", "", text)
-    if not re.fullmatch(r"\d{13}", characters):
+    digits = text.translate(_WITHOUT_SPACES)
+    if len(digits) != 13 or not all(each in "0123456789" for each in digits):
         return False
-    return sum(int(c) * (3 if index % 2 else 1) for index, c in enumerate(characters)) % 10 == 0
+    return sum(int(digit) * (1 + 2 * (place % 2)) for place, digit in enumerate(digits)) % 10 == 0
 
 
-KNOWN: dict[str, Callable[[str], bool]] = {
-    "bsonobjectid": _matching("[0-9a-fA-F]{24}"),
-    "uri": _uri,
-    "email": _email,
+_KNOWN: dict[str, Callable[[str], bool]] = {
+    "bsonobjectid": _matching(_OBJECT_ID),
+    "uri": gourl.is_request_uri,
+    "email": gomail.is_address,
     "hostname": _hostname,
-    "ipv4": readable(ipaddress.IPv4Address),
-    "ipv6": readable(ipaddress.IPv6Address),
-    "cidr": lambda text: "/" in text and readable(lambda t: ipaddress.ip_network(t, strict=False))(text),
-    "mac": _matching("([0-9A-Fa-f]{2}[:-]){5,19}[0-9A-Fa-f]{2}|([0-9A-Fa-f]{4}\\.){2,9}[0-9A-Fa-f]{4}"),
-    "uuid": _uuid(),
-    "uuid3": _uuid(3),
-    "uuid4": _uuid(4),
-    "uuid5": _uuid(5),
+    "ipv4": lambda text: "." in text and _is_ip_sloppy(text),
+    "ipv6": lambda text: ":" in text and is_ip(text),
+    "cidr": _cidr,
+    "mac": _mac,
+    "uuid": _matching(_UUID),
+    "uuid3": _uuid("3"),
+    "uuid4": _uuid("4", "89abAB"),
+    "uuid5": _uuid("5", "89abAB"),
     "isbn": lambda text: _isbn10(text) or _isbn13(text),
     "isbn10": _isbn10,
     "isbn13": _isbn13,
-    "creditcard": _luhn,
-    "ssn": _matching(r"\d{3}[- ]?\d{2}[- ]?\d{4}"),
-    "hexcolor": _matching("#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})"),
-    "rgbcolor": _matching(r"rgb\(\s*(\d{1,3}%?)\s*,\s*(\d{1,3}%?)\s*,\s*(\d{1,3}%?)\s*\)"),
-    "byte": readable(lambda text: base64.b64decode(text.replace("\r", "").replace("\n", ""), validate=True)),
+    "creditcard": _credit_card,
+    "ssn": _matching(_SSN),
+    "hexcolor": _matching(_HEX_COLOR),
+    "rgbcolor": _matching(_RGB),
+    "byte": lambda text: bool(text) and len(text) % 4 == 0 and _BASE64.fullmatch(text) is not None,
     "password": lambda text: True,
-    "date": lambda text: _matching(r"\d{4}-\d\d-\d\d")(text) and readable(date.fromisoformat)(text),
+    "date": _date,
     "duration": _duration,
     "datetime": _date_time,
-    "date-time": _date_time,
 }

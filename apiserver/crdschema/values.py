@@ -237,7 +237,7 @@ def _type_error(schema: Schema, value: Any, path: str) -> FieldError | None:
             return None
         return _mismatch(path, ",".join(types), "null")
     kind, its_format = _kind(value)
-    expected = schema.get("format", "") if schema.get("format") in formats.KNOWN else ""
+    expected = schema.get("format") or "" if formats.known(schema.get("format") or "") else ""
     whole = isinstance(value, float) and value.is_integer() and "integer" in types
     fits = kind in types or whole or (kind == "integer" and "number" in types)
     numeric = "number" in types or "integer" in types
@@ -266,7 +266,8 @@ def _equal(value: Any, choice: Any) -> bool:
 def _string(schema: Schema, value: str, path: str) -> Iterator[FieldError]:
     yield from _length(schema, value, path)
     name = schema.get("format") or ""
-    if name in formats.KNOWN and not formats.KNOWN[name](value):
+    check = formats.known(name)
+    if check is not None and not check(value):
         yield FieldError("FieldValueTypeInvalid", path, f"{path} in body must be of type {name}: {quote(value)}", value)
 
 
