@@ -46,7 +46,8 @@ def interpreter() -> Path:
 
 def libraries(ldd_output: str) -> list[Path]:
     """Return the paths in what ``ldd`` prints."""
-    return [Path(match) for match in re.findall(r"(?:=> |^\s*)(/\S+) \(0x", ldd_output, re.MULTILINE)]
+    found = (re.match(r"(/[^ ]+) \(0x", line.rpartition("=> ")[2].strip()) for line in ldd_output.splitlines())
+    return [Path(match[1]) for match in found if match]
 
 
 def runtime_files(program: Path, name: str) -> tuple[Path, dict[str, bytes]]:

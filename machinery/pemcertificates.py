@@ -6,14 +6,48 @@ imported in the functions, so that only processes that meet a certificate pay fo
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from cryptography import x509
 
 REQUEST, CERTIFICATE = "CERTIFICATE REQUEST", "CERTIFICATE"
-_BLOCK = re.compile(rb"-----BEGIN ([^\n-]+)-----\r?\n(.*?)-----END \1-----", re.DOTALL)
+_BEGIN, _END, _EOL = b"-----BEGIN ", b"-----END ", b"-----"
+
+
+class Block(NamedTuple):
+    """A block of PEM: the words of its first line, the whole, and what is between the first and the last line."""
+
+    type: str
+    text: bytes
+    content: bytes
+
+
+def blocks(pem: bytes) -> Iterator[Block]:
+    """Yield the blocks of a text, in linear time; what is between them is ignored (upstream: Go's pem.Decode)."""
+    position = end = 0
+    while (start := _line(pem, _BEGIN, position)) >= 0:
+        newline = pem.find(b"\n", start)
+        first = pem[start:newline].rstrip(b" \t\r")
+        position = newline if newline >= 0 else len(pem)
+        if end < position:
+            end = _line(pem, _END, position)
+        if end < 0:
+            return
+        kind = first.removeprefix(_BEGIN).removesuffix(_EOL)
+        last = _END + kind + _EOL
+        if first.endswith(_EOL) and pem.startswith(last, end):
+            position = end + len(last)
+            yield Block(kind.decode(errors="replace"), pem[start:position], pem[newline + 1 : end])
+
+
+def _line(text: bytes, beginning: bytes, position: int) -> int:
+    """Return where a line begins like this, at or behind a position; -1 if none does."""
+    if position == 0 and text.startswith(beginning):
+        return 0
+    found = text.find(b"\n" + beginning, position)
+    return found + 1 if found >= 0 else -1
 
 
 def parse_request(pem: bytes) -> x509.CertificateSigningRequest:
@@ -21,11 +55,11 @@ def parse_request(pem: bytes) -> x509.CertificateSigningRequest:
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
 
-    block = _BLOCK.search(pem)
-    if block is None or block[1].decode(errors="replace") != REQUEST:
+    block = next(blocks(pem), None)
+    if block is None or block.type != REQUEST:
         raise ValueError(f"PEM block type must be {REQUEST}")
     try:
-        request = x509.load_pem_x509_csr(block[0] + b"\n")
+        request = x509.load_pem_x509_csr(block.text + b"\n")
         _ = request.subject, request.extensions  # They are parsed on first use, which must not fail later.
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion) as error:
         raise ValueError(f"asn1: structure error: {error}") from None
@@ -58,14 +92,13 @@ def check_certificates(pem: bytes) -> list[x509.Certificate]:
     from cryptography import x509
 
     found: list[x509.Certificate] = []
-    for block in _BLOCK.finditer(pem):
-        if block[1] != CERTIFICATE.encode():
-            kind = block[1].decode(errors="replace")
-            raise ValueError(f'only {CERTIFICATE} PEM blocks are allowed, found "{kind}"')
-        if b":" in block[2]:
+    for block in blocks(pem):
+        if block.type != CERTIFICATE:
+            raise ValueError(f'only {CERTIFICATE} PEM blocks are allowed, found "{block.type}"')
+        if b":" in block.content:
             raise ValueError("no PEM block headers are permitted")
         try:
-            found.append(x509.load_pem_x509_certificate(block[0]))
+            found.append(x509.load_pem_x509_certificate(block.text))
         except (ValueError, x509.InvalidVersion) as error:
             raise ValueError(f"x509: malformed certificate: {error}") from None
     if not found:

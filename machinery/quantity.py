@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 Format = Literal["BinarySI", "DecimalSI", "DecimalExponent"]
 
-_PATTERN = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)")
+# What upstream's parser reads, unlike the expression in its message: every part may be absent, but not all of them.
+_PATTERN = re.compile(r"([+-]?[0-9]*(?:\.[0-9]*)?)((?:[eEinumkKMGTP]+[-+]?[0-9]*|[-+][0-9]*)?)")
 _DECIMAL_SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _DECIMAL_SUFFIX_OF = {power: suffix for suffix, power in _DECIMAL_SUFFIXES.items()}
 _BINARY_SUFFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
@@ -57,15 +57,16 @@ def parse_quantity(text: str | int | float) -> Quantity:
     """Return amount and format of a quantity, which may be a JSON number. Raises ValueError."""
     text = str(text)
     match = _PATTERN.fullmatch(text)
-    if match is None:
+    if match is None or not text:
         raise ValueError(_WRONG_FORMAT)
     number, suffix = match.groups()
-    if not _NUMBER.fullmatch(number):
-        raise ValueError("unable to parse numeric part of quantity")
     with localcontext() as context:
         context.prec = 60
         scale, format = _suffix(suffix)
-        amount = Decimal(number) * scale
+        digits = number.strip("+-.")
+        if not digits and format == "BinarySI":
+            raise ValueError("unable to parse numeric part of quantity")
+        amount = Decimal(number if digits else 0) * scale
         limit = _MOST if amount >= 0 else -_MOST
         if abs(amount) > _MOST:
             return Quantity(limit, format)

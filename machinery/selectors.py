@@ -165,19 +165,12 @@ def _check(requirement: Requirement) -> None:
 
 
 _END = ""
-_TOKEN = re.compile(r"\s*(?:([=!(),<>])|([^=!(),<>\s]+))")
+_TOKEN = re.compile(r"==|!=|[=!(),<>]|[^=!(),<>\s]+")
 
 
 def _tokens(text: str) -> Iterator[str]:
-    """Yield words and symbols. ``==`` and ``!=`` are one symbol; others that stand together, like ``=!``, are two."""
-    position = 0
-    while match := _TOKEN.match(text, position):
-        position = match.end()
-        token: str = match[1] or match[2]
-        if token in ("=", "!") and text[position : position + 1] == "=":
-            token += "="
-            position += 1
-        yield token
+    """Return words and symbols. ``==`` and ``!=`` are one symbol; others that stand together, like ``=!``, are two."""
+    return map(str, _TOKEN.findall(text))
 
 
 class _Parser:

@@ -12,13 +12,13 @@ import re
 DNS1123_LABEL_MAX = 63
 DNS1123_SUBDOMAIN_MAX = 253
 
-_DNS1123_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_DNS1123_SUBDOMAIN = rf"{_DNS1123_LABEL}(\.{_DNS1123_LABEL})*"
-_DNS1035_LABEL = "[a-z]([-a-z0-9]*[a-z0-9])?"
-_QUALIFIED_NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-_LABEL_VALUE = f"({_QUALIFIED_NAME})?"
-_CONFIG_MAP_KEY = "[-._a-zA-Z0-9]+"
-_HTTP_HEADER = "[-A-Za-z0-9]+"
+_DNS1123_LABEL = re.compile("[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_DNS1123_SUBDOMAIN = re.compile(rf"{_DNS1123_LABEL.pattern}(\.{_DNS1123_LABEL.pattern})*")
+_DNS1035_LABEL = re.compile("[a-z]([-a-z0-9]*[a-z0-9])?")
+_QUALIFIED_NAME = re.compile("([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_LABEL_VALUE = re.compile(f"({_QUALIFIED_NAME.pattern})?")
+_CONFIG_MAP_KEY = re.compile("[-._a-zA-Z0-9]+")
+_HTTP_HEADER = re.compile("[-A-Za-z0-9]+")
 
 # Finalizers whose names have no domain.
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
@@ -39,15 +39,15 @@ def in_range(low: int, high: int) -> str:
 EMPTY = "must be non-empty"
 
 
-def regex_error(rule: str, pattern: str, *examples: str) -> str:
+def regex_error(rule: str, pattern: re.Pattern[str], *examples: str) -> str:
     """Return upstream's message about a value that does not match a pattern."""
     shown = " or ".join(f"'{example}', " for example in examples)
-    return f"{rule} (e.g. {shown}regex used for validation is '{pattern}')"
+    return f"{rule} (e.g. {shown}regex used for validation is '{pattern.pattern}')"
 
 
-def _check(value: str, longest: int, pattern: str, rule: str, *examples: str) -> list[str]:
+def _check(value: str, longest: int, pattern: re.Pattern[str], rule: str, *examples: str) -> list[str]:
     errors = [max_length(longest)] if len(value) > longest else []
-    if not re.fullmatch(pattern, value):
+    if not pattern.fullmatch(value):
         errors.append(regex_error(rule, pattern, *examples))
     return errors
 
@@ -57,8 +57,8 @@ def is_dns1123_label(value: str) -> list[str]:
     errors = []
     if len(value) > DNS1123_LABEL_MAX:
         errors.append(max_length(DNS1123_LABEL_MAX))
-    if not re.fullmatch(_DNS1123_LABEL, value):
-        if re.fullmatch(_DNS1123_SUBDOMAIN, value):
+    if not _DNS1123_LABEL.fullmatch(value):
+        if _DNS1123_SUBDOMAIN.fullmatch(value):
             errors.append("must not contain dots")
         else:
             rule = (
@@ -106,7 +106,7 @@ def is_qualified_name(value: str) -> list[str]:
         errors.append(f"name part {EMPTY}")
     elif len(name) > DNS1123_LABEL_MAX:
         errors.append(f"name part {max_length(DNS1123_LABEL_MAX)}")
-    if not re.fullmatch(_QUALIFIED_NAME, name):
+    if not _QUALIFIED_NAME.fullmatch(name):
         errors.append("name part " + regex_error(_QUALIFIED_NAME_RULE, _QUALIFIED_NAME, *_QUALIFIED_NAME_EXAMPLES))
     return errors
 
@@ -183,7 +183,7 @@ def is_config_map_key(value: str) -> list[str]:
 
 def is_http_header_name(value: str) -> list[str]:
     rule = "a valid HTTP header must consist of alphanumeric characters or '-'"
-    return [] if re.fullmatch(_HTTP_HEADER, value) else [regex_error(rule, _HTTP_HEADER, "X-Header-Name")]
+    return [] if _HTTP_HEADER.fullmatch(value) else [regex_error(rule, _HTTP_HEADER, "X-Header-Name")]
 
 
 def is_ip(value: str) -> list[str]:

@@ -120,19 +120,36 @@ def _compiled(environment: Any, expression: str) -> Any:
 
 
 def _compile_words(text: str) -> str:
-    text = re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", text)
+    text = _without_code(text)
     return re.sub(r"undefined field '(\w+)' not found in struct '[^']*'", r"undefined field '\1'", text)
 
 
 def _evaluation_words(text: str) -> str:
-    text = re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", text)
-    for pattern, words in (
-        (r'Key not found in map : "(.*)"', r"no such key: \1"),
-        (r"Key not found in map : (.*)", r"no such key: \1"),
-        (r"Index error: index=(-?\d+).*", r"index out of bounds: \1"),
-        (r"divide by zero", "division by zero"),
-        (r"No matching overloads found.*", "no such overload"),
-    ):
-        if re.fullmatch(pattern, text):
-            return re.sub(pattern, words, text)
+    text = _without_code(text)
+    for pattern, words in _EVALUATION_WORDS:
+        if match := pattern.fullmatch(text):
+            return match.expand(words)
     return text
+
+
+_NO_QUOTED_KEY = re.compile(r'Key not found in map : "(.*)"')
+_NO_KEY = re.compile(r"Key not found in map : (.*)")
+_NO_INDEX = re.compile(r"Index error: index=(-?\d+)(?:\D.*)?")
+_EVALUATION_WORDS = (
+    (_NO_QUOTED_KEY, r"no such key: \1"),
+    (_NO_KEY, r"no such key: \1"),
+    (_NO_INDEX, r"index out of bounds: \1"),
+    (re.compile(r"divide by zero"), "division by zero"),
+    (re.compile(r"No matching overloads found.*"), "no such overload"),
+)
+_CODE_BEFORE = re.compile("[A-Z_]+")
+_CODE_BEHIND = re.compile(r"[A-Z_]+\]")
+
+
+def _without_code(text: str) -> str:
+    """Return a message without the status code that the library writes before it, and behind it in brackets."""
+    code, separator, message = text.partition(": ")
+    if separator and _CODE_BEFORE.fullmatch(code):
+        text = message
+    message, _, code = text.rpartition("[")
+    return message.rstrip() if _CODE_BEHIND.fullmatch(code) else text

@@ -17,6 +17,7 @@ from cel_expr_python import cel
 from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, struct_pb2, timestamp_pb2
 
 from apiserver.crdschema.structural import EMBEDDED, INT_OR_STRING, PRESERVE, Schema, below
+from machinery import durations
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "schema"
@@ -188,16 +189,9 @@ def _timestamp(text: str) -> Any:
     return stamp
 
 
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-
-
 def _duration(text: str) -> Any:
-    parts = re.findall(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)", text)
-    if "".join(number + unit for number, unit in parts) != text.lstrip("+-"):
-        raise ValueError(text)
-    nanoseconds = sum(int(float(number) * _UNITS[unit]) for number, unit in parts)
     duration = duration_pb2.Duration()
-    duration.FromNanoseconds(-nanoseconds if text.startswith("-") else nanoseconds)
+    duration.FromNanoseconds(durations.parse(text))
     return duration
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from apiserver.crdschema.structural import Schema, below
 
-_TOKEN = re.compile(r"'(?:\\.|[^'\\])*'|[.\[\]]|[^.\[\]']+|'")
+_TOKEN = re.compile(r"'(?:\\.|[^'\\])*(?:\\|')?|[.\[\]]|[^.\[\]']+", re.DOTALL)
 
 
 class Place(NamedTuple):

@@ -10,6 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -19,7 +20,8 @@ Step = Callable[[Any], Iterator[Any]]
 
 _FIELD = re.compile(r"\.((?:[^.\[\\]|\\.)+)")
 _SLICE = re.compile(r"(-?\d*)(:(-?\d*)(:(-?\d*))?)?")
-_FILTER = re.compile(r"\?\(@((?:\.(?:[^.\[\\=!<>\s]|\\.)+|\['[^']*'\])*)\s*(?:(==|!=|<=|>=|<|>)\s*(.+?))?\s*\)", re.S)
+_COMPARISON = re.compile(r"([^!<>=]*)([!<>=]*)")
+_MOST_VALUES = 100_000  # of one path: ``..`` after ``..`` leads to the same values again and again
 _COMPARE = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -62,7 +64,9 @@ def find(path: str, value: Any) -> list[Any]:
     """Return all values that a path leads to, without those that are missing; raises JSONPathError."""
     values = [value]
     for step in parse(path):
-        values = [found for each in values for found in step(each)]
+        values = list(islice((found for each in values for found in step(each)), _MOST_VALUES + 1))
+        if len(values) > _MOST_VALUES:
+            raise JSONPathError(f"more than {_MOST_VALUES} values")
     return values
 
 
@@ -89,8 +93,8 @@ def _closing(path: str, at: int) -> int:
 
 
 def _bracket(inner: str) -> Step:
-    if match := _FILTER.fullmatch(inner):
-        return _filter(match[1], match[2] or "", match[3] or "")
+    if inner.startswith("?(") and inner.endswith(")"):
+        return _filter_of(inner[2:-1])
     if re.fullmatch(r"'.*'|\".*\"", inner) and "," not in inner:
         return _field(re.sub(r"\\(.)", r"\1", inner[1:-1]))
     if inner == "*":
@@ -148,6 +152,16 @@ def _elements(first: str, colon: str | None, last: str | None, stride: str | Non
             yield from value[slice(*(int(part) if part else None for part in (first, last, stride)))]
 
     return step
+
+
+def _filter_of(expression: str) -> Step:
+    """Return the step of ``@.path`` or ``@.path == literal``; raises JSONPathError."""
+    comparison = _COMPARISON.match(expression)
+    path, sign = (comparison[1].strip(), comparison[2]) if comparison else ("", "")
+    literal = expression[comparison.end() :].strip() if comparison else ""
+    if not path.startswith("@") or (sign and sign not in _COMPARE):
+        raise JSONPathError(f"invalid filter {expression}")
+    return _filter(path[1:], sign, literal)
 
 
 def _filter(path: str, sign: str, literal: str) -> Step:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +19,6 @@ from typing import Any
 from google.protobuf import descriptor_pool, message_factory
 
 _FILES = ("kv", "auth", "rpc")  # in the order in which they import one another
-_SERIALIZED = re.compile(r"serialized_pb=_b\(('.*')\)")
 
 
 def load() -> Any:
@@ -32,10 +30,12 @@ def load() -> Any:
     pool = descriptor_pool.DescriptorPool()
     classes: dict[str, Any] = {}
     for name in _FILES:
-        found = _SERIALIZED.search((folder / f"{name}_pb2.py").read_text())
-        if found is None:
+        # A line of the file is:   serialized_pb=_b('…')
+        text = (folder / f"{name}_pb2.py").read_text()
+        literal, end, _ = text.partition("serialized_pb=_b(")[2].partition("')\n")
+        if not end:
             raise ImportError(f"{folder}/{name}_pb2.py has another form than etcd3 0.12's; install etcd3>=0.12,<0.13")
-        pool.AddSerializedFile(ast.literal_eval(found[1]).encode("latin-1"))
+        pool.AddSerializedFile(ast.literal_eval(f"{literal}'").encode("latin-1"))
         for descriptor in pool.FindFileByName(f"{name}.proto").message_types_by_name.values():
             classes[descriptor.name] = message_factory.GetMessageClass(descriptor)
     return SimpleNamespace(**classes)

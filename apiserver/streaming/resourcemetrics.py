@@ -68,19 +68,19 @@ Samples = Mapping[Key, UsageSample]
 Fetch = Callable[[Object], str]
 
 _LINE = re.compile(
-    r"^(node|container)_(cpu_usage_seconds_total|memory_working_set_bytes|start_time_seconds)"
-    r"(?:\{(.*)\})? ([0-9.eE+-]+)(?: ([0-9]+))?$",
-    re.MULTILINE,
+    r"(?:node|container)_(cpu_usage_seconds_total|memory_working_set_bytes|start_time_seconds)"
+    r"(?:\{(.*)\})? ([0-9.eE+-]+)(?: ([0-9]+))?"
 )
-_LABEL = re.compile(r'(\w+)="([^"]*)"')  # the values are names, in which nothing has to be escaped
 _FIELDS = {"cpu_usage_seconds_total": "cpu", "memory_working_set_bytes": "memory", "start_time_seconds": "started"}
 
 
 def parse(text: str) -> Samples:
     """Parse a kubelet's /metrics/resource; what has no CPU time or no memory there is left out."""
     found: dict[Key, dict[str, float]] = {}
-    for _, name, labels, value, at in _LINE.findall(text):
-        named = dict(_LABEL.findall(labels))
+    for match in filter(None, map(_LINE.fullmatch, text.splitlines())):
+        name, labels, value, at = match.groups()
+        # The values are names, in which nothing has to be escaped.
+        named = {key: value.strip('"') for key, _, value in (each.partition("=") for each in (labels or "").split(","))}
         key = named.get("namespace", ""), named.get("pod", ""), named.get("container", "")
         point = found.setdefault(key, {"started": 0.0})
         point[_FIELDS[name]] = float(value)

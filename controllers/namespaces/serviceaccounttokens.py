@@ -66,6 +66,9 @@ def plan(account: Object | None, secrets: Sequence[Object], legacy: bool, gone: 
     return SecretPlan(foreign, empty, not mine, mention, gone if full else ())
 
 
+_SUFFIX = re.compile(f"[{NAME_ALPHABET}]{{5}}")
+
+
 def mentions(account: Object) -> set[str]:
     """Return the names of the Secrets that an account lists."""
     return {str(reference.get("name", "")) for reference in account.get("secrets", ())}
@@ -76,9 +79,13 @@ def missing(account: Object, secrets: Sequence[Object]) -> list[str]:
 
     Names of another form are left alone: they may be of users' Secrets.
     """
-    ours = re.compile(rf"{re.escape(account['metadata']['name'])}-token-[{NAME_ALPHABET}]{{5}}")
+    prefix = f"{account['metadata']['name']}-token-"
     present = {secret["metadata"]["name"] for secret in secrets}
-    return sorted(name for name in mentions(account) - present if ours.fullmatch(name))
+    return sorted(
+        name
+        for name in mentions(account) - present
+        if name.startswith(prefix) and _SUFFIX.fullmatch(name.removeprefix(prefix))
+    )
 
 
 def uid_of(secret: Object) -> str:

@@ -17,7 +17,7 @@ from machinery.objects import Object
 Kind = Literal["configmap", "secret"]
 Lookup = Callable[[Kind, str, str], Object | None]  # kind, namespace, name
 
-_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
+_REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)(\)?))")
 MASTER_NAMESPACE, MASTER_SERVICES = "default", ("kubernetes",)
 
 
@@ -170,6 +170,8 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     def replacement(match: re.Match[str]) -> str:
         if match[0] == "$$":
             return "$"
+        if not match[2]:  # No reference is closed from here to the end of the text.
+            return match[0].replace("$$", "$")
         return variables.get(match[1], match[0])
 
     return _REFERENCE.sub(replacement, text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from apiserver.model import checks
@@ -80,11 +79,12 @@ def validate_field_ref(path: str, reference: Object, allowed: tuple[str, ...]) -
     if not field:
         yield FieldError.required(f"{path}.fieldPath")
         return
-    version, subscripted = reference.get("apiVersion", "v1"), re.fullmatch(r"(.+)\['(.*)'\]", field)
+    version = reference.get("apiVersion", "v1")
+    subscripted, _, subscript = field.removesuffix("']").partition("['") if field.endswith("']") else ("", "", "")
     if version != "v1":
         why = f"unsupported pod version: {version}"
-    elif subscripted and subscripted[1] in ("metadata.annotations", "metadata.labels"):
-        key = subscripted[2].lower() if subscripted[1] == "metadata.annotations" else subscripted[2]
+    elif subscripted in ("metadata.annotations", "metadata.labels"):
+        key = subscript.lower() if subscripted == "metadata.annotations" else subscript
         yield from checks.qualified_name(path, key)
         return
     elif subscripted:
