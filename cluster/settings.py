@@ -7,7 +7,6 @@ Each of these is written here and nowhere else. ``State`` has every path below t
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -40,55 +39,22 @@ INSTALLED_STATE = Path("/var/lib/mini-minishift")  # the state directory if ther
 MACHINE_LOCK = Path("/run/mini-minishift.lock")  # held while a cluster runs, because only one can own the KUBE chains
 
 
-@dataclass(frozen=True)
 class State:
     """The paths of one cluster's state."""
 
-    root: Path
-
-    @property
-    def pki(self) -> Path:
-        return self.root / "pki"
-
-    @property
-    def etcd(self) -> Path:
-        return self.root / "etcd"
-
-    @property
-    def etcd_socket(self) -> Path:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.pki = root / "pki"
+        self.etcd = root / "etcd"
         # etcd appends a port to a unix socket's name, and its Python client must use the same name.
-        return self.etcd / "etcd.sock:0"
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
-
-    @property
-    def kubelet(self) -> Path:
-        return self.root / "kubelet"
-
-    @property
-    def kubeconfigs(self) -> Path:
-        return self.root / "kubeconfigs"
-
-    @property
-    def kubeconfig(self) -> Path:
-        """The kubeconfig of the administrator and the developer, for ``KUBECONFIG=`` or to copy."""
-        return self.root / "kubeconfig"
-
-    @property
-    def tokens(self) -> Path:
-        return self.root / "tokens.csv"
-
-    @property
-    def record(self) -> Path:
-        """What ``up`` stores for the other commands: see record.py."""
-        return self.root / "cluster.json"
-
-    @property
-    def children(self) -> Path:
-        """The supervisor's table of the processes that it runs, rewritten at each change."""
-        return self.root / "processes.json"
+        self.etcd_socket = self.etcd / "etcd.sock:0"
+        self.logs = root / "logs"
+        self.kubelet = root / "kubelet"
+        self.kubeconfigs = root / "kubeconfigs"  # of the components
+        self.kubeconfig = root / "kubeconfig"  # of the administrator and the developer, for KUBECONFIG= or to copy
+        self.tokens = root / "tokens.csv"
+        self.record = root / "cluster.json"  # what `up` stores for the other commands: see record.py
+        self.children = root / "processes.json"  # the supervisor's table of its processes, rewritten at each change
 
 
 def default_state() -> State:

@@ -51,7 +51,7 @@ def port_bindings(pod: Object) -> tuple[PortBinding, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ContainerInputs:
     """What else a container's configuration depends on, beside its spec."""
 
     sandbox_id: str
@@ -63,20 +63,20 @@ class Surroundings:
     runtime: str = ""
 
 
-def container_config(pod: Object, spec: podspec.Spec, around: Surroundings) -> ContainerConfig:
-    pod_spec, variables = pod["spec"], around.environment
+def container_config(pod: Object, spec: podspec.Spec, inputs: ContainerInputs) -> ContainerConfig:
+    pod_spec, variables = pod["spec"], inputs.environment
     return ContainerConfig(
-        name=labels.container_name(pod, spec["name"], around.attempt),
+        name=labels.container_name(pod, spec["name"], inputs.attempt),
         image=spec["image"],
-        sandbox_id=around.sandbox_id,
-        labels=labels.of_container(pod, spec["name"], around.attempt, around.sandbox_id),
+        sandbox_id=inputs.sandbox_id,
+        labels=labels.of_container(pod, spec["name"], inputs.attempt, inputs.sandbox_id),
         command=_expanded(spec.get("command"), variables),
         args=_expanded(spec.get("args"), variables),
         environment=tuple(f"{name}={value}" for name, value in variables.items()),
         working_dir=spec.get("workingDir") or "",
-        mounts=around.mounts,
-        security=security(pod, spec, around.image),
-        limits=limits(pod, spec, around.node_memory),
+        mounts=inputs.mounts,
+        security=security(pod, spec, inputs.image),
+        limits=limits(pod, spec, inputs.node_memory),
         tty=bool(spec.get("tty")),
         stdin=bool(spec.get("stdin")),
         stdin_once=bool(spec.get("stdinOnce")),
@@ -84,7 +84,7 @@ def container_config(pod: Object, spec: podspec.Spec, around: Surroundings) -> C
         host_pid=bool(pod_spec.get("hostPID")),
         host_ipc=bool(pod_spec.get("hostIPC")),
         share_pid=bool(pod_spec.get("shareProcessNamespace")),
-        runtime=around.runtime,
+        runtime=inputs.runtime,
     )
 
 

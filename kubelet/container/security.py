@@ -13,7 +13,7 @@ from machinery.objects import Object
 _NUMBER = re.compile("[+-]?[0-9]+")
 
 
-def security(pod: Object, spec: podspec.Spec, image: RuntimeImage, groups: tuple[str, ...] = ()) -> SecurityConfig:
+def security(pod: Object, spec: podspec.Spec, image: RuntimeImage) -> SecurityConfig:
     of_pod, own = pod["spec"].get("securityContext", {}), spec.get("securityContext", {})
     user = _either(own, of_pod, "runAsUser")
     if _either(own, of_pod, "runAsNonRoot"):
@@ -21,7 +21,7 @@ def security(pod: Object, spec: podspec.Spec, image: RuntimeImage, groups: tuple
     capabilities = own.get("capabilities", {})
     return SecurityConfig(
         user=_user(user, _either(own, of_pod, "runAsGroup"), image),
-        groups=groups + _groups(of_pod),
+        groups=_groups(of_pod),
         privileged=bool(own.get("privileged")),
         capabilities_add=tuple(capabilities.get("add", ())),
         capabilities_drop=tuple(capabilities.get("drop", ())),

@@ -237,25 +237,25 @@ class RequestHandler(BaseHTTPRequestHandler):
         subject = f"pod {namespace}/{pod}, uid {found['metadata']['uid']}"
 
         def run() -> None:
-            portforward.Forwarding(self.conn, self._carrier(), partial(podnetwork.dial, pid), subject).run()
+            portforward.Forwarding(self.conn, self._multiplexer(), partial(podnetwork.dial, pid), subject).run()
 
         self._take_over(run)
 
-    def _carrier(self) -> portforward.Carrier:
+    def _multiplexer(self) -> portforward.Multiplexer:
         """Upgrade to the protocol that the client asks for."""
         if is_websocket(dict(self.headers.items())):
             protocol, answer = upgrade.negotiate_websocket(self.headers, portforward.WEBSOCKET_PROTOCOLS)
             if protocol == portforward.TUNNEL_PROTOCOL:
                 self._switch(answer)
-                return portforward.TunnelCarrier(self.conn.deliver)
+                return portforward.TunnelMultiplexer(self.conn.deliver)
             ports = self._ports()
             self._switch(answer)
-            return portforward.ChannelCarrier(self.conn.deliver, protocol, ports)
+            return portforward.ChannelMultiplexer(self.conn.deliver, protocol, ports)
         if not upgrade.is_spdy(self.headers):
             raise upgrade.not_an_upgrade(self.headers)
         protocol = upgrade.negotiate_spdy(self.headers, [portforward.PROTOCOL])
         self._switch(upgrade.spdy_headers(protocol))
-        return portforward.SpdyCarrier(self.conn.deliver)
+        return portforward.SpdyMultiplexer(self.conn.deliver)
 
     def _ports(self) -> list[int]:
         texts = [text for value in self._query.get("port", []) for text in value.split(",")]

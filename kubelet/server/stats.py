@@ -27,7 +27,7 @@ from machinery.objects import Object, now, parse_time
 _AT_ONCE = 16  # questions to the runtime
 
 
-class Measured(NamedTuple):
+class UsageSample(NamedTuple):
     """A running container with its pod and status, and what it had used at a Unix time."""
 
     pod: Object
@@ -40,7 +40,7 @@ class Measured(NamedTuple):
         return str(self.status.get("containerID", ""))
 
 
-def measure(host: PodHost, runtime: StreamingRuntime, pods: Iterable[Object]) -> list[Measured]:
+def measure(host: PodHost, runtime: StreamingRuntime, pods: Iterable[Object]) -> list[UsageSample]:
     """Measure every running container of the pods, many at a time, because the runtime may take a second for each."""
     running = [(pod, status) for pod in pods for status in _running(pod)]
     with ThreadPoolExecutor(_AT_ONCE, "stats") as pool:
@@ -48,14 +48,14 @@ def measure(host: PodHost, runtime: StreamingRuntime, pods: Iterable[Object]) ->
         return [one for one in found if one is not None]
 
 
-def _measure(host: PodHost, runtime: StreamingRuntime, pod: Object, status: Object) -> Measured | None:
+def _measure(host: PodHost, runtime: StreamingRuntime, pod: Object, status: Object) -> UsageSample | None:
     meta = pod["metadata"]
     try:
         names = meta["namespace"], meta["name"], status["name"]
         found = cgroups.usage(host.container_pid(*names)) or runtime.usage(host.container_id(*names))
     except (ApiError, RuntimeFailure):
         return None  # it has just ended
-    return None if found is None else Measured(pod, status, found, time.time())
+    return None if found is None else UsageSample(pod, status, found, time.time())
 
 
 def _running(pod: Object) -> Iterator[Object]:
@@ -68,7 +68,7 @@ def resource_metrics(host: PodHost, runtime: StreamingRuntime) -> str:
     node_cpu = Sample((), machine.cpu_seconds(), time.time())
     node_memory = Sample((), machine.memory_in_use(), time.time())
     containers = [(_labels(one), one) for one in measured]
-    pods: dict[tuple[str, ...], list[Measured]] = {}
+    pods: dict[tuple[str, ...], list[UsageSample]] = {}
     for labels, one in containers:
         pods.setdefault(labels[1:], []).append(one)
     cpu = [Sample(labels, one.usage.nanoseconds / 1e9, one.at) for labels, one in containers]
@@ -116,13 +116,13 @@ def cadvisor_metrics(host: PodHost, runtime: StreamingRuntime) -> str:
     )
 
 
-def _cadvisor_labels(one: Measured) -> tuple[str, ...]:
+def _cadvisor_labels(one: UsageSample) -> tuple[str, ...]:
     container, namespace, pod = _labels(one)
     identity = one.id.removeprefix("docker://")
     return container, f"/docker/{identity}", str(one.status.get("image", "")), identity, namespace, pod
 
 
-def _labels(one: Measured) -> tuple[str, str, str]:
+def _labels(one: UsageSample) -> tuple[str, str, str]:
     return one.status["name"], one.pod["metadata"]["namespace"], one.pod["metadata"]["name"]
 
 
@@ -136,7 +136,7 @@ class Statistics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._last: dict[str, Measured] = {}
+        self._last: dict[str, UsageSample] = {}
 
     def summary(self, host: PodHost, runtime: StreamingRuntime) -> Object:
         """Return the node's Summary."""
@@ -151,7 +151,7 @@ class Statistics:
         return {"node": _node_stats(host.node_name), "pods": stats}
 
 
-def _container_stats(one: Measured, before: Measured | None) -> Object:
+def _container_stats(one: UsageSample, before: UsageSample | None) -> Object:
     usage, rate = one.usage, 0
     if before is not None and one.at > before.at:
         rate = max(0, int((usage.nanoseconds - before.usage.nanoseconds) / (one.at - before.at)))

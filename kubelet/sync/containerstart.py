@@ -100,7 +100,7 @@ class ContainerStart:
         downward = DownwardApi(state.pod, (deps.address(state),), deps.node.ip, deps.node.allocatable)
         sources = env.VariableSources(downward, deps.sources.lookup, deps.sources.services())
         variables = env.environment(sources, container)
-        around = config.Surroundings(
+        inputs = config.ContainerInputs(
             sandbox_id=sandbox.id,
             attempt=attempt,
             image=image,
@@ -109,7 +109,7 @@ class ContainerStart:
             node_memory=deps.node.memory,
             runtime=sandbox.runtime,
         )
-        return config.container_config(state.pod, container, around)
+        return config.container_config(state.pod, container, inputs)
 
     def _run(self, state: PodState, name: str, container_id: str) -> RuntimeContainer | None:
         before, deps = state.newest(name), self._deps

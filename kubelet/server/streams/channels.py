@@ -18,7 +18,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
@@ -77,17 +78,75 @@ class Streams(Protocol):
         """
 
 
+class ChannelPart(NamedTuple):
+    """Some bytes of a message on a channel, and whether they are its first and its last."""
+
+    channel: int
+    data: bytes
+    first: bool
+    last: bool
+
+
+class ChannelSocket:
+    """A WebSocket whose messages begin with the number of a channel.
+
+    That is a byte in the binary form of the protocol. In the base64 form, messages are text: a digit, then base64.
+    """
+
+    def __init__(self, write: Callable[[bytes], None], protocol: str) -> None:
+        self._socket = WebSocket(write)
+        self._base64 = "base64" in protocol
+        self._channel = -1
+        self._text = bytearray()  # of a base64 message that is not complete
+
+    @property
+    def closed(self) -> bool:
+        return self._socket.closed
+
+    def receive(self, data: bytes) -> list[ChannelPart]:
+        """Return what these bytes from the client bring; of the base64 form only whole messages."""
+        read = self._read_base64 if self._base64 else self._read_binary
+        return [part for piece in self._socket.receive(data) for part in read(piece)]
+
+    def _read_binary(self, piece: MessagePart) -> Iterator[ChannelPart]:
+        data = piece.data
+        if piece.first:
+            if not data:
+                return
+            self._channel, data = data[0], data[1:]
+        yield ChannelPart(self._channel, data, piece.first, piece.last)
+
+    def _read_base64(self, piece: MessagePart) -> Iterator[ChannelPart]:
+        self._text += piece.data
+        if len(self._text) > _MAX_TEXT:
+            self._socket.close(1009)
+            self._socket.closed = True
+        elif piece.last:
+            message, self._text = bytes(self._text), bytearray()
+            with suppress(binascii.Error):  # what is not base64 is ignored
+                if message[:1].isdigit():
+                    data = base64.b64decode(message[1:], validate=True)
+                    yield ChannelPart(int(message[:1]), data, True, True)
+
+    def send(self, channel: int, data: bytes) -> None:
+        if self._base64:
+            self._socket.send(b"%d" % channel + base64.b64encode(data), text=True)
+        else:
+            self._socket.send(bytes([channel]) + data)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
 class WebSocketStreams:
     """All channels in one WebSocket."""
 
     def __init__(self, write: Callable[[bytes], None], protocol: str, channels: Collection[Channel]) -> None:
-        self._socket = WebSocket(write)
+        self._socket = ChannelSocket(write, protocol)
         self._channels = frozenset(channels)
-        self._base64 = "base64" in protocol
         self._json_status = protocol.startswith(("v4.", "v5."))
         self._close_signal = protocol == V5
-        self._channel = -1
-        self._held = bytearray()
+        self._held = bytearray()  # of a message that is used whole
 
     def begin(self) -> None:
         lowest = min(self._channels & {Channel.STDOUT, Channel.STDERR}, default=Channel.ERROR)
@@ -98,54 +157,28 @@ class WebSocketStreams:
         return self._socket.closed
 
     def receive(self, data: bytes) -> list[Received]:
-        received: list[Received] = []
-        for piece in self._socket.receive(data):
-            received += self._decode(piece) if self._base64 or piece.text else self._take(piece)
-        return received
+        return [received for part in self._socket.receive(data) for received in self._take(part)]
 
-    def _decode(self, piece: MessagePart) -> Iterable[Received]:
-        """Decode a base64 message, as soon as it is complete."""
-        self._held += piece.data
-        if len(self._held) > _MAX_TEXT:
-            self._socket.close(1009)
-            self._socket.closed = True
-            return ()
-        if not piece.last:
-            return ()
-        message, self._held = bytes(self._held), bytearray()
-        try:
-            content = base64.b64decode(message[1:], validate=True) if self._base64 else message[1:]
-        except binascii.Error:
-            return ()
-        number = (message[0] - ord("0")) if self._base64 and message else (message[0] if message else -1)
-        return self._take(MessagePart(bytes([max(number, 0)]) + content, True, True, False)) if message else ()
-
-    def _take(self, piece: MessagePart) -> Iterable[Received]:
-        data = piece.data
-        if piece.first:
-            if not data:
-                return ()
-            self._channel, data = data[0], data[1:]
+    def _take(self, part: ChannelPart) -> Iterator[Received]:
+        if part.first:
             self._held.clear()
-        if self._channel == Channel.STDIN and Channel.STDIN in self._channels:
-            return (Received(Channel.STDIN, data),) if data else ()
-        if self._channel not in (Channel.RESIZE, _CLOSE) or len(self._held) > 1024:
-            return ()
-        self._held += data
-        if not piece.last:
-            return ()
-        message, self._held = bytes(self._held), bytearray()
-        if self._channel == Channel.RESIZE:
-            return (Received(Channel.RESIZE, message),) if Channel.RESIZE in self._channels else ()
-        if self._close_signal and message == bytes([Channel.STDIN]):
-            return (Received(Channel.STDIN, b"", end=True),)
-        return ()
+        if part.channel == Channel.STDIN and Channel.STDIN in self._channels:
+            if part.data:
+                yield Received(Channel.STDIN, part.data)
+            return
+        if part.channel not in (Channel.RESIZE, _CLOSE) or len(self._held) > 1024:
+            return
+        self._held += part.data
+        if not part.last:
+            return
+        if part.channel == Channel.RESIZE:
+            if Channel.RESIZE in self._channels:
+                yield Received(Channel.RESIZE, bytes(self._held))
+        elif self._close_signal and self._held == bytes([Channel.STDIN]):
+            yield Received(Channel.STDIN, b"", end=True)
 
     def send(self, channel: Channel, data: bytes) -> None:
-        if self._base64:
-            self._socket.send(b"%d" % channel + base64.b64encode(data), text=True)
-        else:
-            self._socket.send(bytes([channel]) + data)
+        self._socket.send(channel, data)
 
     def finish(self, status: Object) -> None:
         if (message := error_message(status, as_json=self._json_status)) is not None:

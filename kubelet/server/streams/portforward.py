@@ -1,19 +1,17 @@
 """Port-forward: many TCP connections into one pod, over one connection to the client, in one thread.
 
-What carries them is a ``Carrier``, of which there are three (upstream: kubelet's portforward and kubectl's tunnel):
+What carries them is a ``Multiplexer``, of which there are three (upstream: kubelet's portforward and kubectl's tunnel):
 
 * SPDY: a connection is a pair of streams, data and error, bound by the header requestID (kubectl before 1.31);
 * the same SPDY inside the binary messages of a WebSocket, SPDY/3.1+portforward.k8s.io (kubectl since 1.31);
 * WebSocket v4.channel.k8s.io: channels 2i and 2i+1 are data and error of the i-th port of the query, each begins with
   the port number as two bytes, little-endian.
 
-The carriers are pure; ``Forwarding`` waits for all sockets together and bounds what is buffered for each.
+The multiplexers are pure; ``Forwarding`` waits for all sockets together and bounds what is buffered for each.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import queue
 import select
@@ -26,6 +24,7 @@ from typing import NamedTuple, Protocol
 
 from kubelet.server.connection import Connection, client_left
 from kubelet.server.streams import spdy
+from kubelet.server.streams.channels import ChannelSocket
 from kubelet.server.streams.podnetwork import Dialed
 from kubelet.server.streams.spdy import Data, Reset
 from machinery.sockets import untaken
@@ -51,10 +50,10 @@ class ConnectRequest(NamedTuple):
 
 
 # Data is for the pod; Reset tells that the client gave the connection up.
-CarrierEvent = ConnectRequest | Data | Reset
+ClientEvent = ConnectRequest | Data | Reset
 
 
-class Carrier(Protocol):
+class Multiplexer(Protocol):
     """The connections as the client's protocol carries them."""
 
     @property
@@ -65,7 +64,7 @@ class Carrier(Protocol):
     def left(self) -> bool:
         """Return True if the client sends no more."""
 
-    def receive(self, data: bytes) -> list[CarrierEvent]: ...
+    def receive(self, data: bytes) -> list[ClientEvent]: ...
 
     def send(self, pair: int, data: bytes) -> None: ...
 
@@ -86,21 +85,25 @@ class _Pair:
     ended: bool = False  # the client has ended the data stream
 
 
-class SpdyCarrier:
+class SpdyMultiplexer:
     """Pairs of SPDY streams. A pair is known by its data stream's number."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._session = spdy.SpdySession(write)
         self._waiting: dict[str, _Pair] = {}  # one stream of two is open
         self._pairs: dict[int, _Pair] = {}
-        self.closed = False
+        self._left = False
 
     @property
     def left(self) -> bool:
-        return self.closed
+        return self._left
 
-    def receive(self, data: bytes) -> list[CarrierEvent]:
-        events: list[CarrierEvent] = []
+    @property
+    def closed(self) -> bool:
+        return self.left
+
+    def receive(self, data: bytes) -> list[ClientEvent]:
+        events: list[ClientEvent] = []
         for event in self._session.receive(data):
             if isinstance(event, spdy.Opened):
                 events += self._open(event.stream, event.headers)
@@ -113,10 +116,10 @@ class SpdyCarrier:
                 del self._pairs[event.stream]
                 events.append(event)
             elif isinstance(event, spdy.Left):
-                self.closed = True
+                self._left = True
         return events
 
-    def _open(self, stream: int, headers: Mapping[str, str]) -> Sequence[CarrierEvent]:
+    def _open(self, stream: int, headers: Mapping[str, str]) -> Sequence[ClientEvent]:
         kind, port = headers.get("streamtype", ""), headers.get("port", "")
         if kind not in ("data", "error") or not port.isdigit() or not 0 < int(port) < 65536 or self._crowded:
             self._session.reset(stream, spdy.REFUSED_STREAM)
@@ -159,49 +162,39 @@ class SpdyCarrier:
         self._session.leave()
 
 
-class TunnelCarrier:
+class TunnelMultiplexer(SpdyMultiplexer):
     """SPDY within a WebSocket's binary messages."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._socket = WebSocket(write)
-        self._inner = SpdyCarrier(self._socket.send)
-
-    @property
-    def closed(self) -> bool:
-        return self._socket.closed or self._inner.closed
+        super().__init__(self._socket.send)
 
     @property
     def left(self) -> bool:
-        return self.closed
+        return self._socket.closed or super().left
 
-    def receive(self, data: bytes) -> list[CarrierEvent]:
-        return [event for piece in self._socket.receive(data) for event in self._inner.receive(piece.data)]
-
-    def send(self, pair: int, data: bytes) -> None:
-        self._inner.send(pair, data)
-
-    def finish(self, pair: int, error: str = "") -> None:
-        self._inner.finish(pair, error)
+    def receive(self, data: bytes) -> list[ClientEvent]:
+        events = []
+        for piece in self._socket.receive(data):
+            events += super().receive(piece.data)
+        return events
 
     def leave(self) -> None:
-        self._inner.leave()
+        super().leave()
         self._socket.close()
 
 
-class ChannelCarrier:
+class ChannelMultiplexer:
     """Two WebSocket channels a port, all opened at once; the session ends with the last of them."""
 
     def __init__(self, write: Callable[[bytes], None], protocol: str, ports: Sequence[int]) -> None:
-        self._socket = WebSocket(write)
-        self._base64 = "base64" in protocol
+        self._socket = ChannelSocket(write, protocol)
         self._count = len(ports)
         self._open = set(range(self._count))
-        self._channel = -1
-        self._held = b""
-        self._early: list[CarrierEvent] = [ConnectRequest(index, port) for index, port in enumerate(ports)]
+        self._early: list[ClientEvent] = [ConnectRequest(index, port) for index, port in enumerate(ports)]
         for index, port in enumerate(ports):
             for channel in (2 * index, 2 * index + 1):
-                self._write(channel, port.to_bytes(2, "little"))
+                self._socket.send(channel, port.to_bytes(2, "little"))
 
     @property
     def closed(self) -> bool:
@@ -211,46 +204,24 @@ class ChannelCarrier:
     def left(self) -> bool:
         return self._socket.closed
 
-    def receive(self, data: bytes) -> list[CarrierEvent]:
+    def receive(self, data: bytes) -> list[ClientEvent]:
         events, self._early = self._early, []
-        for piece in self._socket.receive(data):
-            content = piece.data
-            if self._base64:
-                self._held += content
-                if not piece.last:
-                    continue
-                content, self._held = _decoded(self._held), b""
-            if piece.first or self._base64:
-                self._channel, content = (content[0] if content else -1), content[1:]
-            if self._channel % 2 == 0 and self._channel // 2 < self._count and content:
-                events.append(Data(self._channel // 2, content, end=False))
+        for part in self._socket.receive(data):
+            if part.channel % 2 == 0 and part.channel // 2 < self._count and part.data:
+                events.append(Data(part.channel // 2, part.data, end=False))
         return events
 
-    def _write(self, channel: int, data: bytes) -> None:
-        if self._base64:
-            self._socket.send(b"%d" % channel + base64.b64encode(data), text=True)
-        else:
-            self._socket.send(bytes([channel]) + data)
-
     def send(self, pair: int, data: bytes) -> None:
-        self._write(2 * pair, data)
+        self._socket.send(2 * pair, data)
 
     def finish(self, pair: int, error: str = "") -> None:
         if pair in self._open:
             self._open.discard(pair)
             if error:
-                self._write(2 * pair + 1, error.encode())
+                self._socket.send(2 * pair + 1, error.encode())
 
     def leave(self) -> None:
         self._socket.close()
-
-
-def _decoded(message: bytes) -> bytes:
-    """Return a base64 message as a binary one, empty if it is not base64."""
-    try:
-        return bytes([message[0] - ord("0")]) + base64.b64decode(message[1:], validate=True)
-    except (ValueError, IndexError, binascii.Error):
-        return b""
 
 
 @dataclass
@@ -260,21 +231,21 @@ class _Link:
     port: int
     remote: socket.socket | None = None  # None while it is being made
     pending: bytearray = field(default_factory=bytearray)
-    ends: bool = False  # the client sends no more
-    ended: bool = False  # and the pod has been told
-    silent: bool = False  # the pod sends no more
-    deaf: bool = False  # the client takes no more: what the pod sends is discarded
+    client_eof: bool = False  # the client sends no more
+    eof_sent: bool = False  # and the pod has been told
+    pod_eof: bool = False  # the pod sends no more
+    client_gone: bool = False  # the client takes no more: what the pod sends is discarded
     progress: float = field(default_factory=time.monotonic)  # when bytes for the pod moved last
     untaken: int = 0  # bytes that the pod's kernel had not acknowledged when last asked
 
     @property
     def closing(self) -> bool:
         """Return True if one side is gone, so that the other must not keep the connection for ever."""
-        return self.silent or self.deaf
+        return self.pod_eof or self.client_gone
 
     @property
     def events(self) -> int:
-        return (0 if self.silent else select.POLLIN) | (select.POLLOUT if self.pending else 0)
+        return (0 if self.pod_eof else select.POLLIN) | (select.POLLOUT if self.pending else 0)
 
     def is_done(self, stalled_seconds: float) -> bool:
         """Return True if nothing is lost by closing the connection, or nobody has taken anything for so long.
@@ -285,7 +256,7 @@ class _Link:
         if left < self.untaken:
             self.progress = time.monotonic()
         self.untaken = left
-        if self.ended and (self.silent or (self.deaf and not left)):
+        if self.eof_sent and (self.pod_eof or (self.client_gone and not left)):
             return True
         return self.closing and time.monotonic() - self.progress > stalled_seconds
 
@@ -302,14 +273,14 @@ class Forwarding:
     def __init__(
         self,
         conn: Connection,
-        carrier: Carrier,
+        multiplexer: Multiplexer,
         dial: Dial,
         subject: str,
         *,
         stalled_seconds: float = _STALLED_SECONDS,
     ) -> None:
         self._conn = conn
-        self._carrier = carrier
+        self._multiplexer = multiplexer
         self._dial = dial
         self._subject = subject
         self._stalled_seconds = stalled_seconds
@@ -325,16 +296,16 @@ class Forwarding:
     def run(self) -> None:
         """Return when the client has left, or every channel has ended, and the pod has what was sent to it."""
         try:
-            self._take(self._carrier.receive(b""))
+            self._take(self._multiplexer.receive(b""))
             self._from_client()
-            while not self._left and not (self._carrier.closed and not self._links):
-                if self._carrier.closed:
+            while not self._left and not (self._multiplexer.closed and not self._links):
+                if self._multiplexer.closed:
                     self._leave()  # and then read what the client had sent before it heard of that
                 self._wait()
                 self._from_client()
             self._leave()
             for link in self._links.values():
-                link.ends = link.deaf = True
+                link.client_eof = link.client_gone = True
                 link.progress = time.monotonic()
                 self._to_pod(link)
             self._settle()
@@ -352,7 +323,7 @@ class Forwarding:
     def _leave(self) -> None:
         if not self._taken_leave:
             self._taken_leave = True
-            self._carrier.leave()
+            self._multiplexer.leave()
 
     # --- client to pod -------------------------------------------------------------------------------------------
 
@@ -362,18 +333,18 @@ class Forwarding:
 
     def _from_client(self) -> None:
         while self._reading:
-            if self._carrier.left:
+            if self._multiplexer.left:
                 self._left = True
                 return
             data = self._conn.receive()
             if data is None:
                 return
             if data:
-                self._take(self._carrier.receive(data))
+                self._take(self._multiplexer.receive(data))
             else:
                 self._left = True
 
-    def _take(self, events: Sequence[CarrierEvent]) -> None:
+    def _take(self, events: Sequence[ClientEvent]) -> None:
         for event in events:
             if isinstance(event, ConnectRequest):
                 self._links[event.stream] = _Link(event.port)
@@ -384,9 +355,9 @@ class Forwarding:
                 continue
             if isinstance(event, Data):
                 link.pending += event.data
-                link.ends = link.ends or event.end
+                link.client_eof = link.client_eof or event.end
             else:
-                link.ends = link.deaf = True
+                link.client_eof = link.client_gone = True
             self._to_pod(link)
 
     def _done(self, pair: int) -> Dialed:
@@ -407,14 +378,14 @@ class Forwarding:
             while link.pending:
                 del link.pending[: link.remote.send(link.pending)]
                 link.progress = time.monotonic()
-            if link.ends and not link.ended:
-                link.ended = True
+            if link.client_eof and not link.eof_sent:
+                link.eof_sent = True
                 link.remote.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             return
         except OSError:  # reading will tell how it ended
             link.pending.clear()
-            link.ended = True
+            link.eof_sent = True
 
     # --- pod to client -------------------------------------------------------------------------------------------
 
@@ -450,7 +421,7 @@ class Forwarding:
         if client_left(events) and not self._hung_up:
             self._hung_up = True
             for link in self._links.values():
-                link.deaf = True
+                link.client_gone = True
                 link.progress = time.monotonic()
 
     def _collect(self) -> None:
@@ -461,7 +432,7 @@ class Forwarding:
             if isinstance(result, OSError):
                 if link:
                     del self._links[pair]
-                    self._carrier.finish(pair, f"error forwarding port {link.port} to {self._subject}: {result}")
+                    self._multiplexer.finish(pair, f"error forwarding port {link.port} to {self._subject}: {result}")
             elif link is None or self._over:
                 result.close()
             else:
@@ -472,20 +443,20 @@ class Forwarding:
         assert link.remote is not None
         self._to_pod(link)
         try:
-            data = b"" if link.silent else link.remote.recv(_CHUNK)
+            data = b"" if link.pod_eof else link.remote.recv(_CHUNK)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        if data and not link.deaf:
-            self._carrier.send(pair, data)
-        elif not data and not link.silent:
-            link.silent = True
+        if data and not link.client_gone:
+            self._multiplexer.send(pair, data)
+        elif not data and not link.pod_eof:
+            link.pod_eof = True
             link.progress = time.monotonic()
-            self._carrier.finish(pair)
-        if events & (select.POLLERR | select.POLLHUP) and link.silent:  # the pod reads no more, either
+            self._multiplexer.finish(pair)
+        if events & (select.POLLERR | select.POLLHUP) and link.pod_eof:  # the pod reads no more, either
             link.pending.clear()
-            link.ended = True
+            link.eof_sent = True
 
     def _settle(self) -> None:
         """Close the connections that are done with."""

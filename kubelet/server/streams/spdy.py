@@ -1,4 +1,4 @@
-"""SPDY/3.1 frames, as far as exec, attach and port-forward use them (kubectl before 1.31, upstream's test suite).
+"""The server's end of SPDY/3.1, as far as exec, attach and port-forward use it (kubectl before 1.31, upstream's tests).
 
 Pure: ``receive(bytes)`` gives events, and the other methods write through the function that the session was made with.
 The rules are those of the draft (draft-mbelshe-httpbis-spdy-00, as amended for 3.1) and the habits of the one library
@@ -65,14 +65,6 @@ class Opened(NamedTuple):
     end: bool
 
 
-class Replied(NamedTuple):
-    """The peer accepted a stream of ours."""
-
-    stream: int
-    headers: Mapping[str, str]
-    end: bool
-
-
 class Data(NamedTuple):
     """Bytes of a stream, as they arrive; ``end`` after its last."""
 
@@ -92,7 +84,7 @@ class Left(NamedTuple):
     """The peer opens no more streams (GOAWAY)."""
 
 
-SpdyEvent = Opened | Replied | Data | Reset | Left
+SpdyEvent = Opened | Data | Reset | Left
 
 
 class HeaderCodec:
@@ -136,15 +128,13 @@ def _text(block: bytes, offset: int) -> tuple[str, int]:
 
 
 class SpdySession:
-    """One end of a SPDY connection."""
+    """A SPDY connection. Only the client opens streams, and gives them odd numbers."""
 
-    def __init__(self, write: Callable[[bytes], None], *, server: bool = True) -> None:
+    def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
         self._headers = HeaderCodec()
         self._buffer = bytearray()
         self._data_stream = self._data_left = self._data_flags = 0
-        self._next_stream = 2 if server else 1
-        self._parity = 1 if server else 0  # of the streams and pings that the peer begins
         self._highest_stream = 0
 
     # --- receiving -----------------------------------------------------------------------------------------------
@@ -192,16 +182,13 @@ class SpdySession:
         try:
             if kind == SYN_STREAM:
                 return self._opened(struct.unpack_from(">I", body)[0] & 0x7FFFFFFF, flags, body[10:])
-            if kind == SYN_REPLY:
-                stream = struct.unpack_from(">I", body)[0] & 0x7FFFFFFF
-                return Replied(stream, self._headers.decode(body[4:]), bool(flags & FIN))
             if kind == RST_STREAM:
                 stream, code = struct.unpack_from(">II", body)
                 return Reset(stream & 0x7FFFFFFF, code)
             if kind == PING:
                 (identity,) = struct.unpack_from(">I", body)
-                if identity & 1 == self._parity:
-                    self._write(_frame(PING, 0, body[:4]))
+                if identity & 1:  # the client's own, and no answer to one of the server's
+                    self._write(control_frame(PING, body[:4]))
                 return None
             if kind == GOAWAY:
                 return Left()
@@ -213,7 +200,7 @@ class SpdySession:
 
     def _opened(self, stream: int, flags: int, block: bytes) -> Opened | None:
         headers = self._headers.decode(block)
-        if stream & 1 != self._parity or stream <= self._highest_stream:
+        if not stream & 1 or stream <= self._highest_stream:
             self.reset(stream, PROTOCOL_ERROR)
             return None
         self._highest_stream = stream
@@ -221,16 +208,9 @@ class SpdySession:
 
     # --- sending -------------------------------------------------------------------------------------------------
 
-    def open(self, headers: Mapping[str, str], *, end: bool = False) -> int:
-        """Open a stream of our own and returns its number."""
-        stream, self._next_stream = self._next_stream, self._next_stream + 2
-        body = struct.pack(">IIH", stream, 0, 0) + self._headers.encode(headers)
-        self._write(_frame(SYN_STREAM, FIN if end else 0, body))
-        return stream
-
-    def accept(self, stream: int, *, end: bool = False) -> None:
+    def accept(self, stream: int) -> None:
         """Answer a stream that the peer opened."""
-        self._write(_frame(SYN_REPLY, FIN if end else 0, struct.pack(">I", stream) + self._headers.encode({})))
+        self._write(control_frame(SYN_REPLY, struct.pack(">I", stream) + self._headers.encode({})))
 
     def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
         """Send bytes on a stream, in frames of a bounded size; ``end`` closes our half of it."""
@@ -242,15 +222,12 @@ class SpdySession:
 
     def reset(self, stream: int, code: int = CANCEL) -> None:
         """Give a stream up."""
-        self._write(_frame(RST_STREAM, 0, struct.pack(">II", stream, code)))
-
-    def ping(self, identity: int) -> None:
-        self._write(_frame(PING, 0, struct.pack(">I", identity)))
+        self._write(control_frame(RST_STREAM, struct.pack(">II", stream, code)))
 
     def leave(self) -> None:
         """Tell the peer that we are done."""
-        self._write(_frame(GOAWAY, 0, struct.pack(">II", self._highest_stream, 0)))
+        self._write(control_frame(GOAWAY, struct.pack(">II", self._highest_stream, 0)))
 
 
-def _frame(kind: int, flags: int, body: bytes) -> bytes:
-    return struct.pack(">II", 1 << 31 | VERSION << 16 | kind, flags << 24 | len(body)) + body
+def control_frame(kind: int, body: bytes) -> bytes:
+    return struct.pack(">II", 1 << 31 | VERSION << 16 | kind, len(body)) + body

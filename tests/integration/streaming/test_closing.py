@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from integration.streaming.conftest import Api, Host, WaitUntil
+from spdyclient import Replied, SpdyClient
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection
-
-from kubelet.server.streams import spdy
 
 pytestmark = [pytest.mark.docker, pytest.mark.parametrize("size", [10, 1_000_000])]
 POD = "/api/v1/namespaces/default/pods"
@@ -54,11 +53,11 @@ def send_over_websocket(api: Api, path: str, protocol: str, data: bytes, *, poli
 def send_over_spdy(api: Api, path: str, protocol: str, streams: list[dict[str, str]], data: bytes) -> None:
     """On the last of the streams."""
     sock, rest = connect(api, path, "Upgrade: SPDY/3.1", f"X-Stream-Protocol-Version: {protocol}")
-    session = spdy.SpdySession(sock.sendall, server=False)
+    session = SpdyClient(sock.sendall)
     numbers = [session.open(headers) for headers in streams]
-    replied = len([event for event in session.receive(rest) if isinstance(event, spdy.Replied)])
+    replied = len([event for event in session.receive(rest) if isinstance(event, Replied)])
     while replied < len(numbers):
-        replied += len([event for event in session.receive(sock.recv(65536)) if isinstance(event, spdy.Replied)])
+        replied += len([event for event in session.receive(sock.recv(65536)) if isinstance(event, Replied)])
     session.send(numbers[-1], data)
     finish(sock)
 

@@ -175,8 +175,8 @@ def test_sandbox_publishes_host_ports_only(make_pod: Any) -> None:
 def test_container_config(make_pod: Any) -> None:
     container = {"name": "c", "image": "i", "command": ["echo", "$(A)"], "args": ["$(B)"], "stdin": True}
     pod = make_pod(containers=[container], hostPID=True)
-    around = config.Surroundings("box", 3, RuntimeImage("i"), {"A": "1"}, (), 1)
-    made = container_config(config.container_config(pod, container, around), "mine")
+    inputs = config.ContainerInputs("box", 3, RuntimeImage("i"), {"A": "1"}, (), 1)
+    made = container_config(config.container_config(pod, container, inputs), "mine")
     assert (made["Entrypoint"], made["Cmd"], made["Env"]) == (["echo", "1"], ["$(B)"], ["A=1"])
     assert made["Labels"]["mini-minishift.cluster"] == "mine"
     assert made["Labels"]["io.kubernetes.container.restartCount"] == "3"
@@ -187,8 +187,8 @@ def test_container_config(make_pod: Any) -> None:
 
 def test_what_the_image_says_is_left_alone(make_pod: Any) -> None:
     pod = make_pod()
-    around = config.Surroundings("box", 0, RuntimeImage("i"), {}, (), 1)
-    made = container_config(config.container_config(pod, pod["spec"]["containers"][0], around), "mine")
+    inputs = config.ContainerInputs("box", 0, RuntimeImage("i"), {}, (), 1)
+    made = container_config(config.container_config(pod, pod["spec"]["containers"][0], inputs), "mine")
     assert "Entrypoint" not in made
     assert "Cmd" not in made
 

@@ -1,4 +1,4 @@
-"""Port-forward: the three carriers as their clients see them, and the loop that joins them to sockets."""
+"""Port-forward: the three multiplexers as their clients see them, and the loop that joins them to sockets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from spdyclient import Replied, SpdyClient
 from wsproto.connection import Connection as Framing
 from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
@@ -18,21 +19,21 @@ from wsproto.events import BytesMessage, CloseConnection, TextMessage
 from kubelet.server.connection import Connection
 from kubelet.server.streams import spdy
 from kubelet.server.streams.portforward import (
-    ChannelCarrier,
+    ChannelMultiplexer,
     ConnectRequest,
     Forwarding,
-    SpdyCarrier,
-    TunnelCarrier,
+    SpdyMultiplexer,
+    TunnelMultiplexer,
 )
 
 
 class Kubectl:
-    """A SPDY client joined to a carrier."""
+    """A SPDY client joined to a multiplexer."""
 
     def __init__(self) -> None:
         self.written, self.answers = bytearray(), bytearray()
-        self.session = spdy.SpdySession(self.written.extend, server=False)
-        self.carrier = SpdyCarrier(self.answers.extend)
+        self.session = SpdyClient(self.written.extend)
+        self.multiplexer = SpdyMultiplexer(self.answers.extend)
 
     def open(self, kind: str, port: str, request: str = "0") -> int:
         headers = {"streamtype": kind, "port": port}
@@ -41,7 +42,7 @@ class Kubectl:
     def sent(self) -> list[Any]:
         data = bytes(self.written)
         self.written.clear()
-        return self.carrier.receive(data)
+        return self.multiplexer.receive(data)
 
     def received(self) -> list[spdy.SpdyEvent]:
         data = bytes(self.answers)
@@ -58,8 +59,8 @@ def test_a_connection_is_a_pair_of_streams(request_id: str) -> None:
     kubectl.session.send(data, b"GET", end=True)
     assert kubectl.sent() == [ConnectRequest(data, 80), spdy.Data(data, b"GET", True)]
     kubectl.received()
-    kubectl.carrier.send(data, b"200")
-    kubectl.carrier.finish(data)
+    kubectl.multiplexer.send(data, b"200")
+    kubectl.multiplexer.finish(data)
     assert kubectl.received() == [
         spdy.Data(data, b"200", False), spdy.Data(data, b"", True), spdy.Data(error, b"", True),
     ]  # fmt: skip
@@ -70,9 +71,9 @@ def test_an_error_is_told_on_the_error_stream() -> None:
     error, data = kubectl.open("error", "80"), kubectl.open("data", "80")
     kubectl.sent()
     kubectl.received()
-    kubectl.carrier.finish(data, "refused")
+    kubectl.multiplexer.finish(data, "refused")
     assert kubectl.received() == [spdy.Data(data, b"", True), spdy.Data(error, b"refused", True)]
-    kubectl.carrier.finish(data, "again")
+    kubectl.multiplexer.finish(data, "again")
     assert kubectl.received() == []
 
 
@@ -94,26 +95,26 @@ def test_streams_that_make_no_sense_are_refused(kind: str, port: str) -> None:
 
 def test_the_tunnel_is_spdy_in_binary_messages() -> None:
     client, inner = Framing(ConnectionType.CLIENT), bytearray()
-    session = spdy.SpdySession(inner.extend, server=False)
-    carrier = TunnelCarrier(client.receive_data)
+    session = SpdyClient(inner.extend)
+    multiplexer = TunnelMultiplexer(client.receive_data)
     session.open({"streamtype": "error", "port": "80", "requestid": "0"})
     data = session.open({"streamtype": "data", "port": "80", "requestid": "0"})
     # Messages need not be whole frames.
     first, second = client.send(BytesMessage(bytes(inner[:30]))), client.send(BytesMessage(bytes(inner[30:])))
-    assert carrier.receive(first + second) == [ConnectRequest(data, 80)]
-    carrier.send(data, b"hello")
+    assert multiplexer.receive(first + second) == [ConnectRequest(data, 80)]
+    multiplexer.send(data, b"hello")
     answers = b"".join(bytes(event.data) for event in client.events() if isinstance(event, BytesMessage))
     assert spdy.Data(data, b"hello", False) in session.receive(answers)
-    assert carrier.receive(client.send(CloseConnection(1000))) == []
-    assert carrier.closed
+    assert multiplexer.receive(client.send(CloseConnection(1000))) == []
+    assert multiplexer.closed
 
 
 class Channels:
-    """A WebSocket client joined to a carrier of channels."""
+    """A WebSocket client joined to a multiplexer of channels."""
 
     def __init__(self, protocol: str, *ports: int) -> None:
         self.client = Framing(ConnectionType.CLIENT)
-        self.carrier = ChannelCarrier(self.client.receive_data, protocol, ports)
+        self.multiplexer = ChannelMultiplexer(self.client.receive_data, protocol, ports)
 
     def received(self) -> list[Any]:
         events = [event for event in self.client.events() if isinstance(event, BytesMessage | TextMessage)]
@@ -123,23 +124,33 @@ class Channels:
 def test_channels_begin_with_their_port() -> None:
     channels = Channels("v4.channel.k8s.io", 80, 8080)
     assert channels.received() == [b"\x00\x50\x00", b"\x01\x50\x00", b"\x02\x90\x1f", b"\x03\x90\x1f"]
-    assert channels.carrier.receive(b"") == [ConnectRequest(0, 80), ConnectRequest(1, 8080)]
+    assert channels.multiplexer.receive(b"") == [ConnectRequest(0, 80), ConnectRequest(1, 8080)]
     message = channels.client.send(BytesMessage(b"\x02to 8080")) + channels.client.send(BytesMessage(b"\x01error?"))
-    assert channels.carrier.receive(message) == [spdy.Data(1, b"to 8080", False)]
-    channels.carrier.send(0, b"from 80")
-    channels.carrier.finish(1, "refused")
+    assert channels.multiplexer.receive(message) == [spdy.Data(1, b"to 8080", False)]
+    channels.multiplexer.send(0, b"from 80")
+    channels.multiplexer.finish(1, "refused")
     assert channels.received() == [b"\x00from 80", b"\x03refused"]
-    assert not channels.carrier.closed
-    channels.carrier.finish(0)
-    assert channels.carrier.closed
+    assert not channels.multiplexer.closed
+    channels.multiplexer.finish(0)
+    assert channels.multiplexer.closed
 
 
 def test_base64_channels() -> None:
     channels = Channels("v4.base64.channel.k8s.io", 80)
     assert channels.received() == ["0UAA=", "1UAA="]
-    channels.carrier.receive(b"")
+    channels.multiplexer.receive(b"")
     message = channels.client.send(TextMessage("0" + base64.b64encode(b"hi").decode()))
-    assert channels.carrier.receive(message + channels.client.send(TextMessage("0?"))) == [spdy.Data(0, b"hi", False)]
+    not_base64 = channels.client.send(TextMessage("0?"))
+    assert channels.multiplexer.receive(message + not_base64) == [spdy.Data(0, b"hi", False)]
+
+
+def test_a_base64_message_without_an_end_ends_the_session() -> None:
+    channels = Channels("v4.base64.channel.k8s.io", 80)
+    channels.multiplexer.receive(b"")
+    for _ in range(9):
+        assert not channels.multiplexer.left
+        channels.multiplexer.receive(channels.client.send(TextMessage("0" * (1 << 20), message_finished=False)))
+    assert channels.multiplexer.left
 
 
 class Stage:
@@ -149,11 +160,11 @@ class Stage:
         self.client, inner = pair()
         self.pair = pair
         self._pods: dict[int, queue.Queue[socket.socket]] = {port: queue.Queue() for port in (80, 81)}
-        self.session = spdy.SpdySession(self.client.sendall, server=False)
+        self.session = SpdyClient(self.client.sendall)
         self.slow: queue.Queue[Callable[[socket.socket | OSError], None]] = queue.Queue()
         self.events: list[spdy.SpdyEvent] = []
         connection = Connection(inner)
-        self.forwarding = Forwarding(connection, SpdyCarrier(connection.deliver), self.dial, "pod default/p, uid u")
+        self.forwarding = Forwarding(connection, SpdyMultiplexer(connection.deliver), self.dial, "pod default/p, uid u")
         self.running = run(self.forwarding.run)
 
     def dial(self, port: int, done: Callable[[socket.socket | OSError], None]) -> None:
@@ -178,7 +189,7 @@ class Stage:
     def open(self, port: int, request: str) -> tuple[int, int]:
         headers = {"port": str(port), "requestid": request}
         streams = [self.session.open({"streamtype": kind} | headers) for kind in ("error", "data")]
-        self.until(lambda event: event == spdy.Replied(streams[1], {}, False))
+        self.until(lambda event: event == Replied(streams[1], {}, False))
         return streams[0], streams[1]
 
     def until(self, wanted: Callable[[spdy.SpdyEvent], bool]) -> None:
@@ -311,8 +322,8 @@ def test_channels_also_carry_what_was_sent_before_the_client_hears_of_the_end(
     near, pod = pair()
     near.setblocking(False)
     connection, framing = Connection(inner), Framing(ConnectionType.CLIENT)
-    carrier = ChannelCarrier(connection.deliver, "v4.channel.k8s.io", [80])
-    running = run(Forwarding(connection, carrier, lambda port, done: done(near), "pod").run)
+    multiplexer = ChannelMultiplexer(connection.deliver, "v4.channel.k8s.io", [80])
+    running = run(Forwarding(connection, multiplexer, lambda port, done: done(near), "pod").run)
     pod.shutdown(socket.SHUT_WR)
     events: list[Any] = []
     while not any(isinstance(event, CloseConnection) for event in events):

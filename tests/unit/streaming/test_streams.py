@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection
 
 import pytest
+from spdyclient import SpdyClient
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
@@ -125,7 +126,7 @@ class Kubectl:
 
     def __init__(self, protocol: str, channels: Collection[Channel]) -> None:
         self.written, self.answers = bytearray(), bytearray()
-        self.session = spdy.SpdySession(self.written.extend, server=False)
+        self.session = SpdyClient(self.written.extend)
         self.streams = SpdyStreams(self.answers.extend, protocol, channels)
 
     def sent(self) -> list[Received]:
