@@ -204,19 +204,9 @@ class Client:
         options = _delete_options(grace_period, propagation, uid, resource_version)
         return self.request("DELETE", resource.path(namespace, name), body=options)
 
-    def delete_collection(
-        self,
-        resource: Resource,
-        namespace: str = "",
-        *,
-        label_selector: str = "",
-        field_selector: str = "",
-        grace_period: int | None = None,
-        propagation: str | None = None,
-    ) -> Object:
-        query = {"labelSelector": label_selector, "fieldSelector": field_selector}
-        options = _delete_options(grace_period, propagation, None, None)
-        return self.request("DELETE", resource.path(namespace), query, body=options)
+    def delete_collection(self, resource: Resource, namespace: str = "", *, propagation: str | None = None) -> Object:
+        """Delete all objects of a kind, or those in one namespace."""
+        return self.request("DELETE", resource.path(namespace), body=_delete_options(None, propagation, None, None))
 
     def create_subresource(
         self, resource: Resource, name: str, namespace: str, subresource: str, body: Object
@@ -265,9 +255,9 @@ class Client:
             cancel()
             response.close()
 
-    def raw(self, path: str, query: Mapping[str, str] | None = None, *, method: str = "GET", body: Any = None) -> bytes:
+    def raw(self, path: str, *, method: str = "GET", body: Any = None) -> bytes:
         """Send a request to any path, e.g. ``/healthz``, and return the body of its answer."""
-        return self._send(method, path, query or {}, body).content
+        return self._send(method, path, {}, body).content
 
     def request(
         self,

@@ -31,30 +31,6 @@ class OwnerReference(TypedDict, total=False):
     blockOwnerDeletion: bool
 
 
-class ObjectMeta(TypedDict, total=False):
-    name: Required[str]
-    namespace: str
-    uid: str
-    resourceVersion: str
-    generation: int
-    generateName: str
-    creationTimestamp: str
-    deletionTimestamp: str
-    deletionGracePeriodSeconds: int
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    finalizers: list[str]
-    ownerReferences: list[OwnerReference]
-
-
-class Condition(TypedDict, total=False):
-    type: Required[str]
-    status: Required[str]  # "True", "False" or "Unknown"
-    reason: str
-    message: str
-    lastTransitionTime: str
-
-
 class ResourceRequirements(TypedDict, total=False):
     requests: dict[str, str]  # resource name → quantity
     limits: dict[str, str]
@@ -93,77 +69,6 @@ class PodSpec(TypedDict, total=False):
     serviceAccountName: str
     imagePullSecrets: list[Object]
     volumes: list[Object]
-
-
-class PodStatus(TypedDict, total=False):
-    phase: str
-    podIP: str
-    podIPs: list[dict[str, str]]
-    conditions: list[Condition]
-    containerStatuses: list[Object]
-
-
-class Pod(TypedDict, total=False):
-    metadata: Required[ObjectMeta]
-    spec: Required[PodSpec]
-    status: PodStatus
-
-
-class ServicePort(TypedDict, total=False):
-    port: Required[int]
-    name: str
-    protocol: str
-    appProtocol: str
-    targetPort: int | str
-    nodePort: int
-
-
-class ServiceSpec(TypedDict, total=False):
-    type: str
-    clusterIP: str
-    clusterIPs: list[str]
-    ipFamilies: list[str]
-    ports: list[ServicePort]
-    selector: dict[str, str]
-    publishNotReadyAddresses: bool
-
-
-class Service(TypedDict, total=False):
-    metadata: Required[ObjectMeta]
-    spec: Required[ServiceSpec]
-
-
-class Endpoint(TypedDict, total=False):
-    addresses: Required[list[str]]
-    conditions: dict[str, bool]  # ready, serving, terminating
-    hostname: str
-    nodeName: str
-    zone: str
-    targetRef: Object
-
-
-class EndpointSlice(TypedDict, total=False):
-    metadata: Required[ObjectMeta]
-    addressType: Required[str]
-    endpoints: list[Endpoint]
-    ports: list[Object]
-
-
-class NodeSpec(TypedDict, total=False):
-    taints: list[dict[str, str]]
-    unschedulable: bool
-
-
-class NodeStatus(TypedDict, total=False):
-    allocatable: dict[str, str]
-    capacity: dict[str, str]
-    conditions: list[Condition]
-
-
-class Node(TypedDict, total=False):
-    metadata: Required[ObjectMeta]
-    spec: NodeSpec
-    status: NodeStatus
 
 
 # Upstream's alphabet for generated names: no vowels and nothing that looks like one, so no bad words.

@@ -7,13 +7,14 @@ apiserver/pkg/quota/v1/generic.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from machinery.objects import Object, is_pod_terminal, parse_time
 from machinery.pods import pod_total
 from machinery.quantity import parse_quantity
 from machinery.resourcelists import HUGE_PAGES, ONE, REQUESTS, ZERO, ResourceList, add, is_extended, is_native, parsed
+from machinery.selectors import LABEL_SELECTOR_OPERATORS, Requirement
 
 # Resources that a quota may also name without ``count/``, as it was before v1.9.
 ALIASES = ("configmaps", "replicationcontrollers", "resourcequotas", "secrets")
@@ -207,17 +208,9 @@ def _requirements(spec: Object) -> Iterator[Object]:
 
 def _selects(requirement: Object, value: str) -> bool:
     """Match a value by a scope selector's requirement. An empty value is in no set."""
-    values: Collection[str] = requirement.get("values") or ()
-    match requirement["operator"]:
-        case "In":
-            return bool(value) and value in values
-        case "NotIn":
-            return not value or value not in values
-        case "Exists":
-            return bool(value)
-        case "DoesNotExist":
-            return not value
-    return False
+    operator = LABEL_SELECTOR_OPERATORS[requirement["operator"]]
+    selects = Requirement("value", operator, tuple(requirement.get("values") or ()))
+    return selects.matches({"value": value} if value else {})
 
 
 def _affinity_terms(affinity: Object) -> Iterator[Object]:

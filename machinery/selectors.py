@@ -20,7 +20,7 @@ from machinery.validation import is_label_value, is_qualified_name
 
 BINARY_OPERATORS = ("in", "notin", "=", "==", "!=", "gt", "lt")
 _SYMBOLS = {">": "gt", "<": "lt"}
-_LABEL_SELECTOR_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
+LABEL_SELECTOR_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 _INT64 = re.compile(r"[+-]?[0-9]+")
 
 
@@ -142,7 +142,7 @@ def from_label_selector(selector: Mapping[str, Any] | None) -> Selector:
     labels = selector.get("matchLabels") or {}
     requirements = [Requirement(key, "=", (value,)) for key, value in labels.items()]
     for expression in selector.get("matchExpressions") or ():
-        operator = _LABEL_SELECTOR_OPERATORS.get(expression["operator"])
+        operator = LABEL_SELECTOR_OPERATORS.get(expression["operator"])
         if operator is None:
             raise BadRequest(f"{quote(expression['operator'])} is not a valid label selector operator")
         requirement = Requirement(expression["key"], operator, tuple(expression.get("values") or ()))

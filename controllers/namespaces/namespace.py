@@ -19,7 +19,7 @@ from controllers.shared.indexes import BY_NAMESPACE
 from controllers.shared.parallel import in_parallel
 from machinery.controller import Controller
 from machinery.errors import ApiError, MethodNotAllowed, NotFound
-from machinery.objects import Object, now
+from machinery.objects import Object, now, set_condition
 from machinery.policyrules import can
 from machinery.resources import NAMESPACES, PODS, Resource
 
@@ -83,20 +83,11 @@ def conditions(old: Iterable[Object], remains: Remains, at: str) -> list[Object]
             "SomeFinalizersRemain",
             f"Some content in the namespace has finalizers remaining: {', '.join(left)}",
         )
-    before = {each["type"]: each for each in old}
-    after: dict[str, Object] = dict(before)
+    after: list[Object] = list(old)
     for type_, no_problem in NO_PROBLEM.items():
-        reason, message = problems.get(type_, no_problem)
         status = "True" if type_ in problems else "False"
-        since = before[type_] if type_ in before and before[type_]["status"] == status else {"lastTransitionTime": at}
-        after[type_] = {
-            "type": type_,
-            "status": status,
-            "lastTransitionTime": since["lastTransitionTime"],
-            "reason": reason,
-            "message": message,
-        }
-    return list(after.values())
+        set_condition({"status": {"conditions": after}}, type_, status, *problems.get(type_, no_problem), time=at)
+    return after
 
 
 class NamespaceController:

@@ -21,6 +21,7 @@ from machinery import objects
 from machinery.client import Client
 from machinery.errors import AlreadyExists, ApiError, Conflict, NotFound
 from machinery.objects import Object, get_condition
+from machinery.resourcelists import is_extended
 from machinery.resources import LEASES, NODES
 
 log = logging.getLogger(__name__)
@@ -228,14 +229,6 @@ def extended_resources(node: Object) -> dict[str, str | None]:
     status = node.get("status", {})
     capacity, allocatable = status.get("capacity", {}), status.get("allocatable", {})
     return {name: capacity.get(name) for name in (*capacity, *allocatable) if is_extended(name)}
-
-
-def is_extended(resource: str) -> bool:
-    """Return True for a resource outside of kubernetes.io, like ``example.com/dongle`` (upstream:
-    IsExtendedResourceName).
-    """
-    domain, slash, _ = resource.partition("/")
-    return bool(slash) and not domain.endswith("kubernetes.io")
 
 
 # Reason and message if there is not enough.

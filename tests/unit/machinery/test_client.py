@@ -95,7 +95,8 @@ def test_verbs(server: Any, client: Any) -> None:
     client.delete(PODS, "p", "ns", grace_period=0, propagation="Orphan", uid="u")
     client.delete(PODS, "p", "ns")
     client.create_subresource(PODS, "p", "ns", "binding", {"target": {"name": "n"}})
-    client.delete_collection(LEASES, "ns", label_selector="a=b,c")
+    client.delete_collection(LEASES, "ns", propagation="Background")
+    client.list(LEASES, "ns", label_selector="a=b,c")
     calls = [(method, path, body) for method, path, _, body in server.requests]
     options = {
         "kind": "DeleteOptions",
@@ -104,6 +105,7 @@ def test_verbs(server: Any, client: Any) -> None:
         "propagationPolicy": "Orphan",
         "preconditions": {"uid": "u"},
     }
+    leases = "/apis/coordination.k8s.io/v1/namespaces/ns/leases"
     assert calls == [
         ("POST", "/api/v1/namespaces/ns/pods", pod),
         ("PUT", "/api/v1/namespaces/ns/pods/p/status", pod),
@@ -112,7 +114,8 @@ def test_verbs(server: Any, client: Any) -> None:
         ("DELETE", "/api/v1/namespaces/ns/pods/p", options),
         ("DELETE", "/api/v1/namespaces/ns/pods/p", None),
         ("POST", "/api/v1/namespaces/ns/pods/p/binding", {"target": {"name": "n"}}),
-        ("DELETE", "/apis/coordination.k8s.io/v1/namespaces/ns/leases?labelSelector=a%3Db%2Cc", None),
+        ("DELETE", leases, {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}),
+        ("GET", f"{leases}?labelSelector=a%3Db%2Cc", None),
     ]
     headers = server.requests[2][2]
     assert headers["Content-Type"] == "application/strategic-merge-patch+json"
