@@ -298,14 +298,15 @@ def _subject(resource: str, name: str) -> _Subject:
     return _Subject(name, group, kind)
 
 
-def no_such_resource() -> NotFound:
+def no_such_resource(why: str = "") -> NotFound:
     """Return the error for a path that is not served. It has details, if empty, since some clients rely on them."""
-    return NotFound("the server could not find the requested resource", details={})
+    return NotFound("the server could not find the requested resource" + (f": {why}" if why else ""), details={})
 
 
-def method_not_allowed() -> MethodNotAllowed:
+def method_not_allowed(why: str = "") -> MethodNotAllowed:
     """Return the error for a path that is served, but not with this method."""
-    return MethodNotAllowed("the server does not allow this method on the requested resource")
+    text = "the server does not allow this method on the requested resource"
+    return MethodNotAllowed(text + (f": {why}" if why else ""))
 
 
 def not_found(resource: str, name: str) -> NotFound:

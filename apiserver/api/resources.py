@@ -29,6 +29,7 @@ from apiserver.api.rendering import (
 )
 from apiserver.api.reviews import Review
 from apiserver.api.watchstream import WatchStream
+from apiserver.kinds.unsupported import why_no_subresource
 from apiserver.model import metadata
 from apiserver.model import query as parameters
 from apiserver.model.exchange import WATCH
@@ -189,7 +190,7 @@ class Resources:
     def _serve_subresource(self, call: Call) -> Response:
         row = call.kind.subresource(call.subresource)
         if row is None or not call.name or (call.subpath and not row.subpaths):
-            raise no_such_resource()
+            raise no_such_resource("" if row else why_no_subresource(call.kind, call.subresource))
         if call.verb not in row.verbs:
             raise method_not_allowed()
         if row.handler is not None:
@@ -228,8 +229,8 @@ def _check_path(call: Call) -> None:
     kind = call.kind
     if kind.namespaced and not call.namespace and call.name and call.verb != "watch":
         raise no_such_resource()
-    if call.verb not in kind.verbs:
-        raise method_not_allowed()
+    if call.verb not in kind.verbs and not (kind.missing and call.verb in ("delete", "deletecollection")):
+        raise method_not_allowed(kind.missing)
     # POST is to the collection, PUT and PATCH are to an object.
     if call.verb in ("create", "update", "patch") and (call.verb == "create") == bool(call.name):
         raise method_not_allowed()

@@ -7,6 +7,6 @@ rows.py          lists the kinds of the core; ``features/`` lists all others. re
 strategies.py    the strategy of kinds with a spec and a status
 resources.py     checks of resource names and amounts; ``model/checks.py`` has those of all other common fields
 cells.py         cells and columns that many kinds share
-reviews.py       kinds that are answered and never stored; unsupported.py: kinds that can only be listed
+reviews.py       kinds that are answered and never stored; unsupported.py: what is not here yet
 subresources/    what status, scale, binding and the others do: a row each
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from apiserver.kinds.unsupported import upstream_kinds, why_not_served
 from apiserver.model.kind import Kind
 from machinery.errors import no_such_resource
 
@@ -57,11 +58,18 @@ class Registry:
         return Registry((*self._rows, *rows))
 
     def find(self, group: str, version: str, plural: str) -> Kind:
-        """Return the row that is served at this path; raises NotFound with upstream's message if there is none."""
+        """Return the row that is served at this path; raises NotFound if there is none."""
         row = self.get(group, version, plural)
         if row is None:
-            raise no_such_resource()
+            raise no_such_resource(self._why_not(group, version, plural))
         return row
+
+    def _why_not(self, group: str, version: str, plural: str) -> str:
+        kind = upstream_kinds().get((group, version, plural))
+        if kind is None:
+            return ""
+        row = self.by_kind(group, kind)
+        return why_not_served(group, kind) if row is None else f"{kind} is served in {row.api_version}"
 
     def get(self, group: str, version: str, plural: str) -> Kind | None:
         """Return the row that is served at this path, or None."""

@@ -299,6 +299,8 @@ class Kind:
     computed: bool = False
     # A text for a ``Warning:`` header in the answer to every request for the kind.
     deprecated: str = ""
+    # Nothing but reading is possible: why, as a sentence for the errors. A deletion finds that there is no such object.
+    missing: str = ""
     # The kind is about to be served no longer: discovery names none of the verbs that create or change.
     terminating: bool = False
 

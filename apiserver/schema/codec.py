@@ -68,14 +68,15 @@ class UpstreamCodec:
 
 
 def upstream(group: str, kind: str) -> tuple[str, str, str, str, UpstreamCodec]:
-    """Return what a row begins with for a kind of upstream's v1: group, version, kind, plural and codec.
-
-    The plural is formed as upstream forms it (apimachinery: UnsafeGuessKindToResource).
-    """
-    plural = kind.lower()
-    if plural.endswith("y"):
-        plural = f"{plural[:-1]}ies"
-    elif plural != "endpoints":
-        plural += "es" if plural.endswith("s") else "s"
+    """Return what a row begins with for a kind of upstream's v1: group, version, kind, plural and codec."""
     package = group.partition(".")[0] or "core"
-    return group, "v1", kind, plural, UpstreamCodec(f"io.k8s.api.{package}.v1.{kind}")
+    return group, "v1", kind, plural_of(kind.lower()), UpstreamCodec(f"io.k8s.api.{package}.v1.{kind}")
+
+
+def plural_of(kind: str) -> str:
+    """Return a kind's plural, formed as upstream forms it (apimachinery: UnsafeGuessKindToResource)."""
+    if kind.lower() == "endpoints":
+        return kind
+    if kind.endswith("y"):
+        return f"{kind[:-1]}ies"
+    return f"{kind}es" if kind.endswith("s") else f"{kind}s"

@@ -92,10 +92,17 @@ def test_everything_that_create_generates(kubectl: Kubectl) -> None:
 
 @verb("create")
 def test_what_nobody_runs_is_refused(kubectl: Kubectl) -> None:
-    for command in ("deployment d --image=x", "job j --image=x"):
-        assert "the server does not allow this method on the requested resource" in kubectl.fails(
-            "create", *command.split()
-        )
+    for command, missing in (("deployment d --image=x", "Deployments"), ("job j --image=x", "Jobs")):
+        said = kubectl.fails("create", *command.split())
+        assert "the server does not allow this method on the requested resource: " in said
+        assert f"mini-Minishift does not have {missing} yet" in said
+
+
+@verb("delete")
+def test_what_cannot_be_there_is_not_found(kubectl: Kubectl) -> None:
+    assert '(NotFound): deployments.apps "d" not found' in kubectl.fails("delete", "deployment", "d")
+    assert kubectl("delete", "deployment/d", "job/j", "--ignore-not-found") == ""
+    assert kubectl("delete", "deployments", "--all") == "No resources found\n"
 
 
 @verb("create token")
