@@ -10,7 +10,7 @@ from machinery.extras import MissingExtra, require
 
 
 def main() -> None:
-    """Parses the flags and serves until told to stop."""
+    """Parse the flags, and serve until told to stop."""
     config = parse_config()
     setup_logging(config.verbosity >= DEBUG)
     if not config.in_memory:

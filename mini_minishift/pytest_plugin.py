@@ -54,7 +54,7 @@ def kube_server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.C
 def start_kube_server(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[Callable[..., KubeServer]]:
-    """Starts a further server, which ends with the test: ``start_kube_server(store="etcd", controllers="none")``."""
+    """Start a further server, which ends with the test: ``start_kube_server(store="etcd", controllers="none")``."""
     from contextlib import ExitStack, contextmanager
 
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""A pod's spec → what the runtime is to create: SandboxPlan and ContainerPlan. Pure.
+"""Turn a pod's spec into what the runtime is to create: SandboxConfig and ContainerConfig. Pure.
 
-Mounts arrive ready, because they name places on the disk; everything else is decided here.
+Mounts are made elsewhere, because they name places on the disk; everything else is decided here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""resources of a container → cgroup settings: upstream's conversions. Pure."""
+"""Turn a container's resources into settings of its control group, as upstream does. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""securityContext of pod and container → what the runtime is told, with upstream's refusals. Pure."""
+"""Turn the securityContext of pod and container into the runtime's settings, with upstream's refusals. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans → the configurations that Docker's API takes. Pure."""
+"""Turn SandboxConfig and ContainerConfig into the bodies that Docker's API takes. Pure."""
 
 from __future__ import annotations
 

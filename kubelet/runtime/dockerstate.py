@@ -1,4 +1,4 @@
-"""What Docker's API says of containers and images → the values of model/. Pure."""
+"""Turn what Docker's API says of containers and images into the values of model/. Pure."""
 
 from __future__ import annotations
 

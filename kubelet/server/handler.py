@@ -302,7 +302,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         content_type: str = "text/plain; charset=utf-8",
         headers: Iterable[tuple[str, str]] = (),
     ) -> None:
-        if self._answered:  # too late for a message
+        if self._answered:  # It is too late for a message.
             self.close_connection = True
             return
         body = text.encode()

@@ -24,7 +24,7 @@ from machinery.errors import ApiError
 from machinery.metrics import Sample, lines_of
 from machinery.objects import Object, now, parse_time
 
-_AT_ONCE = 16  # questions to the runtime
+_AT_ONCE = 16  # calls of the runtime
 
 
 class UsageSample(NamedTuple):
@@ -54,7 +54,7 @@ def _measure(host: PodHost, runtime: StreamingRuntime, pod: Object, status: Obje
         names = meta["namespace"], meta["name"], status["name"]
         found = cgroups.usage(host.container_pid(*names)) or runtime.usage(host.container_id(*names))
     except (ApiError, RuntimeFailure):
-        return None  # it has just ended
+        return None  # The container has just ended.
     return None if found is None else UsageSample(pod, status, found, time.time())
 
 

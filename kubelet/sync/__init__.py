@@ -1,4 +1,4 @@
-"""Carries out what pod/plan.py decides, and reports what came of it.
+"""Carry out what pod/plan.py decides, and report what came of it.
 
 podstates.py    what is known about each pod, and the changes that its worker has not applied yet
 workers.py      one worker at a time for each pod: take in, plan, act, publish

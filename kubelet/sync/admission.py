@@ -1,4 +1,4 @@
-"""Takes pods in, one after the other, so that each is checked against all that were taken before it."""
+"""Take pods in, one after the other, so that each is checked against all that were taken before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creates and starts one container of a pod, and notes the result in the pod's state."""
+"""Create and start one container of a pod, and note the result in the pod's state."""
 
 from __future__ import annotations
 

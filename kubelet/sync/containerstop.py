@@ -1,4 +1,4 @@
-"""Stops a container: preStop hook, stop signal, SIGKILL. Each step is one action of the plan.
+"""Stop a container: preStop hook, stop signal, SIGKILL. Each step is one action of the plan.
 
 The kernel drops a signal to process 1 of a container that has no handler for it (yet). A container that is stopped in
 its first moments would so miss its SIGTERM and live until SIGKILL, half a minute later by default. So the

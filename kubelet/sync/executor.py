@@ -1,4 +1,4 @@
-"""Carries out the actions of a plan, one at a time. This is the one place that knows what each action does.
+"""Carry out the actions of a plan, one at a time. This is the one place that knows what each action does.
 
 An action notes in the pod's state what came of it. What takes long (a pull, a hook, setting up volumes) is only begun
 here, in a pool, and reports back through ``PodStates.tell``. Nothing is decided here: plan.py decides.

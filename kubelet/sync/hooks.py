@@ -1,4 +1,4 @@
-"""Calls lifecycle hooks (postStart, preStop) in the background."""
+"""Call lifecycle hooks (postStart, preStop) in the background."""
 
 from __future__ import annotations
 

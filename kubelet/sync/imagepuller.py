@@ -1,4 +1,4 @@
-"""Gets a container's image onto the node, as its pull policy demands, with upstream's events."""
+"""Get a container's image onto the node, as its pull policy demands, with upstream's events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follows the runtime's events about our containers and images, and whether the runtime answers at all.
+"""Follow the runtime's events about our containers and images, and whether the runtime answers at all.
 
 Each time the stream of events begins (at the start, and after the runtime was away) all containers are listed. The
 stream is opened before that, so that no change is missed between the two.

@@ -1,4 +1,4 @@
-"""Creates and starts a pod's sandbox: the container that holds its network."""
+"""Create and start a pod's sandbox: the container that holds its network."""
 
 from __future__ import annotations
 

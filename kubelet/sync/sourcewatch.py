@@ -1,4 +1,4 @@
-"""Watches the config maps and secrets that this node's pods refer to, each by itself, for as long as a pod does.
+"""Watch the config maps and secrets that this node's pods refer to, each by itself, for as long as a pod does.
 
 The API server's node authorizer lets a kubelet see no others, so there is one watch for each object, as in upstream's
 watch-based manager. The root CA's config map is not watched, because every pod has it and it never changes.

@@ -1,4 +1,4 @@
-"""Writes pod statuses to the API server in threads of its own: one patch for each change, with only what differs.
+"""Write pod statuses to the API server in threads of its own: one patch for each change, with only what differs.
 
 Of several statuses that wait for one pod only the newest is written; while the API server is away they wait here, and
 pods go on. A status that somebody else overwrote is corrected, because the difference is always computed from what the

@@ -1,4 +1,4 @@
-"""Measures in the background what a pod uses of the node's disk."""
+"""Measure in the background what a pod uses of the node's disk."""
 
 from __future__ import annotations
 

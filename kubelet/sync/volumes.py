@@ -1,4 +1,4 @@
-"""Sets a pod's volumes up in the background, and notes the result in its state."""
+"""Set a pod's volumes up in the background, and note the result in its state."""
 
 from __future__ import annotations
 

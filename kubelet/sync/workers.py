@@ -1,4 +1,4 @@
-"""Runs the pods of this node: one worker at a time for each, for as long as there is something to do.
+"""Run the pods of this node: one worker at a time for each, for as long as there is something to do.
 
 A worker applies the changes that were told about its pod, inspects containers of which the runtime said something, then
 plans, acts and plans again until nothing is left to do, publishes the status, and ends. It is woken by the watch of

@@ -1,4 +1,4 @@
-"""Sets up, refreshes and removes the volumes of pods. Everything can be repeated: what is there already stays.
+"""Set up, refresh and remove the volumes of pods. Everything can be repeated: what is there already stays.
 
 The same call serves a new pod, a pod whose config map has changed and a kubelet that has just been restarted.
 """
@@ -67,7 +67,7 @@ class VolumeManager:
         return self.tokens.renew_at(pod["metadata"]["uid"])
 
     def clean_up(self, uid: str) -> None:
-        """Unmount and removes all that belongs to a pod. Never crosses into something that is still mounted."""
+        """Unmount and remove all that belongs to a pod. What cannot be unmounted is not touched."""
         folder = self.pod_folder(uid)
         for point in mounting.mounts_below(folder):
             mounting.unmount(point)

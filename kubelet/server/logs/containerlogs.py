@@ -125,7 +125,7 @@ class LogEntries:
             found = json.loads(entry)
             text, moment = str(found["log"]), full_time(found["time"])
         except (ValueError, KeyError, TypeError):
-            return b""  # the machine went down while it was written
+            return b""  # The machine went down while it was written.
         if moment < self._since:
             return b""
         stamp = f"{moment} " if self._timestamps and not self._in_line else ""
@@ -182,7 +182,7 @@ def follow_log(
 
 
 def find_log(pod: Object | None, name: str, container: str, options: LogOptions) -> str:
-    """Check a request against the pod, and gives the Docker id of the container whose log it means."""
+    """Check a request against the pod, and return the Docker id of the container whose log it means."""
     if pod is None:
         raise NotFound(f'pod "{name}" does not exist')
     if all(spec["name"] != container for spec in every_container(pod["spec"], ephemeral=True)):

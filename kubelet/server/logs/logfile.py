@@ -1,4 +1,4 @@
-"""Reads a container's log where Docker writes it: json-file logs, across rotations, without a gap or a repetition.
+"""Read a container's log where Docker writes it: json-file logs, across rotations, without a gap or a repetition.
 
 Docker's own followed stream (20.10) repeats and loses lines around a rotation, so the files are read here. What is
 relied on: an entry is one line of JSON written at once; a rotation renames ``log`` to ``log.1``, ``log.1`` to ``log.2``
@@ -26,7 +26,7 @@ class LogFile:
 
     def __init__(self, path: Path, tail: int | None = None) -> None:
         self._path = path
-        self._rest = b""  # of an entry whose end is not written yet
+        self._rest = b""  # the beginning of an entry whose end is not written yet
         self._fd = -1
         files = self._files()
         if not files:
@@ -87,7 +87,7 @@ class LogFile:
         try:
             return self._path.stat().st_ino != os.fstat(self._fd).st_ino
         except FileNotFoundError:
-            return False  # between a renaming and the new file
+            return False  # The file has been renamed, and the new one is not there yet.
 
     def _open_next(self) -> None:
         inode = os.fstat(self._fd).st_ino
@@ -101,7 +101,7 @@ class LogFile:
             try:
                 self._open(files[following])
             except FileNotFoundError:
-                continue  # rotated once more while we looked
+                continue  # It was rotated once more meanwhile.
             if os.fstat(self._fd).st_ino == inodes[following]:
                 return
 
@@ -150,7 +150,7 @@ class FolderWatch:
             os.close(self._fd)
 
     def wait(self, poll: select.poll) -> list[tuple[int, int]]:
-        """Wait until the folder changes or something else in ``poll`` happens; gives what else did."""
+        """Wait until the folder changes or something else in ``poll`` happens; return the latter, as ``poll`` does."""
         if self._fd < 0:
             return poll.poll(_WITHOUT_INOTIFY_SECONDS * 1000)
         poll.register(self._fd, select.POLLIN)

@@ -97,7 +97,7 @@ class ChannelSocket:
         self._socket = WebSocket(write)
         self._base64 = "base64" in protocol
         self._channel = -1
-        self._text = bytearray()  # of a base64 message that is not complete
+        self._text = bytearray()  # what has come of a base64 message
 
     @property
     def closed(self) -> bool:
@@ -123,7 +123,7 @@ class ChannelSocket:
             self._socket.closed = True
         elif piece.last:
             message, self._text = bytes(self._text), bytearray()
-            with suppress(binascii.Error):  # what is not base64 is ignored
+            with suppress(binascii.Error):  # Upstream ignores a message that is not base64, too.
                 if message[:1].isdigit():
                     data = base64.b64decode(message[1:], validate=True)
                     yield ChannelPart(int(message[:1]), data, True, True)
@@ -146,7 +146,7 @@ class WebSocketStreams:
         self._channels = frozenset(channels)
         self._json_status = protocol.startswith(("v4.", "v5."))
         self._close_signal = protocol == V5
-        self._held = bytearray()  # of a message that is used whole
+        self._held = bytearray()  # what has come of a resize or close message
 
     def begin(self) -> None:
         lowest = min(self._channels & {Channel.STDOUT, Channel.STDERR}, default=Channel.ERROR)
@@ -204,7 +204,7 @@ class SpdyStreams:
         return not self._awaited
 
     def begin(self) -> None:
-        return  # it has accepted the client's streams
+        return  # The client has heard of that: its streams were accepted.
 
     def receive(self, data: bytes) -> list[Received]:
         received = []

@@ -119,7 +119,7 @@ def hang_up(runtime: StreamingRuntime, exec_id: str) -> None:
             return
         if result.running and result.pid:
             break
-        pause.wait(0.05)  # the client left before the process was started
+        pause.wait(0.05)  # The client left before the process was started.
     else:
         return
     try:
@@ -127,7 +127,7 @@ def hang_up(runtime: StreamingRuntime, exec_id: str) -> None:
     except ProcessLookupError:
         return
     try:
-        if runtime.exec_inspect(exec_id).running:  # so the handle is not a later process of the same number
+        if runtime.exec_inspect(exec_id).running:  # Then the handle is not a later process with the same id.
             signal.pidfd_send_signal(handle, signal.SIGHUP)
     except ProcessLookupError:
         return

@@ -1,4 +1,4 @@
-"""Connects to a port inside a pod: a socket belongs to the network namespace of the thread that makes it.
+"""Connect to a port inside a pod: a socket belongs to the network namespace of the thread that makes it.
 
 setns changes the calling thread only, so each connection is made by a thread of its own, which ends with it; the socket
 then serves any thread.
@@ -21,7 +21,7 @@ Dialed = Callable[[socket.socket | OSError], None]
 
 
 def dial(pid: int, port: int, done: Dialed) -> None:
-    """Connect to the pod's localhost and gives the socket, or the error, to ``done`` from another thread.
+    """Connect to the pod's localhost, and call ``done`` with the socket or the error, from another thread.
 
     ``pid`` is a process in the pod's network namespace, 0 for the node's.
     """
@@ -55,7 +55,7 @@ def _connect(port: int) -> socket.socket:
     for family, address, network in _LOOPBACK:
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
-        except OSError as error:  # a kernel without IPv6
+        except OSError as error:  # The kernel has no IPv6.
             first = first or error
             continue
         try:

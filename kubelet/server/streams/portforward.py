@@ -79,7 +79,7 @@ class Multiplexer(Protocol):
 class _Pair:
     request: str
     port: int
-    data: int = 0  # stream numbers, 0 while not opened
+    data: int = 0  # the number of the stream; 0 while it is not open
     error: int = 0
     finished: bool = False  # we have ended both streams; the client may go on sending
     ended: bool = False  # the client has ended the data stream
@@ -90,7 +90,7 @@ class SpdyMultiplexer:
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._session = spdy.SpdySession(write)
-        self._waiting: dict[str, _Pair] = {}  # one stream of two is open
+        self._waiting: dict[str, _Pair] = {}  # by requestID: pairs of which only one stream is open
         self._pairs: dict[int, _Pair] = {}
         self._left = False
 
@@ -226,17 +226,20 @@ class ChannelMultiplexer:
 
 @dataclass
 class _Link:
-    """One connection into the pod. It stays until both sides have sent their last, or one is gone and nothing moves."""
+    """One connection into the pod.
+
+    It is closed when both sides have ended their streams, or when one side is gone and the other takes nothing more.
+    """
 
     port: int
     remote: socket.socket | None = None  # None while it is being made
     pending: bytearray = field(default_factory=bytearray)
     client_eof: bool = False  # the client sends no more
-    eof_sent: bool = False  # and the pod has been told
+    eof_sent: bool = False  # the pod has been told so
     pod_eof: bool = False  # the pod sends no more
     client_gone: bool = False  # the client takes no more: what the pod sends is discarded
     progress: float = field(default_factory=time.monotonic)  # when bytes for the pod moved last
-    untaken: int = 0  # bytes that the pod's kernel had not acknowledged when last asked
+    untaken: int = 0  # how many bytes the pod's kernel had not acknowledged at the last look
 
     @property
     def closing(self) -> bool:
@@ -300,7 +303,7 @@ class Forwarding:
             self._from_client()
             while not self._left and not (self._multiplexer.closed and not self._links):
                 if self._multiplexer.closed:
-                    self._leave()  # and then read what the client had sent before it heard of that
+                    self._leave()  # What the client sent before it hears of that is still read.
                 self._wait()
                 self._from_client()
             self._leave()
@@ -315,7 +318,7 @@ class Forwarding:
             with self._lock:
                 self._over = True
                 os.close(self._wake)
-            self._collect()  # a connection that was made too late
+            self._collect()  # A connection that was made too late is closed.
             for link in self._links.values():
                 if link.remote:
                     link.remote.close()
@@ -383,7 +386,7 @@ class Forwarding:
                 link.remote.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             return
-        except OSError:  # reading will tell how it ended
+        except OSError:  # The next read finds the connection ended.
             link.pending.clear()
             link.eof_sent = True
 
@@ -454,7 +457,7 @@ class Forwarding:
             link.pod_eof = True
             link.progress = time.monotonic()
             self._multiplexer.finish(pair)
-        if events & (select.POLLERR | select.POLLHUP) and link.pod_eof:  # the pod reads no more, either
+        if events & (select.POLLERR | select.POLLHUP) and link.pod_eof:  # The pod reads no more, either.
             link.pending.clear()
             link.eof_sent = True
 

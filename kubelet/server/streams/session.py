@@ -60,9 +60,9 @@ class Session:
         self._held = b""
         self._hung_up = False  # the client's connection has ended, but not all has been read from it
         self._left = False  # the client has left, and all that it sent has been read
-        self._untaken = 0  # bytes that Docker had not read when last asked
-        self._progress = time.monotonic()  # when some of stdin was taken last
-        self._spoke = self._progress  # when there was output last
+        self._untaken = 0  # how many bytes Docker had not read when it was last asked
+        self._progress = time.monotonic()  # when the process last took some of stdin
+        self._last_output = self._progress  # when there was output last
 
     @property
     def start_error(self) -> str:
@@ -83,7 +83,7 @@ class Session:
             if output == b"":
                 return not self._left
             if output:
-                self._spoke = time.monotonic()
+                self._last_output = time.monotonic()
             if (self._left and self._is_drained()) or ((self._left or self._hung_up) and self._is_stalled()):
                 return False
             if output:
@@ -131,7 +131,7 @@ class Session:
             size = json.loads(message)
             height, width = int(size["Height"]), int(size["Width"])
         except (ValueError, KeyError, TypeError):
-            return  # upstream ignores what is no size, too
+            return  # Upstream ignores a message that is not a size, too.
         if height > 0 and width > 0:
             self._resize(height, width)
 
@@ -142,7 +142,7 @@ class Session:
                 del self._stdin[:sent]
                 if sent:
                     self._progress = time.monotonic()
-            except OSError:  # it reads no more: what it wrote is still to be delivered
+            except OSError:  # The process reads no more. What it has written is still delivered.
                 self._stdin.clear()
                 self._stdin_ends = self._stdin_ended = True
         if self._stdin_ends and not self._stdin and not self._stdin_ended:
@@ -157,7 +157,7 @@ class Session:
         if untaken or self._terminal:
             return untaken == 0
         now = time.monotonic()
-        return now - max(self._spoke, self._progress) > self._quiet_seconds or (
+        return now - max(self._last_output, self._progress) > self._quiet_seconds or (
             now - self._progress > _LONGEST_DRAIN_SECONDS
         )
 

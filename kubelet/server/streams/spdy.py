@@ -187,12 +187,12 @@ class SpdySession:
                 return Reset(stream & 0x7FFFFFFF, code)
             if kind == PING:
                 (identity,) = struct.unpack_from(">I", body)
-                if identity & 1:  # the client's own, and no answer to one of the server's
+                if identity & 1:  # An even one would be the answer to a ping of ours.
                     self._write(control_frame(PING, body[:4]))
                 return None
             if kind == GOAWAY:
                 return Left()
-            if kind == HEADERS:  # must pass through the decompressor even though nobody asks what it says
+            if kind == HEADERS:  # It is not used, but the header blocks are one compressed stream.
                 self._headers.decode(body[4:])
         except struct.error as error:
             raise SpdyError(f"a control frame of type {kind} is too short") from error

@@ -1,4 +1,4 @@
-"""From an HTTP request to a stream: answers 101 in the protocol that the client asks for, or says why not.
+"""Turn an HTTP request into a stream: answer 101 in the protocol that the client asks for, or say why not.
 
 What SPDY's clients list in X-Stream-Protocol-Version and WebSocket's in Sec-WebSocket-Protocol is upstream's
 (httpstream.Handshake, wsstream): the first of the client's that the server speaks is taken, none at all means the
@@ -82,7 +82,10 @@ def not_an_upgrade(headers: Headers) -> UpgradeError:
 def open_streams(
     conn: Connection, headers: Headers, channels: Collection[Channel], answer: Answer
 ) -> tuple[Streams, list[Received]]:
-    """Upgrade to the channels of exec and attach; also gives what the client sent while they were opened."""
+    """Upgrade to the channels of exec and attach; return them, and what the client sent while it opened them.
+
+    Raises UpgradeError, and ConnectionResetError if the client leaves before all channels are open.
+    """
     if websocket.is_websocket(dict(headers.items())):
         protocol, fields = negotiate_websocket(headers, WEBSOCKET_PROTOCOLS)
         answer(fields)
@@ -104,9 +107,9 @@ def open_streams(
 
 
 def finish_streams(conn: Connection, streams: Streams, status: Object) -> None:
-    """Tell the client how its process ended, and gives it time to read all and to leave first.
+    """Tell the client how its process ended, and give it time to read everything and to close first.
 
-    Clients take the end of the connection for the end of everything, also of what has not been read yet.
+    Clients discard what they have not read yet when the connection ends.
     """
     streams.finish(status)
     conn.deadline = time.monotonic() + _FAREWELL_SECONDS
