@@ -58,7 +58,7 @@ class Leaf(_Defaulted, SchemaNode):
 
 
 class Emptied(SchemaNode):
-    """The values of ``additionalProperties: true``: as upstream, objects among them lose all their fields."""
+    """The values of ``additionalProperties: true``: as upstream, objects in them lose all their fields."""
 
     __slots__ = ()
     wanted = dict
@@ -71,19 +71,29 @@ class Emptied(SchemaNode):
         value.clear()
         return problems or None
 
+    def convert(self, value: Any) -> Any:
+        for element in value if type(value) is list else ():
+            if type(element) is dict:
+                element.clear()
+            else:
+                self.convert(element)
+        return value
+
     def child(self, key: str) -> SchemaNode | None:
         return None
 
 
 class CustomStruct(_Defaulted, Struct):
-    """An object with known fields."""
+    """An object with known fields. ``additional`` is the node of the others, None if they are dropped."""
 
-    __slots__ = ("default", "defaults", "nullable", "preserves")
+    __slots__ = ("additional", "default", "defaults", "nullable")
 
     def __init__(self, schema: Schema, *, embedded: bool) -> None:
         super().__init__("custom", atomic=schema.get(MAP_TYPE) == "atomic")
         _remember(self, schema)
-        self.preserves = bool(schema.get(PRESERVE))
+        self.additional: SchemaNode | None = _ANYTHING if schema.get(PRESERVE) else None
+        if schema.get("additionalProperties") is not None:
+            self.additional = _EMPTIED  # A schema cannot stand here beside properties, only true can.
         nodes = {name: compile_schema(child) for name, child in (schema.get("properties") or {}).items()}
         if embedded:
             nodes |= {"apiVersion": _ANYTHING, "kind": _ANYTHING, "metadata": node_of(_OBJECT_META)}
@@ -99,16 +109,17 @@ class CustomStruct(_Defaulted, Struct):
         for key, child in value.items():
             spec = specs.get(key)
             if spec is None:
-                if not self.preserves:
+                if self.additional is None:
                     problems.append(Problem("unknown field", f".{key}"))
                     dropped.append(key)
-                continue
+                    continue
+                spec = self.additional.spec()
             wanted, walk, convert, node = spec
             if type(child) is wanted:
                 if walk is not None and (found := walk(child)):
                     problems += [Problem(what, f".{key}{path}") for what, path in found]
             elif child is None:
-                if not nullable_of(node):
+                if not nullable_of(node) and node is not self.additional:
                     dropped.append(key)
             else:
                 value[key] = convert(child)
@@ -123,7 +134,7 @@ class CustomStruct(_Defaulted, Struct):
         return value
 
     def child(self, key: str) -> SchemaNode | None:
-        return super().child(key) or (_ANYTHING if self.preserves else None)
+        return super().child(key) or self.additional
 
 
 class CustomMap(_Defaulted, Map):
@@ -137,17 +148,26 @@ class CustomMap(_Defaulted, Map):
         super().__init__(item, atomic=schema.get(MAP_TYPE) == "atomic")
         _remember(self, schema)
 
+    def walk(self, value: dict[str, Any]) -> list[Problem] | None:
+        # A null that is not allowed is dropped, or becomes the default.
+        if not nullable_of(self.item) and not default_of(self.item) and self.item is not _EMPTIED:
+            for key in [key for key, child in value.items() if child is None]:
+                del value[key]
+        return super().walk(value)
+
     def convert(self, value: Any) -> Any:
         return value
 
 
 class CustomArray(_Defaulted, Array):
-    """A list."""
+    """A list. If it preserves unknown fields, so do its items."""
 
     __slots__ = ("default", "nullable")
 
     def __init__(self, schema: Schema) -> None:
         inner, keys = below(schema, "items"), schema.get(LIST_KEYS) or ()
+        if inner is not None and schema.get(PRESERVE):
+            inner = {**inner, PRESERVE: True}
         item = _ANYTHING if inner is None else compile_schema(inner)
         properties = (inner or {}).get("properties") or {}
         super().__init__(
@@ -166,7 +186,7 @@ def prune(node: SchemaNode, value: Any) -> None:
     """Drop, in place, the fields that a schema does not specify, without filling in defaults."""
     match node:
         case CustomStruct() if type(value) is dict:
-            for key in [key for key in value if key not in node.specs and not node.preserves]:
+            for key in [key for key in value if key not in node.specs and node.additional is None]:
                 del value[key]
             for key, child in value.items():
                 inner = node.child(key)

@@ -25,6 +25,27 @@ properties:
       map: {type: object, additionalProperties: {type: object, properties: {a: {type: string}}}}
       open: {type: object, x-kubernetes-preserve-unknown-fields: true, properties: {in: {type: object}}}
       any: {type: object, additionalProperties: true}
+      both: {type: object, additionalProperties: true, properties: {a: {type: object}}}
+      zero: {type: object, additionalProperties: {type: string}}
+      zeros: {type: object, additionalProperties: {type: string, default: z}}
+      nulls: {type: object, additionalProperties: {type: string, nullable: true}}
+      openlist: {type: array, x-kubernetes-preserve-unknown-fields: true, items: {type: object, properties: {a: {type: object}}}}
+      openlists:
+        type: array
+        x-kubernetes-preserve-unknown-fields: true
+        items: {type: array, items: {type: object}}
+      openitems: {type: array, items: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+      openvalues: {type: object, additionalProperties: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+      openmap:
+        type: object
+        x-kubernetes-preserve-unknown-fields: true
+        additionalProperties: {type: object, properties: {a: {type: string}}}
+      whatever: {x-kubernetes-preserve-unknown-fields: true}
+      openpod:
+        type: object
+        x-kubernetes-embedded-resource: true
+        x-kubernetes-preserve-unknown-fields: true
+        properties: {spec: {type: object, properties: {a: {type: string}}}}
       pod: {type: object, x-kubernetes-embedded-resource: true, properties: {spec: {type: object}}}
 """)
 
@@ -63,6 +84,35 @@ DEFAULTS = {"size": 3, "nested": {"a": "x"}}
             {"pod": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "x": 1}, "spec": {}, "y": 1}},
             {"pod": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {}}, **DEFAULTS},
             ["spec.pod.metadata.x", "spec.pod.y"],
+        ),
+        (
+            {"both": {"a": {"x": 1}, "b": {"c": 2}, "d": 1, "e": None, "f": [{"g": 1}]}},
+            {"both": {"a": {}, "b": {}, "d": 1, "e": None, "f": [{}]}, **DEFAULTS},
+            ["spec.both.a.x", "spec.both.b.c"],
+        ),
+        ({"zero": {"a": None, "b": "x"}}, {"zero": {"b": "x"}, **DEFAULTS}, []),
+        ({"zeros": {"a": None}}, {"zeros": {"a": "z"}, **DEFAULTS}, []),
+        ({"nulls": {"a": None}}, {"nulls": {"a": None}, **DEFAULTS}, []),
+        ({"any": {"a": None}}, {"any": {"a": None}, **DEFAULTS}, []),
+        (
+            {"openlist": [{}, {"x": {"y": [{"z": 1}]}, "a": {"b": 1}}]},
+            {"openlist": [{}, {"x": {"y": [{"z": 1}]}, "a": {}}], **DEFAULTS},
+            ["spec.openlist[1].a.b"],
+        ),
+        ({"openlists": [[{"x": {"y": 1}}], []]}, {"openlists": [[{"x": {"y": 1}}], []], **DEFAULTS}, []),
+        ({"openitems": [{"x": {"y": 1}}]}, {"openitems": [{"x": {"y": 1}}], **DEFAULTS}, []),
+        ({"openvalues": {"k": {"x": {"y": 1}}}}, {"openvalues": {"k": {"x": {"y": 1}}}, **DEFAULTS}, []),
+        (
+            {"openmap": {"k": {"a": "1", "x": 1}}},
+            {"openmap": {"k": {"a": "1"}}, **DEFAULTS},
+            ["spec.openmap.k.x"],
+        ),
+        ({"whatever": [{"x": [{"y": None}]}]}, {"whatever": [{"x": [{"y": None}]}], **DEFAULTS}, []),
+        ({"whatever": {"x": 1}}, {"whatever": {"x": 1}, **DEFAULTS}, []),
+        (
+            {"openpod": {"apiVersion": "v1", "kind": "P", "metadata": {"x": 1}, "spec": {"b": 1}, "y": {"z": 1}}},
+            {"openpod": {"apiVersion": "v1", "kind": "P", "metadata": {}, "spec": {}, "y": {"z": 1}}, **DEFAULTS},
+            ["spec.openpod.metadata.x", "spec.openpod.spec.b"],
         ),
         ({"name": {"not": "a string"}}, {"name": {"not": "a string"}, **DEFAULTS}, []),
     ],
