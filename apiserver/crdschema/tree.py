@@ -9,10 +9,12 @@ Upstream: apiextensions-apiserver pkg/apiserver/schema, pruning and defaulting.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import orjson
 
+from apiserver.crdschema import numbers
 from apiserver.crdschema.structural import EMBEDDED, LIST_KEYS, LIST_TYPE, MAP_TYPE, PRESERVE, Schema, below
 from apiserver.schema.compiled import node_of
 from apiserver.schema.tree import Array, Map, Problem, SchemaNode, Struct
@@ -204,8 +206,9 @@ def prune(node: SchemaNode, value: Any) -> None:
 
 def _remember(node: Any, schema: Schema) -> None:
     node.nullable = bool(schema.get("nullable"))
-    default = schema.get("default")
-    node.default = _NO_DEFAULT if default is None else orjson.dumps(default)
+    default = copy.deepcopy([schema.get("default")])
+    numbers.normalize(default)
+    node.default = _NO_DEFAULT if default == [None] else orjson.dumps(default[0])
 
 
 def nullable_of(node: SchemaNode) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from apiserver.crdschema import formats, regex
+from apiserver.crdschema import formats, numbers, regex
 from apiserver.crdschema.structural import INT_OR_STRING, JUNCTORS, LIST_KEYS, LIST_TYPE, MAP_TYPE, Schema, below
 from machinery.errors import FieldError, quote
 
@@ -200,7 +200,7 @@ def _unlimited(schema: Schema) -> Iterator[type]:
             yield str
 
 
-_LIMITS_OF_NUMBERS = ("multipleOf", "minimum", "maximum", "format")
+_LIMITS_OF_NUMBERS = ("multipleOf", "minimum", "maximum")
 _LIMITS_OF_STRINGS = ("minLength", "maxLength", "pattern", "format")
 
 
@@ -238,7 +238,7 @@ def _type_error(schema: Schema, value: Any, path: str) -> FieldError | None:
         return _mismatch(path, ",".join(types), "null")
     kind, its_format = _kind(value)
     expected = schema.get("format") or "" if formats.known(schema.get("format") or "") else ""
-    whole = isinstance(value, float) and value.is_integer() and "integer" in types
+    whole = kind == "number" and "integer" in types and numbers.is_whole(value)
     fits = kind in types or whole or (kind == "integer" and "number" in types)
     numeric = "number" in types or "integer" in types
     if expected and kind not in ("string", "array") and not fits and its_format != expected:
@@ -260,7 +260,9 @@ def _enum(schema: Schema, value: Any, path: str) -> Iterator[FieldError]:
 
 
 def _equal(value: Any, choice: Any) -> bool:
-    return bool(value == choice) and isinstance(value, bool) == isinstance(choice, bool)
+    if type(value) is int or type(value) is float:
+        return numbers.equals_choice(value, choice)
+    return same(value, choice)
 
 
 def _string(schema: Schema, value: str, path: str) -> Iterator[FieldError]:
@@ -284,11 +286,14 @@ def _length(schema: Schema, value: str, path: str) -> Iterator[FieldError]:
 
 def _number(schema: Schema, value: float, path: str) -> Iterator[FieldError]:
     factor = schema.get("multipleOf")
-    if factor and not float(value / factor).is_integer():
+    if factor and not numbers.is_multiple(value, factor):
         yield FieldError.invalid(path, value, f"{path} in body should be a multiple of {shown(factor)}")
     for bound, beyond, than in (("Minimum", operator.lt, "greater than"), ("Maximum", operator.gt, "less than")):
         limit, exclusive = schema.get(bound.lower()), schema.get(f"exclusive{bound}")
-        if limit is not None and (beyond(value, limit) or (exclusive and value == limit)):
+        if limit is None:
+            continue
+        limit = numbers.bound(value, limit)
+        if beyond(value, limit) or (exclusive and value == limit):
             than += "" if exclusive else " or equal to"
             yield FieldError.invalid(path, value, f"{path} in body should be {than} {shown(limit)}")
 

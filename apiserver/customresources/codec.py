@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from apiserver.crdschema import tree
+from apiserver.crdschema import numbers, tree
 from apiserver.crdschema.structural import EMBEDDED, LIST_TYPE, RULES, Schema, says
 from apiserver.crdschema.values import Values
 from apiserver.customresources.decoding import decode_custom
@@ -87,6 +87,7 @@ class CustomCodec:
         return decode_custom(kind, self.node, body, content_type, field_validation)
 
     def check(self, obj: Object, *, field_validation: str = "Warn") -> tuple[Object, list[str]]:
+        numbers.normalize(obj)
         return check(self.node, obj, field_validation=field_validation)
 
     def published(self, kind: Kind, *, v2: bool) -> Mapping[str, Any]:

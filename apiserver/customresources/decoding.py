@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from apiserver.crdschema import numbers
 from apiserver.model.kind import Kind
 from apiserver.schema.decode import cannot_be_handled, fit, read, unrecognized
 from apiserver.schema.tree import SchemaNode
@@ -27,6 +28,7 @@ def decode_custom(
             f"the API version in the data ({obj.get('apiVersion', '')}) does not match the expected API version "
             f"({kind.api_version})"
         )
+    numbers.normalize(obj)
     refuse = partial(cannot_be_handled, kind, kind.version, obj["kind"])
     warnings = fit(node, obj, body, written, content_type, field_validation=field_validation, refuse=refuse)
     obj.setdefault("metadata", {})

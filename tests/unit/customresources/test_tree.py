@@ -29,7 +29,10 @@ properties:
       zero: {type: object, additionalProperties: {type: string}}
       zeros: {type: object, additionalProperties: {type: string, default: z}}
       nulls: {type: object, additionalProperties: {type: string, nullable: true}}
-      openlist: {type: array, x-kubernetes-preserve-unknown-fields: true, items: {type: object, properties: {a: {type: object}}}}
+      openlist:
+        type: array
+        x-kubernetes-preserve-unknown-fields: true
+        items: {type: object, properties: {a: {type: object}}}
       openlists:
         type: array
         x-kubernetes-preserve-unknown-fields: true
