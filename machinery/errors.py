@@ -333,16 +333,30 @@ def forbidden(resource: str, name: str, why: str) -> Forbidden:
     return Forbidden(f"{subject} is forbidden: {why}", details=_subject(resource, name).details())
 
 
+# An error shows no more causes once their texts have so many characters together: each may show a value as large as a
+# request, and there may be as many as the request has fields.
+_MOST_TEXT = 1024 * 1024
+_TOO_MANY = "too many errors"
+
+
 def invalid(kind: str, name: str, causes: Iterable[FieldError]) -> Invalid:
     """Return the error ``Pod "x" is invalid: spec.a: Required value``; several causes stand in brackets, each once."""
-    errors = list(causes)
     details = _subject(kind, name).details()
-    details["causes"] = [error.cause() for error in errors]
-    return Invalid(f"{kind} {quote(name)} is invalid{_listed(errors)}", details=details)
+    details["causes"] = shown = []
+    texts: dict[str, None] = {}
+    length = 0
+    for error in causes:
+        if length > _MOST_TEXT:
+            texts[_TOO_MANY] = None
+            break
+        cause = error.cause()
+        shown.append(cause)
+        texts[text := f"{error.field}: {cause['message']}"] = None
+        length += len(text)
+    return Invalid(f"{kind} {quote(name)} is invalid{_listed(list(texts))}", details=details)
 
 
-def _listed(errors: Sequence[FieldError]) -> str:
-    texts = list(dict.fromkeys(str(error) for error in errors))
+def _listed(texts: Sequence[str]) -> str:
     if not texts:
         return ""
     return f": {texts[0]}" if len(texts) == 1 else f": [{', '.join(texts)}]"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
 
+from apiserver.api import warningheaders
 from apiserver.api.body import read_body
 from apiserver.api.negotiation import Form, encode, form_of
 from apiserver.api.nonresource import Documents
@@ -101,8 +102,8 @@ class Front:
             response = self._serve(environ, warnings, request_log)
         except Exception as error:
             response = error_response(error, _error_form(environ))
-        for text in dict.fromkeys(warnings):
-            response.headers.add("Warning", f'299 - "{_quoted(text)}"')
+        for header in warningheaders.headers(warnings):
+            response.headers.add("Warning", header)
         # As upstream's filter of that name. (Headers.setdefault would raise and catch two errors, which takes 5 µs.)
         if not any(name == "Cache-Control" for name, _ in response.headers):
             response.headers.add("Cache-Control", "no-cache, private")
@@ -187,9 +188,3 @@ def _unexpected(error: Exception) -> Response:
     if isinstance(code, int):
         return error_response(ApiError(str(error), code=code, reason="BadRequest"))
     return error_response(error)
-
-
-def _quoted(text: str) -> str:
-    """Escape a warning for the quoted string of its header (RFC 7234), which has no line breaks."""
-    text = " ".join(text.split())
-    return text.replace("\\", "\\\\").replace('"', '\\"').encode("ascii", "backslashreplace").decode()

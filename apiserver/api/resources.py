@@ -272,7 +272,7 @@ def _patching(call: Call, content_type: str) -> Callable[[Object], Object]:
             if kind.convert is not None:
                 kind.convert(patched, call.version, True)
             patched["apiVersion"] = kind.api_version
-        new, warnings = kind.codec.check(patched, field_validation=validation)
+        new, warnings = patch.checked(kind, patched, body, content_type, validation)
         kind.to_stored(new)
         call.warnings[:] = warnings  # Those of an earlier attempt are void.
         metadata.check_name(new, call.name, call.namespace)

@@ -187,13 +187,14 @@ def _list_map(path: str, schema: Schema) -> Errors:
 
 def _list_keys(path: str, keys: list[str], items: Schema) -> Errors:
     properties = items.get("properties") or {}
+    again = set(checks.repeated(keys))
     for index, key in enumerate(keys):
         if key not in properties:
             yield FieldError.invalid(f"{path}.{LIST_KEYS}", keys, "entries must all be names of item properties")
         elif properties[key].get("type") in ("array", "object"):
             why = f"must be a scalar type if parent array's {LIST_TYPE} is map"
             yield FieldError.invalid(f"{path}.items.properties[{key}].type", items.get("type", ""), why)
-        if key in keys[:index]:
+        if index in again:
             yield FieldError.invalid(f"{path}.{LIST_KEYS}", keys, "must not contain duplicate entries")
 
 
@@ -206,12 +207,13 @@ def _keys(path: str, schema: Schema) -> Errors:
         yield FieldError.forbidden(f"{path}.items.nullable", f"cannot be nullable when {LIST_TYPE} is {found}")
     if found == "set":
         return
+    required = frozenset(items.get("required") or ())
     for key in schema.get(LIST_KEYS) or ():
         child = (items.get("properties") or {}).get(key)
         if child is None:
             continue
         at = f"{path}.items.properties[{key}]"
-        if key not in (items.get("required") or ()) and child.get("default") is None:
+        if key not in required and child.get("default") is None:
             why = f"this property is in {LIST_KEYS}, so it must have a default or be a required property"
             yield FieldError.required(f"{at}.default", why)
         if child.get("nullable"):

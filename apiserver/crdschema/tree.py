@@ -119,7 +119,7 @@ class CustomStruct(_Defaulted, Struct):
             wanted, walk, convert, node = spec
             if type(child) is wanted:
                 if walk is not None and (found := walk(child)):
-                    problems += [Problem(what, f".{key}{path}") for what, path in found]
+                    problems.append(Problem("", f".{key}", found))
             elif child is None:
                 if not nullable_of(node) and node is not self.additional:
                     dropped.append(key)

@@ -20,7 +20,7 @@ def decode_custom(
     kind: Kind, node: SchemaNode, body: bytes, content_type: str, field_validation: str
 ) -> tuple[Object, list[str]]:
     """Return the object in a body and warnings about what was dropped: see ``Codec.decode``."""
-    obj, written = read(kind, body, content_type)
+    obj, source = read(kind, body, content_type)
     if not obj.get("kind"):
         raise unrecognized(kind, f"Object 'Kind' is missing in '{body.decode(errors='replace')}'", body)
     if obj.get("apiVersion", "") != kind.api_version:
@@ -30,6 +30,6 @@ def decode_custom(
         )
     numbers.normalize(obj)
     refuse = partial(cannot_be_handled, kind, kind.version, obj["kind"])
-    warnings = fit(node, obj, body, written, content_type, field_validation=field_validation, refuse=refuse)
+    warnings = fit(node, obj, source, field_validation=field_validation, refuse=refuse)
     obj.setdefault("metadata", {})
     return obj, warnings

@@ -164,9 +164,7 @@ def _validate_spec(spec: Object) -> checks.Errors:
     for index, usage in enumerate(usages):
         if usage not in USAGES:
             yield FieldError.not_supported(f"spec.usages[{index}]", usage, USAGES)
-    for index, usage in enumerate(usages):
-        if usage in usages[:index]:
-            yield FieldError.duplicate(f"spec.usages[{index}]", usage)
+    yield from checks.unique("spec.usages", usages)
     signer = spec.get("signerName") or ""
     if signer == LEGACY_SIGNER:
         why = "the legacy signerName is not allowed via this API version"

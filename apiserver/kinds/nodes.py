@@ -43,10 +43,11 @@ class NodeStrategy(StatusStrategy):
         yield from validate_taints("metadata.taints", spec.get("taints", []))
         yield from _validate_status(obj.get("status", {}))
         ranges = spec.get("podCIDRs", [])
+        again = set(checks.repeated(ranges))
         for index, text in enumerate(ranges):
             path = f"spec.podCIDRs[{index}]"
             yield from checks.cidr(path, text)
-            if text in ranges[:index]:
+            if index in again:
                 yield FieldError.duplicate(path, text)
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
@@ -66,10 +67,7 @@ def _validate_status(status: Object) -> checks.Errors:
     for field in AMOUNTS:
         for name, amount in status.get(field, {}).items():
             yield from validate_quantity(f"status.{field}.{name}", name, amount)
-    addresses = status.get("addresses", [])
-    for index, address in enumerate(addresses):
-        if address in addresses[:index]:
-            yield FieldError.duplicate(f"status.addresses[{index}]", address)
+    yield from checks.unique("status.addresses", status.get("addresses", []))
 
 
 def _validate_change(new: Object, old: Object) -> checks.Errors:

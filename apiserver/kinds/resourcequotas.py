@@ -53,9 +53,9 @@ class ResourceQuotaStrategy(StatusStrategy):
 def _validate_spec(spec: Object) -> checks.Errors:
     yield from _validate_amounts("spec.hard", spec.get("hard", {}))
     hard = [name for name in sorted(spec.get("hard", ())) if is_quota_resource(name)]
-    scopes = spec.get("scopes", [])
+    scopes, shown = spec.get("scopes", []), _scopes(spec)
     for scope in scopes:
-        yield from _validate_scope("spec.scopes", "spec.scopes", scope, hard, _scopes(spec), _scopes(spec))
+        yield from _validate_scope("spec.scopes", "spec.scopes", scope, hard, shown, shown)
     yield from _contrary("spec.scopes", scopes, spec)
     if (selector := spec.get("scopeSelector")) is not None:
         yield from _validate_selector(selector.get("matchExpressions", []), hard, spec)
@@ -63,10 +63,10 @@ def _validate_spec(spec: Object) -> checks.Errors:
 
 def _validate_selector(requirements: list[Object], hard: list[str], spec: Object) -> checks.Errors:
     path = "spec.scopeSelector.matchExpressions"
+    shown = _selector(requirements)
     for requirement in requirements:
         scope, operator = requirement.get("scopeName", ""), requirement.get("operator", "")
         values = requirement.get("values", [])
-        shown = _selector(requirements)
         yield from _validate_scope(f"{path}.scopeName", path, scope, hard, scope, shown)
         if scope in SCOPES and scope != "PriorityClass" and operator != "Exists":
             yield FieldError.invalid(f"{path}.operator", operator, _EXISTS_ONLY)

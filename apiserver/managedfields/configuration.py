@@ -12,13 +12,15 @@ from machinery.objects import Object
 
 def read(kind: Kind, version: str, body: bytes, field_validation: str) -> Configuration:
     """Return the configuration in a body; raises BadRequest unless it is of the kind and version of the path."""
-    obj, is_json = _parse(body)
+    obj, source = _parse(body)
     api_version = f"{kind.group}/{version}" if kind.group else version
     if (obj.get("apiVersion"), obj.get("kind")) != (api_version, kind.kind):
         raise BadRequest(f"invalid object type: {describe(obj)}")
     duplicates = ""
-    if field_validation != "Ignore" and (not is_json or bodies.may_have_duplicates(body, bodies.written(obj))):
-        duplicates = "".join(f"error converting YAML to JSON: {text}" for text in bodies.yaml_duplicates(body))
+    if field_validation != "Ignore":
+        if source.json and bodies.may_have_duplicates(source):
+            source = bodies.parse_yaml(body)[1]
+        duplicates = "".join(f"error converting YAML to JSON: {text}" for text in source.duplicates)
     if kind.convert is not None and (version != kind.version or kind.stored_as is not None):
         kind.convert(obj, version, True)
     stored = kind.stored_as or kind
@@ -26,18 +28,16 @@ def read(kind: Kind, version: str, body: bytes, field_validation: str) -> Config
     return Configuration(obj, duplicates)
 
 
-def _parse(body: bytes) -> tuple[Object, bool]:
-    """Return the object, and whether it was read as JSON: that is YAML too, but as YAML takes 100 times as long."""
+def _parse(body: bytes) -> tuple[Object, bodies.Source]:
+    """Return the object and its source. JSON is YAML too, but as YAML takes 100 times as long to read."""
     is_json = body.lstrip()[:1] == b"{"
     try:
         try:
-            value = bodies.parse(body, bodies.JSON if is_json else bodies.YAML)
+            value, source = bodies.parse(body, bodies.JSON if is_json else bodies.YAML)
         except bodies.MalformedError:
             if not is_json:
                 raise
-            is_json = False
-            value = bodies.parse(body, bodies.YAML)
-        bodies.written(value)
+            value, source = bodies.parse_yaml(body)
     except bodies.MalformedError as error:
         raise BadRequest(f"error decoding YAML: {error}") from None
     if value is None:
@@ -45,7 +45,7 @@ def _parse(body: bytes) -> tuple[Object, bool]:
     if not isinstance(value, dict):
         why = f"error unmarshaling JSON: while decoding JSON: {MismatchError(value, 'map[string]interface {}')}"
         raise BadRequest(f"error decoding YAML: {why}")
-    return value, is_json
+    return value, source
 
 
 def describe(obj: Object) -> str:

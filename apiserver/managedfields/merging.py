@@ -47,7 +47,8 @@ def _merge_items(node: Array, live: list[Any], config: list[Any]) -> list[Any]:
     wanted = dict(zip(theirs, config, strict=True))
     # Where several items have one key, it is undefined which one to merge with, so that none is.
     base = {element: same[0] for element, same in by_element(node, live).items() if len(same) == 1}
-    shared = deque(element for element in wanted if element in set(mine))
+    live_elements = set(mine)
+    shared = deque(element for element in wanted if element in live_elements)
     merged: list[Any] = []
     done: set[str] = set()
 

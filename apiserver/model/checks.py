@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-import yaml
+import orjson
 
 from apiserver.model.addresses import unmapped
 from machinery import validation
-from machinery.errors import FieldError
+from machinery.errors import FieldError, quote
 from machinery.objects import Object
 
 Errors = Iterable[FieldError]
@@ -174,8 +175,58 @@ def data_keys(path: str, data: Mapping[str, Any]) -> Errors:
         yield from data_key(f"{path}[{name}]", name)
 
 
+def repeated(values: Iterable[Any]) -> Iterator[int]:
+    """Yield the index of each value that occurs before it in the list."""
+    seen: set[bytes] = set()
+    for index, value in enumerate(values):
+        identity = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        if identity in seen:
+            yield index
+        seen.add(identity)
+
+
+def unique(path: str, values: Sequence[Any]) -> Errors:
+    """Check that no value of a list occurs twice."""
+    for index in repeated(values):
+        yield FieldError.duplicate(f"{path}[{index}]", values[index])
+
+
+# A diff shows so many lines of each side, from the first difference on: diffing takes time by their product.
+_MOST_LINES = 200
+
+
 def difference(old: Object, new: Object) -> str:
     """Return a diff of two specs as YAML, for a message; upstream shows a diff of Go structs here."""
-    before, after = (yaml.safe_dump(spec).splitlines() for spec in (old, new))
-    lines = list(difflib.unified_diff(before, after, lineterm="", n=1))[2:]
+    before, after = _yaml_lines(old), _yaml_lines(new)
+    common, one, other = "", next(before, ""), next(after, "")
+    while one == other and one:
+        common, one, other = one, next(before, ""), next(after, "")
+    left, right = ([common, first, *islice(rest, _MOST_LINES)] for first, rest in ((one, before), (other, after)))
+    lines = list(difflib.unified_diff(left, right, lineterm="", n=1))[2:]
     return "\n".join(line for line in lines if not line.startswith("@@")) + "\n"
+
+
+def _yaml_lines(value: Any, indent: str = "", first: str = "") -> Iterator[str]:
+    """Yield a value as lines of YAML; ``first`` is how the first line begins."""
+    begin = first or indent
+    if isinstance(value, dict) and value:
+        for key in sorted(value):
+            child = value[key]
+            if isinstance(child, dict | list) and child:
+                yield f"{begin}{key}:"
+                yield from _yaml_lines(child, indent if isinstance(child, list) else f"{indent}  ")
+            else:
+                yield f"{begin}{key}: {_yaml_scalar(child)}"
+            begin = indent
+    elif isinstance(value, list) and value:
+        for child in value:
+            yield from _yaml_lines(child, f"{indent}  ", f"{begin}- ")
+            begin = indent
+    else:
+        yield f"{begin}{_yaml_scalar(value)}"
+
+
+def _yaml_scalar(value: Any) -> str:
+    if isinstance(value, str):
+        return value if value.isprintable() else quote(value)
+    return orjson.dumps(value).decode()

@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from apiserver.model.kind import Kind
 from machinery.errors import BadRequest, FieldError
 from machinery.objects import Object, now, random_suffix
@@ -72,16 +74,14 @@ def unique_owners(obj: Object, when: str = "") -> list[str]:
     owners = obj["metadata"].get("ownerReferences") or ()
     if len(owners) < 2:
         return []
-    unique: list[Object] = []
+    unique: dict[bytes, Object] = {}
     repeated: list[str] = []
     for owner in owners:
-        if owner in unique:
+        if unique.setdefault(orjson.dumps(owner, option=orjson.OPT_SORT_KEYS), owner) is not owner:
             repeated.append(str(owner.get("uid", "")))
-        else:
-            unique.append(owner)
     if not repeated:
         return []
-    obj["metadata"]["ownerReferences"] = unique
+    obj["metadata"]["ownerReferences"] = list(unique.values())
     return [_REPEATED_OWNERS.format(when, ", ".join(repeated))]
 
 
@@ -120,7 +120,8 @@ def validate_update(kind: Kind, new: Object, old: Object) -> list[FieldError]:
     metadata, before = new["metadata"], old["metadata"]
     found = [*_maps(metadata), *_owners(metadata), *_finalizers(kind, metadata)]
     if before.get("deletionTimestamp"):
-        added = [name for name in metadata.get("finalizers") or () if name not in (before.get("finalizers") or ())]
+        known = frozenset(before.get("finalizers") or ())
+        added = [name for name in metadata.get("finalizers") or () if name not in known]
         if added:
             listed = ", ".join(f'"{name}"' for name in added)
             why = "no new finalizers can be added if the object is being deleted, found new finalizers"

@@ -1,7 +1,7 @@
 """The three patch types that say what to change: JSON patch, JSON merge patch, strategic merge patch.
 
-``apply`` returns the changed object, which the kind's codec then checks against the schema like any body. The fourth
-patch type, server-side apply, says what the result shall be: see ``managedfields``.
+``apply`` returns the changed object, and ``checked`` checks it against the schema like any body. The fourth patch type,
+server-side apply, says what the result shall be: see ``managedfields``.
 
     json.py         JSON patch (RFC 6902) and JSON merge patch (RFC 7396)
     strategic.py    strategic merge patch, which merges lists by their keys
@@ -16,13 +16,52 @@ import orjson
 from apiserver.model import patchtypes
 from apiserver.model.kind import Kind
 from apiserver.model.patchtypes import STRATEGIC_MERGE_PATCH
-from apiserver.patch.json import apply_json_patch, merge
+from apiserver.patch.json import MEMBERS, apply_json_patch, merge
 from apiserver.patch.strategic import strategic_merge
-from apiserver.schema.body import MalformedError, parse_json, unsupported_media_type, written
-from apiserver.schema.decode import unfitting
-from apiserver.schema.tree import MismatchError
+from apiserver.schema.body import (
+    MalformedError,
+    Source,
+    fields,
+    may_have_duplicates,
+    parse_json,
+    unsupported_media_type,
+    written,
+)
+from apiserver.schema.decode import invalid_patch, unfitting
+from apiserver.schema.tree import Array, MismatchError, SchemaNode, Struct, listed
 from machinery.errors import BadRequest, FieldError, invalid
 from machinery.objects import Object
+
+_ANYTHING = SchemaNode("interface {}")
+_OPERATION = Struct("handlers.jsonPatchOp")
+_OPERATION.specs = {member: _ANYTHING.spec() for member in MEMBERS}
+_OPERATIONS = Array(_OPERATION)
+
+
+def checked(
+    kind: Kind, changed: Object, patch: bytes, content_type: str, field_validation: str
+) -> tuple[Object, list[str]]:
+    """Bring what a patch has made into its stored form; return it with warnings about the fields that were dropped.
+
+    Raises Invalid if it does not fit the schema.
+    """
+    strict = field_validation == "Strict"
+    new, unknown = kind.codec.check(changed, field_validation="Warn" if strict else field_validation)
+    warnings = [*(() if field_validation == "Ignore" else duplicates(kind, patch, content_type)), *unknown]
+    if strict and warnings:
+        raise invalid_patch(new, f"strict decoding error: {', '.join(warnings)}")
+    return new, warnings
+
+
+def duplicates(kind: Kind, patch: bytes, content_type: str) -> list[str]:
+    """Return texts about the fields that occur twice in a patch; of a JSON patch also about those that it has not."""
+    value = parse_json(patch)
+    source = Source(patch, written(value))
+    if accepted_type(content_type, kind) == patchtypes.JSON_PATCH:
+        unknown = any(key not in MEMBERS for operation in value for key in operation or ())
+        found = listed(fields(source, _OPERATIONS)) if unknown or may_have_duplicates(source) else ()
+        return [f"json patch {problem}" for problem in found]
+    return list(map(str, listed(fields(source, _ANYTHING)))) if may_have_duplicates(source) else []
 
 
 def apply(kind: Kind, current: Object, patch: bytes, content_type: str) -> Object:
@@ -78,6 +117,6 @@ def _parse(patch: bytes, wanted: type, prefix: str) -> Any:
     except MalformedError as error:
         raise BadRequest(f"{prefix}{error}") from None
     if type(value) is not wanted:
-        go_type = "map[string]interface {}" if wanted is dict else "[]interface {}"
+        go_type = "map[string]interface {}" if wanted is dict else "[]handlers.jsonPatchOp"
         raise BadRequest(f"{prefix}{MismatchError(value, go_type)}")
     return value

@@ -21,6 +21,7 @@ Upstream: apimachinery/pkg/util/strategicpatch, and sig-api-machinery/strategic-
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from apiserver.patch.json import unprocessable
@@ -95,8 +96,9 @@ def _retain_keys(original: Object, patch: Object) -> None:
     if _RETAIN_KEYS not in patch:
         return
     retained = patch.pop(_RETAIN_KEYS)
-    if not isinstance(retained, list):
+    if not isinstance(retained, list) or not all(isinstance(key, str) for key in retained):
         raise BadRequest("Invalid patch format of retainKeys")
+    retained = frozenset(retained)
     for key, value in patch.items():
         if value is not None and not key.startswith("$") and key not in retained:
             raise BadRequest("Invalid patch format of retainKeys")
@@ -109,7 +111,8 @@ def _delete_from(original: Object, directive: str, values: Any) -> None:
     if not directive.startswith(_DELETE_FROM) or not isinstance(values, list):
         raise BadRequest("Invalid patch format of primitive list")
     if isinstance(original.get(key), list):
-        original[key] = [value for value in original[key] if value not in values]
+        gone = set(map(_hashable, values))
+        original[key] = [value for value in original[key] if _hashable(value) not in gone]
 
 
 def _order_lists(original: Object, patch: Object, node: SchemaNode | None) -> None:
@@ -174,14 +177,14 @@ def _merge_lists(old: _List, new: _List, array: Array) -> _List:
 def _special_elements(old: _List, new: _List, merge_key: str) -> tuple[_List, _List]:
     """Carry out the items that are directives; return the list as it then is, and the items to merge into it."""
     plain: _List = []
+    gone: set[Any] = set()
     replace = False
     for item in new:
         directive = item.get(_PATCH)
         if directive is None:
             plain.append(item)
         elif directive == "delete":
-            gone = _identity(item, merge_key)
-            old = [other for other in old if other.get(merge_key) != gone]
+            gone.add(_hashable(_identity(item, merge_key)))
         elif directive == "replace":
             replace = True
         elif directive == "merge":
@@ -190,7 +193,7 @@ def _special_elements(old: _List, new: _List, merge_key: str) -> tuple[_List, _L
             raise BadRequest(f"unknown patch type: {directive} in map: {item}")
     if replace:
         return [_added(item) for item in plain], []
-    return old, plain
+    return [item for item in old if _hashable(item.get(merge_key)) not in gone] if gone else old, plain
 
 
 def _merge_elements(old: _List, new: _List, array: Array) -> _List:
@@ -220,12 +223,13 @@ def _in_order(merged: _List, order: _List, server_order: _List, merge_key: str) 
         (item for item in merged if place(item) not in rank), key=lambda item: server_rank.get(place(item), -1)
     )
     result: _List = []
+    waiting = deque(others)
     for item in patched:
         here = server_rank.get(place(item))
-        while others and here is not None and server_rank.get(place(others[0]), here) < here:
-            result.append(others.pop(0))
+        while waiting and here is not None and server_rank.get(place(waiting[0]), here) < here:
+            result.append(waiting.popleft())
         result.append(item)
-    return result + others
+    return [*result, *waiting]
 
 
 def _ranks(items: _List, merge_key: str) -> dict[Any, int]:

@@ -9,19 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from apiserver.model import query as parameters
+from apiserver.model.patchtypes import APPLY_PATCH
 from machinery.errors import BadRequest, FieldError, invalid
 
 FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 _MANAGER_LENGTH = 128
 _KINDS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
-_APPLY = "application/apply-patch+yaml"
 _POLICIES = ("Foreground", "Background", "Orphan")
 
 
 def check_write(verb: str, query: Mapping[str, str], query_string: str, content_type: str) -> None:
     """Raise Invalid for options that a create, update or patch does not take."""
     kind = _KINDS.get(verb)
-    if kind is None or not query:
+    content_type = content_type.partition(";")[0].strip().lower()
+    if kind is None or (not query and content_type != APPLY_PATCH):
         return
     errors = list(_write_errors(verb, query, query_string, content_type))
     if errors:
@@ -29,9 +30,9 @@ def check_write(verb: str, query: Mapping[str, str], query_string: str, content_
 
 
 def _write_errors(verb: str, query: Mapping[str, str], query_string: str, content_type: str) -> Iterator[FieldError]:
-    if verb == "patch" and content_type == _APPLY and not query.get("fieldManager"):
+    if verb == "patch" and content_type == APPLY_PATCH and not query.get("fieldManager"):
         yield FieldError.required("fieldManager", "is required for apply patch")
-    if verb == "patch" and content_type != _APPLY and "force" in query:
+    if verb == "patch" and content_type != APPLY_PATCH and "force" in query:
         yield FieldError.forbidden("force", "may not be specified for non-apply patch")
     yield from manager_errors(query.get("fieldManager", ""), "fieldManager")
     yield from dry_run_errors(parameters.values(query_string, "dryRun"))

@@ -7,22 +7,22 @@ fieldValidation to say: Strict refuses the body, Warn adds a warning for each, I
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import orjson
 
 from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
+from apiserver.schema.body import Source
 from apiserver.schema.compiled import is_registered
-from apiserver.schema.tree import MismatchError, SchemaNode, Struct
+from apiserver.schema.tree import MismatchError, Problem, SchemaNode, Struct, listed
 from machinery.errors import ApiError, BadRequest, FieldError, Invalid, invalid, quote
 from machinery.objects import Object
 
-# Upstream reports at most this many unknown and duplicate fields.
-_MOST_PROBLEMS = 100
 # The Go struct that upstream first decodes a body into, as messages show it.
 _IDENTITY = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
+_NO_SOURCE = Source()
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
 
@@ -30,25 +30,24 @@ def decode(
     kind: Kind, node: SchemaNode, body: bytes, content_type: str, *, field_validation: str, version: str
 ) -> tuple[Object, list[str]]:
     """Return the object in a body and warnings about what was dropped: see ``Codec.decode``."""
-    obj, written = read(kind, body, content_type)
+    obj, source = read(kind, body, content_type)
     api_version = f"{kind.group}/{version}" if kind.group and version else version or kind.api_version
     found_version, found_kind = _check_identity(kind, api_version, obj)
     if version not in ("", kind.version) and kind.convert is not None:
         kind.convert(obj, version, True)
     refuse = partial(cannot_be_handled, kind, found_version, found_kind)
-    warnings = fit(node, obj, body, written, content_type, field_validation=field_validation, refuse=refuse)
+    warnings = fit(node, obj, source, field_validation=field_validation, refuse=refuse)
     obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
     if "metadata" not in obj and node.child("metadata") is not None:
         obj["metadata"] = {}
     return obj, warnings
 
 
-def read(kind: Kind, body: bytes, content_type: str) -> tuple[Object, bytes]:
-    """Return the object in a body and its JSON, written again; raises BadRequest if the body is not an object."""
+def read(kind: Kind, body: bytes, content_type: str) -> tuple[Object, Source]:
+    """Return the object in a body, and the body for ``fit``; raises BadRequest if the body is not an object."""
     try:
-        obj = bodies.parse(body, content_type)
+        obj, source = bodies.parse(body, content_type)
         obj = {} if obj is None else obj
-        written = bodies.written(obj)
     except bodies.MalformedError as error:
         text = str(error)
         if not text.startswith("error converting YAML"):
@@ -62,36 +61,31 @@ def read(kind: Kind, body: bytes, content_type: str) -> tuple[Object, bytes]:
             mismatch = MismatchError(obj[field], "string")
             text = f"json: cannot unmarshal {mismatch.word} into Go struct field .{field} of type string"
             raise unrecognized(kind, f"couldn't get version/kind; json parse error: {text}", body)
-    return obj, written
+    return obj, source
 
 
 def fit(
     node: SchemaNode,
     obj: Object,
-    body: bytes = b"",
-    written: bytes = b"",
-    content_type: str = bodies.PROTOBUF,
+    source: Source = _NO_SOURCE,
     *,
     field_validation: str,
     refuse: Callable[[str], ApiError],
 ) -> list[str]:
     """Bring an object into its stored form, in place; return warnings about the fields that were dropped.
 
-    Duplicate fields are found in the bytes of the body, because the value no longer has them. ``written`` is the
-    value's JSON. Raises what ``refuse`` returns for the reason why the object does not fit the schema.
+    Duplicate fields are found in the source, because the object no longer has them. Raises what ``refuse`` returns for
+    the reason why the object does not fit the schema.
     """
     try:
-        problems = node.walk(obj) if node.walk else None
+        problems: Sequence[Problem] | None = node.walk(obj) if node.walk else None
     except MismatchError as mismatch:
         raise refuse(str(mismatch)) from None
     if field_validation == "Ignore":
         return []
-    if bodies.is_json(content_type) and bodies.may_have_duplicates(body, written):
-        problems = bodies.strict_problems(body, node)
-    texts = [str(problem) for problem in problems or ()]
-    if bodies.is_yaml(content_type):
-        texts = bodies.yaml_duplicates(body) + texts
-    del texts[_MOST_PROBLEMS:]
+    if source.json and bodies.may_have_duplicates(source):
+        problems = bodies.fields(source, node)
+    texts = [*source.duplicates, *map(str, listed(problems or ()))]
     if texts and field_validation == "Strict":
         raise refuse(f"strict decoding error: {', '.join(texts)}")
     return texts

@@ -21,20 +21,51 @@ apply what has an owner of its own (``Array.list_type``, ``Array.list_keys``, ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from apiserver.schema import formats
 
+# Upstream reports at most this many unknown and duplicate fields (sigs.k8s.io/json: saveStrictError).
+_MOST_PROBLEMS = 100
+# No more are listed once their paths have so many characters together: each path may be as long as a body.
+_MOST_PATHS = 64 * 1024
+
 
 class Problem(NamedTuple):
-    """What strict decoding refuses: an ``unknown field`` or ``duplicate field``, at e.g. ``.spec.ports[0].x``."""
+    """What strict decoding refuses: an ``unknown field`` or ``duplicate field``, at e.g. ``.spec.ports[0].x``.
+
+    A walk returns the problems of one value. What is wrong inside of a member stands there as one Problem, which has
+    the member's path and its problems in ``inside``: so nothing is copied on the way up, however many there are and
+    however deep. ``listed`` returns them one by one.
+    """
 
     what: str
     path: str
+    inside: Sequence[Problem] = ()
 
     def __str__(self) -> str:
         return f'{self.what} "{self.path.lstrip(".")}"'
+
+
+def listed(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems with their whole paths, in order, each once; of very many the first."""
+    found: dict[Problem, None] = {}
+    length = 0
+    for problem in _leaves(problems, ()):
+        found[problem] = None
+        length += len(problem.path)
+        if len(found) >= _MOST_PROBLEMS or length > _MOST_PATHS:
+            break
+    return list(found)
+
+
+def _leaves(problems: Iterable[Problem], before: tuple[str, ...]) -> Iterator[Problem]:
+    for what, path, inside in problems:
+        if inside:
+            yield from _leaves(inside, (*before, path))
+        else:
+            yield Problem(what, "".join((*before, path)))
 
 
 class MismatchError(Exception):
@@ -247,7 +278,8 @@ class Array(TypedNode):
         for index, child in enumerate(value):
             if type(child) is wanted:
                 if walk is not None and (found := walk(child)):
-                    problems = (problems or []) + [Problem(what, f"[{index}]{path}") for what, path in found]
+                    problems = problems or []
+                    problems.append(Problem("", f"[{index}]", found))
             elif child is None:
                 value[index] = item.make_zero()
             else:
@@ -276,7 +308,8 @@ class Map(TypedNode):
         for key, child in value.items():
             if type(child) is wanted:
                 if walk is not None and (found := walk(child)):
-                    problems = (problems or []) + [Problem(what, f".{key}{path}") for what, path in found]
+                    problems = problems or []
+                    problems.append(Problem("", f".{key}", found))
             elif child is None:
                 value[key] = item.make_zero()
             else:
@@ -320,15 +353,18 @@ class Struct(TypedNode):
             for key, child in value.items():
                 spec = specs.get(key)
                 if spec is None:
-                    problems = [*(problems or ()), Problem("unknown field", f".{key}")]
-                    dropped = [*(dropped or ()), key]
+                    problems, dropped = problems or [], dropped or []
+                    problems.append(Problem("unknown field", f".{key}"))
+                    dropped.append(key)
                     continue
                 wanted, walk, convert, _ = spec
                 if not child and (child is None or (key in omitted and type(child) is wanted)):
-                    dropped = [*(dropped or ()), key]
+                    dropped = dropped or []
+                    dropped.append(key)
                 elif type(child) is wanted:
                     if walk is not None and (found := walk(child)):
-                        problems = (problems or []) + [Problem(what, f".{key}{path}") for what, path in found]
+                        problems = problems or []
+                        problems.append(Problem("", f".{key}", found))
                 else:
                     value[key] = convert(child)
         except MismatchError as mismatch:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 
+import orjson
+
 from apiserver.kinds.pods.spec import validate_pod_spec, validate_tolerations
 from apiserver.model import checks
 from machinery.errors import FieldError
@@ -103,10 +105,11 @@ def _validate_deadline(new: int | None, old: int | None) -> checks.Errors:
 
 
 def _validate_tolerations(new: list[Object], old: list[Object]) -> checks.Errors:
-    def timeless(toleration: Object) -> Object:
-        return {field: value for field, value in toleration.items() if field != "tolerationSeconds"}
+    def timeless(toleration: Object) -> bytes:
+        kept = {field: value for field, value in toleration.items() if field != "tolerationSeconds"}
+        return orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
 
-    kept = [timeless(toleration) for toleration in new]
+    kept = {timeless(toleration) for toleration in new}
     if any(timeless(toleration) not in kept for toleration in old):
         why = "existing toleration can not be modified except its tolerationSeconds"
         yield FieldError.forbidden("spec.tolerations", why)

@@ -135,11 +135,12 @@ def _validate_addresses(spec: Object) -> checks.Errors:
 
 def _validate_families(spec: Object) -> checks.Errors:
     families = spec.get("ipFamilies", [])
+    again = set(checks.repeated(families))
     for index, family in enumerate(families):
         path = f"spec.ipFamilies[{index}]"
         if family not in FAMILIES:
             yield FieldError.not_supported(path, family, FAMILIES)
-        elif family in families[:index]:
+        elif index in again:
             yield FieldError.duplicate(path, family)
     policy = spec.get("ipFamilyPolicy")
     yield from checks.supported("spec.ipFamilyPolicy", policy, FAMILY_POLICIES)

@@ -302,7 +302,7 @@ def test_duplicates_in_yaml(pods: Kind) -> None:
 
 
 def test_merge_keys_of_yaml_are_no_duplicates(pods: Kind) -> None:
-    body = b"metadata: {labels: &a {x: y}, annotations: {<<: *a, x: z}}"
+    body = b"metadata: {labels: &a {x: w}, annotations: {<<: *a, x: z}}"
     obj, warnings = pods.codec.decode(pods, body, "application/yaml")
     assert obj["metadata"]["annotations"] == {"x": "z"}
     assert warnings == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from apiserver import patch
 from apiserver.model import patchtypes
 from apiserver.model.kind import Kind
-from apiserver.patch.json import merge
+from apiserver.patch.json import apply_json_patch, merge
 from apiserver.patch.strategic import strategic_merge
 from apiserver.schema.codec import UpstreamCodec
 from apiserver.schema.compiled import node_of
@@ -157,6 +158,75 @@ def test_any_json_patch_is_applied_or_refused(operations: list[Any]) -> None:
         assert error.message
 
 
+JSON_PATCHES = yaml.safe_load(Path(__file__).with_name("jsonpatches.yaml").read_text())
+
+
+@pytest.mark.parametrize("case", JSON_PATCHES, ids=lambda case: json.dumps(case["patch"]))
+def test_json_patch_as_upstreams_library(case: dict[str, Any]) -> None:
+    document = {"o": {"a": 1, "n": None}, "l": [1, 2, 3]}
+    if "error" in case:
+        with pytest.raises(Invalid) as caught:
+            apply_json_patch(document, case["patch"])
+        assert (
+            caught.value.message == f"the server rejected our request due to an error in our request: {case['error']}"
+        )
+        return
+    expected = copy.deepcopy(document) | case["after"]
+    patched = apply_json_patch(document, case["patch"])
+    assert patched == {key: value for key, value in expected.items() if value is not None or key in patched}
+
+
+@pytest.mark.parametrize(
+    ("operation", "where", "found"),
+    [
+        (1, "value of type handlers.jsonPatchOp", "number"),
+        ({"op": 1}, "struct field jsonPatchOp.op of type string", "number"),
+        ({"op": "add", "path": []}, "struct field jsonPatchOp.path of type string", "array"),
+        ({"op": "copy", "from": {}}, "struct field jsonPatchOp.from of type string", "object"),
+    ],
+)
+def test_json_patches_of_a_wrong_form(operation: Any, where: str, found: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        apply_json_patch({}, [operation])
+    assert caught.value.message == f"error decoding patch: json: cannot unmarshal {found} into Go {where}"
+
+
+MERGE, STRATEGIC, JSON_PATCH = patchtypes.MERGE_PATCH, patchtypes.STRATEGIC_MERGE_PATCH, patchtypes.JSON_PATCH
+# A patch, with the texts about what occurs in it twice, or (in a JSON patch) has no meaning.
+DUPLICATES = [
+    (MERGE, b'{"data":{"a":"1","a":"2"}}', ['duplicate field "data.a"']),
+    (
+        MERGE,
+        b'{"data":{"a":"1"},"x":[{"b":1,"b":1}],"data":{}}',
+        ['duplicate field "x[0].b"', 'duplicate field "data"'],
+    ),
+    (MERGE, b'{"data":{"a":"\\""}}', []),
+    (STRATEGIC, b'{"data":{"a":"1","a":"2"}}', ['duplicate field "data.a"']),
+    (
+        JSON_PATCH,
+        b'[{"op":"add","path":"/data","value":{"a":"1","a":"2"}}]',
+        ['json patch duplicate field "[0].value.a"'],
+    ),
+    (JSON_PATCH, b'[{"op":"add","op":"add","path":"/data/a","value":"1"}]', ['json patch duplicate field "[0].op"']),
+    (JSON_PATCH, b'[{"op":"add","path":"/data","value":{},"x":1}]', ['json patch unknown field "[0].x"']),
+    (JSON_PATCH, b'[{"op":"test","path":"/data","value":{"x":1}}]', []),
+]
+
+
+@pytest.mark.parametrize(("content_type", "body", "texts"), DUPLICATES)
+def test_what_occurs_twice_in_a_patch(content_type: str, body: bytes, texts: list[str]) -> None:
+    kind = row("ConfigMap")
+    changed = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
+    assert patch.checked(kind, dict(changed), body, content_type, "Ignore")[1] == []
+    assert patch.checked(kind, dict(changed), body, content_type, "Warn")[1] == texts
+    if not texts:
+        assert patch.checked(kind, dict(changed), body, content_type, "Strict")[1] == []
+        return
+    with pytest.raises(Invalid) as caught:
+        patch.checked(kind, dict(changed), body, content_type, "Strict")
+    assert f"strict decoding error: {', '.join(texts)}" in caught.value.message
+
+
 def json_patch(*operations: Object) -> Object:
     before = {"metadata": {"name": "a", "labels": {"a": "b"}}}
     return patch.apply(row("Pod"), before, orjson.dumps(operations), patchtypes.JSON_PATCH)
@@ -174,7 +244,7 @@ def test_json_patch() -> None:
         ({"op": "test", "path": "/metadata/name", "value": "b"}, "testing value /metadata/name failed: test failed"),
         (
             {"op": "remove", "path": "/metadata/x"},
-            'remove operation does not apply: doc is missing path: "/metadata/x": missing value',
+            "error in remove for path: '/metadata/x': Unable to remove nonexistent key: x: missing value",
         ),
         (
             {"op": "add", "path": "/a/b", "value": 1},
@@ -222,7 +292,7 @@ def _json_error(text: bytes) -> str:
          "map[string]interface {}"),
         (patchtypes.MERGE_PATCH, b"{", f"error decoding patch: {_json_error(b'{')}"),
         (patchtypes.JSON_PATCH, b"{}", "error decoding patch: json: cannot unmarshal object into Go value of type "
-         "[]interface {}"),
+         "[]handlers.jsonPatchOp"),
         (patchtypes.STRATEGIC_MERGE_PATCH, b"1", "json: cannot unmarshal number into Go value of type "
          "map[string]interface {}"),
     ],

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from apiserver.crdschema.tree import compile_schema, prune
-from apiserver.schema.tree import MismatchError
+from apiserver.schema.tree import MismatchError, listed
 
 SCHEMA = yaml.safe_load("""
 type: object
@@ -58,7 +58,7 @@ def decoded(spec: Any) -> tuple[Any, list[str]]:
     node = compile_schema(SCHEMA, root=True)
     assert node.walk is not None
     problems = node.walk(obj)
-    return obj["spec"], [str(problem) for problem in problems or ()]
+    return obj["spec"], [str(problem) for problem in listed(problems or ())]
 
 
 DEFAULTS = {"size": 3, "nested": {"a": "x"}}
