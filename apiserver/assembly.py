@@ -35,6 +35,7 @@ from apiserver.features.feature import Base, Core, Feature
 from apiserver.kinds.registry import Registry
 from apiserver.kinds.services.ranges import ServiceRanges
 from apiserver.model.attributes import Attributes, Visible
+from apiserver.model.requestinfo import parse_request
 from apiserver.registry.read import Reading
 from apiserver.registry.reader import CacheReader
 from apiserver.registry.rest import Rest
@@ -107,6 +108,10 @@ class ApiServer:
         METRICS.use_block(slot)
         self.server.cache.use_block(slot)
         self.server.start()
+
+    def streams_body(self, environ: Mapping[str, Any]) -> bool:
+        path = environ["PATH_INFO"]
+        return "/proxy" in path and parse_request(environ["REQUEST_METHOD"], path).subresource == "proxy"
 
     def end_streams(self) -> None:
         self.server.cache.end_watches()

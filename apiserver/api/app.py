@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +15,24 @@ from flask import Flask, Response, request
 
 from apiserver.api import warningheaders
 from apiserver.api.body import read_body
+from apiserver.api.health import is_health_check
 from apiserver.api.negotiation import Form, encode, form_of
 from apiserver.api.nonresource import Documents
 from apiserver.api.requestlog import RequestLog
 from apiserver.api.resources import Resources
+from apiserver.api.shares import Shares
 from apiserver.authorization.authn import Authenticator
 from apiserver.authorization.impersonation import impersonated
 from apiserver.kinds.registry import Registry
 from apiserver.model import query as parameters
 from apiserver.model.attributes import Attributes, Authorizer, Visible, attributes_of
+from apiserver.model.exchange import EXCHANGE, WATCH
 from apiserver.model.kind import Kind
 from apiserver.model.requestinfo import RequestInfo, parse_request
 from apiserver.registry.call import Call
 from apiserver.registry.served import ServedKinds
 from apiserver.storage.protocol import StoreError, TooLarge, Unavailable
+from apiserver.streaming import websockets
 from machinery.errors import (
     ApiError,
     InternalError,
@@ -45,6 +49,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _JSON = Form()
+# Subresources whose answers are streams, to be read and written as long as both sides like.
+_STREAMS = frozenset({"attach", "exec", "log", "portforward", "proxy"})
+# What is to be called when a request has been answered: it leaves its user's share.
+_LEAVE = "apiserver.leave"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
@@ -89,6 +97,7 @@ class Front:
     documents: Documents
     # Which objects of a list to show to a user who may not see all of them; None leaves it to the authorizer.
     visible: Callable[[Attributes], Visible | None]
+    shares: Shares = field(default_factory=Shares)
 
     def answer(self, path: str = "") -> Response:
         """Answer the request of Flask's context; the view of every route."""
@@ -108,6 +117,11 @@ class Front:
         if not any(name == "Cache-Control" for name, _ in response.headers):
             response.headers.add("Cache-Control", "no-cache, private")
         request_log.answered(response)
+        if (leave := environ.pop(_LEAVE, None)) is not None:
+            if WATCH in environ:
+                leave()  # from now on it has no thread
+            else:
+                response.call_on_close(leave)
         return response
 
     def _serve(self, environ: dict[str, Any], warnings: list[str], request_log: RequestLog) -> Response:
@@ -115,7 +129,11 @@ class Front:
         path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
         watch, fields = parameters.flag(query, "watch"), query.get("fieldSelector", "")
         info = request_log.info = parse_request(environ["REQUEST_METHOD"], path, watch=watch, field_selector=fields)
-        user = request_log.user = impersonated(self.authenticator.authenticate(environ), environ, self.authorizer)
+        caller = self.authenticator.authenticate(environ)
+        if EXCHANGE in environ and not is_health_check(info.path):
+            stream = info.subresource in _STREAMS or websockets.is_wanted(environ)
+            environ[_LEAVE] = self.shares.enter(caller.name, stream=stream)
+        user = request_log.user = impersonated(caller, environ, self.authorizer)
         attributes = attributes_of(user, info)
         visible = self.visible(attributes)  # A feature may show a part of a list to a user who may not see it all.
         if visible is None:

@@ -30,6 +30,11 @@ Check = Callable[[], str]
 _HEADERS = {"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
 
 
+def is_health_check(path: str) -> bool:
+    """Return True for the paths that ``HealthChecks`` answers."""
+    return path.strip("/").partition("/")[0] in ("healthz", "livez", "readyz")
+
+
 class HealthChecks:
     """The checks of this worker process."""
 

@@ -12,7 +12,8 @@ import csv
 import hmac
 import logging
 import ssl
-from collections.abc import Callable, MutableMapping, Sequence
+import time
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
@@ -80,9 +81,11 @@ class TokenFile:
 class Authenticator:
     """Tries the certificate, then each sort of token. The user of a certificate is worked out once a connection."""
 
-    def __init__(self, tokens: tuple[TokenAuthenticator, ...] = ()) -> None:
+    def __init__(self, tokens: tuple[TokenAuthenticator, ...] = (), clock: Callable[[], float] = time.time) -> None:
         self._tokens = tokens
-        self._connections: WeakKeyDictionary[Any, User | None] = WeakKeyDictionary()
+        self._clock = clock
+        # Of each connection the user, and when the certificate ends.
+        self._connections: WeakKeyDictionary[Any, tuple[User | None, float | None]] = WeakKeyDictionary()
 
     def authenticate(self, environ: MutableMapping[str, Any]) -> User:
         """Return the user, ANONYMOUS without credentials; raises Unauthorized for wrong ones."""
@@ -107,10 +110,12 @@ class Authenticator:
         if not isinstance(socket, ssl.SSLSocket):
             return None
         try:
-            return self._connections[socket]
+            user, end = self._connections[socket]
         except KeyError:
-            user = self._connections[socket] = certified_user(socket.getpeercert)
-            return user
+            user, end = self._connections[socket] = certified_user(socket.getpeercert), _not_after(socket.getpeercert())
+        if end is not None and self._clock() > end:  # TLS has looked at it once, perhaps long ago
+            raise Unauthorized("Unauthorized")
+        return user
 
 
 def bearer_token(environ: MutableMapping[str, Any]) -> str:
@@ -136,6 +141,11 @@ def _websocket_token(environ: MutableMapping[str, Any], offered: list[str]) -> s
         raise Unauthorized("Unauthorized")
     environ["HTTP_SEC_WEBSOCKET_PROTOCOL"] = ", ".join(others)
     return token
+
+
+def _not_after(certificate: Mapping[str, Any] | None) -> float | None:
+    """Return when a certificate ends, in seconds since the epoch; None if there is none."""
+    return float(ssl.cert_time_to_seconds(certificate["notAfter"])) if certificate else None
 
 
 def certified_user(peer_certificate: Callable[[], Any]) -> User | None:

@@ -1,8 +1,8 @@
 """A client's connection while it waits for a request: TLS handshake and request heads, taken as they come.
 
-It needs a thread only once a whole head is there. Until then ``receive_head`` takes what has arrived and returns, and
-the worker's main loop watches the socket. Handshake and head together must arrive within one timeout, however often a
-byte of them comes.
+It needs a thread only once a whole request is there: head and body. Until then ``receive_head`` takes what has arrived
+and returns, and the worker's main loop watches the socket. Handshake and head together must arrive within one timeout,
+however often a byte of them comes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import ssl
 import time
 from typing import Any
 
-from apiserver.serving.sockets import PlainSocket, close_gracefully, is_ready
+from apiserver.serving.sockets import PlainSocket, is_ready
 from apiserver.serving.tls import ServerTLS
 
 # A thread waits so many milliseconds for the rest of a head: most come at once, and a change of threads is costly.
@@ -22,8 +22,8 @@ HEAD_WAIT = 10
 HEAD_ENDS = (b"\n\r\n", b"\n\n")
 # Bytes. A longer head is refused (see http.py, which has narrower limits for its lines).
 HEAD_LIMIT = 1024 * 1024
-# Seconds for a client to notice that its connection is over.
-LINGER = 1.0
+# Bytes that are thrown away of a client that goes on sending after the end of its connection.
+DISCARD_LIMIT = 64 * 1024 * 1024
 
 
 class ClientConnection:
@@ -40,6 +40,9 @@ class ClientConnection:
         self.buffer = bytearray()
         self.deadline = time.monotonic() + head_timeout  # by time.monotonic; the worker closes it then
         self.is_new = True  # nothing has been received yet
+        self.begun: Any = None  # the request of which a head has been received, but not all of the body
+        self.held = 0  # bytes of its body, while the main loop waits for the rest
+        self._left_to_discard = DISCARD_LIMIT
         self._tls = tls
         self._head_timeout = head_timeout
         self._is_secured = False
@@ -97,8 +100,27 @@ class ClientConnection:
         """Wait that long for the client's next request, and tell whether something came."""
         return self.has_received() or is_ready(self.socket, select.POLLIN, milliseconds)
 
-    def close(self, *, gracefully: bool = False) -> None:
-        """Close the socket; gracefully if the client may still be sending, which takes up to LINGER seconds."""
-        if gracefully:
-            close_gracefully(self.socket, LINGER)
+    def end_sending(self) -> None:
+        """Close the sending half, so that the client still gets a response before which not all was read.
+
+        With unread bytes in its buffer the kernel would answer a close with a reset, which can overtake the response's
+        end (RFC 9112, section 9.6). What the client still sends is to be discarded until it closes its end too.
+        """
+        self.socket.setblocking(False)
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def discard(self) -> bool:
+        """Throw away some of what has come, without waiting; return True if the connection can be closed."""
+        try:
+            # TLS plays no part any more.
+            data = socket.socket.recv(self.socket, 256 * 1024)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # it has been reset
+        self._left_to_discard -= len(data)
+        return not data or self._left_to_discard <= 0
+
+    def close(self) -> None:
+        self.begun = None  # which refers to this connection
         self.socket.close()

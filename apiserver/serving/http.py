@@ -8,6 +8,7 @@ one TLS record.
 from __future__ import annotations
 
 import io
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,8 +33,11 @@ FIELD_LIMIT = 64 * 1024
 FIELDS_LIMIT = 100
 # Above so many bytes, joining head and body costs more than sending them one by one.
 JOIN_LIMIT = 64 * 1024
-# Seconds for a request's body that the application did not read, before the connection is closed instead of reused.
-DISCARD_SECONDS = 5.0
+# Bytes of a request's body that are collected before the application is called: a little more than the longest that it
+# takes as a whole, so that it can tell. The rest of a longer one is received while the application reads it.
+BODY_LIMIT = 3 * 1024 * 1024 + 1
+# So many chunks a body may have, and more if they have so many bytes on average: each costs some microseconds.
+CHUNKS_LIMIT, CHUNK_SIZE = 5_000, 200
 _CHUNK = 64 * 1024
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # They describe the connection, which is the server's affair, or are written by it.
@@ -57,9 +61,9 @@ class BrokenBody(OSError):
 class HTTPExchange:
     """One request and its response (see ``apiserver.model.exchange``).
 
-    The steps are: make it of a head, call the application with ``build_environ`` and ``start_response``, ``write`` each
-    part of what it returns, ``finish``. The environ refers to the exchange; so the exchange must not refer to the
-    environ, since a cycle would leave both to the garbage collector.
+    The steps are: make it of a head, ``build_environ``, ``collect_body``, call the application with the environ and
+    ``start_response``, ``write`` each part of what it returns, ``finish``. The environ refers to the exchange; so the
+    exchange must not refer to the environ, since a cycle would leave both to the garbage collector.
     """
 
     def __init__(self, connection: ClientConnection, *, body_timeout: float, last: bool) -> None:
@@ -78,6 +82,11 @@ class HTTPExchange:
         self._is_http_1_0 = self._request.http_version == b"1.0"
         self._awaits_continue = self._parser.they_are_waiting_for_100_continue
         self._body_ended = True
+        self._collected = bytearray()  # of the body
+        self._broken: BrokenBody | None = None
+        self._chunks = 0  # that were collected
+        self._client_left = False  # in the middle of the body
+        self._is_too_long = False  # to be collected
         self._head = b""  # built, but not sent yet
         self._status = ""
         self._headers: Headers = ()
@@ -129,18 +138,64 @@ class HTTPExchange:
             raise BadMessage(400, "the body's length is given in two ways, or in one that HTTP/1.0 does not know")
         if environ.get("HTTP_EXPECT", "100-continue").lower() != "100-continue":
             raise BadMessage(417, f"this expectation cannot be met: {environ['HTTP_EXPECT'][:100]}")
+        self._is_too_long = length is not None and int(length) >= BODY_LIMIT
         return encoded is not None or length not in (None, "0")
+
+    @property
+    def has_body(self) -> bool:
+        """True if there is a body that has not been received to its end."""
+        return not self._body_ended
+
+    @property
+    def collected(self) -> int:
+        """The bytes of the body that are held here."""
+        return len(self._collected)
+
+    def collect_body(self) -> bool:
+        """Receive what has come of the body, without waiting; return True if the application can be called.
+
+        That is when all of it is here, when it is longer than BODY_LIMIT, or when it is malformed: then reading it
+        raises BrokenBody. Raises OSError if the client is gone.
+        """
+        if self._is_too_long and not self._collected:
+            return True
+        self.socket.setblocking(False)
+        try:
+            while not self._body_ended and len(self._collected) < BODY_LIMIT:
+                self._collected += self._receive_body()
+                self._chunks += 1
+                if self._chunks > max(CHUNKS_LIMIT, len(self._collected) // CHUNK_SIZE):
+                    self._keep_alive = False
+                    raise BrokenBody(f"it has {self._chunks} chunks or more, of very few bytes each")
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            return False
+        except BrokenBody as error:
+            if self._client_left:
+                raise
+            self._broken = error
+        self.socket.setblocking(True)
+        return True
 
     def receive_body(self) -> bytes:
         """Wait for the next part of the request's body; empty at its end. Raises OSError, also for a broken body."""
-        if self._awaits_continue:
+        if self._collected:
+            part, self._collected = bytes(self._collected), bytearray()
+            return part
+        if self._broken is not None:
+            raise self._broken
+        return self._receive_body()
+
+    def _receive_body(self) -> bytes:
+        if self._awaits_continue and not self._body_ended:
             self._awaits_continue = False
             self.socket.sendall(_CONTINUE)
         while not self._body_ended:
             try:
                 event = self._parser.next_event()
                 if event is h11.NEED_DATA:
-                    self._parser.receive_data(self.socket.recv(_CHUNK))
+                    data = self.socket.recv(_CHUNK)
+                    self._client_left = not data
+                    self._parser.receive_data(data)
                 elif isinstance(event, h11.Data):
                     return bytes(event.data)
                 else:
@@ -193,16 +248,10 @@ class HTTPExchange:
         self._send(b"0\r\n\r\n" if self.chunked else b"")
 
     def can_be_followed(self) -> bool:
-        """Make the connection ready for another request, and tell whether it can have one.
-
-        For this the rest of the request's body is received and thrown away. Raises OSError.
-        """
-        if not self._keep_alive or self._missing or self.taken_over:
+        """Make the connection ready for another request, and tell whether it can have one: not after half a body."""
+        if not self._keep_alive or self._missing or self.taken_over or not self._body_ended:
             return False
-        if not self._body_ended:
-            with self.socket.deadline(DISCARD_SECONDS):
-                while self.receive_body():
-                    continue
+        self._collected.clear()
         self._connection.buffer += self._parser.trailing_data[0]
         return True
 

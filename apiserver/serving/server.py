@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from apiserver.config import Config
 from apiserver.serving.scoreboard import Scoreboard
+from apiserver.serving.sockets import STALL_TIMEOUT
 from apiserver.serving.tls import ServerTLS
 from apiserver.serving.worker import Application, Worker
 
@@ -216,6 +217,7 @@ def announce(listener: socket.socket, tls: ServerTLS | None) -> None:
     listener.setblocking(False)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(STALL_TIMEOUT * 1000))
     host, port = listener.getsockname()[:2]
     log.info("serving on %s://%s:%s", "https" if tls else "http", host, port)
 

@@ -8,13 +8,12 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-# Seconds that a single wait for the client may last.
-STALL_TIMEOUT = 60.0
-# Bytes of a client that ``close_gracefully`` reads and throws away at most.
-DISCARD_LIMIT = 64 * 1024
+# Seconds that a single wait for the client may last, and after which the kernel gives up on a client that takes nothing
+# of what was written (TCP_USER_TIMEOUT): one that does not read its watch, say.
+STALL_TIMEOUT = 30.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -118,20 +117,3 @@ def is_ready(sock: socket.socket, event: int, milliseconds: float) -> bool:
     poll = select.poll()
     poll.register(sock, event)
     return bool(poll.poll(milliseconds))
-
-
-def close_gracefully(sock: socket.socket, seconds: float) -> None:
-    """Close so that the client still gets the response when it has sent more than was read.
-
-    With unread bytes in its buffer the kernel would answer with a reset, which can overtake the response's end. So the
-    sending half is closed first, and what comes is thrown away until the client closes too (RFC 9112, section 9.6).
-    """
-    with sock, suppress(OSError):
-        sock.shutdown(socket.SHUT_WR)
-        end, discarded = time.monotonic() + seconds, 0
-        while (left := end - time.monotonic()) > 0 and discarded < DISCARD_LIMIT:
-            sock.settimeout(left)
-            data = sock.recv(4096)
-            if not data:
-                return
-            discarded += len(data)

@@ -6,6 +6,9 @@ The life of a connection:
     head             When bytes come, a thread takes them. A whole head is served at once. For the rest of an incomplete
                      one (or of a TLS handshake) the connection goes back to the main loop, which waits for at most
                      PARTIAL_LIMIT such connections, and for each of them HEAD_TIMEOUT seconds in all.
+    body             Likewise, within the application's request timeout. All bodies that are being waited for together
+                     hold at most BODIES_LIMIT bytes. Only of one that is too long for the application to take as a
+                     whole (it is proxied, or refused) the rest is received by a thread.
     request          The thread calls the application and writes what it returns.
     and then one of
     keep-alive       The thread stays for STAY_MILLISECONDS, because a client often asks again at once and a change of
@@ -15,7 +18,8 @@ The life of a connection:
                      (watchpump.py), and its thread goes on to others. After the watch it is kept alive as any other.
     taken over       The application has written on the socket itself (an exec, a tunnel): the thread was its own all
                      the time, and the connection is closed after it.
-    close            by the thread, which waits up to a second for the client to have read everything.
+    close            The sending half is closed; the main loop waits up to LINGER seconds for the client to have read
+                     everything.
 
 So neither silent nor slow nor many clients keep others from being served. When there are too many connections, those
 are closed that have been silent longest.
@@ -38,26 +42,32 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from apiserver.model.exchange import WATCH
-from apiserver.serving.connection import ClientConnection
+from apiserver.serving.connection import HEAD_WAIT, ClientConnection
 from apiserver.serving.http import BadMessage, HTTPExchange, refusal
 from apiserver.serving.scoreboard import Scoreboard
+from apiserver.serving.sockets import is_ready
 from apiserver.serving.threads import Threads
 from apiserver.serving.tls import ServerTLS
 from apiserver.serving.watchpump import EventStream, WatchPump, WatchResponse
 
 log = logging.getLogger(__name__)
 
-# Open logs, execs and proxied connections of one worker, with room for the requests beside them; and all connections,
-# with those of watches, which need no thread.
-THREADS = 1000
+# What serves open logs, execs and proxied connections of one worker, and requests beside them: more than the
+# application uses at a time (api/shares.py), so that there is always one for the next head and for a health check. And
+# all connections, with those of watches, which need no thread.
+THREADS = 1500
 CONNECTIONS = 4000
 # Fewer than CONNECTIONS by this, silent connections are closed for new ones.
 HEADROOM = 100
-# Connections in the middle of a handshake or head. TLS takes 46 KB for each.
+# Connections in the middle of a handshake, head or body. TLS takes 46 KB for each.
 PARTIAL_LIMIT = 1000
+# Bytes of unfinished bodies that are held at a time. Above that those go that have been silent longest.
+BODIES_LIMIT = 64 << 20
+# Seconds for a client to notice that its connection is over.
+LINGER = 5.0
 # Seconds for a handshake and the head of its request (upstream: ReadHeaderTimeout).
 HEAD_TIMEOUT = 32.0
 # Seconds that an idle connection is kept: longer than clients keep it, so that it is the client who closes.
@@ -80,6 +90,9 @@ class Application(Protocol):
 
     def __call__(self, environ: dict[str, Any], start_response: Any, /) -> Iterable[bytes]: ...
 
+    def streams_body(self, environ: dict[str, Any], /) -> bool:
+        """Return True for a request whose body the application reads as it comes, and does not need as a whole."""
+
     def start(self, slot: int) -> None:
         """Start threads and connections; called in the worker, of which ``slot`` is the number."""
 
@@ -93,10 +106,18 @@ class Application(Protocol):
 class Next(enum.Enum):
     """What becomes of a connection that a thread is done with."""
 
-    WAIT_FOR_HEAD = enum.auto()
+    WAIT_FOR_REQUEST = enum.auto()  # the rest of it
     KEEP_ALIVE = enum.auto()
     CLOSED = enum.auto()
+    LINGER = enum.auto()  # until the client has read everything
     LENT = enum.auto()  # to the pump, which returns it itself
+
+
+class BegunRequest(NamedTuple):
+    """A request whose head has been read."""
+
+    exchange: HTTPExchange
+    environ: dict[str, Any]
 
 
 class Worker:
@@ -130,8 +151,10 @@ class Worker:
         # Those that the main loop waits for; the dicts are sets that keep the order, longest silent first.
         self._by_fd: dict[int, ClientConnection] = {}
         self._new: dict[ClientConnection, None] = {}  # nothing came yet
-        self._partial: dict[ClientConnection, None] = {}  # a part of the handshake or head
+        self._partial: dict[ClientConnection, None] = {}  # a part of the handshake, head or body
+        self._bodies = 0  # bytes of bodies among them
         self._idle: dict[ClientConnection, None] = {}  # between two requests
+        self._lingering: dict[ClientConnection, None] = {}  # our half is closed
 
     def start(self) -> None:
         """Start the application."""
@@ -166,7 +189,7 @@ class Worker:
         for connection in [*self._new, *self._partial]:
             self._drop(connection)
         self._next_sweep = now = time.monotonic()
-        for connection in self._idle:
+        for connection in [*self._idle, *self._lingering]:
             connection.deadline = min(connection.deadline, now + STOP_KEEP_ALIVE)
         end = now + grace
         while self._count and (left := end - time.monotonic()) > 0:
@@ -185,6 +208,10 @@ class Worker:
             elif fd in self._listeners:
                 self._accept(self._listeners[fd])
             elif connection := self._by_fd.get(fd):  # None if it was dropped in this very turn
+                if connection in self._lingering:
+                    if connection.discard():
+                        self._drop(connection)
+                    continue
                 self._remove(connection)
                 self._pool.submit(partial(self._serve, connection))
         while self._returned:
@@ -229,7 +256,9 @@ class Worker:
     def _remove(self, connection: ClientConnection) -> None:
         del self._by_fd[connection.fd]
         self._poll.unregister(connection.fd)
-        for waiting in (self._new, self._partial, self._idle):
+        self._bodies -= connection.held
+        connection.held = 0
+        for waiting in (self._lingering, self._new, self._partial, self._idle):
             waiting.pop(connection, None)
 
     def _drop(self, connection: ClientConnection) -> None:
@@ -240,19 +269,24 @@ class Worker:
 
     def _make_room(self) -> None:
         """Close the connection that has been silent longest, preferably one that has not finished a request yet."""
-        for waiting in (self._new, self._partial, self._idle):
+        for waiting in (self._lingering, self._new, self._partial, self._idle):
             if waiting:
                 self._drop(next(iter(waiting)))
                 return
 
     def _take_back(self, connection: ClientConnection, then: Next) -> None:
-        if then is Next.CLOSED or (self._stopping and then is Next.WAIT_FOR_HEAD):
+        if then is Next.CLOSED or (self._stopping and then is Next.WAIT_FOR_REQUEST):
             connection.close()
             self._tell_count(self._count - 1)
-        elif then is Next.WAIT_FOR_HEAD:
-            if len(self._partial) >= PARTIAL_LIMIT:
-                self._drop(next(iter(self._partial)))
+        elif then is Next.LINGER:
+            connection.deadline = time.monotonic() + (STOP_KEEP_ALIVE if self._stopping else LINGER)
+            self._wait_for(connection, self._lingering)
+        elif then is Next.WAIT_FOR_REQUEST:
+            connection.held = connection.begun.exchange.collected if connection.begun else 0
+            self._bodies += connection.held
             self._wait_for(connection, self._partial)
+            while len(self._partial) > PARTIAL_LIMIT or (self._bodies > BODIES_LIMIT and len(self._partial) > 1):
+                self._drop(next(iter(self._partial)))
         elif connection.has_received():
             # Bytes that were received already do not wake the poller.
             self._pool.submit(partial(self._serve, connection))
@@ -292,23 +326,55 @@ class Worker:
 
     def _serve_requests(self, connection: ClientConnection) -> Next:
         while True:
-            if not connection.receive_head():
-                return Next.WAIT_FOR_HEAD
-            then = self._serve_request(connection)
-            if then is Next.CLOSED:
-                connection.close(gracefully=True)
+            begun = connection.begun or self._begin_request(connection)
+            if begun is None:
+                return Next.WAIT_FOR_REQUEST
+            if isinstance(begun, Next):
+                then = begun
+            elif self._has_body(connection, begun):
+                connection.begun = None
+                then = self._serve_request(connection, *begun)
+            else:
+                return Next.WAIT_FOR_REQUEST
+            if then is Next.LINGER:
+                connection.end_sending()
             if then is not Next.KEEP_ALIVE or self._stopping or not connection.waits_for_more(STAY_MILLISECONDS):
                 return then
 
-    def _serve_request(self, connection: ClientConnection) -> Next:
-        exchange = None
-        body: Any = ()
+    def _begin_request(self, connection: ClientConnection) -> BegunRequest | Next | None:
+        """Return the request of which the head has come, None if it has not, and what follows a refused one."""
+        if not connection.receive_head():
+            return None
         try:
             exchange = HTTPExchange(connection, body_timeout=self._application.request_timeout, last=self._stopping)
-            environ = exchange.build_environ()
+            return BegunRequest(exchange, exchange.build_environ())
+        except BadMessage as error:
+            log.debug("a request from %s cannot be read: %s", connection.client, error)
+            connection.socket.sendall(refusal(error.code, "BadRequest", str(error)))
+            return Next.LINGER
+
+    def _has_body(self, connection: ClientConnection, begun: BegunRequest) -> bool:
+        """Return False, and let the main loop wait, if the application has to wait for more of the body."""
+        exchange, environ = begun
+        if exchange.has_body and connection.begun is None and self._application.streams_body(environ):
+            return True
+        if exchange.collect_body():
+            return True
+        if is_ready(connection.socket, select.POLLIN, HEAD_WAIT) and exchange.collect_body():
+            return True
+        if connection.begun is None:
+            connection.begun = begun
+            connection.deadline = time.monotonic() + self._application.request_timeout
+        elif time.monotonic() > connection.deadline:
+            raise ConnectionResetError(errno.ECONNRESET, "the client stalled")
+        return False
+
+    def _serve_request(self, connection: ClientConnection, exchange: HTTPExchange, environ: dict[str, Any]) -> Next:
+        body: Any = ()
+        try:
             body = self._application(environ, exchange.start_response)
             if exchange.taken_over:
-                return Next.CLOSED
+                return Next.LINGER
             if WATCH in environ and exchange.method == "GET":
                 exchange.send_head()
                 self._lend(connection, exchange, environ[WATCH], body)
@@ -319,19 +385,15 @@ class Worker:
             exchange.finish()
         except OSError:
             raise  # the client is gone
-        except BadMessage as error:
-            log.debug("a request from %s cannot be read: %s", connection.client, error)
-            connection.socket.sendall(refusal(error.code, "BadRequest", str(error)))
-            return Next.CLOSED
         except Exception:
             log.exception("an unexpected error beside the application, or while the response was sent")
             # Once a part of the response has been sent, an error page would be taken for more of it.
-            if exchange is None or not exchange.head_sent:
+            if not exchange.head_sent:
                 connection.socket.sendall(refusal(500, "InternalError", "Internal error occurred"))
-            return Next.CLOSED
+            return Next.LINGER
         finally:
             _close(body)
-        return Next.KEEP_ALIVE if exchange.can_be_followed() else Next.CLOSED
+        return Next.KEEP_ALIVE if exchange.can_be_followed() else Next.LINGER
 
     def _lend(self, connection: ClientConnection, exchange: HTTPExchange, stream: EventStream, body: Any) -> None:
         """Give the connection of a watch to the pump until the watch has ended."""

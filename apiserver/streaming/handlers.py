@@ -43,7 +43,7 @@ class Connect:
     def log(self, call: Call) -> Response:
         """Serve ``pods/NAME/log``.
 
-        A log that is followed goes through a tunnel, in which a client that leaves is noticed though nothing is logged.
+        It goes through a tunnel, in which a client may pause, and is noticed when it leaves though nothing is logged.
         """
         query = _query(call)
         check_log_options(call.name, query)
@@ -56,8 +56,8 @@ class Connect:
         target = self._kubelet(node)
         if websockets.is_wanted(call.environ):
             return weblog.serve(call.environ, lambda: self._open_log(call, target, path, version="1.0"))
-        if _flag(query, "follow") and EXCHANGE in call.environ:
-            return self._follow(call, target, path)
+        if EXCHANGE in call.environ and call.environ["REQUEST_METHOD"] == "GET":
+            return self._tunnel(call, target, path)
         response = self._open_log(call, target, path).response("GET")
         answer = Response(body_of(response), 200, content_type="text/plain")
         answer.call_on_close(response.close)
@@ -74,8 +74,9 @@ class Connect:
             raise _log_error(stream.code, stream.response("GET").read(_ERROR_LIMIT))
         return stream
 
-    def _follow(self, call: Call, target: ProxyTarget, path: str) -> Response:
-        stream = self._open_log(call, target, path)
+    def _tunnel(self, call: Call, target: ProxyTarget, path: str) -> Response:
+        version = "1.0" if call.environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else "1.1"
+        stream = self._open_log(call, target, path, version=version)
         fields = [("Content-Type", "text/plain"), ("Cache-Control", "no-cache, private"), ("Connection", "close")]
         fields += [(name, value) for name, value in stream.headers.items() if name.lower() == "transfer-encoding"]
         return take_over(call.environ, http_head(200, fields), stream)

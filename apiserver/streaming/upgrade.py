@@ -6,6 +6,7 @@ import http.client
 import socket
 import string
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from flask import Response
@@ -81,6 +82,9 @@ def take_over(environ: dict[str, Any], head: bytes, stream: Stream) -> Response:
         stream.sock.close()
         raise
     exchange.taken_over = True
+    with suppress(OSError):  # it is no TCP socket, as in some tests
+        # Whoever pauses a stream (kubectl logs | less) may take nothing for a long time.
+        exchange.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
     try:
         exchange.socket.sendall(head)
     except OSError:  # the client has left

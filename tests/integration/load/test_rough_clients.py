@@ -21,11 +21,19 @@ BODY = b'{"metadata":{"name":"half"},"data":{"a":"b"}}'
 
 @pytest.fixture(scope="module")
 def served(etcd: Etcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder: Path = tmp_path_factory.mktemp("served")
+    yield from serving(etcd, tmp_path_factory.mktemp("served"), "--request-timeout=3s")
+
+
+@pytest.fixture
+def patient(etcd: Etcd, tmp_path: Path) -> Iterator[Served]:
+    yield from serving(etcd, tmp_path, "--request-timeout=60s")
+
+
+def serving(etcd: Etcd, folder: Path, *flags: str) -> Iterator[Served]:
     tokens = folder / "tokens.csv"
     tokens.write_text(TOKENS)
     (folder / "pki").mkdir()
-    server = Served(etcd.server, Pki(folder / "pki"), tokens, folder / "log", "--request-timeout=3s")
+    server = Served(etcd.server, Pki(folder / "pki"), tokens, folder / "log", *flags)
     yield server
     server.stop()
 
@@ -107,6 +115,25 @@ def test_ten_thousand_connections_that_are_dropped_leave_nothing_behind(served: 
     assert after.kilobytes <= before.kilobytes + 16 * 1024, (before, after)
     assert "Traceback" not in served.log
     assert " 500" not in served.log
+
+
+def test_very_many_slow_bodies_of_one_user_hold_nobody_up(patient: Served) -> None:
+    """More than there are threads, which once all waited for the rest of such bodies."""
+    connect = Tls(patient)
+    with ExitStack() as stack:
+        with ThreadPoolExecutor(16) as pool:
+            telling = [stack.enter_context(connection) for connection in pool.map(lambda _: connect(), range(1600))]
+        before = Footprint.of(patient)
+        for connection in telling:
+            connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n ")
+        for path in ("/readyz", "/livez", "/healthz", CONFIG_MAPS):
+            began = time.monotonic()
+            assert patient("GET", path).code == 200
+            assert time.monotonic() - began < 2, path
+        after = Footprint.of(patient)
+        assert after.sockets >= before.sockets > 1600, "they are still connected"
+        assert after.threads < before.threads + 500
+        print(before, after)
 
 
 def test_slow_clients_hold_nobody_up_and_are_not_waited_for(served: Served) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jwt
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from apiserver.authorization.authn import ANONYMOUS, Authenticator, TokenFile, TokenRefused, certified_user
 from apiserver.authorization.tokens import Bound, Signer, Verifier, read_public_keys
+from apiserver.model.exchange import EXCHANGE
 from apiserver.model.kind import Kind
 from apiserver.model.user import User
 from apiserver.schema.codec import UpstreamCodec
@@ -195,3 +198,21 @@ def test_a_websocket_carries_its_token_among_its_protocols(tmp_path: Path) -> No
         with pytest.raises(Unauthorized):
             authenticator.authenticate({"HTTP_SEC_WEBSOCKET_PROTOCOL": offered})
     assert authenticator.authenticate({"HTTP_SEC_WEBSOCKET_PROTOCOL": "v4.channel.k8s.io"}) == ANONYMOUS
+
+
+def test_a_connection_does_not_outlive_its_certificate() -> None:
+    class Tls(ssl.SSLSocket):
+        def __init__(self) -> None:
+            """Nothing of a socket is needed."""
+
+        def getpeercert(self, binary_form: bool = False) -> Any:
+            return {"subject": ((("commonName", "admin"),),), "notAfter": "Nov 29 12:00:00 2026 GMT"}
+
+    now = ssl.cert_time_to_seconds("Nov 29 12:00:00 2026 GMT")
+    exchange = SimpleNamespace(socket=Tls())
+    clock = iter((now - 1, now, now + 1))
+    authenticator = Authenticator(clock=lambda: next(clock))
+    assert authenticator.authenticate({EXCHANGE: exchange}).name == "admin"
+    assert authenticator.authenticate({EXCHANGE: exchange}).name == "admin"
+    with pytest.raises(Unauthorized):
+        authenticator.authenticate({EXCHANGE: exchange})

@@ -12,7 +12,7 @@ import pytest
 
 from apiserver.serving import http
 from apiserver.serving.connection import ClientConnection
-from apiserver.serving.http import BadMessage, HTTPExchange
+from apiserver.serving.http import BadMessage, BrokenBody, HTTPExchange
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
 WITH_LENGTH = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
@@ -28,11 +28,14 @@ class Client:
         self.sock.settimeout(5)
         self.connection = ClientConnection(accepted, ("10.0.0.1", 1), ("10.0.0.2", 2), None, 5.0)
 
-    def ask(self, data: bytes = b"", *, last: bool = False) -> tuple[HTTPExchange, dict[str, Any]]:
+    def ask(self, data: bytes = b"", *, last: bool = False, whole: bool = True) -> tuple[HTTPExchange, dict[str, Any]]:
         self.sock.sendall(data)
         assert self.connection.receive_head()
         exchange = HTTPExchange(self.connection, body_timeout=0.2, last=last)
-        return exchange, exchange.build_environ()
+        environ = exchange.build_environ()
+        assert exchange.collect_body() is whole
+        self.connection.socket.setblocking(True)
+        return exchange, environ
 
     def received(self) -> tuple[list[str], bytes]:
         """The lines of a response's head, and its body, as far as they have been sent."""
@@ -79,7 +82,8 @@ def test_environ(client: Client) -> None:
 
 
 def test_a_body_ends_too_early_or_never(client: Client) -> None:
-    exchange, environ = client.ask(WITH_LENGTH[:-1])
+    exchange, environ = client.ask(WITH_LENGTH[:-1], whole=False)
+    assert exchange.collected == 2
     with exchange.body_deadline(), pytest.raises(ConnectionResetError):
         environ["wsgi.input"].read()
     client.sock.shutdown(socket.SHUT_WR)
@@ -87,14 +91,66 @@ def test_a_body_ends_too_early_or_never(client: Client) -> None:
         environ["wsgi.input"].read()
 
 
-def test_half_a_body_is_still_waited_for_no_longer_than_allowed(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http, "DISCARD_SECONDS", 0.1)
-    exchange, _ = client.ask(WITH_LENGTH[:-1])
+def test_after_half_a_body_no_request_can_follow(client: Client) -> None:
+    exchange, _ = client.ask(WITH_LENGTH[:-1], whole=False)
     respond(exchange, b"x", Content_Length="1")
-    with pytest.raises(ConnectionResetError):
-        exchange.can_be_followed()
+    assert not exchange.can_be_followed()
+
+
+def test_a_body_is_collected_as_it_comes(client: Client) -> None:
+    exchange, environ = client.ask(WITH_LENGTH[:-3], whole=False)
+    for byte in (b"a", b"b"):
+        client.sock.sendall(byte)
+        assert not exchange.collect_body()
+    client.sock.sendall(b"c" + NEXT)
+    assert exchange.collect_body()
+    assert environ["wsgi.input"].read() == b"abc"
+    respond(exchange, b"x")
+    assert exchange.can_be_followed()
+
+
+def test_of_a_long_body_only_so_much_is_collected(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BODY_LIMIT", 2)
+    exchange, environ = client.ask(WITH_LENGTH[:-3])
+    assert exchange.collected == 0, "it is known to be too long"
+    client.sock.sendall(b"abc")
+    assert environ["wsgi.input"].read() == b"abc"
+    respond(exchange, b"x")
+    assert exchange.can_be_followed()
+    client.received()
+    monkeypatch.setattr(http, "BODY_LIMIT", 3)
+    chunked = CHUNKED.replace(b"0\r\n\r\n", b"4\r\ndefg\r\n0\r\n\r\n")
+    exchange, environ = client.ask(chunked)
+    assert exchange.collected == 3
+    assert environ["wsgi.input"].read() == b"abcdefg"
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        b"g\r\nabc\r\n", b"-1\r\na\r\n", b"0x3\r\nabc\r\n", b"3 \t\r\r\nabc\r\n", b"3\r\nabcd\r\n",
+        b"3\r\nabc0\r\n\r\n",
+        b"\r\n", b"1" * 21 + b"\r\n", b"\xb2\r\nab\r\n", b"+3\r\nabc\r\n", b"3_0\r\nabc\r\n",
+    ],
+)  # fmt: skip
+def test_a_chunk_that_is_none_breaks_the_body(client: Client, chunk: bytes) -> None:
+    exchange, environ = client.ask(CHUNKED[: CHUNKED.index(b"3\r\n")] + chunk + b"0\r\n\r\n" + NEXT)
+    with pytest.raises(BrokenBody):
+        environ["wsgi.input"].read()
+    respond(exchange, b"x")
+    assert not exchange.can_be_followed(), "where the next request begins is not known"
+
+
+def test_a_body_of_very_many_chunks_is_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "CHUNKS_LIMIT", 3)
+    monkeypatch.setattr(http, "CHUNK_SIZE", 100)
+    exchange, environ = client.ask(CHUNKED.replace(b"3\r\n", (b"c8\r\n" + b"a" * 200 + b"\r\n") * 5 + b"3\r\n"))
+    assert len(environ["wsgi.input"].read()) == 1003
+    respond(exchange, b"x")
+    assert exchange.can_be_followed()
+    _, environ = client.ask(CHUNKED.replace(b"3\r\nabc", b"1\r\na\r\n" * 3 + b"1\r\na"))
+    with pytest.raises(BrokenBody, match="4 chunks or more"):
+        environ["wsgi.input"].read()
 
 
 @pytest.mark.parametrize(
@@ -107,6 +163,26 @@ def test_half_a_body_is_still_waited_for_no_longer_than_allowed(
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1_0\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \xb2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n Folded: a\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nA: b\rC: d\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nA: b\x00\r\n\r\n", 400),
+        (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         (b"POST / HTTP/1.1\r\nHost: a\r\nExpect: a miracle\r\nContent-Length: 1\r\n\r\n", 417),
         (b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"x" * http.LINE_LIMIT), 414),
@@ -185,7 +261,7 @@ def test_no_header_of_a_response_makes_a_second_one(client: Client) -> None:
 
 def test_a_client_that_waits_for_100_continue(client: Client) -> None:
     expecting = WITH_LENGTH.replace(b"Host: a", b"Host: a\r\nExpect: 100-continue")
-    exchange, environ = client.ask(expecting[:-3])
+    exchange, environ = client.ask(expecting[:-3], whole=False)
     client.sock.sendall(b"abc")
     assert environ["wsgi.input"].read() == b"abc"
     assert client.received() == (["HTTP/1.1 100 Continue"], b"")
@@ -193,7 +269,10 @@ def test_a_client_that_waits_for_100_continue(client: Client) -> None:
     assert exchange.can_be_followed()
 
 
-def test_one_that_is_refused_before_it_continues_may_not_use_the_connection_again(client: Client) -> None:
+def test_one_that_is_refused_before_it_continues_may_not_use_the_connection_again(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "BODY_LIMIT", 2)  # and the application does not read a longer one
     expecting = WITH_LENGTH.replace(b"Host: a", b"Host: a\r\nExpect: 100-continue")
     exchange, _ = client.ask(expecting[:-3])
     respond(exchange, b"x", Content_Length="1")

@@ -35,6 +35,7 @@ class App:
         return [text]
     def start(self, slot):
         if self.how == "cannot start": raise RuntimeError("no store")
+    def streams_body(self, environ): return False
     def end_streams(self): pass
     def stop(self): pass
     def forget(self, slot): print("forgot", slot, flush=True)
@@ -104,7 +105,7 @@ def test_a_killed_worker_is_replaced_and_a_stop_is_clean(served: Served) -> None
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: f"worker {first} ended: SIGKILL" in served.lines)
     wait_until(lambda: len(served.workers()) == 2 and first not in served.workers())
-    assert any(line.startswith("forgot ") for line in served.lines)
+    wait_until(lambda: any(line.startswith("forgot ") for line in served.lines))
     assert served.ask() in served.workers()
     workers = served.workers()
     served.process.terminate()

@@ -74,6 +74,9 @@ class App:
         yield b"half"
         raise ZeroDivisionError("a bug")
 
+    def streams_body(self, environ: dict[str, Any]) -> bool:
+        return bool(environ["PATH_INFO"] == "/slow")
+
     def start(self, slot: int) -> None:
         self.log.append(f"start {slot}")
 
@@ -216,6 +219,75 @@ def test_of_too_many_connections_those_go_that_are_silent(serving: Serving, monk
     assert read(third, b"ok")
     serving.app.go.set()
     assert read(busy, b"ok")
+
+
+POST = b"POST /ok HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
+
+
+def test_a_body_needs_no_thread_until_it_is_there(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving.worker._pool, "_idle_seconds", 0.1)
+    before = request_threads()
+    slow = [serving.connect(POST + b"a") for _ in range(20)]
+    wait_until(lambda: len(serving.worker._partial) == 20 and request_threads() <= before)
+    for byte in (b"b", b"c"):
+        for sock in slow:
+            sock.sendall(byte)
+    for sock in slow:
+        assert read(sock, b"ok")
+        sock.sendall(POST + b"abc")
+        assert read(sock, b"ok"), "and the connection can be used again"
+
+
+def test_a_body_that_the_application_reads_as_it_comes_is_not_collected(serving: Serving) -> None:
+    sock = serving.connect(POST.replace(b"/ok", b"/slow"))
+    assert serving.app.busy.acquire(timeout=5)
+    serving.app.go.set()
+    assert read(sock, b"ok")
+
+
+def test_a_body_has_a_time(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SWEEP", 0.05)
+    monkeypatch.setattr(serving.app, "request_timeout", 0.3)
+    began = time.monotonic()
+    slow = serving.connect(POST)
+    wait_until(lambda: len(serving.worker._partial) == 1)
+    slow.sendall(b"a")
+    assert is_closed(slow)
+    assert 0.2 < time.monotonic() - began < 4
+
+
+def test_of_too_many_bytes_of_bodies_the_oldest_go(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BODIES_LIMIT", 3)
+    partial = serving.worker._partial
+    first = serving.connect(POST + b"ab")
+    wait_until(lambda: len(partial) == 1)
+    second = serving.connect(POST + b"ab")
+    assert is_closed(first)
+    wait_until(lambda: (len(partial), serving.worker._bodies) == (1, 2))
+    second.sendall(b"c")
+    assert read(second, b"ok")
+    assert serving.worker._bodies == 0
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_body_is_forgotten(serving: Serving) -> None:
+    slow = serving.connect(POST + b"ab")
+    wait_until(lambda: serving.worker._bodies == 2)
+    slow.close()
+    wait_until(lambda: (serving.worker._bodies, serving.worker._count) == (0, 0))
+
+
+def test_who_has_not_read_its_answer_yet_still_gets_it_and_holds_no_thread(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving.worker._pool, "_idle_seconds", 0.1)
+    before = request_threads()
+    sock = serving.connect(b"nonsense\r\n\r\n" + b"x" * 1000)
+    wait_until(lambda: len(serving.worker._lingering) == 1 and request_threads() <= before)
+    sock.sendall(b"y" * 100_000)
+    assert b"400 Bad Request" in read(sock, b"}")
+    assert is_closed(sock)
+    sock.close()
+    wait_until(lambda: serving.worker._count == 0)
 
 
 def test_a_socket_that_the_application_has_taken_over(serving: Serving) -> None:
