@@ -96,21 +96,20 @@ def client_config(path: str | Path, context: str = "") -> ClientConfig:
     )
 
 
-def build(name: str, cluster: dict[str, Any], user: dict[str, Any], *, user_name: str = "") -> Kubeconfig:
+def build(name: str, cluster: dict[str, Any], user: dict[str, Any]) -> Kubeconfig:
     """Return a kubeconfig with one cluster, one user, and their context, which is the current one."""
-    user_name = user_name or name
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": user_name, "user": user}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": user_name}}],
+        "users": [{"name": name, "user": user}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }
 
 
-def merge(config: Kubeconfig, added: Kubeconfig, *, select: bool = True) -> Kubeconfig:
-    """Return ``config`` with the entries of ``added``, which replace those of the same name."""
+def merge(config: Kubeconfig, added: Kubeconfig) -> Kubeconfig:
+    """Return ``config`` with the entries of ``added``, which replace those of the same name, and select its context."""
     merged = dict(config)
     merged.setdefault("apiVersion", "v1")
     merged.setdefault("kind", "Config")
@@ -118,7 +117,7 @@ def merge(config: Kubeconfig, added: Kubeconfig, *, select: bool = True) -> Kube
         new = added.get(section) or []
         names = {entry["name"] for entry in new}
         merged[section] = [entry for entry in merged.get(section) or [] if entry.get("name") not in names] + list(new)
-    if select and added.get("current-context"):
+    if added.get("current-context"):
         merged["current-context"] = added["current-context"]
     return merged
 

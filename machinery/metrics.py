@@ -126,10 +126,9 @@ class Histogram(Family):
         labels = tuple(label for label in self.labels if label not in without)
         self._metrics.show(View(name, "histogram", help, labels, self, tuple(bounds) or self.bounds))
 
-    def counted_as(self, name: str, help: str, without: Iterable[str] = ()) -> None:
-        """Show the number of observed values as a counter, summed over the labels ``without``."""
-        labels = tuple(label for label in self.labels if label not in without)
-        self._metrics.show(View(name, "counter", help, labels, self))
+    def counted_as(self, name: str, help: str) -> None:
+        """Show the number of observed values as a counter."""
+        self._metrics.show(View(name, "counter", help, self.labels, self))
 
 
 class Metrics:

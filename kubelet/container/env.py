@@ -13,6 +13,7 @@ from typing import Any, Literal
 from kubelet.container.fieldref import DownwardApi, FieldPathError
 from kubelet.model import podspec
 from machinery.objects import Object
+from machinery.validation import is_env_var_name
 
 Kind = Literal["configmap", "secret"]
 Lookup = Callable[[Kind, str, str], Object | None]  # kind, namespace, name
@@ -89,16 +90,11 @@ def _from_source(sources: VariableSources, source: Mapping[str, Any]) -> dict[st
         raise ConfigError(f'{kind} "{reference.get("name", "")}" not found')
     prefix = source.get("prefix") or ""
     values = found.get("data", {}) if kind == "configmap" else data_of(kind, found)
-    return {prefix + key: _text(value) for key, value in sorted(values.items()) if _valid(prefix + key)}
+    return {prefix + key: _text(value) for key, value in sorted(values.items()) if not is_env_var_name(prefix + key)}
 
 
 def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode(errors="replace")
-
-
-def _valid(name: str) -> bool:
-    """Return True for a variable name that upstream 1.32 accepts: printable ASCII without an equals sign."""
-    return bool(name) and "=" not in name and all(" " <= character <= "~" for character in name)
 
 
 def data_of(kind: Kind, found: Object) -> dict[str, bytes]:

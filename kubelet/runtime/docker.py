@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 # Calls that run at the same time: pod workers, probes and hooks. The pool only keeps them open, it does not limit them.
 CONNECTIONS = 32
 CALL_TIMEOUT = 120
+SOCKET = "unix:///var/run/docker.sock"
 EVENTS = {
     "type": ["container", "image"],
     "event": ["start", "die", "oom", "destroy", "pull", "tag", "untag", "delete", "load", "import"],
@@ -75,10 +76,8 @@ def translated(call: Callable[P, R]) -> Callable[P, R]:
 class DockerRuntime:
     """Implements ContainerRuntime and StreamingRuntime. ``cluster`` is the label's value of our containers."""
 
-    def __init__(self, cluster: str, base_url: str = "unix:///var/run/docker.sock", version: str = "auto") -> None:
+    def __init__(self, cluster: str) -> None:
         self.cluster = cluster
-        self._base_url = base_url
-        self._version = version
         self._client: Any = None
         self._lock = threading.Lock()
 
@@ -88,9 +87,7 @@ class DockerRuntime:
         """Return the SDK's client, made at first use so that a kubelet can start before its engine."""
         with self._lock:
             if self._client is None:
-                client = docker.APIClient(
-                    self._base_url, version=self._version, timeout=CALL_TIMEOUT, max_pool_size=CONNECTIONS
-                )
+                client = docker.APIClient(SOCKET, version="auto", timeout=CALL_TIMEOUT, max_pool_size=CONNECTIONS)
                 client.trust_env = False  # a unix socket needs no proxy, and reading the environment costs each call
                 self._client = client
             return self._client
