@@ -7,5 +7,7 @@ definition.py    checks a whole definition; openapischema.py and structural.py c
 defaults.py      checks default values; values.py, formats.py, uniqueness.py, embedded.py check objects
 fieldpath.py     paths such as .spec.color; regex.py: patterns, in RE2's syntax
 tree.py          a structural schema → the nodes that decode an object
-celrules.py      x-kubernetes-validations, with celtypes.py, cellibrary.py, celprogram.py, celcheck.py
+celcheck.py      checks the rules (x-kubernetes-validations) of a definition, and what they cost; celrules.py runs them;
+                 celrule.py, celtypes.py, celvalues.py: a rule, a schema and a value as CEL sees them
+cel/             the language itself, which knows nothing of definitions
 """

@@ -6,54 +6,59 @@ Upstream: apiextensions-apiserver pkg/apiserver/schema/cel/validation.go.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from apiserver.crdschema import fieldpath
-from apiserver.crdschema.celprogram import BudgetError, EvaluationError, Program, old_values
-from apiserver.crdschema.celtypes import value_of
+from apiserver.crdschema.cel.environment import MAX_MESSAGE_BYTES, PER_CALL_LIMIT, RUNTIME_BUDGET
+from apiserver.crdschema.cel.program import Clock, CostLimitError, Program, TimeLimitError
+from apiserver.crdschema.cel.values import NONE, EvaluationError, Optional
+from apiserver.crdschema.celrule import CompiledRule, RuleCompiler
+from apiserver.crdschema.celtypes import Declaration, declaration, escape
+from apiserver.crdschema.celvalues import Converter
 from apiserver.crdschema.structural import EMBEDDED, RULES, Schema, below
-from apiserver.crdschema.values import MISSING, child_of, element_finder, same
-from machinery.errors import FieldError
+from apiserver.crdschema.values import MISSING, element_finder, same
+from machinery.errors import FieldError, quote
 from machinery.objects import Object
 
-_MOST_MESSAGE_BYTES = 5 * 1024
+# Upstream limits costs only. A unit of cost takes longer here, so that there is a limit of time too.
+_SECONDS = 1.0
 _OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
 def rules_of(schema: Schema) -> Rules | None:
     """Return the compiled rules of a schema and of the schemas inside it, None if there are none."""
-    return _rules_of(schema, root=True)
+    return _rules_of(schema, declaration(schema, root=True), root=True)
 
 
-def _rules_of(schema: Schema, *, root: bool = False) -> Rules | None:
-    properties = {
-        name: rules
-        for name, child in (schema.get("properties") or {}).items()
-        if (rules := _rules_of(child)) is not None
-    }
+def _rules_of(schema: Schema, declared: Declaration | None, *, root: bool = False) -> Rules | None:
+    properties = {}
+    for name, child in (schema.get("properties") or {}).items():
+        its = declared.fields.get(escape(name)) if declared is not None else None
+        if (rules := _rules_of(child, its)) is not None:
+            properties[name] = rules
+    element = declared.element if declared is not None else None
     additional, items = (
-        _rules_of(inner) if (inner := below(schema, part)) is not None else None
+        _rules_of(inner, element) if (inner := below(schema, part)) is not None else None
         for part in ("additionalProperties", "items")
     )
     if not (schema.get(RULES) or properties or additional or items):
         return None
-    return Rules(schema, root, properties, additional, items)
+    return Rules(schema, declared, root, properties, additional, items)
 
 
 class _Rule:
     """One rule, compiled."""
 
-    def __init__(self, rule: Object, schema: Schema) -> None:
-        self.text: str = rule["rule"].strip()
+    def __init__(self, rule: Object, compiled: CompiledRule, schema: Schema) -> None:
+        self.text: str = (rule.get("rule") or "").strip()
         self.message: str = (rule.get("message") or "").strip()
         self.optional = bool(rule.get("optionalOldSelf"))
         self.reason: str = rule.get("reason") or "FieldValueInvalid"
+        self.message_expression: str = rule.get("messageExpression") or ""
         place = rule.get("fieldPath") or ""
         self.place = fieldpath.find(place, schema).text if place else ""
-        self.program = Program(rule["rule"], optional=self.optional)
-        expression = rule.get("messageExpression")
-        self.message_program = Program(expression, optional=self.optional, macro="map") if expression else None
-        self.uses_old = self.program.uses_old
+        self.compiled = compiled
 
     @property
     def named(self) -> str:
@@ -61,15 +66,55 @@ class _Rule:
         return self.message or self.text
 
 
+class _OutOfBudgetError(Exception):
+    """The end of a validation, with the error that tells why."""
+
+    def __init__(self, error: FieldError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass
+class _Run:
+    """The validation of one object: what is left of its budget, and the values converted so far."""
+
+    clock: Clock = field(default_factory=lambda: Clock(_SECONDS))
+    budget: int = RUNTIME_BUDGET
+    converter: Converter = field(default_factory=Converter)
+
+    def evaluate(self, program: Program, variables: dict[str, Any]) -> Any:
+        """Return a program's result, which may be an EvaluationError.
+
+        Raises CostLimitError if it alone cost too much, TimeLimitError if all together did.
+        """
+        result, cost = program.run(variables, limit=PER_CALL_LIMIT, clock=self.clock)
+        self.budget -= cost
+        if self.budget < 0:
+            raise TimeLimitError
+        return result
+
+
 class Rules:
     """The rules of a schema and of the schemas inside it."""
 
     def __init__(
-        self, schema: Schema, root: bool, properties: dict[str, Rules], additional: Rules | None, items: Rules | None
+        self,
+        schema: Schema,
+        declared: Declaration | None,
+        root: bool,
+        properties: dict[str, Rules],
+        additional: Rules | None,
+        items: Rules | None,
     ) -> None:
         self._schema = schema
         self._root = root or bool(schema.get(EMBEDDED))
-        self._rules = [_Rule(rule, schema) for rule in schema.get(RULES) or ()]
+        self._rules: list[_Rule] = []
+        if schema.get(RULES):
+            found = declared or declaration(schema, root=self._root)
+            if found is not None:
+                compiler = RuleCompiler(found)
+                self._rules = [_Rule(rule, compiler.compile(rule), schema) for rule in schema[RULES]]
+        self._kind = schema.get("type", "")
         self._properties = properties
         self._additional = additional
         self._items = items
@@ -78,75 +123,109 @@ class Rules:
         """Return an error for each rule that an object breaks, or that the change from ``old`` to it breaks."""
         found: list[FieldError] = []
         try:
-            for error in self._check(obj, MISSING if old is None else old, ""):
+            for error in self._check(obj, MISSING if old is None else old, "", _Run()):
                 found.append(error)
-        except BudgetError:
-            found.append(FieldError.invalid("<nil>", self._schema.get("type", ""), _OUT_OF_BUDGET))
+        except _OutOfBudgetError as end:
+            found.append(end.error)
         return found
 
-    def _check(self, value: Any, old: Any, path: str) -> Iterator[FieldError]:
+    def _check(self, value: Any, old: Any, path: str, run: _Run) -> Iterator[FieldError]:
         if value is None:
             return
         if self._rules:
-            yield from self._apply(value, old, path)
+            yield from self._apply(value, old, path, run)
         if isinstance(value, list) and self._items is not None:
             before = element_finder(self._schema, old)
             for index, element in enumerate(value):
-                yield from self._items._check(element, before(element), f"{path}[{index}]")
-        elif isinstance(value, dict):
+                yield from self._items._check(element, before(element), f"{path}[{index}]", run)
+        elif isinstance(value, dict) and (self._properties or self._additional is not None):
+            earlier = old if isinstance(old, dict) else {}
             for key, child in value.items():
                 inner, at = self._properties.get(key), f"{path}.{key}" if path else key
                 if inner is None and self._additional is not None:
                     inner, at = self._additional, f"{path}[{key}]"
                 if inner is not None:
-                    yield from inner._check(child, child_of(self._schema, old, key), at)
+                    yield from inner._check(child, earlier.get(key, MISSING), at, run)
 
-    def _apply(self, value: Any, old: Any, path: str) -> Iterator[FieldError]:
-        present, unchanged = old is not MISSING and old is not None, same(value, old)
-        before = value_of(self._schema, old, root=self._root) if present else None
-        data = {"self": value_of(self._schema, value, root=self._root)}
-        kind = self._schema.get("type", "")
+    def _apply(self, value: Any, old: Any, path: str, run: _Run) -> Iterator[FieldError]:
+        present = old is not MISSING and old is not None
+        variables = {"self": run.converter.convert(self._schema, value, root=self._root)}
+        before = run.converter.convert(self._schema, old, root=self._root) if present else None
+        unchanged: bool | None = None
         for rule in self._rules:
-            if rule.uses_old and not present and not rule.optional:
+            compiled = rule.compiled
+            if compiled.error:
+                yield FieldError.invalid(path or "<nil>", self._kind, f"rule compile error: {compiled.error}")
                 continue
-            its = data | (old_values(before, present=present) if rule.optional else {"oldSelf": before})
-            try:
-                if rule.program.run(its) is True:
+            if compiled.program is None or (compiled.uses_old and not present and not rule.optional):
+                continue
+            its = dict(variables)
+            if compiled.uses_old or compiled.message is not None:
+                its["oldSelf"] = (Optional(before, present=True) if present else NONE) if rule.optional else before
+            result = self._evaluate(rule, compiled.program, its, path, run)
+            if result is True:
+                continue
+            if isinstance(result, FieldError):
+                yield result
+                continue
+            if not compiled.uses_old:
+                # A value that has not changed need not satisfy a rule that was added since (ratcheting).
+                unchanged = same(value, old) if unchanged is None else unchanged
+                if unchanged:
                     continue
-            except BudgetError:
-                raise  # no further rule is run
-            except EvaluationError as error:
-                words = f"{error} evaluating rule: {rule.named}"
-                if str(error) == "no such overload":
-                    words = (
-                        "'no such overload': call arguments did not match a supported operator, function or macro "
-                        f"signature for rule: {rule.named}"
-                    )
-                yield FieldError.invalid(path or "<nil>", kind, words)
-                continue
-            if unchanged and not rule.uses_old:
-                continue  # the value has not changed, and need not satisfy a rule that was added since (ratcheting)
-            yield self._broken(rule, its, kind, path)
+            yield self._broken(rule, its, path, run)
 
-    def _broken(self, rule: _Rule, data: dict[str, Any], kind: str, path: str) -> FieldError:
-        detail = _told(rule, data) or rule.message or f"failed rule: {rule.text}"
+    def _evaluate(
+        self, rule: _Rule, program: Program, variables: dict[str, Any], path: str, run: _Run
+    ) -> bool | FieldError:
+        """Return whether the rule holds, or an error if that cannot be told. Raises _OutOfBudgetError."""
+        at = path or "<nil>"
+        try:
+            result = run.evaluate(program, variables)
+        except TimeLimitError:
+            raise _OutOfBudgetError(FieldError.invalid(at, self._kind, _OUT_OF_BUDGET)) from None
+        except CostLimitError:
+            why = (
+                "'operation cancelled: actual cost limit exceeded': no further validation rules will be run due to "
+                f"call cost exceeds limit for rule: {rule.named}"
+            )
+            raise _OutOfBudgetError(FieldError.invalid(at, self._kind, why)) from None
+        if not isinstance(result, EvaluationError):
+            return result is True
+        words = f"{result} evaluating rule: {rule.named}"
+        if str(result).startswith("no such overload"):
+            words = (
+                f"'{result}': call arguments did not match a supported operator, function or macro signature for "
+                f"rule: {rule.named}"
+            )
+        return FieldError.invalid(at, self._kind, words)
+
+    def _broken(self, rule: _Rule, variables: dict[str, Any], path: str, run: _Run) -> FieldError:
         at = ".".join(filter(None, (path, rule.place))) or "<nil>"
+        detail = self._told(rule, variables, at, run) or rule.message or f"failed rule: {rule.text}"
         if rule.reason == "FieldValueDuplicate":
-            return FieldError.duplicate(at, kind)
+            return FieldError.duplicate(at, self._kind)
         if rule.reason in ("FieldValueForbidden", "FieldValueRequired"):
             return FieldError(rule.reason, at, detail, "")
-        return FieldError.invalid(at, kind, detail)
+        return FieldError.invalid(at, self._kind, detail)
 
-
-def _told(rule: _Rule, data: dict[str, Any]) -> str:
-    """Return the result of the rule's messageExpression, "" if it is no text of one line and moderate length."""
-    if rule.message_program is None:
-        return ""
-    try:
-        told = rule.message_program.run(data)
-    except EvaluationError:
-        return ""
-    if rule.optional:
-        told = told[0]
-    text = told.strip() if isinstance(told, str) else ""
-    return "" if "\n" in text or len(text.encode()) > _MOST_MESSAGE_BYTES else text
+    def _told(self, rule: _Rule, variables: dict[str, Any], at: str, run: _Run) -> str:
+        """Return the result of the rule's messageExpression, "" if it is no text of one line and moderate length."""
+        if rule.compiled.message is None:
+            return ""
+        try:
+            told = run.evaluate(rule.compiled.message, variables)
+        except TimeLimitError:
+            why = (
+                "messageExpression evaluation failed due to running out of cost budget, no further validation rules "
+                "will be run"
+            )
+            raise _OutOfBudgetError(FieldError.invalid(at, self._kind, why)) from None
+        except CostLimitError:
+            why = (
+                "no further validation rules will be run due to call cost exceeds limit for messageExpression: "
+                f"{quote(rule.message_expression)}"
+            )
+            raise _OutOfBudgetError(FieldError.invalid(at, self._kind, why)) from None
+        text = told.strip() if isinstance(told, str) else ""
+        return "" if "\n" in text or len(text.encode()) > MAX_MESSAGE_BYTES else text

@@ -1,83 +1,142 @@
-"""Tell which texts are URIs, by the rules of Go's net/url (ParseRequestURI), which are those of the format ``uri``."""
+"""URLs as Go's net/url parses them (ParseRequestURI); those that it parses are those of the format ``uri``."""
 
 from __future__ import annotations
 
-import re
+from typing import NamedTuple
 
-_ESCAPE = re.compile("[0-9a-fA-F]{2}")
-_SCHEME = re.compile("[a-zA-Z][-+.0-9a-zA-Z]*")
-_PORT = re.compile("(:[0-9]*)?")
-_IN_USERINFO = frozenset("-._:~!$&'()*+,;=%@")
-_IN_HOST = frozenset("-_.~!$&'()*+,;=:[]<>\"")
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_DIGITS = frozenset("0123456789")
+_HEX = frozenset("0123456789abcdefABCDEF")
+_UNRESERVED = _LETTERS | _DIGITS | frozenset("-_.~")
+# What Go leaves unescaped, or takes as valid, in each part.
+IN_PATH = _UNRESERVED | frozenset("$&+,/:;=@")
+VALID_IN_PATH = IN_PATH | frozenset("!'()*[]%")
+_IN_HOST = _UNRESERVED | frozenset("!$&'()*+,;=:[]<>\"")
+_IN_USER = _LETTERS | _DIGITS | frozenset("-._:~!$&'()*+,;=%@")
+
+
+class Parts(NamedTuple):
+    """The parts of a URL, unescaped but for ``raw_path``."""
+
+    scheme: str
+    user: str
+    host: str
+    path: str
+    raw_path: str
+    query: str
 
 
 def is_request_uri(text: str) -> bool:
     """Return True for an absolute URI or an absolute path; a fragment counts as part of the path."""
-    if not text or any(character < " " or character == "\x7f" for character in text):
+    try:
+        parse_request_uri(text)
+    except ValueError:
         return False
+    return True
+
+
+def parse_request_uri(text: str) -> Parts:
+    """Return the parts of an absolute URI or an absolute path. Raises ValueError with Go's text."""
+    if any(character < " " or character == "\x7f" for character in text):
+        raise ValueError("net/url: invalid control character in URL")
+    if not text:
+        raise ValueError("empty url")
     if text == "*":
-        return True
-    head, colon, rest = text.partition(":")
-    scheme = head if colon and _SCHEME.fullmatch(head) else ""
-    if not scheme:
-        if text.startswith(":"):
-            return False
-        rest = text
-    rest = rest.partition("?")[0]
+        return Parts("", "", "", "*", "*", "")
+    scheme, rest = _scheme(text)
+    rest, _, query = rest.partition("?")
     if not rest.startswith("/"):
-        return bool(scheme)
-    if scheme and rest.startswith("//"):
+        if scheme:
+            return Parts(scheme, "", "", "", "", query)
+        raise ValueError("invalid URI for request")
+    user, host = "", ""
+    if (scheme or not rest.startswith("///")) and rest.startswith("//"):
         authority, slash, path = rest[2:].partition("/")
-        if not _is_authority(authority):
-            return False
+        user, host = _authority(authority)
         rest = slash + path
-    return _is_escaped(rest)
+    return Parts(scheme, user, host, unescaped(rest, VALID_IN_PATH, strict=False), rest, query)
 
 
-def _is_authority(text: str) -> bool:
-    userinfo, at, host = text.rpartition("@")
-    if at and not (all(_is_letter(each) or each in _IN_USERINFO for each in userinfo) and _is_escaped(userinfo)):
-        return False
-    if host.startswith("["):
-        address, bracket, port = host.rpartition("]")
-        if not bracket or not _PORT.fullmatch(port):
-            return False
-        before, zone, inside = address.partition("%25")
-        return _is_host(before) and (not zone or _is_zone(inside)) and _is_host(bracket + port)
-    before, colon, port = host.rpartition(":")
-    return (not colon or bool(_PORT.fullmatch(colon + port))) and _is_host(host)
+def _scheme(text: str) -> tuple[str, str]:
+    for at, character in enumerate(text):
+        if character in _LETTERS:
+            continue
+        if character in _DIGITS or character in "+-.":
+            if at == 0:
+                return "", text
+            continue
+        if character == ":":
+            if at == 0:
+                raise ValueError("missing protocol scheme")
+            return text[:at].lower(), text[at + 1 :]
+        return "", text
+    return "", text
 
 
-def _is_host(text: str) -> bool:
-    """Return True if all characters may stand in a host, escaped or not; only others than ASCII may be escaped."""
-    for index, part in enumerate(text.split("%")):
-        if index:
-            if not _ESCAPE.match(part) or (part[0] in "01234567" and part[:2] != "25"):
-                return False
-            part = part[2:]
-        if any(each < "\x80" and not (_is_letter(each) or each in _IN_HOST) for each in part):
-            return False
-    return True
+def _authority(text: str) -> tuple[str, str]:
+    user, at, host = text.rpartition("@")
+    host = _host(host)
+    if not at:
+        return "", host
+    if not all(character in _IN_USER for character in user):
+        raise ValueError("net/url: invalid userinfo")
+    name, colon, password = user.partition(":")
+    return unescaped(name, None) + colon + unescaped(password, None), host
 
 
-def _is_zone(text: str) -> bool:
-    for index, part in enumerate(text.split("%")):
-        if index:
-            if not _ESCAPE.match(part):
-                return False
-            escaped = chr(int(part[:2], 16))
-            if part[:2] != "25" and escaped != " " and not (_is_letter(escaped) or escaped in _IN_HOST):
-                return False
-            part = part[2:]
-        if any(each < "\x80" and not (_is_letter(each) or each in _IN_HOST) for each in part):
-            return False
-    return True
+def _host(text: str) -> str:
+    if text.startswith("["):
+        end = text.rfind("]")
+        if end < 0:
+            raise ValueError("missing ']' in host")
+        port = text[end + 1 :]
+        if not _is_port(port):
+            raise ValueError(f'invalid port "{port}" after host')
+        zone = text.find("%25", 0, end)
+        if zone >= 0:
+            return unescaped(text[:zone], _IN_HOST) + _zone(text[zone:end]) + text[end:]
+    elif ":" in text:
+        port = text[text.rfind(":") :]
+        if not _is_port(port):
+            raise ValueError(f'invalid port "{port}" after host')
+    return unescaped(text, _IN_HOST)
 
 
-def _is_escaped(text: str) -> bool:
-    """Return True if two hexadecimal digits follow each percent sign."""
-    return all(_ESCAPE.match(part) for part in text.split("%")[1:])
+def _zone(text: str) -> str:
+    """Return the zone of an IPv6 address, in which Go takes only what may stand in a host, and spaces."""
+    found = unescaped(text, None)
+    for index, character in enumerate(found):
+        if character.isascii() and character not in _IN_HOST and character not in "% ":
+            raise ValueError(f'invalid URL escape "%{ord(found[index]):02X}"')
+    return found
 
 
-def _is_letter(character: str) -> bool:
-    return character.isascii() and character.isalnum()
+def _is_port(text: str) -> bool:
+    return not text or (text.startswith(":") and all(character in _DIGITS for character in text[1:]))
+
+
+def unescaped(text: str, allowed: frozenset[str] | None, *, strict: bool = True) -> str:
+    """Return a part with its %xx replaced.
+
+    In hosts (``allowed`` and ``strict``) only characters beyond ASCII may be written so.
+    """
+    if "%" not in text and (allowed is None or not strict):
+        return text
+    raw = bytearray()
+    at = 0
+    while at < len(text):
+        character = text[at]
+        if character != "%":
+            if allowed is not None and strict and character not in allowed and character.isascii():
+                raise ValueError(f'invalid character "{character}" in host name')
+            raw += character.encode("utf-8", "surrogatepass")
+            at += 1
+            continue
+        digits = text[at + 1 : at + 3]
+        if len(digits) != 2 or not _HEX.issuperset(digits):
+            raise ValueError(f'invalid URL escape "{text[at : at + 3]}"')
+        if allowed is not None and strict and int(digits[0], 16) < 8 and digits != "25":
+            raise ValueError(f'invalid URL escape "%{digits}"')
+        raw.append(int(digits, 16))
+        at += 3
+    return raw.decode("utf-8", "replace")
