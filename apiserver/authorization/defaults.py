@@ -92,10 +92,11 @@ def default_policy() -> Iterator[tuple[Kind, Object]]:
         yield CLUSTER_ROLES, _object("ClusterRole", name, {"aggregationRule": rule}, labels=labels)
         labels = {AGGREGATE + name: "true"}
         yield CLUSTER_ROLES, _object("ClusterRole", f"system:aggregate-to-{name}", {"rules": rules}, labels=labels)
-    # The role that comes with upstream's metrics-server: whoever may view a project may see what it uses.
+    # Whoever may view a project may see what it uses. Upstream has such a role from metrics-server's manifests, which
+    # must find its name (system:aggregated-metrics-reader) free.
     labels = {AGGREGATE + name: "true" for name in AGGREGATED}
     rules = [can("get list watch", "nodes pods", METRICS)]
-    yield CLUSTER_ROLES, _object("ClusterRole", "system:aggregated-metrics-reader", {"rules": rules}, labels=labels)
+    yield CLUSTER_ROLES, _object("ClusterRole", "mini-minishift:metrics-reader", {"rules": rules}, labels=labels)
     for name, subjects in BOUND.items():
         yield CLUSTER_ROLE_BINDINGS, _binding("ClusterRoleBinding", name, "ClusterRole", name, subjects)
     for name in CONTROLLERS:

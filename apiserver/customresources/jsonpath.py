@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from machinery.goformat import go_value
+
 # A step of a path: takes one value and yields those that it leads to.
 Step = Callable[[Any], Iterator[Any]]
 
@@ -142,7 +144,7 @@ def _elements(first: str, colon: str | None, last: str | None, stride: str | Non
         if value is None:
             return
         if not isinstance(value, list):
-            raise JSONPathError(f"{type(value).__name__} is not array or slice")
+            raise JSONPathError(f"{go_value(value)} is not array or slice")
         if colon is None:
             index = int(first or 0)
             if not -len(value) <= index < len(value):
@@ -170,7 +172,7 @@ def _filter(path: str, sign: str, literal: str) -> Step:
 
     def step(value: Any) -> Iterator[Any]:
         if not isinstance(value, list):
-            raise JSONPathError(f"{value} is not array or slice and cannot be filtered")
+            raise JSONPathError(f"{go_value(value)} is not array or slice and cannot be filtered")
         for element in value:
             found = [element]
             for each in steps:

@@ -14,6 +14,7 @@ from apiserver.kinds.subresources.scale import SCALE, shown
 from apiserver.model.checks import MAX_INT32
 from apiserver.model.kind import Subresource
 from machinery.errors import BadRequest, FieldError, InternalError
+from machinery.goformat import go_value
 from machinery.objects import Object
 
 
@@ -77,14 +78,14 @@ def _number(obj: Object, path: str) -> int | None:
     found = _find(obj, path)
     if found is None or (isinstance(found, int) and not isinstance(found, bool)):
         return found
-    raise ValueError(f"{path} accessor error: {found} is of the type {_go_type(found)}, expected int64")
+    raise ValueError(f"{path} accessor error: {go_value(found)} is of the type {_go_type(found)}, expected int64")
 
 
 def _text(obj: Object, path: str) -> str:
     found = _find(obj, path)
     if found is None or isinstance(found, str):
         return found or ""
-    raise ValueError(f"{path} accessor error: {found} is of the type {_go_type(found)}, expected string")
+    raise ValueError(f"{path} accessor error: {go_value(found)} is of the type {_go_type(found)}, expected string")
 
 
 def _find(value: Any, path: str) -> Any:
@@ -92,8 +93,8 @@ def _find(value: Any, path: str) -> Any:
         if value is None:
             return None
         if not isinstance(value, dict):
-            expected = "map[string]interface{}"
-            raise ValueError(f"{path} accessor error: {value} is of the type {_go_type(value)}, expected {expected}")
+            found = f"{go_value(value)} is of the type {_go_type(value)}"
+            raise ValueError(f"{path} accessor error: {found}, expected map[string]interface{{}}")
         value = value.get(key)
     return value
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from apiserver.managedfields import elements
+from machinery.goformat import go_value
 
 Fields = dict[str, Any]
 
@@ -129,7 +130,7 @@ def paths(fields: Fields) -> Iterator[str]:
 def parse(value: Any) -> Fields:
     """Return a FieldsV1 that a client sent as a trie in order; raises ValueError if it is malformed."""
     if not isinstance(value, dict):
-        raise ValueError(f"FieldsV1 must be an object, not {type(value).__name__}")
+        raise ValueError(f"FieldsV1 must be an object, not {go_value(value)}")
     parsed: Fields = {}
     for element, below in value.items():
         if element == DOT:

@@ -12,6 +12,7 @@ from typing import Any
 from apiserver.managedfields import elements
 from apiserver.managedfields.walks import below
 from apiserver.schema.tree import Array, Map, SchemaNode, Struct
+from machinery.goformat import go_syntax, go_value
 
 
 def problems(node: SchemaNode, value: Any) -> str:
@@ -49,16 +50,15 @@ _GO_TYPES = {str: "string", bool: "bool", int: "int64", float: "float64"}
 def _shown(wanted: type, value: Any) -> str:
     # Upstream prints the value with %v, of Go types that differ from case to case.
     if wanted is str:
-        shown = elements.shown(value) if isinstance(value, bool | int | float) else str(value)
-        return f"&value.valueUnstructured{{Value:{shown}}}"
+        return f"&value.valueUnstructured{{Value:{go_syntax(value)}}}"
     if wanted is bool:
-        return f"&{{{value}}}"
+        return f"&{{{go_value(value)}}}"
     return _GO_TYPES.get(type(value), "[]interface {}" if isinstance(value, list) else "map[string]interface {}")
 
 
 def _item_problems(node: Array, value: Any) -> _Problems:
     if type(value) is not list:
-        yield "", f"expected list, got &{{{value}}}"
+        yield "", f"expected list, got &{{{go_value(value)}}}"
         return
     seen: set[str] = set()
     for index, item in enumerate(value):
@@ -77,7 +77,7 @@ def _item_problems(node: Array, value: Any) -> _Problems:
 
 def _key_problems(node: Struct | Map, value: Any) -> _Problems:
     if type(value) is not dict:
-        yield "", f"expected map, got &{{{value}}}"
+        yield "", f"expected map, got &{{{go_value(value)}}}"
         return
     for key, child in value.items():
         if node.child(key) is None:

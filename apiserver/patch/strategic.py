@@ -26,7 +26,8 @@ from typing import Any
 
 from apiserver.patch.json import unprocessable
 from apiserver.schema.tree import Array, SchemaNode, Struct
-from machinery.errors import BadRequest
+from machinery.errors import BadRequest, quote
+from machinery.goformat import go_value
 from machinery.objects import Object
 
 _PATCH = "$patch"
@@ -72,7 +73,7 @@ def _directed(patch: Object) -> Object:
         return dict(_added(patch))
     if directive == "delete":
         return {}
-    raise BadRequest(f"unknown patch type: {directive} in map: {patch}")
+    raise BadRequest(f"unknown patch type: {go_value(directive)} in map: {go_value(patch)}")
 
 
 def _added(value: Any) -> Any:
@@ -129,7 +130,7 @@ def _order_lists(original: Object, patch: Object, node: SchemaNode | None) -> No
             continue
         array = node.child(key) if node is not None else None
         if not isinstance(array, Array):
-            raise BadRequest(f"unable to find api field for the json field {key!r}, which the patch orders")
+            raise BadRequest(f"unable to find api field for the json field {quote(key)}, which the patch orders")
         patch.pop(key, None)
         _check_order(new or [], order, array.merge_key)
         server_order = list(old or ())
@@ -152,7 +153,10 @@ def _check_order(items: _List, order: _List, merge_key: str) -> None:
             continue
         identity = _identity(item, merge_key)
         if not any(identity == other for other in wanted):
-            raise BadRequest(f"The order in patch list:\n{items}\n doesn't match $setElementOrder list:\n{order}\n")
+            given, wanted_order = go_value(items), go_value(order)
+            raise BadRequest(
+                f"The order in patch list:\n{given}\n doesn't match $setElementOrder list:\n{wanted_order}\n"
+            )
 
 
 def _merge_lists(old: _List, new: _List, array: Array) -> _List:
@@ -163,7 +167,7 @@ def _merge_lists(old: _List, new: _List, array: Array) -> _List:
         raise unprocessable("lists of lists are not supported")
     kinds = {type(item) for item in items}
     if len(kinds) > 1:
-        raise BadRequest(f"list element types are not identical: {[old, new]}")
+        raise BadRequest(f"list element types are not identical: {go_value([old, new])}")
     server_order = list(old)
     if kinds != {dict}:
         return _in_order(list(dict.fromkeys(items)), new, server_order, "")
@@ -190,7 +194,7 @@ def _special_elements(old: _List, new: _List, merge_key: str) -> tuple[_List, _L
         elif directive == "merge":
             raise BadRequest("merging lists cannot yet be specified in the patch")
         else:
-            raise BadRequest(f"unknown patch type: {directive} in map: {item}")
+            raise BadRequest(f"unknown patch type: {go_value(directive)} in map: {go_value(item)}")
     if replace:
         return [_added(item) for item in plain], []
     return [item for item in old if _hashable(item.get(merge_key)) not in gone] if gone else old, plain
@@ -244,9 +248,9 @@ def _identity(item: Any, merge_key: str) -> Any:
     if not merge_key:
         return item
     if not isinstance(item, dict):
-        raise BadRequest(f"expected a map with the merge key {merge_key!r}, but received {item!r}")
+        raise BadRequest(f"expected a map with the merge key {merge_key}, but received {go_value(item)}")
     if merge_key not in item:
-        raise BadRequest(f"map: {item} does not contain declared merge key: {merge_key}")
+        raise BadRequest(f"map: {go_value(item)} does not contain declared merge key: {merge_key}")
     return item[merge_key]
 
 

@@ -91,7 +91,8 @@ def kubelet_of(node: Object) -> ProxyTarget:
             host, port = address["address"], int(endpoint.get("Port") or KUBELET_PORT)
             user = "" if is_global_unicast(host) else f"system:node:{name}"
             return ProxyTarget("https", canonical_address(host), port, user)
-    raise InternalError(f"no preferred addresses found; known addresses: {status.get('addresses') or []} (node {name})")
+    known = " ".join(f"{{{each.get('type', '')} {each.get('address', '')}}}" for each in status.get("addresses") or ())
+    raise InternalError(f"no preferred addresses found; known addresses: [{known}] (node {name})")
 
 
 def node_target(node: Object, scheme: str, port: str) -> ProxyTarget | None:
