@@ -186,9 +186,25 @@ def is_http_header_name(value: str) -> list[str]:
     return [] if _HTTP_HEADER.fullmatch(value) else [regex_error(rule, _HTTP_HEADER, "X-Header-Name")]
 
 
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def parse_ip(text: str) -> IpAddress:
+    """Parse an IP address as upstream's ``ParseIPSloppy`` does. Raises ValueError.
+
+    Octets may have leading zeros, and are decimal all the same; an address with a zone is none.
+    """
+    head, colon, octets = text.rpartition(":")
+    if "." in octets:
+        octets = ".".join(octet and (octet.lstrip("0") or "0") for octet in octets.split("."))
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone")
+    return ipaddress.ip_address(head + colon + octets)
+
+
 def is_ip(value: str) -> list[str]:
     try:
-        ipaddress.ip_address(value)
+        parse_ip(value)
     except ValueError:
         return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
     return []
@@ -196,9 +212,10 @@ def is_ip(value: str) -> list[str]:
 
 def is_cidr(value: str) -> list[str]:
     try:
-        if "/" not in value:
+        address, _, bits = value.partition("/")
+        longest = parse_ip(address).max_prefixlen
+        if not (bits.isascii() and bits.isdigit()) or int(bits.lstrip("0")[:4] or "0") > longest:
             raise ValueError(value)
-        ipaddress.ip_network(value, strict=False)
     except ValueError:
         return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
     return []

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from machinery.objects import Object
+from machinery.validation import parse_ip
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 # Services and slices with this label are the business of another proxy.
@@ -105,8 +106,8 @@ def service_ports(services: Iterable[Object], slices: Iterable[Object], node: st
 
 def _ports_of(service: Object, slices: list[Object], node: str) -> list[ServicePort]:
     meta, spec = service["metadata"], service.get("spec") or {}
-    cluster_ip = spec.get("clusterIP") or ""  # "None" for a headless Service
-    no_address = spec.get("type") == "ExternalName" or not _is_ipv4(cluster_ip)
+    cluster_ip = _ipv4(spec.get("clusterIP") or "")
+    no_address = spec.get("type") == "ExternalName" or not cluster_ip
     if no_address or OTHER_PROXY_LABEL in (meta.get("labels") or {}):
         return []
     made = []
@@ -169,7 +170,8 @@ def _candidates(slices: list[Object], port_name: str, protocol: str, node: str) 
 
 def _candidate(endpoint: Object, port: int, node: str) -> _Candidate | None:
     addresses = endpoint.get("addresses") or ()
-    if not addresses or not _is_ipv4(addresses[0]):
+    address = _ipv4(addresses[0]) if addresses else ""
+    if not address:
         return None
     conditions = endpoint.get("conditions") or {}
     ready = conditions.get("ready") is not False  # unset means ready
@@ -177,7 +179,7 @@ def _candidate(endpoint: Object, port: int, node: str) -> _Candidate | None:
     serving = conditions.get("serving")
     serving = ready if serving is None else serving is True
     return _Candidate(
-        Endpoint(addresses[0], port, local=endpoint.get("nodeName") == node),
+        Endpoint(address, port, local=endpoint.get("nodeName") == node),
         ready=ready and not terminating,
         serving_while_terminating=serving and terminating,
     )
@@ -211,9 +213,17 @@ def _ingress_ips(service: Object) -> tuple[str, ...]:
 
 
 def _ipv4_only(addresses: Iterable[str] | None) -> tuple[str, ...]:
-    return tuple(sorted({address.strip() for address in addresses or () if _is_ipv4(address)}))
+    return tuple(sorted({_ipv4(address) for address in addresses or ()} - {""}))
 
 
-def _is_ipv4(address: str) -> bool:
-    """Tell IPv4 addresses and CIDRs from IPv6. The API server has checked that they are one or the other."""
-    return address.count(".") == 3 and ":" not in address
+def _ipv4(text: str) -> str:
+    """Return an IPv4 address or CIDR in the form that iptables reads as the API server does, "" for any other text.
+
+    Leading zeros go: for the API server 010.1.1.1 is 10.1.1.1, but for iptables it would be 8.1.1.1.
+    """
+    address, slash, bits = text.strip().partition("/")
+    try:
+        parsed = parse_ip(address)
+    except ValueError:  # "None", of a headless Service
+        return ""
+    return f"{parsed}{slash}{int(bits) if slash else ''}" if parsed.version == 4 else ""

@@ -7,7 +7,6 @@ Upstream: pkg/registry/discovery/endpointslice and its validation.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 
 from apiserver.kinds.cells import AGE, NAME, cut
@@ -16,6 +15,7 @@ from apiserver.model.kind import Column, Kind, Strategy
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
+from machinery.validation import parse_ip
 
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 MAX_ENDPOINTS = 1000
@@ -80,7 +80,7 @@ def _validate_address(path: str, address: str, type: str) -> checks.Errors:
     yield from problems
     if problems:
         return
-    if type in ("IPv4", "IPv6") and f"IPv{ipaddress.ip_address(address).version}" != type:
+    if type in ("IPv4", "IPv6") and f"IPv{parse_ip(address).version}" != type:
         yield FieldError.invalid(path, address, f"must be an {type} address")
     yield from checks.ordinary_ip(path, address)
 

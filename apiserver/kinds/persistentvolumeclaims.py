@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from apiserver.kinds.cells import AGE, NAME, UNSET
+from apiserver.kinds.pods.warnings import fractional_bytes
 from apiserver.kinds.resources import validate_quantity
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.kinds.subresources import STATUS
@@ -140,10 +141,8 @@ def _warnings(obj: Object) -> Any:
         why = 'deprecated since v1.8; use "storageClassName" attribute instead'
         yield f"metadata.annotations[{CLASS_ANNOTATION}]: {why}"
     for field in ("requests", "limits"):
-        size = obj["spec"].get("resources", {}).get(field, {}).get("storage")
-        if size is not None and quantity.parse(size) % 1:
-            why = f'fractional byte value "{size}" is invalid, must be an integer'
-            yield f"spec.resources.{field}[storage]: {why}"
+        amounts = obj["spec"].get("resources", {}).get(field, {})
+        yield from fractional_bytes(f"spec.resources.{field}", amounts, "storage")
 
 
 def _phase(obj: Object) -> str:

@@ -27,7 +27,9 @@ class PodTemplateStrategy(Strategy):
         new["metadata"]["generation"] = generation + (new["template"] != old["template"])
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
-        return list(pod_warnings("template.spec", obj["template"]["spec"]))
+        if before is not None and before["template"] == obj["template"]:
+            return []
+        return list(pod_warnings("template.", obj["template"]))
 
 
 def _containers(obj: Object) -> list[Object]:

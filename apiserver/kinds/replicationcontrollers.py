@@ -56,11 +56,11 @@ class ReplicationControllerStrategy(StatusStrategy):
         return _validate_status(new.get("status", {}))
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
-        template = obj["spec"].get("template", {})
-        return [
-            *name_warnings(obj["metadata"].get("name", ""), "Pod names and hostnames"),
-            *pod_warnings("spec.template.spec", template.get("spec", {})),
-        ]
+        template = obj["spec"].get("template")
+        found = [] if before else list(name_warnings(obj["metadata"].get("name", ""), "Pod names and hostnames"))
+        if template and (before is None or before["spec"].get("template") != template):
+            found += pod_warnings("spec.template.", template)
+        return found
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         return {"status.replicas": str(obj.get("status", {}).get("replicas", 0))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.pods.spec import validate_tolerations
+from apiserver.kinds.pods.warnings import DEPRECATED_NODE_LABELS
 from apiserver.kinds.resources import validate_resources
 from apiserver.model import checks
 from apiserver.model.kind import Column, Kind, Strategy
@@ -29,6 +30,11 @@ class RuntimeClassStrategy(Strategy):
         scheduling = obj.get("scheduling", {})
         yield from checks.labels("scheduling.nodeSelector", scheduling.get("nodeSelector", {}))
         yield from _validate_tolerations("scheduling.tolerations", scheduling.get("tolerations", []))
+
+    def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
+        selector = obj.get("scheduling", {}).get("nodeSelector", {})
+        found = (DEPRECATED_NODE_LABELS.get(name) for name in sorted(selector))
+        return [f"scheduling.nodeSelector: {message}" for message in found if message]
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
         return [*self.validate(new), *checks.immutable("handler", new["handler"], old["handler"])]

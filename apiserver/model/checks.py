@@ -146,7 +146,7 @@ def ip(path: str, value: str) -> Errors:
 def ordinary_ip(path: str, value: str) -> Errors:
     """Check that another machine could have the address (upstream: ValidateNonSpecialIP)."""
     try:
-        address = unmapped(ipaddress.ip_address(value))
+        address = unmapped(validation.parse_ip(value))
     except ValueError:
         yield FieldError.invalid(path, value, "must be a valid IP address")
         return

@@ -6,7 +6,6 @@ nowhere. Upstream: pkg/controller/endpointslicemirroring.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from controllers.services.endpoints import LEADER
@@ -19,6 +18,7 @@ from machinery.controller import Controller
 from machinery.objects import Object, annotations_of, labels_of
 from machinery.policyrules import DISCOVERY, READ, WRITE_EVENTS, can
 from machinery.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
+from machinery.validation import parse_ip
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
@@ -39,7 +39,7 @@ def plan(endpoints: Object, slices: list[Object]) -> Changes:
         addresses += [(address, False) for address in subset.get("notReadyAddresses", ())]
         valid = [(address, ready) for address, ready in addresses if is_address(address["ip"])]
         for address, ready in valid[:MAX_ADDRESSES]:
-            family = f"IPv{ipaddress.ip_address(address['ip']).version}"
+            family = f"IPv{parse_ip(address['ip']).version}"
             groups.of(family, ports).add(mirrored_endpoint(address, ready))
     return pack(groups, slices, template(endpoints), MAX_ADDRESSES)
 
@@ -61,7 +61,7 @@ def mirrored_endpoint(address: Object, ready: bool) -> Object:
 def is_address(text: str) -> bool:
     """Return True if the text is an IP address; others cannot be mirrored."""
     try:
-        ipaddress.ip_address(text)
+        parse_ip(text)
     except ValueError:
         return False
     return True

@@ -5,13 +5,13 @@ Upstream: pkg/controller/util/endpoint and staging/src/k8s.io/endpointslice/util
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from machinery.informer import Informer
 from machinery.objects import Container, Object, PodSpec, is_pod_ready, is_pod_terminal, key, labels_of
 from machinery.pods import is_sidecar
+from machinery.validation import parse_ip
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 # The annotation that preceded publishNotReadyAddresses; the Endpoints controller still honours it.
@@ -62,7 +62,7 @@ def pod_addresses(pod: Object) -> list[str]:
 
 def address_type(address: str) -> str:
     """Return ``IPv4`` or ``IPv6``. Raises ValueError if the text is no address."""
-    return f"IPv{ipaddress.ip_address(address).version}"
+    return f"IPv{parse_ip(address).version}"
 
 
 def families(service: Object) -> list[str]:

@@ -57,7 +57,7 @@ class PodStrategy(StatusStrategy):
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         name = obj["metadata"].get("name", "")
-        return [*name_warnings(name, "the Pod's hostname"), *pod_warnings("spec", obj["spec"])]
+        return [*(name_warnings(name, "the Pod's hostname") if before is None else ()), *pod_warnings("", obj)]
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         spec, status = obj.get("spec", {}), obj.get("status", {})

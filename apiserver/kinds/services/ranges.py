@@ -11,6 +11,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from machinery.validation import parse_ip
+
 IP_PREFIX = "/registry/ranges/serviceips/"
 PORT_PREFIX = "/registry/ranges/servicenodeports/"
 
@@ -37,11 +39,11 @@ class ClusterIPs:
         return self.network.num_addresses - 2
 
     def claim(self, address: str) -> str:
-        return IP_PREFIX + address
+        return IP_PREFIX + str(parse_ip(address))
 
     def check(self, address: str, taken: Taken) -> None:
         """Raise AllocationError if the address is out of range or another object's."""
-        wanted = ipaddress.ip_address(address)
+        wanted = parse_ip(address)
         offset = int(wanted) - int(self.network.network_address)
         if wanted.version != self.network.version or not 1 <= offset <= self.usable:
             raise AllocationError(

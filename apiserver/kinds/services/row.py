@@ -14,6 +14,7 @@ from apiserver.kinds.services.allocation import allocate, claims_of
 from apiserver.kinds.services.defaults import align_cluster_ips, carry_over, default_service, set_families
 from apiserver.kinds.services.ranges import ServiceRanges, Taken
 from apiserver.kinds.services.validation import validate_change, validate_service
+from apiserver.kinds.services.warnings import service_warnings
 from apiserver.kinds.strategies import StatusStrategy
 from apiserver.kinds.subresources import STATUS
 from apiserver.model import checks
@@ -54,6 +55,9 @@ class ServiceStrategy(StatusStrategy):
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
         return [*validate_change(new, old), *validate_service(new)]
+
+    def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
+        return list(service_warnings(obj))
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         spec = obj.get("spec", {})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from apiserver.kinds.services.defaults import externally_accessible, is_headless
 from apiserver.model import checks
 from machinery import validation
 from machinery.errors import FieldError
 from machinery.objects import Object
+from machinery.validation import parse_ip
 
 MAX_AFFINITY_SECONDS = 86400
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -123,7 +122,7 @@ def _validate_addresses(spec: Object) -> checks.Errors:
         yield FieldError.invalid("spec.clusterIPs", several, "may only hold up to 2 values")
     if bad or is_headless(spec):
         return
-    versions = [ipaddress.ip_address(address).version for address in several]
+    versions = [parse_ip(address).version for address in several]
     if len(set(versions)) < len(versions):
         yield FieldError.invalid("spec.clusterIPs", several, "may specify no more than one IP for each IP family")
     for index, (address, version) in enumerate(zip(several, versions, strict=True)):

@@ -222,11 +222,11 @@ def test_warnings_tell_of_likely_mistakes() -> None:
     assert PODS.strategy.warnings(obj) == [
         "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; "
         "a DNS label is recommended: [must not contain dots]",
-        "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
         'spec.imagePullSecrets[0].name: invalid empty name ""',
         'spec.containers[0].resources.limits[memory]: fractional byte value "100m" is invalid, must be an integer',
         'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
         "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
+        "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
     ]
     controller = {"metadata": {"name": "sise"}, "spec": {"template": {"spec": {"containers": [{"name": "a"}]}}}}
     assert REPLICATION_CONTROLLERS.strategy.warnings(controller) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any
 
@@ -75,3 +76,45 @@ def test_qualified_name_says_which_part() -> None:
     assert pattern.startswith("name part must consist of alphanumeric characters")
     (message,) = v.is_qualified_name("a/b/c")
     assert message.endswith("with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')")
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("10.1.1.1", "10.1.1.1"),
+        ("010.1.1.01", "10.1.1.1"),  # decimal, not octal
+        ("0.0.0.0", "0.0.0.0"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("::ffff:010.1.1.1", "::ffff:a01:101"),
+    ],
+)
+def test_addresses_are_read_as_upstream_reads_them(text: str, canonical: str) -> None:
+    found = v.parse_ip(text)
+    assert found == ipaddress.ip_address(canonical)
+    assert v.is_ip(text) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10.1.1", "10.1.1.256", "10.1.1.1/8", "fe80::1%eth0", "1²7.0.0.1", "10..1.1", " 10.1.1.1"]
+)
+def test_what_is_no_address(text: str) -> None:
+    assert v.is_ip(text) == ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [
+        ("10.0.0.0/8", True),
+        ("10.1.2.3/8", True),
+        ("010.0.0.0/08", True),
+        ("2001:db8::/64", True),
+        ("10.0.0.0/33", False),
+        ("10.0.0.0/100000008", False),
+        ("10.0.0.0/255.0.0.0", False),  # what Python's ipaddress takes, too
+        ("10.0.0.0", False),
+        ("10.0.0.0/", False),
+        ("10.0.0.0/²", False),
+    ],
+)
+def test_cidrs(text: str, valid: bool) -> None:
+    assert (v.is_cidr(text) == []) is valid

@@ -77,3 +77,11 @@ def test_chain_names_are_upstreams(service: Make) -> None:
     (port,) = service_ports([service("simpleservice", namespace="namingthings")], [], "n")
     assert port.chain("KUBE-SVC-") == "KUBE-SVC-IKIIGXZ2IBFIBYI6"
     assert port.chain("KUBE-SEP-", Endpoint("172.17.0.2", 9876)) == "KUBE-SEP-ASIN52LB5SMYF6KR"
+
+
+def test_addresses_reach_iptables_in_its_own_form(service: Make, endpoint_slice: Make) -> None:
+    """The API server reads 010.1.1.1 as 10.1.1.1; iptables would read it as octal."""
+    made = service(externalIPs=["010.1.1.1"], type="LoadBalancer", loadBalancerSourceRanges=[" 010.0.0.0/08"])
+    (port,) = service_ports([made], [endpoint_slice("172.017.0.2")], "n")
+    assert (port.external_ips, port.source_ranges) == (("10.1.1.1",), ("10.0.0.0/8",))
+    assert [endpoint.ip for endpoint in port.cluster_endpoints] == ["172.17.0.2"]
