@@ -52,6 +52,12 @@ controllerroles: .venv/made ## Give the API server the rules that the controller
 	$(BIN)/python -m controllers --print-roles >apiserver/authorization/controllerroles.json.new
 	mv apiserver/authorization/controllerroles.json.new apiserver/authorization/controllerroles.json
 
+gofields: .venv/made ## Derive the numbers of protobuf's fields anew, from Debian's packages of Kubernetes' Go types
+	@.ci/debian-packages .cache/gofields trixie golang-k8s-api-dev golang-k8s-apimachinery-dev golang-k8s-metrics-dev
+	@.ci/debian-packages .cache/gofields sid golang-k8s-apiextensions-apiserver-dev
+	PYTHONPATH=. $(BIN)/python tools/gofields.py .cache/gofields/*.deb >apiserver/schema/gofields.json.new
+	mv apiserver/schema/gofields.json.new apiserver/schema/gofields.json
+
 record: .venv/dev ## Record all goldens anew; read the difference before you commit it
 	$(PYTEST) tests/golden --record
 
@@ -87,4 +93,4 @@ venv: .venv/made ## Make the virtual environment, from pyproject.toml
 	@touch .venv/made .venv/dev $@
 
 .PHONY: help up stop down status logs walkthrough notebook test lint unit golden integration e2e record coverage
-.PHONY: controllerroles bench apibench tools wrk venv
+.PHONY: controllerroles gofields bench apibench tools wrk venv

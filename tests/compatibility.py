@@ -31,10 +31,9 @@ HTTP = """\
 ## HTTP
 
 HTTP/1.1 and 1.0, with keep-alive, pipelining, chunked bodies and `Expect: 100-continue`. ALPN says `http/1.1`:
-HTTP/2 is not offered. Answers are JSON or YAML, and never compressed: on one machine gzip costs more time than it
-saves. Protobuf is answered for OpenAPI v2 alone, and read only in bodies that kubectl sends in no other form; clients
-that would prefer it get JSON. Watches, logs, exec, attach and port-forward are served over WebSocket too, the last
-three also over SPDY.
+HTTP/2 is not offered. Bodies are JSON, YAML or protobuf; of custom resources, which have no form in protobuf, only
+the metadata are. Answers are never compressed: on one machine gzip costs more time than it saves. Watches, logs, exec,
+attach and port-forward are served over WebSocket too, the last three also over SPDY.
 """
 
 Cell = tuple[str, str]  # verb, client

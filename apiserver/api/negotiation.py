@@ -1,8 +1,9 @@
 """Content negotiation: which form an answer has, by the Accept header and what a path can serve.
 
 Upstream's rule (apiserver endpoints/handlers/negotiation): clauses are tried by quality, then in their order. One that
-we cannot serve (protobuf, or a transformation that this path does not have) is skipped, and only when none is left is
-the answer 406. So a client that prefers protobuf but also accepts JSON gets JSON.
+the path does not have is skipped, and only when none is left is the answer 406. So a client that prefers protobuf but
+also accepts JSON gets custom resources, which have no form in protobuf, in JSON. Their metadata have one; Tables have
+none (upstream: RequestScope.AllowsMediaTypeTransform).
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Any, NamedTuple
 import orjson
 import yaml
 
+from apiserver.schema import protobuf
 from machinery.errors import NotAcceptable
 from machinery.objects import Object
 
 JSON = "application/json"
 YAML = "application/yaml"
-ACCEPTED = (JSON, YAML)
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+ACCEPTED = (JSON, YAML, PROTOBUF)
 
 
 class Transform(NamedTuple):
@@ -68,8 +71,17 @@ class _Clause(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str, transforms: frozenset[Transform] = NONE, accepted: tuple[str, ...] = ACCEPTED) -> Form:
-    """Return the first form that the header asks for and the path has; raises NotAcceptable."""
+def negotiate(
+    accept: str,
+    transforms: frozenset[Transform] = NONE,
+    accepted: tuple[str, ...] = ACCEPTED,
+    *,
+    custom: bool = False,
+) -> Form:
+    """Return the first form that the header asks for and the path has; raises NotAcceptable.
+
+    ``custom`` is a path of custom resources.
+    """
     if not accept.strip():
         return Form(accepted[0])
     for clause in _clauses(accept):
@@ -78,6 +90,8 @@ def negotiate(accept: str, transforms: frozenset[Transform] = NONE, accepted: tu
             continue
         pretty = clause.parameters.get("pretty", "") == "1"
         kind = clause.parameters.get("as", "")
+        if media_type == PROTOBUF and (kind == "Table" or (custom and not kind)):
+            continue
         if not kind:
             return Form(media_type, None, pretty)
         transform = Transform(kind, clause.parameters.get("g", ""), clause.parameters.get("v", ""))
@@ -87,10 +101,15 @@ def negotiate(accept: str, transforms: frozenset[Transform] = NONE, accepted: tu
 
 
 def form_of(
-    environ: Mapping[str, Any], query: Mapping[str, str], transforms: frozenset[Transform] = NONE, accept: str = ""
+    environ: Mapping[str, Any],
+    query: Mapping[str, str],
+    transforms: frozenset[Transform] = NONE,
+    accept: str = "",
+    *,
+    custom: bool = False,
 ) -> Form:
     """Return the form of the answer to a request, indented if ``wants_pretty`` says so; raises NotAcceptable."""
-    form = negotiate(accept or environ.get("HTTP_ACCEPT", ""), transforms)
+    form = negotiate(accept or environ.get("HTTP_ACCEPT", ""), transforms, custom=custom)
     return form._replace(pretty=True) if wants_pretty(environ, query) else form
 
 
@@ -119,9 +138,9 @@ def single_form(form: Form, go_type: str) -> Form:
 
 
 def stream_form(form: Form, go_type: str) -> Form:
-    """Return the form for a watch's objects; raises NotAcceptable for any but JSON."""
-    if form.media_type != JSON:
-        raise not_acceptable((f"{JSON};stream=watch",))
+    """Return the form for a watch's objects; raises NotAcceptable for YAML, which cannot be a stream."""
+    if form.media_type == YAML:
+        raise not_acceptable((f"{JSON};stream=watch", f"{PROTOBUF};stream=watch"))
     return single_form(form, go_type)
 
 
@@ -162,8 +181,10 @@ def _match(clause: _Clause, accepted: tuple[str, ...]) -> str | None:
     return None
 
 
-def encode(obj: Object | list[Object], form: Form) -> bytes:
+def encode(obj: Object, form: Form) -> bytes:
     """Return the object as bytes in the negotiated form."""
+    if form.media_type == PROTOBUF:
+        return protobuf.serialize(obj)
     if form.media_type == YAML:
         return yaml.dump(obj, Dumper=_Dumper, default_flow_style=False, allow_unicode=True).encode()
     return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if form.pretty else 0))

@@ -8,7 +8,7 @@ import orjson
 from flask import Response
 
 from apiserver.api import negotiation, tables
-from apiserver.api.negotiation import OBJECTS, Form, form_of
+from apiserver.api.negotiation import OBJECTS, PROTOBUF, Form, form_of
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
 from apiserver.registry import options
@@ -24,12 +24,25 @@ def respond(body: bytes, code: int = 200, *, form: Form | None = None) -> Respon
 
 def single_form(call: Call) -> Form:
     """Return the form for an answer that is one object; raises NotAcceptable."""
-    return negotiation.single_form(form_of(call.environ, call.query, OBJECTS), call.kind.go_type)
+    return negotiation.single_form(_form(call), call.kind.go_type)
 
 
 def list_form(call: Call) -> Form:
     """Return the form for an answer that is a list; raises NotAcceptable."""
-    return negotiation.list_form(form_of(call.environ, call.query, OBJECTS), call.kind.go_type)
+    return negotiation.list_form(_form(call), call.kind.go_type)
+
+
+def stream_form(call: Call) -> Form:
+    """Return the form for a watch's objects; raises NotAcceptable."""
+    return negotiation.stream_form(_form(call, watch=True), call.kind.go_type)
+
+
+def _form(call: Call, *, watch: bool = False) -> Form:
+    environ, custom = call.environ, not call.kind.codec.typed
+    if not watch:
+        return form_of(environ, call.query, OBJECTS, custom=custom)
+    accept = environ.get("HTTP_ACCEPT", "").replace(";stream=watch", "")
+    return form_of(environ, {"pretty": "0"}, OBJECTS, accept, custom=custom)
 
 
 def is_plain(call: Call, form: Form) -> bool:
@@ -38,10 +51,13 @@ def is_plain(call: Call, form: Form) -> bool:
         form.transform is None
         and not form.pretty
         and form.media_type == negotiation.JSON
-        and call.version == call.kind.version
-        and call.kind.stored_as is None
+        and _is_stored_version(call)
         and "pretty" not in call.query
     )
+
+
+def _is_stored_version(call: Call) -> bool:
+    return call.version == call.kind.version and call.kind.stored_as is None
 
 
 def respond_item(call: Call, item: Item, form: Form, code: int = 200) -> Response:
@@ -89,11 +105,11 @@ def list_object(kind: Kind, api_version: str, objects: Iterable[Object], metadat
 
 
 def event_renderer(call: Call, form: Form) -> Callable[[Object], Object] | None:
-    """Return what a watch's objects go through before they are sent; None if they are sent as they are stored.
+    """Return what a watch's objects go through before they are sent; None if they are sent as they are.
 
     Only the first event of a Table carries the columns. Raises BadRequest before the watch begins.
     """
-    if is_plain(call, form):
+    if is_plain(call, form) or (form == Form(PROTOBUF) and _is_stored_version(call)):
         return None
     first = True
     options.check_table(call.query)
@@ -121,7 +137,7 @@ def in_form(call: Call, kind: Kind, obj: Object, form: Form, *, headers: bool = 
 def in_version(call: Call, obj: Object) -> Object:
     """Return an object in the version that the client asked for; a copy, unless that is the stored one."""
     kind = call.kind
-    if call.version == kind.version and kind.stored_as is None:
+    if _is_stored_version(call):
         return obj
     converted: Object = orjson.loads(orjson.dumps(obj))
     if kind.convert is not None:

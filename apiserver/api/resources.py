@@ -26,8 +26,10 @@ from apiserver.api.rendering import (
     respond_item,
     respond_list,
     single_form,
+    stream_form,
 )
 from apiserver.api.reviews import Review
+from apiserver.api.watchframes import FRAMES, LINES, Shape
 from apiserver.api.watchstream import WatchStream
 from apiserver.kinds.unsupported import why_no_subresource
 from apiserver.model import metadata
@@ -43,6 +45,7 @@ from apiserver.registry.listoptions import parse_list_options, resource_version
 from apiserver.registry.read import ListResult, Reading
 from apiserver.registry.rest import Rest
 from apiserver.registry.scale import through_view
+from apiserver.schema import protobuf
 from apiserver.schema.codec import UpstreamCodec
 from apiserver.storage.cache import WatchCache
 from apiserver.streaming import websockets
@@ -111,18 +114,19 @@ class Resources:
         query = dict(call.query)
         if call.name:  # of the old path /watch/…/name
             query["fieldSelector"] = query.get("fieldSelector") or f"metadata.name={call.name}"
-        accept = call.environ.get("HTTP_ACCEPT", "").replace(";stream=watch", "")
-        form = negotiation.stream_form(form_of(call.environ, {"pretty": "0"}, OBJECTS, accept), call.kind.go_type)
+        form = stream_form(call)
         wanted = parse_list_options(call.kind, query, call.visible, watch=True)
         if call.name and wanted.selection.fields.exact("metadata.name") != call.name:
             raise BadRequest("fieldSelector metadata.name doesn't match requested name")
-        render = event_renderer(call, form)
+        shape = Shape(event_renderer(call, form), FRAMES if form.media_type == negotiation.PROTOBUF else LINES)
         if websockets.is_wanted(call.environ):
             client = websockets.WatchSocket(call.environ)
-            return client.carry(WatchStream(self._cache, call.kind, call.namespace, wanted, client, render))
-        stream = WatchStream(self._cache, call.kind, call.namespace, wanted, None, render)
+            stream = WatchStream(self._cache, call.kind, call.namespace, wanted, client, shape)
+            return client.carry(stream, shape.framing.messages, text=shape.framing is LINES)
+        stream = WatchStream(self._cache, call.kind, call.namespace, wanted, None, shape)
         call.environ[WATCH] = stream  # for the worker's pump
-        return Response(stream, 200, {"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+        headers = {"Content-Type": shape.framing.content_type, "Cache-Control": "no-cache, private"}
+        return Response(stream, 200, headers)
 
     def _create(self, call: Call) -> Response:
         review = self._reviews.get(call.kind.resource)
@@ -204,7 +208,8 @@ class Resources:
 
     def _serve_view(self, call: Call, row: Subresource) -> Response:
         show, view = row.show or (lambda obj: obj), view_kind(call.kind, row)
-        form = negotiation.single_form(form_of(call.environ, call.query, OBJECTS), view.go_type)
+        custom = not call.kind.codec.typed
+        form = negotiation.single_form(form_of(call.environ, call.query, OBJECTS, custom=custom), view.go_type)
         if call.verb == "get":
             item = self._read.get(call.kind, call.namespace, call.name)
         else:
@@ -243,7 +248,8 @@ def _check_path(call: Call) -> None:
 def _body_version(body: bytes, row: Subresource) -> str:
     """Return the version that an action's body names, if it is another one that the row takes; else an empty text."""
     found = re.search(rb'"apiVersion"\s*:\s*"([^"]*)"', body)
-    version = found[1].decode(errors="replace").removeprefix(f"{row.group}/") if found else ""
+    api_version = found[1].decode(errors="replace") if found else protobuf.api_version(body)
+    version = api_version.removeprefix(f"{row.group}/")
     return version if version in row.also_taken else ""
 
 

@@ -1,4 +1,4 @@
-"""Watch: a stream of events, one JSON object a line, until its timeout, or until the client or the server ends it.
+"""Watch: a stream of events, until its timeout, or until the client or the server ends it.
 
 With selectors, an object that begins or ceases to match is ADDED or DELETED for this watcher, whatever happened to it
 (upstream: apiserver/pkg/storage/cacher/cache_watcher.go). Bookmarks tell a watcher without events from which revision
@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import orjson
-
+from apiserver.api.watchframes import Shape
 from apiserver.model import metrics
-from apiserver.model.item import Change, Item, wire
+from apiserver.model.item import Change, Item
 from apiserver.model.kind import Kind
 from apiserver.registry.listoptions import ListOptions
 from apiserver.storage.cache import WatchCache
@@ -43,10 +42,6 @@ class WatchClient(Protocol):
         """Return whether the client has closed. Called when the descriptor is readable, which is rare otherwise."""
 
 
-# Renders one event's object for a client that wants another form than plain JSON of the stored version.
-Render = Callable[[Object], Object]
-
-
 class WatchStream:
     """One watch request.
 
@@ -62,14 +57,14 @@ class WatchStream:
         namespace: str,
         options: ListOptions,
         connection: WatchClient | None,
-        render: Render | None,
+        shape: Shape,
     ) -> None:
         self._cache = cache
         self._kind = kind
         self._options = options
         self._selection = options.selection
         self._connection = connection
-        self._render = render
+        self._render, self._framing = shape
         self._below = kind.prefix + (f"{namespace}/" if namespace else "")
         name = options.selection.fields.exact("metadata.name")
         if name and (namespace or not kind.namespaced):
@@ -123,12 +118,12 @@ class WatchStream:
         """Return the lines that are ready, perhaps none; ``over`` and ``due`` say when to call it again."""
         if self._watcher is None:
             self.over = True
-            return _error(self._refused) if self._refused is not None else b""
+            return self._error(self._refused) if self._refused is not None else b""
         try:
             return b"".join(self._lines(self._watcher))
         except ApiError as error:
             self.over = True
-            return _error(error)
+            return self._error(error)
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Have ``listener`` called when something has changed since the last step; in any thread, with locks held."""
@@ -185,8 +180,9 @@ class WatchStream:
     def _line(self, type_: str, change: Change) -> bytes:
         item = self._kind.codec.view(change.item)
         if self._render is not None:
-            return orjson.dumps({"type": type_, "object": self._render(item.object)}) + b"\n"
-        return change.wire(type_) if item is change.item else wire(type_, item)
+            return self._framing.of_object(type_, self._render(item.object))
+        write = self._framing.of_item
+        return change.wire(type_, write) if item is change.item else write(type_, item)
 
     def _bookmark(self, revision: int, annotations: dict[str, str]) -> bytes:
         metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
@@ -195,8 +191,7 @@ class WatchStream:
         obj = {"kind": self._kind.kind, "apiVersion": self._kind.api_version, "metadata": metadata}
         if self._render is not None:
             obj = self._render(obj)
-        return orjson.dumps({"type": "BOOKMARK", "object": obj}) + b"\n"
+        return self._framing.of_object("BOOKMARK", obj)
 
-
-def _error(error: ApiError) -> bytes:
-    return orjson.dumps({"type": "ERROR", "object": error.status()}) + b"\n"
+    def _error(self, error: ApiError) -> bytes:
+        return self._framing.of_object("ERROR", error.status())

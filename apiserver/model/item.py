@@ -6,6 +6,7 @@ when somebody has to look inside; most reads and watches send the bytes as they 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ import orjson
 from machinery.objects import Object
 
 _METADATA = b'"metadata":{'
+Write = Callable[[str, "Item"], bytes]  # (type of an event, its object) → the event as a watcher gets it
 
 
 class Item:
@@ -55,6 +57,11 @@ class Item:
         self._object = self.views = None
 
 
+def wire(type_: str, item: Item) -> bytes:
+    """Return an event as a watch sends it: one line of JSON."""
+    return b'{"type":"%b","object":%b}\n' % (type_.encode(), item.data)
+
+
 class Change:
     """One change of one object: an event of a watch.
 
@@ -69,7 +76,7 @@ class Change:
         self.previous = previous
         self.deleted = deleted
         self.revision = item.revision
-        self._wire: dict[str, bytes] = {}
+        self._wire: dict[tuple[str, Write], bytes] = {}
 
     @property
     def type(self) -> str:
@@ -87,12 +94,13 @@ class Change:
             return self
         return Change(self.previous.moved_to(self.revision), self.previous, True)
 
-    def wire(self, type_: str) -> bytes:
-        """Return the event as a line of JSON, which is made once for all watchers."""
-        line = self._wire.get(type_)
-        if line is None:
-            line = self._wire[type_] = wire(type_, self.item)
-        return line
+    def wire(self, type_: str, write: Write = wire) -> bytes:
+        """Return the event as ``write`` writes it, by default as a line of JSON; it is made once for all watchers."""
+        key = type_, write
+        event = self._wire.get(key)
+        if event is None:
+            event = self._wire[key] = write(type_, self.item)
+        return event
 
     def shrink(self) -> None:
         """Drop what was worked out for watchers, which is ten times the bytes, once most have seen the change."""
@@ -101,11 +109,6 @@ class Change:
             self.previous.shrink()
         if self.deleted:
             self.item.shrink()
-
-
-def wire(type_: str, item: Item) -> bytes:
-    """Return an event as a watch sends it: one line of JSON."""
-    return b'{"type":"%b","object":%b}\n' % (type_.encode(), item.data)
 
 
 def with_resource_version(value: bytes, revision: int) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from apiserver.schema import protobuf, yamlbody
+from apiserver.schema import yamlbody
 from apiserver.schema.tree import Problem, SchemaNode
 from machinery.errors import UnsupportedMediaType
 
@@ -35,20 +35,13 @@ class Source(NamedTuple):
 
 
 def parse(body: bytes, content_type: str) -> tuple[Any, Source]:
-    """Return the value of a body; raises MalformedError, or UnsupportedMediaType for other content types.
-
-    Of protobuf, the few bodies are understood that ``protobuf.parse`` knows.
-    """
+    """Return the value of a body; raises MalformedError, or UnsupportedMediaType for other content types."""
     if is_json(content_type):
         value = parse_json(body)
         return value, Source(body, written(value))
     if is_yaml(content_type):
         return parse_yaml(body)
-    if _media_type(content_type) == PROTOBUF:
-        value = protobuf.parse(body)
-        if value is not None:
-            return value, Source(b"", written(value))
-    raise unsupported_media_type(JSON, YAML)
+    raise unsupported_media_type(JSON, YAML, *(() if is_protobuf(content_type) else (PROTOBUF,)))
 
 
 def is_json(content_type: str) -> bool:
@@ -59,6 +52,11 @@ def is_json(content_type: str) -> bool:
 def is_yaml(content_type: str) -> bool:
     """Return True for YAML."""
     return _media_type(content_type) == YAML
+
+
+def is_protobuf(content_type: str) -> bool:
+    """Return True for protobuf, which only built-in kinds can be in."""
+    return _media_type(content_type) == PROTOBUF
 
 
 def _media_type(content_type: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
-from apiserver.schema import definitions, formats
+from apiserver.schema import definitions, formats, gotypes
 from apiserver.schema.definitions import Definition, Definitions, target
-from apiserver.schema.gotypes import KEPT, KEY_DEFAULTS, NAMED, TIMES, VALUES
+from apiserver.schema.gotypes import KEY_DEFAULTS, GoField
 from apiserver.schema.tree import (
     Array,
     Integer,
@@ -66,6 +67,7 @@ class _Compiler:
     def __init__(self, definitions: Definitions, known: dict[str, SchemaNode]) -> None:
         self._definitions = definitions
         self._known = known
+        self._structs = gotypes.load()
 
     def definition(self, name: str) -> SchemaNode:
         """Return the node of a named definition."""
@@ -78,7 +80,7 @@ class _Compiler:
             else:
                 # Some definitions contain themselves, so this one must be known before its fields are compiled.
                 struct = node = self._known[name] = Struct(name, atomic=_is_atomic(schema))
-                self._fill(struct, schema)
+                self._fill(struct, schema, gotypes.flat(self._structs, gotypes.alias(name)))
         return node
 
     def _plain(self, name: str, schema: Definition) -> SchemaNode:
@@ -86,40 +88,43 @@ class _Compiler:
         is_struct = schema.get("type") == ["object", "null"] and name not in _OPEN
         return Struct(name) if is_struct else SchemaNode("interface {}")
 
-    def _fill(self, struct: Struct, schema: Definition) -> None:
-        nodes = {key: self._schema(child, f"{struct.name}.{key}") for key, child in schema["properties"].items()}
+    def _fill(self, struct: Struct, schema: Definition, go: dict[str, GoField]) -> None:
+        required = schema.get("required", ())
+        for key in schema["properties"].keys() - go.keys():  # apiVersion and kind, and structs that are not in the file
+            optional = key not in required
+            go[key] = GoField(key, 0, "", "", "", optional and key != "metadata", optional, False)
+        nodes = {key: self._schema(child, go[key].go) for key, child in schema["properties"].items()}
         struct.specs = {key: node.spec() for key, node in nodes.items()}
         struct.zeros = tuple(
-            (key, nodes[key].zero) for key in schema.get("required", ()) if isinstance(nodes[key].zero, str | int)
+            (key, node.zero)
+            for key, node in nodes.items()
+            if isinstance(node.zero, str | int) and not (go[key].pointer or go[key].omitempty)
         )
         struct.replaced = frozenset(
             key for key, child in schema["properties"].items() if child.get("x-kubernetes-patch-strategy") == "replace"
         )
+        # An empty managedFields is kept, because it asks to forget all managers.
         struct.omitted = frozenset(
             key
             for key, node in nodes.items()
-            if isinstance(node, Array | Map)
-            and key not in schema.get("required", ())
-            and f"{struct.name}.{key}" not in KEPT
+            if go[key].omitempty and (isinstance(node, Array | Map) or go[key].is_scalar) and key != "managedFields"
         )
         for key, node in nodes.items():
-            where = f"{struct.name}.{key}"
-            if isinstance(node, Struct) and (key == "metadata" or where in VALUES):
-                struct.empties[key] = {}
-            elif where in TIMES:
-                struct.empties[key] = None
-            elif isinstance(node, Array | Map) and key in schema.get("required", ()):
-                struct.empties[key] = [] if isinstance(node, Array) else {}
+            if isinstance(node, Array | Map):
+                if not go[key].omitempty:
+                    struct.empties[key] = [] if isinstance(node, Array) else {}
+            elif not go[key].pointer and (isinstance(node, Struct) or go[key].type in _TIMES):
+                struct.empties[key] = {} if isinstance(node, Struct) else None
 
-    def _schema(self, schema: Definition, field: str = "") -> SchemaNode:
-        """Return the node of a schema; ``field`` is ``Struct.field`` if it is the schema of one."""
+    def _schema(self, schema: Definition, go: str = "") -> SchemaNode:
+        """Return the node of a schema; ``go`` is the Go type of the strings in it."""
         if name := target(schema):
             return _with_map_type(self.definition(name), schema)
         match _type_of(schema):
-            case "string" if field in NAMED:
-                return Scalar(NAMED[field], str)
+            case "string" if "format" in schema:
+                return _STRINGS[schema["format"]]
             case "string":
-                return _STRINGS[schema.get("format", "")]
+                return _text(go if "." in go else "string")
             case "boolean":
                 return _BOOLEAN
             case "integer":
@@ -128,7 +133,7 @@ class _Compiler:
                 return _FLOAT
             case "array":
                 return Array(
-                    self._schema(schema["items"], f"{field}[]"),
+                    self._schema(schema["items"], go),
                     merge="merge" in schema.get("x-kubernetes-patch-strategy", "").split(","),
                     merge_key=schema.get("x-kubernetes-patch-merge-key", ""),
                     list_type=schema.get("x-kubernetes-list-type", "atomic"),
@@ -172,11 +177,16 @@ def _with_map_type(node: SchemaNode, reference: Definition) -> SchemaNode:
     return node
 
 
+_TIMES = ("meta.v1.MicroTime", "meta.v1.Time")
 _ZEROS: dict[str, Any] = {"integer": 0, "number": 0, "boolean": False}
 
 
+@cache
+def _text(go: str) -> SchemaNode:
+    return Scalar(go, str)
+
+
 _STRINGS: dict[str, SchemaNode] = {
-    "": Scalar("string", str),
     "byte": Text("[]uint8", formats.base64_bytes, ""),
     "date-time": Text("string", formats.time),
 }

@@ -14,6 +14,7 @@ import orjson
 
 from apiserver.model.kind import Kind
 from apiserver.schema import body as bodies
+from apiserver.schema import protobuf
 from apiserver.schema.body import Source
 from apiserver.schema.compiled import is_registered
 from apiserver.schema.tree import MismatchError, Problem, SchemaNode, Struct, listed
@@ -30,8 +31,11 @@ def decode(
     kind: Kind, node: SchemaNode, body: bytes, content_type: str, *, field_validation: str, version: str
 ) -> tuple[Object, list[str]]:
     """Return the object in a body and warnings about what was dropped: see ``Codec.decode``."""
-    obj, source = read(kind, body, content_type)
     api_version = f"{kind.group}/{version}" if kind.group and version else version or kind.api_version
+    if bodies.is_protobuf(content_type):
+        obj, source = _read_protobuf(kind, api_version, body), _NO_SOURCE
+    else:
+        obj, source = read(kind, body, content_type)
     found_version, found_kind = _check_identity(kind, api_version, obj)
     if version not in ("", kind.version) and kind.convert is not None:
         kind.convert(obj, version, True)
@@ -43,8 +47,25 @@ def decode(
     return obj, warnings
 
 
+def _read_protobuf(kind: Kind, api_version: str, body: bytes) -> Object:
+    """Return the object in a body in protobuf; raises BadRequest."""
+    try:
+        obj = protobuf.parse(body, api_version, kind.kind, kind.codec.definition)
+        bodies.written(obj)
+    except protobuf.MalformedBodyError as error:
+        if error.kind:
+            raise cannot_be_handled(kind, error.api_version, error.kind, str(error)) from None
+        raise unrecognized(kind, str(error), body) from None
+    except bodies.MalformedError as error:
+        raise cannot_be_handled(kind, api_version, kind.kind, str(error)) from None
+    return obj
+
+
 def read(kind: Kind, body: bytes, content_type: str) -> tuple[Object, Source]:
-    """Return the object in a body, and the body for ``fit``; raises BadRequest if the body is not an object."""
+    """Return the object in a body, and the body for ``fit``; raises BadRequest if the body is not an object.
+
+    Raises UnsupportedMediaType for other forms than JSON and YAML.
+    """
     try:
         obj, source = bodies.parse(body, content_type)
         obj = {} if obj is None else obj

@@ -1,196 +1,101 @@
-"""Read the few protobuf bodies that kubectl and Go's typed clients send.
+"""Read and write objects in protobuf, in upstream's envelope: ``k8s\\0``, then a runtime.Unknown that says the kind.
 
-This server does not offer protobuf, and answers 415 to other bodies in it. But since 1.32 ``kubectl create namespace``
-and its like send it whatever the server says, and Go's typed clients do so with every deletion. The type of a field
-comes from the schema, so that only its number is needed here.
+Field numbers come from ``gofields.json``, which says where it has them from; ``make gofields`` derives it anew.
 """
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
-from google.protobuf import empty_pb2
-from google.protobuf.message import DecodeError
-from google.protobuf.unknown_fields import UnknownFieldSet
+from apiserver.schema.gotypes import alias
+from apiserver.schema.varint import MalformedMessageError, append
+from apiserver.schema.wire import UNKNOWN, is_message, message
+from machinery.objects import Object
 
-from apiserver.schema.compiled import node_of
-from apiserver.schema.tree import Array, Integer, IntOrString, Map, QuantityText, Scalar, SchemaNode, Struct, Text
-from machinery.objects import Object, format_time
-
-_MAGIC = b"k8s\0"
-
-_CORE, _META = "io.k8s.api.core.v1", "io.k8s.apimachinery.pkg.apis.meta.v1"
-_KINDS = {
-    "CertificateSigningRequest": "io.k8s.api.certificates.v1",
-    "ClusterRole": "io.k8s.api.rbac.v1",
-    "ClusterRoleBinding": "io.k8s.api.rbac.v1",
-    "ConfigMap": _CORE,
-    "DeleteOptions": _META,
-    "Eviction": "io.k8s.api.policy.v1",
-    "LocalSubjectAccessReview": "io.k8s.api.authorization.v1",
-    "Namespace": _CORE,
-    "PriorityClass": "io.k8s.api.scheduling.v1",
-    "ResourceQuota": _CORE,
-    "Role": "io.k8s.api.rbac.v1",
-    "RoleBinding": "io.k8s.api.rbac.v1",
-    "Secret": _CORE,
-    "SelfSubjectAccessReview": "io.k8s.api.authorization.v1",
-    "SelfSubjectReview": "io.k8s.api.authentication.v1",
-    "SelfSubjectRulesReview": "io.k8s.api.authorization.v1",
-    "Service": _CORE,
-    "ServiceAccount": _CORE,
-    "SubjectAccessReview": "io.k8s.api.authorization.v1",
-    "TokenRequest": "io.k8s.api.authentication.v1",
-}
-
-# Fields with their numbers. A star marks what Go keeps as a pointer: such a field is sent only when it is set, so that
-# zero and false have a meaning. All others are always sent, and zero means that they are not set.
-_FIELDS = {
-    "v1.AggregationRule": "clusterRoleSelectors 1",
-    "v1.BoundObjectReference": "kind 1, apiVersion 2, name 3, uid 4",
-    "v1.CertificateSigningRequest": "metadata 1, spec 2, status 3",
-    "v1.CertificateSigningRequestCondition": "type 1, reason 2, message 3, lastUpdateTime 4, lastTransitionTime 5, "
-    "status 6",
-    "v1.CertificateSigningRequestSpec": "request 1, username 2, uid 3, groups 4, usages 5, signerName 7, "
-    "expirationSeconds* 8",
-    "v1.CertificateSigningRequestStatus": "conditions 1, certificate 2",
-    "v1.ClientIPConfig": "timeoutSeconds* 1",
-    "v1.ClusterRole": "metadata 1, rules 2, aggregationRule 3",
-    "v1.ClusterRoleBinding": "metadata 1, subjects 2, roleRef 3",
-    "v1.ConfigMap": "metadata 1, data 2, binaryData 3, immutable* 4",
-    "v1.DeleteOptions": "gracePeriodSeconds* 1, preconditions 2, orphanDependents* 3, propagationPolicy 4, dryRun 5",
-    "v1.Eviction": "metadata 1, deleteOptions 2",
-    "v1.LabelSelector": "matchLabels 1, matchExpressions 2",
-    "v1.LabelSelectorRequirement": "key 1, operator 2, values 3",
-    "v1.LocalObjectReference": "name 1",
-    "v1.LocalSubjectAccessReview": "metadata 1, spec 2",
-    "v1.Namespace": "metadata 1, spec 2",
-    "v1.NamespaceSpec": "finalizers 1",
-    "v1.NonResourceAttributes": "path 1, verb 2",
-    "v1.ObjectMeta": "name 1, generateName 2, namespace 3, selfLink 4, uid 5, resourceVersion 6, generation 7, "
-    "creationTimestamp 8, deletionTimestamp 9, deletionGracePeriodSeconds* 10, labels 11, annotations 12, "
-    "ownerReferences 13, finalizers 14",
-    "v1.ObjectReference": "kind 1, namespace 2, name 3, uid 4, apiVersion 5, resourceVersion 6, fieldPath 7",
-    "v1.OwnerReference": "kind 1, name 3, uid 4, apiVersion 5, controller* 6, blockOwnerDeletion* 7",
-    "v1.PolicyRule": "verbs 1, apiGroups 2, resources 3, resourceNames 4, nonResourceURLs 5",
-    "v1.Preconditions": "uid 1, resourceVersion 2",
-    "v1.PriorityClass": "metadata 1, value 2, globalDefault 3, description 4, preemptionPolicy* 5",
-    "v1.ResourceAttributes": "namespace 1, verb 2, group 3, version 4, resource 5, subresource 6, name 7",
-    "v1.ResourceQuota": "metadata 1, spec 2",
-    "v1.ResourceQuotaSpec": "hard 1, scopes 2, scopeSelector 3",
-    "v1.Role": "metadata 1, rules 2",
-    "v1.RoleBinding": "metadata 1, subjects 2, roleRef 3",
-    "v1.RoleRef": "apiGroup 1, kind 2, name 3",
-    "v1.ScopeSelector": "matchExpressions 1",
-    "v1.ScopedResourceSelectorRequirement": "scopeName 1, operator 2, values 3",
-    "v1.Secret": "metadata 1, data 2, type 3, stringData 4, immutable* 5",
-    "v1.SelfSubjectAccessReview": "metadata 1, spec 2",
-    "v1.SelfSubjectAccessReviewSpec": "resourceAttributes 1, nonResourceAttributes 2",
-    "v1.SelfSubjectReview": "metadata 1",
-    "v1.SelfSubjectRulesReview": "metadata 1, spec 2",
-    "v1.SelfSubjectRulesReviewSpec": "namespace 1",
-    "v1.Service": "metadata 1, spec 2",
-    "v1.ServiceAccount": "metadata 1, secrets 2, imagePullSecrets 3, automountServiceAccountToken* 4",
-    "v1.ServicePort": "name 1, protocol 2, port 3, targetPort 4, nodePort 5, appProtocol 6",
-    "v1.ServiceSpec": "ports 1, selector 2, clusterIP 3, type 4, externalIPs 5, sessionAffinity 7, loadBalancerIP 8, "
-    "loadBalancerSourceRanges 9, externalName 10, externalTrafficPolicy 11, healthCheckNodePort 12, "
-    "publishNotReadyAddresses 13, sessionAffinityConfig 14, ipFamilyPolicy 17, clusterIPs 18, ipFamilies 19, "
-    "allocateLoadBalancerNodePorts* 20, loadBalancerClass 21, internalTrafficPolicy 22, trafficDistribution 23",
-    "v1.SessionAffinityConfig": "clientIP 1",
-    "v1.Subject": "kind 1, apiGroup 2, name 3, namespace 4",
-    "v1.SubjectAccessReview": "metadata 1, spec 2",
-    "v1.SubjectAccessReviewSpec": "resourceAttributes 1, nonResourceAttributes 2, user 3, groups 4, uid 6",
-    "v1.TokenRequest": "metadata 1, spec 2",
-    "v1.TokenRequestSpec": "audiences 1, boundObjectRef 3, expirationSeconds* 4",
-}
+MAGIC = b"k8s\0"
+LENGTH_BYTES = 4  # of the length before a frame of a watch
 
 
-class _UnknownError(Exception):
-    """A body that this module does not understand."""
+class MalformedBodyError(ValueError):
+    """A body that cannot be read; the text is upstream's. ``api_version`` and ``kind`` are "" if they are not known."""
+
+    def __init__(self, text: str, api_version: str = "", kind: str = "") -> None:
+        super().__init__(text)
+        self.api_version = api_version
+        self.kind = kind
 
 
-def parse(body: bytes) -> Object | None:
-    """Return the object in a body, None if it is not one of ``_KINDS`` in protobuf.
+def struct_of(api_version: str, kind: str) -> str:
+    """Return the struct of a kind, as ``gotypes`` calls it, "" if there is none.
 
-    The body is upstream's ``runtime.Unknown`` after the bytes ``k8s\\0``.
+    The kinds of meta.k8s.io, such as Status and DeleteOptions, belong to every group.
     """
-    if not body.startswith(_MAGIC):
-        return None
+    group, _, version = api_version.rpartition("/")
+    own = f"{group.partition('.')[0] or 'core'}.{version}.{kind}"
+    return next((name for name in (own, f"meta.v1.{kind}") if is_message(name)), "")
+
+
+def parse(body: bytes, api_version: str, kind: str, definition: str) -> Object:
+    """Return the object in a body; of a kind that is not known, only what the envelope says.
+
+    ``api_version`` and ``kind`` are what a body means that does not say them. An object of the kind in a version that
+    is not known is read by the definition. Raises MalformedBodyError.
+    """
+    wanted = kind
+    if not body:
+        raise MalformedBodyError("empty data")
+    if not body.startswith(MAGIC):
+        expected = " ".join(map(str, MAGIC))
+        raise MalformedBodyError(
+            f"provided data does not appear to be a protobuf message, expected prefix [{expected}]"
+        )
+    if len(body) == len(MAGIC):
+        raise MalformedBodyError("empty body")
+    envelope: Object = {}
+    obj: Object = {}
     try:
-        envelope = dict(_parts(body[len(_MAGIC) :]))
-        identity = {number: value.decode() for number, value in _parts(envelope[1])}
-        kind = identity.get(2, "")
-        obj = _message(node_of(f"{_KINDS[kind]}.{kind}"), envelope[2])
-    except (_UnknownError, LookupError, TypeError, AttributeError, ValueError, RecursionError):
-        return None
-    return {"apiVersion": identity.get(1, ""), "kind": kind, **obj}
+        message(UNKNOWN).read(body, len(MAGIC), len(body), envelope)
+        kind = obj["kind"] = envelope.get("kind") or kind
+        api_version = obj["apiVersion"] = envelope.get("apiVersion") or api_version
+        if struct := struct_of(api_version, kind) or (alias(definition) if kind == wanted else ""):
+            raw = envelope.get("raw", b"")
+            message(struct).read(raw, 0, len(raw), obj)
+    except MalformedMessageError as error:
+        raise MalformedBodyError(str(error), obj.get("apiVersion", ""), obj.get("kind", "")) from None
+    except RecursionError:
+        raise MalformedBodyError("exceeded max depth", api_version, kind) from None
+    return obj
 
 
-@cache
-def _numbers(go_type: str) -> dict[int, tuple[str, bool]]:
-    """Return number → (field, whether its zero value counts) for a struct's Go type."""
-    fields = (field.split() for field in _FIELDS[go_type].split(", ") if field)
-    return {int(number): (name.rstrip("*"), name.endswith("*")) for name, number in fields}
-
-
-def _message(node: SchemaNode, data: bytes) -> Object:
-    numbers = _numbers(node.go)
-    found: Object = {}
-    for number, raw in _parts(data):
-        if number not in numbers:
-            continue  # status and managedFields, which such a client may not set anyway
-        name, zero_counts = numbers[number]
-        child = node.child(name)
-        if isinstance(child, Array):
-            found.setdefault(name, []).append(_value(child.item, raw))
-        elif isinstance(child, Map):
-            entry = dict(_parts(raw))
-            found.setdefault(name, {})[entry.get(1, b"").decode()] = _value(child.item, entry.get(2, b""))
-        elif child is not None:
-            value = _value(child, raw)
-            if value or zero_counts or isinstance(child, Struct):
-                found[name] = value
+def api_version(body: bytes) -> str:
+    """Return the apiVersion that a body names, "" for none or for a body that is not protobuf."""
+    if not body.startswith(MAGIC):
+        return ""
+    envelope: Object = {}
+    try:
+        message(UNKNOWN).read(body, len(MAGIC), len(body), envelope)
+    except MalformedMessageError:
+        return ""
+    found: str = envelope.get("apiVersion", "")
     return found
 
 
-def _value(node: SchemaNode, raw: Any) -> Any:
-    match node:
-        case Struct():
-            return _message(node, raw)
-        case QuantityText():
-            return dict(_parts(raw)).get(1, b"").decode()
-        case IntOrString():
-            parts = dict(_parts(raw))
-            return parts.get(3, b"").decode() if parts.get(1) else _signed(parts.get(2, 0))
-        case Integer():
-            return _signed(raw)
-        case Text(go="[]uint8"):
-            return base64.b64encode(raw).decode()
-        case Text():
-            parts = dict(_parts(raw))
-            return format_time(datetime.fromtimestamp(_signed(parts.get(1, 0)), UTC)) if parts else None
-        case Scalar(wanted=wanted):
-            return raw.decode() if wanted is str else bool(raw)
-    raise _UnknownError(node.go)
+def serialize(obj: Object) -> bytes:
+    """Return an object in its envelope; raises KeyError for a kind that has no form in protobuf."""
+    api_version, kind = obj.get("apiVersion", ""), obj["kind"]  # Some documents of discovery have no apiVersion.
+    struct = struct_of(api_version, kind)
+    if not struct:
+        raise KeyError(f"{kind} of {api_version} has no form in protobuf")
+    envelope: dict[str, Any] = {"apiVersion": api_version, "kind": kind, "raw": message(struct).write(obj)}
+    return MAGIC + message(UNKNOWN).write({**envelope, "contentEncoding": "", "contentType": ""})
 
 
-def _signed(number: int) -> int:
-    return number - (1 << 64) if number >> 63 else number
-
-
-def _parts(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Yield the numbers and raw values of a message's fields: ints, or bytes that mean a string or a message.
-
-    To the library's parser, every field of an empty message is unknown; it keeps unknown fields, in order.
-    """
-    message = empty_pb2.Empty()
-    try:
-        message.ParseFromString(data)
-    except DecodeError as error:
-        raise _UnknownError(str(error)) from None
-    for field in UnknownFieldSet(message):
-        yield field.field_number, field.data
+def frame(type_: str, obj: Object) -> bytes:
+    """Return an event of a watch: a WatchEvent after its length (upstream: LengthDelimitedFramer)."""
+    extension: list[bytes] = []
+    append(extension, b"\n", serialize(obj))  # RawExtension.raw, which holds the object as it is, not JSON
+    event: list[bytes] = []
+    append(event, b"\n", type_.encode())
+    append(event, b"\x12", b"".join(extension))
+    written = b"".join(event)
+    return len(written).to_bytes(LENGTH_BYTES, "big") + written

@@ -1,7 +1,7 @@
 """WebSockets that end in the API server: the handshake, and watches.
 
-Each event of a watch is a text message with one JSON object (upstream: WatchServer.HandleWS). The client's pings are
-answered, its close ends the watch, and other messages are ignored.
+Each event of a watch is a text message with one JSON object, or a binary one in protobuf (upstream:
+WatchServer.HandleWS). The client's pings are answered, its close ends the watch, and other messages are ignored.
 """
 
 from __future__ import annotations
@@ -89,16 +89,16 @@ class WatchSocket:
         self._framing.receive(b"".join(received))
         return self._framing.closed
 
-    def carry(self, lines: Iterable[bytes]) -> Response:
-        """Accept the WebSocket and send each line as a message, until the lines end or the client leaves."""
+    def carry(self, stream: Iterable[bytes], messages: Callable[[bytes], Iterable[bytes]], *, text: bool) -> Response:
+        """Accept the WebSocket and send what ``messages`` makes of the stream, until it ends or the client leaves."""
         self._accepted.exchange.taken_over = True
         self._framing = framing = websocket.WebSocket(self._socket.sendall)
         with suppress(OSError):  # the client left
             self._socket.sendall(self._accepted.head)
             framing.receive(self._accepted.exchange.read_ahead())
-            for part in lines:
-                for line in part.splitlines(keepends=True):
-                    framing.send(line, text=True)
+            for part in stream:
+                for message in messages(part):
+                    framing.send(message, text=text)
             framing.close()
         with suppress(OSError):  # it is gone already
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)

@@ -79,7 +79,10 @@ def test_rows_with_all_of_the_object_and_with_none(api: Api, namespace: str) -> 
     assert api("GET", f"{target}?includeObject=All", headers=accept("Table")).code == 400
 
 
-@pytest.mark.parametrize("form", ["text/html", "application/vnd.kubernetes.protobuf", "application/json;as=Tablet;g=x"])
+@pytest.mark.parametrize(
+    "form",
+    ["text/html", "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1", "application/json;as=X;g=x"],
+)
 def test_other_forms_are_not_to_be_had(api: Api, form: str) -> None:
     answer = api("GET", "/api/v1/namespaces", headers={"Accept": form})
     assert (answer.code, answer.json["reason"]) == (406, "NotAcceptable")

@@ -321,13 +321,13 @@ def test_malformed_yaml(pods: Kind, body: bytes) -> None:
         pods.codec.decode(pods, body, "application/yaml")
 
 
-@pytest.mark.parametrize("content_type", ["application/vnd.kubernetes.protobuf", "text/plain", "x"])
+@pytest.mark.parametrize("content_type", ["application/vnd.kubernetes.protobuf+x", "text/plain", "x"])
 def test_other_content_types(pods: Kind, content_type: str) -> None:
     with pytest.raises(UnsupportedMediaType) as caught:
         pods.codec.decode(pods, b"{}", content_type)
     assert caught.value.message == (
         "the body of the request was in an unknown format - accepted media types include: "
-        "application/json, application/yaml"
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
     )
 
 

@@ -10,6 +10,11 @@ from machinery.errors import NotAcceptable
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 TABLE = Transform("Table", "meta.k8s.io", "v1")
+PARTIAL = Transform("PartialObjectMetadata", "meta.k8s.io", "v1")
+REFUSED = (
+    "only the following media types are accepted: "
+    "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+)
 KUBECTL = (
     "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
 )
@@ -23,7 +28,10 @@ KUBECTL = (
         ("*", Form()),
         ("application/*", Form()),
         ("application/json", Form()),
-        (f"{PROTOBUF},application/json", Form()),
+        (f"{PROTOBUF},application/json", Form(PROTOBUF)),
+        (f"{PROTOBUF};as=PartialObjectMetadata;v=v1;g=meta.k8s.io", Form(PROTOBUF, PARTIAL)),
+        (f"{PROTOBUF};as=Table;v=v1;g=meta.k8s.io,application/json", Form()),
+        (f"{PROTOBUF};as=Table;v=v1;g=meta.k8s.io,{PROTOBUF}", Form(PROTOBUF)),
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Form()),
         ("application/yaml", Form("application/yaml")),
         ("application/json;q=0.5, application/yaml", Form("application/yaml")),
@@ -42,9 +50,9 @@ def test_forms_of_one_object(accept: str, expected: Form) -> None:
 @pytest.mark.parametrize(
     "accept",
     [
-        PROTOBUF,
         "text/plain",
         "application/json;q=0",
+        f"{PROTOBUF};as=Table;v=v1;g=meta.k8s.io",
         "application/json;as=Table;v=v9;g=meta.k8s.io",
         "nonsense",
     ],
@@ -52,7 +60,26 @@ def test_forms_of_one_object(accept: str, expected: Form) -> None:
 def test_what_cannot_be_given(accept: str) -> None:
     with pytest.raises(NotAcceptable) as caught:
         negotiate(accept, OBJECTS)
-    assert caught.value.message == "only the following media types are accepted: application/json, application/yaml"
+    assert caught.value.message == REFUSED
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (f"{PROTOBUF},application/json", Form()),
+        ("*/*", Form()),
+        (f"{PROTOBUF};as=PartialObjectMetadata;v=v1;g=meta.k8s.io", Form(PROTOBUF, PARTIAL)),
+        (f"{PROTOBUF};as=Table;v=v1;g=meta.k8s.io,application/yaml", Form("application/yaml")),
+    ],
+)
+def test_custom_resources_have_no_form_in_protobuf_but_their_metadata_have(accept: str, expected: Form) -> None:
+    assert negotiate(accept, OBJECTS, custom=True) == expected
+
+
+def test_custom_resources_in_protobuf_alone_are_refused() -> None:
+    with pytest.raises(NotAcceptable) as caught:
+        negotiate(PROTOBUF, OBJECTS, custom=True)
+    assert caught.value.message == REFUSED  # Upstream names all forms here too.
 
 
 def test_a_list_is_none_of_one_and_one_is_none_of_a_list() -> None:
