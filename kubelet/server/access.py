@@ -7,6 +7,7 @@ a matter of rights on the node's subresources (SubjectAccessReview): ``nodes/pro
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -118,8 +119,15 @@ class DelegatedGate:
         return status
 
 
-def certified(certificate: Mapping[str, Any]) -> Caller | None:
-    """Return whom a verified certificate names: CN is the user, O are the groups. None without a CN."""
+def certified(certificate: Mapping[str, Any], now: float | None = None) -> Caller | None:
+    """Return whom a verified certificate names: CN is the user, O are the groups.
+
+    None without a CN, and after its end: TLS has looked at that once, perhaps long ago. ``now`` is the time in seconds
+    since the epoch; None: the present.
+    """
+    end = certificate.get("notAfter")
+    if end is not None and (time.time() if now is None else now) > ssl.cert_time_to_seconds(end):
+        return None
     subject = [pair for name in certificate.get("subject", ()) for pair in name]
     names = [value for key, value in subject if key == "commonName"]
     if not names:

@@ -34,6 +34,8 @@ class Connection:
         self._ahead = bytearray()  # read for a line, not consumed yet
         self._takes = True  # no delivery has failed
         self.deadline: float | None = None  # monotonic time at which reading gives up
+        self.last_moved = time.monotonic()  # when bytes were last received or sent
+        self.in_request = False  # a request is being answered, or a stream carried
 
     # --- opening and closing -------------------------------------------------------------------------------------
 
@@ -108,7 +110,9 @@ class Connection:
             del self._ahead[:size]
             return data
         try:
-            return self._sock.recv(size)
+            data = self._sock.recv(size)
+            self.last_moved = time.monotonic()
+            return data
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             return None
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
@@ -143,6 +147,7 @@ class Connection:
         while rest:
             try:
                 rest = rest[self._sock.send(rest) :]
+                self.last_moved = time.monotonic()
             except (ssl.SSLWantWriteError, BlockingIOError):
                 self._wait(select.POLLOUT, None)
             except ssl.SSLWantReadError:

@@ -25,6 +25,7 @@ from kubelet.server.host import PodHost
 from kubelet.server.logs import containerlogs, nodelogs
 from kubelet.server.logs.logfile import FolderWatch, LogFile
 from kubelet.server.streams import execute, podnetwork, portforward, upgrade
+from kubelet.server.streams.orphans import Orphans
 from kubelet.server.streams.spdy import SpdyError
 from machinery.errors import ApiError, BadRequest, InternalError, NotFound
 from machinery.httpstatus import RESPONSES
@@ -49,6 +50,7 @@ class KubeletApi:
     runtime: StreamingRuntime
     gate: Gate
     statistics: stats.Statistics = field(default_factory=stats.Statistics)
+    orphans: Orphans = field(default_factory=Orphans)
 
 
 class RequestHandler(BaseHTTPRequestHandler):
@@ -82,7 +84,11 @@ class RequestHandler(BaseHTTPRequestHandler):
         if not self.raw_requestline.endswith(b"\n") or not self.parse_request():
             return
         self.conn.deadline = None
-        self._answer()
+        self.conn.in_request = True
+        try:
+            self._answer()
+        finally:
+            self.conn.in_request = False
 
     def _answer(self) -> None:
         try:
@@ -101,13 +107,14 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _skip_body(self) -> None:
-        """Make a request with a body the last of its connection.
+        """Make a request with a body the last of its connection; raise BadRequest if it asks for an upgrade.
 
-        No endpoint reads a body, and what is left of one would be taken for the next request.
+        No endpoint reads a body, and what is left of one would be taken for the next request, or for the stream.
         """
-        length = self.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > 0 or "Transfer-Encoding" in self.headers:
+        if self.headers.get_all("Content-Length", []) not in ([], ["0"]) or "Transfer-Encoding" in self.headers:
             self.close_connection = True
+            if "Upgrade" in self.headers:
+                raise BadRequest("a request to upgrade the connection must not have a body")
 
     def _authorize(self) -> None:
         certificate, authorization = self.conn.peer_certificate(), self.headers.get("Authorization", "")
@@ -207,7 +214,11 @@ class RequestHandler(BaseHTTPRequestHandler):
         wanted = execute.streams_from_query(self._query)
         found = self._running(namespace, pod, container, f'container not found ("{container}")')
         command, runtime = self._query.get("command", []), self.server.runtime
-        self._take_over(lambda: execute.execute(self.conn, self.headers, self._switch, runtime, found, command, wanted))
+        self._take_over(
+            lambda: execute.execute(
+                self.conn, self.headers, self._switch, runtime, found, command, wanted, self.server.orphans
+            )
+        )
 
     def _attach(self, namespace: str, pod: str, container: str) -> None:
         wanted = execute.streams_from_query(self._query)

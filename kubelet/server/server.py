@@ -1,7 +1,9 @@
 """The kubelet's HTTPS listener: a thread per connection, mutual TLS, prompt shutdown.
 
 The listening thread only accepts. The TLS handshake runs in the connection's own thread and within a time limit, so a
-client that connects and says nothing costs a thread for ten seconds and disturbs nobody.
+client that connects and says nothing costs a thread for ten seconds and disturbs nobody. When there are too many
+connections, a new one takes the place of the one on which nothing has moved for longest: one without a request if there
+is any, so that neither silent clients nor forgotten streams lock others out.
 """
 
 from __future__ import annotations
@@ -90,9 +92,13 @@ class KubeletServer:
         connection = Connection(sock, self._context)
         thread = threading.Thread(target=self._serve, args=(connection, address), name="kubelet-request", daemon=True)
         with self._lock:
-            if self._stopping or len(self._connections) >= _MAX_CONNECTIONS:
+            if self._stopping:
                 sock.close()
                 return
+            if len(self._connections) >= _MAX_CONNECTIONS:
+                longest_silent = min(self._connections, key=lambda one: (one.in_request, one.last_moved))
+                del self._connections[longest_silent]
+                longest_silent.abort()
             self._connections[connection] = thread
         thread.start()
 
@@ -106,7 +112,7 @@ class KubeletServer:
             _LOG.exception("request from %s failed", address[0])
         finally:
             with self._lock:
-                del self._connections[connection]
+                self._connections.pop(connection, None)
             connection.close()
 
 

@@ -1,7 +1,7 @@
 """Exec and attach: a client's channels on a new process in a container, or on the container's own.
 
 As upstream, what can be known to fail is refused before the upgrade, in words; what fails later is a Status on the
-error channel. When the client leaves, an exec'd process loses its stdin, or its terminal (SIGHUP), and is left alone.
+error channel. When the client leaves, an exec'd process loses its stdin and its output, or its terminal (SIGHUP).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from kubelet.model.runtime import RuntimeFailure, RuntimeNotFound, RuntimeUnavai
 from kubelet.model.streaming import ExecState, StandardStreams, StreamingRuntime
 from kubelet.server.connection import Connection
 from kubelet.server.streams.channels import SUCCESS, Channel
+from kubelet.server.streams.orphans import Orphans
 from kubelet.server.streams.session import Resize, Session
 from kubelet.server.streams.upgrade import Answer, Headers, finish_streams, open_streams
 from machinery.errors import BadRequest, InternalError
@@ -60,6 +61,7 @@ def execute(
     container: RunningContainer,
     command: Sequence[str],
     wanted: StandardStreams,
+    orphans: Orphans,
 ) -> None:
     """Run a command in a running container."""
     if not command:
@@ -82,7 +84,10 @@ def execute(
     try:
         ended = session.run(early)
     finally:
-        process.close()
+        if ended or wanted.tty:
+            process.close()
+        else:
+            orphans.adopt(runtime, exec_id, process)
         if wanted.tty and not ended:
             hang_up(runtime, exec_id)
     if ended:

@@ -5,7 +5,8 @@ of it waits for the process, and the process' output is read only after the clie
 
 What the client sent before it left still reaches the process, and then the end of its input. Until then its output is
 read and discarded: Docker forgets the input of a stream whose output it cannot write, and the process itself would be
-ended by SIGPIPE in the middle of its work. So the output of a process without a terminal is read for a little longer.
+ended by SIGPIPE in the middle of its work. So the output of a process without a terminal that got some input is read
+for a little longer.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Session:
         self._resize = resize
         self._stalled_seconds, self._quiet_seconds = stalled_seconds, quiet_seconds
         self._stdin = bytearray()
+        self._fed = False  # the client has sent some of it
         self._stdin_ends = False  # the client closed stdin; the process shall see it after the last byte
         self._stdin_ended = False
         self._first = hold_start_error  # the next output is the first, which may be Docker's error message
@@ -124,6 +126,7 @@ class Session:
                 self._change_size(data)
             elif channel == Channel.STDIN and not self._stdin_ends:
                 self._stdin += data
+                self._fed = self._fed or bool(data)
                 self._stdin_ends = end
 
     def _change_size(self, message: bytes) -> None:
@@ -154,7 +157,7 @@ class Session:
         if untaken < self._untaken:
             self._progress = time.monotonic()
         self._untaken = untaken
-        if untaken or self._terminal:
+        if untaken or self._terminal or not self._fed:
             return untaken == 0
         now = time.monotonic()
         return now - max(self._last_output, self._progress) > self._quiet_seconds or (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import socket
 import ssl
 import threading
@@ -14,6 +15,7 @@ import pytest
 from integration.streaming.conftest import Api, Host, WaitUntil
 
 from cluster.settings import State
+from kubelet.server import server as server_module
 from kubelet.server.server import KubeletServer, server_context
 
 pytestmark = pytest.mark.docker
@@ -169,6 +171,32 @@ def test_mute_and_garbled_connections_disturb_nobody(
     assert ask("GET", "/healthz") == (200, b"ok")
     assert time.monotonic() - started < 5
     for sock in [*mute, garbled]:
+        sock.close()
+
+
+def test_of_too_many_connections_the_longest_silent_goes(
+    state: State,
+    kubelet: KubeletServer,
+    ask: Callable[..., tuple[int, bytes]],
+    web: str,
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert ask("GET", "/healthz") == (200, b"ok")
+    monkeypatch.setattr(server_module, "_MAX_CONNECTIONS", len(kubelet._connections) + 10)
+    follower = http.client.HTTPSConnection(*kubelet.addresses[0], context=client_context(state, "admin"), timeout=30)
+    follower.request("GET", "/containerLogs/default/served/main?follow=true")
+    assert follower.getresponse().status == 200
+    mute = [socket.create_connection(kubelet.addresses[0], timeout=30) for _ in range(30)]
+    started = time.monotonic()
+    assert ask("GET", "/healthz") == (200, b"ok")
+    assert time.monotonic() - started < 5
+    assert mute[0].recv(1) == b"", "the longest silent was closed, not the newest"
+    poll = select.poll()
+    poll.register(follower.sock, select.POLLRDHUP)
+    assert not poll.poll(0), "nor who is being served"
+    follower.close()
+    for sock in mute:
         sock.close()
 
 

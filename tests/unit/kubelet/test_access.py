@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import pytest
@@ -54,6 +55,17 @@ def test_certificates(gate: DelegatedGate, reviews: Reviews) -> None:
     with pytest.raises(Forbidden) as caught:
         gate.check(JOE, "", "POST", "/exec/ns/p/c")
     assert caught.value.message == "Forbidden (user=joe, verb=create, resource=nodes, subresource(s)=[proxy])"
+
+
+def test_a_certificate_that_has_ended_names_nobody(gate: DelegatedGate) -> None:
+    ends: dict[str, Any] = {**ADMIN, "notAfter": "Nov 29 12:00:00 2026 GMT"}
+    end = ssl.cert_time_to_seconds(ends["notAfter"])
+    assert access.certified(ends, end) == access.certified(ADMIN)
+    assert access.certified(ends, end + 1) is None
+    past: dict[str, Any] = {**ADMIN, "notAfter": "Nov 29 12:00:00 2016 GMT"}
+    for each in (gate, CertificateGate()):
+        with pytest.raises(Unauthorized):
+            each.check(past, "", "GET", "/logs/")
 
 
 def test_tokens(gate: DelegatedGate, reviews: Reviews) -> None:
