@@ -58,7 +58,7 @@ def parse(path: str) -> tuple[Step, ...]:
         elif path[at:] == ".":
             break
         else:
-            raise JSONPathError(f"unrecognized character in action: {path[at]!r}")
+            raise JSONPathError(f"unrecognized character in action: U+{ord(path[at]):04X} '{path[at]}'")
     return tuple(steps)
 
 

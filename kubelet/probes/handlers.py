@@ -18,6 +18,7 @@ from kubelet.model import podspec
 from kubelet.model.runtime import ContainerRuntime, ExecTimeout, RuntimeFailure, RuntimeUnavailable
 from kubelet.probes import httpget
 from kubelet.probes.httpget import LONGEST_BODY, USER_AGENT
+from machinery.errors import quote
 
 MOST_REDIRECTS = 10
 _SERVING = 1
@@ -78,7 +79,7 @@ def port_number(spec: podspec.Spec, port: int | str) -> int:
     for declared in spec.get("ports", []):
         if declared.get("name") == port:
             return int(declared["containerPort"])
-    raise ValueError(f"couldn't find port: {port!r} in container {spec['name']}")
+    raise ValueError(f"couldn't find port: {quote(str(port))} in container {spec['name']}")
 
 
 def execute(runtime: ContainerRuntime, target: ProbeTarget, command: list[str], timeout: float) -> Outcome:
@@ -157,7 +158,7 @@ def grpc(target: ProbeTarget, check: Mapping[str, Any], timeout: float) -> Outco
             if error.code() == library.StatusCode.UNIMPLEMENTED:
                 return Outcome(False, "error: this server does not implement the grpc health protocol")
             if error.code() == library.StatusCode.DEADLINE_EXCEEDED:
-                return Outcome(False, f"timeout: failed to connect service {where!r} within {timeout:g}s")
+                return Outcome(False, f"timeout: failed to connect service {quote(where)} within {timeout:g}s")
             return Outcome(False, f"error: health rpc failed: {error.details()}")
     if answer.value == _SERVING:
         return Outcome(True)

@@ -40,6 +40,7 @@ from kubelet.model.streaming import ContainerUsage, ExecState, StandardStreams
 from kubelet.runtime.dockerconfig import container_config, sandbox_config
 from kubelet.runtime.dockerstate import container_of, container_of_row, image_of, usage_of
 from kubelet.runtime.dockerstream import DockerStream, container_path, open_stream
+from machinery.errors import quote
 from machinery.stopping import call_on
 
 log = logging.getLogger(__name__)
@@ -181,7 +182,7 @@ class DockerRuntime:
             output = read_output(stream, time.monotonic() + timeout)
         except TimeoutError:
             self._kill_exec(exec_id)
-            raise ExecTimeout(f"command {' '.join(command)!r} timed out after {timeout:g}s") from None
+            raise ExecTimeout(f"command {quote(' '.join(command))} timed out after {timeout:g}s") from None
         finally:
             stream.close()
         return ExecResult(self.exec_inspect(exec_id).exit_code or 0, output)

@@ -18,7 +18,7 @@ from kubelet.volumes.mounting import VolumeError
 from kubelet.volumes.payload import Inputs
 from kubelet.volumes.tokens import TokenCache
 from machinery import quantity
-from machinery.errors import ApiError, ServiceUnavailable, Timeout
+from machinery.errors import ApiError, ServiceUnavailable, Timeout, quote
 from machinery.objects import Object
 from machinery.pods import every_container, pod_total
 
@@ -162,7 +162,7 @@ def _empty_dir(folder: Path, source: Mapping[str, Any], group: int | None, memor
         limit = quantity.value(source.get("sizeLimit") or 0)
         mounting.tmpfs(folder, mode=0o777, size=min(limit, memory) if limit else memory)
     elif source.get("medium"):
-        raise VolumeError(f"unknown storage medium {source['medium']!r}")
+        raise VolumeError(f"unknown storage medium {quote(source['medium'])}")
     folder.chmod(0o777)
     if group is not None:
         os.chown(folder, -1, group)

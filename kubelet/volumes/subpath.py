@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kubelet.volumes import mounting
 from kubelet.volumes.mounting import VolumeError
+from machinery.errors import quote
 
 
 def bind(volume: Path, sub_path: str, target: Path) -> None:
@@ -40,13 +41,13 @@ def _open_inside(volume: Path, sub_path: str) -> int:
     root = volume.resolve()
     wanted = Path(os.path.realpath(root / sub_path))  # of a loop of links, which is refused below, it makes no error
     if not wanted.is_relative_to(root):
-        raise VolumeError(f"subPath {sub_path!r} leads out of the volume")
+        raise VolumeError(f"subPath {quote(sub_path)} leads out of the volume")
     descriptor = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
     for part in wanted.relative_to(root).parts:
         try:
             inner = _step(descriptor, part)
         except OSError as error:
-            raise VolumeError(f"subPath {sub_path!r} cannot be opened: {error.strerror}") from error
+            raise VolumeError(f"subPath {quote(sub_path)} cannot be opened: {error.strerror}") from error
         finally:
             os.close(descriptor)
         descriptor = inner

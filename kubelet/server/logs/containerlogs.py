@@ -16,7 +16,7 @@ from kubelet.model import podspec
 from kubelet.model.streaming import ProcessStream
 from kubelet.server.connection import Connection, client_left
 from kubelet.server.logs.logfile import FolderWatch, LogFile
-from machinery.errors import BadRequest, NotFound
+from machinery.errors import BadRequest, NotFound, quote
 from machinery.objects import Object
 from machinery.pods import every_container
 
@@ -44,7 +44,9 @@ class LogOptions:
             if not text:
                 return None
             if not text.lstrip("-").isdigit() or int(text) < least:
-                raise BadRequest(f"invalid value {text!r} for {name}: a whole number of at least {least} is needed")
+                raise BadRequest(
+                    f"invalid value {quote(text)} for {name}: a whole number of at least {least} is needed"
+                )
             return int(text)
 
         since = 0.0
@@ -54,7 +56,7 @@ class LogOptions:
             try:
                 since = datetime.fromisoformat(text).timestamp()
             except ValueError as error:
-                raise BadRequest(f"invalid value {text!r} for sinceTime: RFC 3339 is needed") from error
+                raise BadRequest(f"invalid value {quote(text)} for sinceTime: RFC 3339 is needed") from error
         tail, limit = number("tailLines", 0), number("limitBytes", 1)
         return cls(flag("follow"), flag("previous"), flag("timestamps"), tail, since, limit)
 

@@ -375,7 +375,7 @@ def test_probes(kubelet: Kubelet, api: Api) -> None:
 def test_a_probe_that_takes_too_long_is_killed(kubelet: Kubelet) -> None:
     probe = {"exec": {"command": ["sleep", "77"]}, "timeoutSeconds": 1, "periodSeconds": 60}
     kubelet.run(container={"readinessProbe": probe})
-    kubelet.wait_event("Unhealthy: Readiness probe failed: command 'sleep 77' timed out after 1s")
+    kubelet.wait_event('Unhealthy: Readiness probe failed: command "sleep 77" timed out after 1s')
     wait_until(lambda: "sleep 77" not in execute(kubelet, "ps"))
 
 

@@ -148,7 +148,7 @@ def test_http_redirects(port: int) -> None:
 
 def test_http_unknown_port(port: int) -> None:
     target = ProbeTarget("id", "127.0.0.1", {"name": "c"})
-    assert http_get(target, {"port": "web"}, 1).message == "couldn't find port: 'web' in container c"
+    assert http_get(target, {"port": "web"}, 1).message == 'couldn\'t find port: "web" in container c'
 
 
 def test_tcp(port: int) -> None:
