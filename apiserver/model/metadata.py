@@ -5,6 +5,7 @@ Upstream's rules and messages: apimachinery ``api/validation/objectmeta.go``, ap
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -65,7 +66,7 @@ def stamp(obj: Object) -> None:
         raise BadRequest("resourceVersion should not be set on objects to be created")
     for field in (*_SERVERS_OWN, "resourceVersion", "selfLink"):
         metadata.pop(field, None)
-    metadata["uid"] = str(uuid.uuid4())
+    metadata["uid"] = str(uuid.UUID(int=random.getrandbits(128), version=4))
     metadata["creationTimestamp"] = now()
 
 

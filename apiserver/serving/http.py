@@ -1,8 +1,8 @@
 """HTTP/1.1 between a connection and a WSGI application: an ``HTTPExchange`` is one request with its response.
 
-h11 parses the request, head and body. It is strict about what two servers could read differently (request smuggling),
-and what little it leaves open is refused here. The response is written without it, since head and body shall leave in
-one TLS record.
+h11 parses the request, head and body, unless it is of the plainest form (plain.py). h11 is strict about what two
+servers could read differently (request smuggling), and what little it leaves open is refused here. The response is
+written without it, since head and body shall leave in one TLS record.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import io
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
@@ -23,6 +23,7 @@ import orjson
 
 from apiserver.model.exchange import EXCHANGE
 from apiserver.serving.connection import HEAD_LIMIT, ClientConnection
+from apiserver.serving.plain import parse, wsgi_name
 from machinery.errors import ApiError
 from machinery.httpstatus import status_line
 
@@ -76,13 +77,21 @@ class HTTPExchange:
         self.chunked = False
         self._body_timeout = body_timeout
         self._keep_alive = not last
-        self._parser, self._request = _parse(connection.buffer)
-        connection.buffer.clear()
-        self.method = self._request.method.decode("latin-1")
-        self._is_http_1_0 = self._request.http_version == b"1.0"
-        self._awaits_continue = self._parser.they_are_waiting_for_100_continue
+        self._parser: h11.Connection | None = None  # of a request that is not plain
         self._body_ended = True
-        self._collected = bytearray()  # of the body
+        _check_limits(connection.buffer)
+        if (plain := parse(connection.buffer)) is not None:
+            self.method, self._target, self._fields = plain.method, plain.target, plain.fields
+            self._collected, self._rest = bytearray(plain.body), plain.rest
+            self._is_http_1_0 = self._awaits_continue = False
+        else:
+            self._parser, request = _parse(connection.buffer)
+            self.method, self._target = request.method.decode("latin-1"), request.target.decode("latin-1")
+            self._fields = _fields(request)
+            self._collected, self._rest = bytearray(), b""
+            self._is_http_1_0 = request.http_version == b"1.0"
+            self._awaits_continue = self._parser.they_are_waiting_for_100_continue
+        connection.buffer.clear()
         self._broken: BrokenBody | None = None
         self._chunks = 0  # that were collected
         self._client_left = False  # in the middle of the body
@@ -97,15 +106,14 @@ class HTTPExchange:
 
     def build_environ(self) -> dict[str, Any]:
         """Return WSGI's view of the request. Raises BadMessage."""
-        target = self._request.target.decode("latin-1")
-        path, query = _split(target)
+        path, query = _split(self._target)
         (host, port), (client_host, client_port) = self._connection.server[:2], self._connection.client[:2]
         environ: dict[str, Any] = {
             "REQUEST_METHOD": self.method,
             "SCRIPT_NAME": "",
             "PATH_INFO": path,
             "QUERY_STRING": query,
-            "RAW_URI": target,
+            "RAW_URI": self._target,
             "SERVER_NAME": host,
             "SERVER_PORT": str(port),
             "SERVER_PROTOCOL": "HTTP/1.0" if self._is_http_1_0 else "HTTP/1.1",
@@ -119,13 +127,10 @@ class HTTPExchange:
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
             EXCHANGE: self,
+            **self._fields,
         }
-        for name, value in self._request.headers:
-            if key := _environ_key(name):
-                text = value.decode("latin-1")
-                environ[key] = f"{environ[key]},{text}" if key in environ else text
-        self._body_ended = not self._has_body(environ)
-        environ["wsgi.input"] = io.BytesIO() if self._body_ended else io.BufferedReader(_Input(self))
+        self._body_ended = not self._has_body(environ) or self._parser is None
+        environ["wsgi.input"] = io.BytesIO(self._collected) if self._body_ended else io.BufferedReader(_Input(self))
         if "HTTP_CONNECTION" in environ or self._is_http_1_0:
             options = [option.strip().lower() for option in environ.get("HTTP_CONNECTION", "").split(",")]
             if "keep-alive" not in options if self._is_http_1_0 else "close" in options:
@@ -157,7 +162,7 @@ class HTTPExchange:
         That is when all of it is here, when it is longer than BODY_LIMIT, or when it is malformed: then reading it
         raises BrokenBody. Raises OSError if the client is gone.
         """
-        if self._is_too_long and not self._collected:
+        if self._body_ended or (self._is_too_long and not self._collected):
             return True
         self.socket.setblocking(False)
         try:
@@ -189,7 +194,7 @@ class HTTPExchange:
         if self._awaits_continue and not self._body_ended:
             self._awaits_continue = False
             self.socket.sendall(_CONTINUE)
-        while not self._body_ended:
+        while not self._body_ended and self._parser is not None:
             try:
                 event = self._parser.next_event()
                 if event is h11.NEED_DATA:
@@ -205,13 +210,12 @@ class HTTPExchange:
                 raise BrokenBody(str(error)) from error
         return b""
 
-    @contextmanager
-    def body_deadline(self) -> Iterator[None]:
-        with self.socket.deadline(self._body_timeout):
-            yield
+    def body_deadline(self) -> AbstractContextManager[None]:
+        deadline: AbstractContextManager[None] = self.socket.deadline(self._body_timeout)
+        return nullcontext() if self._body_ended else deadline
 
     def read_ahead(self) -> bytes:
-        return self._parser.trailing_data[0]
+        return self._rest if self._parser is None else self._parser.trailing_data[0]
 
     # --- the response -----------------------------------------------------------------------------------------------
 
@@ -252,7 +256,7 @@ class HTTPExchange:
         if not self._keep_alive or self._missing or self.taken_over or not self._body_ended:
             return False
         self._collected.clear()
-        self._connection.buffer += self._parser.trailing_data[0]
+        self._connection.buffer += self.read_ahead()
         return True
 
     def _build_head(self) -> None:
@@ -323,8 +327,6 @@ def refusal(code: int, reason: str, message: str) -> bytes:
 
 def _parse(head: bytearray) -> tuple[h11.Connection, h11.Request]:
     """Parse a request's head. What follows it stays in the parser. Raises BadMessage."""
-    if len(head) > FIELD_LIMIT or head.count(b"\n") > FIELDS_LIMIT:
-        _check_limits(bytes(head))
     parser = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
     try:
         parser.receive_data(bytes(head))
@@ -336,7 +338,21 @@ def _parse(head: bytearray) -> tuple[h11.Connection, h11.Request]:
     return parser, event
 
 
-def _check_limits(data: bytes) -> None:
+def _fields(request: h11.Request) -> dict[str, str]:
+    """Return the headers by WSGI's names."""
+    fields: dict[str, str] = {}
+    for name, value in request.headers:
+        if key := wsgi_name(name.decode("latin-1")):
+            text = value.decode("latin-1")
+            fields[key] = f"{fields[key]},{text}" if key in fields else text
+    return fields
+
+
+def _check_limits(buffer: bytearray) -> None:
+    """Raise BadMessage for a head with lines that are too long or too many."""
+    if len(buffer) <= FIELD_LIMIT and buffer.count(b"\n") <= FIELDS_LIMIT:
+        return
+    data = bytes(buffer)
     lines = data.splitlines()
     if len(lines[0]) > LINE_LIMIT:
         raise BadMessage(414, f"the request's first line has more than {LINE_LIMIT} bytes")
@@ -356,15 +372,6 @@ def _split(target: str) -> tuple[str, str]:
             raise BadMessage(400, f"the request cannot be read: {error}") from error
         path, query = parts.path, parts.query
     return (unquote_to_bytes(path).decode("latin-1") if "%" in path else path), query
-
-
-@lru_cache(1024)
-def _environ_key(name: bytes) -> str:
-    """Return WSGI's name of a header, "" for one that is ignored: with an underscore it would pass for another."""
-    if b"_" in name:
-        return ""
-    key = name.decode("latin-1").upper().replace("-", "_")
-    return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 
 @lru_cache(2)
