@@ -7,6 +7,7 @@ that writes them, so no two definitions can get the same.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 
 from apiserver.crdschema.definition import is_true
@@ -15,7 +16,7 @@ from apiserver.customresources.rows import storage_row
 from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITIONS as DEFINITIONS
 from apiserver.kinds.customresourcedefinitions import FINALIZER
 from apiserver.model.kind import Kind
-from apiserver.registry.customkinds import CustomKinds
+from apiserver.registry.customkinds import CustomKinds, ServedDefinition
 from apiserver.registry.deletion import DeleteOptions
 from apiserver.registry.rest import Rest
 from apiserver.registry.update import Change
@@ -29,11 +30,12 @@ RESYNC = 300.0
 
 
 class Definitions:
-    """Reconciles all definitions, of which there are few, with each ``sync``."""
+    """Reconciles the definitions that have changed since the last ``sync``, and those of the same groups."""
 
     def __init__(self, rest: Rest, served: CustomKinds) -> None:
         self._rest = rest
         self._served = served
+        self._seen: Mapping[str, ServedDefinition] = {}  # by the last sync
         self._emptying: frozenset[str] = frozenset()  # prefixes of kinds whose objects are being deleted
 
     def concerns(self, key: str) -> bool:
@@ -42,20 +44,24 @@ class Definitions:
 
     def sync(self) -> None:
         """Write conditions and finish deletions. Raises StoreError or ApiError (Conflict: another was faster)."""
-        self._served.registry()
-        crds = self._rest.reader.list(DEFINITIONS, consistent=True)
-        deleted = [crd for crd in crds if crd["metadata"].get("deletionTimestamp")]
-        self._emptying = frozenset(_prefix(crd) for crd in deleted)
-        for crd in crds:
-            if conditions.decide(crd, self._others(crd)) != crd:
+        found, before = self._served.definitions(), self._seen
+        deleted = [each for each in found.values() if each.outline["metadata"].get("deletionTimestamp")]
+        self._emptying = frozenset(_prefix(each.outline) for each in deleted)
+        changed = [name for name in found.keys() | before.keys() if found.get(name) is not before.get(name)]
+        groups = {_group(known[name].outline) for name in changed for known in (found, before) if name in known}
+        for each in found.values():
+            crd = each.outline
+            if _group(crd) in groups and conditions.decide(crd, self._others(crd)) != crd:
                 self._write(crd, lambda old: conditions.decide(old, self._others(old)))
-        for crd in deleted:
-            if FINALIZER in (crd["metadata"].get("finalizers") or ()):
-                self._finalize(crd)
+        for each in deleted:
+            if FINALIZER in (each.outline["metadata"].get("finalizers") or ()):
+                self._finalize(each.source.load())
+        self._seen = found
 
     def _others(self, crd: Object) -> list[Object]:
-        name = crd["metadata"]["name"]
-        return [each for each in self._rest.reader.list(DEFINITIONS) if each["metadata"]["name"] != name]
+        name, group = crd["metadata"]["name"], _group(crd)
+        outlines = (each.outline for each in self._served.definitions().values())
+        return [other for other in outlines if _group(other) == group and other["metadata"]["name"] != name]
 
     def _write(self, crd: Object, change: Change) -> Object:
         write = own_write(DEFINITIONS, "", crd["metadata"]["name"], owns_fields=False)
@@ -97,6 +103,10 @@ def _in_progress(crd: Object) -> Object:
     message = "CustomResource deletion is in progress"
     set_condition(crd, "Terminating", "True", "InstanceDeletionInProgress", message)
     return crd
+
+
+def _group(crd: Object) -> str:
+    return str(crd["spec"]["group"])
 
 
 def _prefix(crd: Object) -> str:

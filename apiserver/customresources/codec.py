@@ -5,7 +5,8 @@ Upstream: apiextensions-apiserver pkg/apiserver, customresource_handler.go and c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,11 +28,39 @@ if TYPE_CHECKING:
 
 
 class Shape(NamedTuple):
-    """A version's apiVersion and schema, and the schema compiled."""
+    """A version's schema, as it is and compiled."""
 
-    api_version: str
     schema: Schema
     node: SchemaNode
+
+
+class Shapes:
+    """The shapes of a definition's versions, each made when it is first needed.
+
+    There may be hundreds of definitions, of which few are used; what is kept of the others is their JSON, in ``load``.
+    """
+
+    def __init__(self, group: str, load: Callable[[], Object]) -> None:
+        """``load`` returns the definition, newly parsed."""
+        self._group = group
+        self._load = load
+        self._made: dict[str, Shape] = {}
+
+    def schema(self, api_version: str) -> Schema:
+        """Return the schema of a version; raises LookupError if the definition does not have the version."""
+        for version in self._load()["spec"]["versions"]:
+            if f"{self._group}/{version['name']}" == api_version:
+                schema: Schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
+                return schema
+        raise LookupError(api_version)
+
+    def of(self, api_version: str) -> Shape:
+        """Return the shape of a version; raises LookupError if the definition does not have the version."""
+        shape = self._made.get(api_version)
+        if shape is None:
+            schema = self.schema(api_version)
+            shape = self._made[api_version] = Shape(schema, tree.compile_schema(schema, root=True))
+        return shape
 
 
 class CustomCodec:
@@ -47,19 +76,31 @@ class CustomCodec:
     patch_types = CUSTOM_PATCHES
 
     def __init__(
-        self, definition: str, shape: Shape, shapes: Mapping[str, Shape], storage: str, list_kind: str
+        self, definition: str, api_version: str, shapes: Shapes, storage: str, list_kind: str, identity: str
     ) -> None:
-        """``shapes`` are those of all versions, by apiVersion; objects are stored in the apiVersion ``storage``."""
+        """Objects are stored in the apiVersion ``storage``; ``definition`` is the schema's name in OpenAPI."""
+        self.identity = identity
         self.definition = definition
-        self.shape = shape
-        self.schema = shape.schema
-        self.node = shape.node
+        self.api_version = api_version
         self._shapes = shapes
         self._storage = storage
         self._list_kind = list_kind
-        # Most schemas have neither, and then need no check.
-        self.has_embedded = says(shape.schema, EMBEDDED)
-        self.has_unique_elements = says(shape.schema, LIST_TYPE)
+
+    @cached_property
+    def schema(self) -> Schema:
+        return self._shapes.of(self.api_version).schema
+
+    @cached_property
+    def node(self) -> SchemaNode:
+        return self._shapes.of(self.api_version).node
+
+    @cached_property
+    def has_embedded(self) -> bool:
+        return says(self.schema, EMBEDDED)
+
+    @cached_property
+    def has_unique_elements(self) -> bool:
+        return says(self.schema, LIST_TYPE)
 
     @cached_property
     def values(self) -> Values:
@@ -93,26 +134,27 @@ class CustomCodec:
     def published(self, kind: Kind, *, v2: bool) -> Mapping[str, Any]:
         from apiserver.customresources.publishing import definitions
 
-        return definitions(kind, self.schema, v2=v2)
+        return definitions(kind, self._shapes.schema(self.api_version), v2=v2)
 
     def view(self, item: Item) -> Item:
         # Each version's view of an item is made once, and kept with the item.
         views = item.views
         if views is None:
             views = item.views = {}
-        known = views.get(self.shape.api_version)
+        known = views.get(self.api_version)
         if known is None or known[0] is not self:
-            known = views[self.shape.api_version] = (self, self._view(item))
+            known = views[self.api_version] = (self, self._view(item))
         return known[1]
 
     def _view(self, item: Item) -> Item:
         stored = item.bare()
         obj: Object = orjson.loads(stored)
-        its = self._shapes.get(obj.get("apiVersion", ""))
-        if its is not None and its.node.walk is not None:
-            its.node.walk(obj)
-        if obj.get("apiVersion") != self.shape.api_version:
-            obj["apiVersion"] = self.shape.api_version
+        with contextlib.suppress(LookupError):  # The definition may no longer have the version that was stored.
+            walk = self._shapes.of(obj["apiVersion"]).node.walk
+            if walk is not None:
+                walk(obj)
+        if obj["apiVersion"] != self.api_version:
+            obj["apiVersion"] = self.api_version
             tree.prune(self.node, obj)
         seen = encode(obj)
         return item if seen == stored else Item(item.key, seen, item.revision)
@@ -131,14 +173,6 @@ class CustomCodec:
         # Of the conversion strategies there is only None, which changes the apiVersion and nothing else.
         if obj["apiVersion"] == self._storage:
             return obj
-        converted = {**obj, "apiVersion": self._storage}
-        target = self._shapes.get(self._storage)
-        if target is not None:
-            converted = orjson.loads(orjson.dumps(converted))
-            tree.prune(target.node, converted)
+        converted: Object = orjson.loads(orjson.dumps({**obj, "apiVersion": self._storage}))
+        tree.prune(self._shapes.of(self._storage).node, converted)
         return converted
-
-
-def shape_of(api_version: str, schema: Schema) -> Shape:
-    """Compile a version's schema."""
-    return Shape(api_version, schema, tree.compile_schema(schema, root=True))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from apiserver.crdschema.definition import is_true, storage_version
-from apiserver.customresources.codec import CustomCodec, Shape, shape_of
+from apiserver.customresources.codec import CustomCodec, Shapes
 from apiserver.customresources.columns import columns_of
 from apiserver.customresources.conditions import is_served
 from apiserver.customresources.scale import Paths
@@ -20,30 +20,25 @@ _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 _STABILITY = {None: 2, "beta": 1, "alpha": 0}
 
 
-def rows_of(crd: Object) -> tuple[Kind, ...]:
-    """Return the rows of the served versions, in the order of discovery; () until the names are accepted."""
+def rows_of(crd: Object, load: Callable[[], Object] | None = None, identity: str = "") -> tuple[Kind, ...]:
+    """Return the rows of the served versions, in the order of discovery; () until the names are accepted.
+
+    The rows keep no part of the definition that has the size of a schema. ``load`` returns the definition again when
+    they need its schemas. ``identity`` differs when what OpenAPI publishes of them differs.
+    """
     if not is_served(crd):
         return ()
     served = (version for version in crd["spec"]["versions"] if version.get("served"))
     versions = sorted(served, key=lambda version: priority(version["name"]))
-    shapes = shapes_of(crd)
-    return tuple(_row(crd, version, shapes, versions) for version in versions)
+    shapes = Shapes(crd["spec"]["group"], load or (lambda: crd))
+    return tuple(_row(crd, version, shapes, versions, identity) for version in versions)
 
 
 def storage_row(crd: Object) -> Kind:
     """Return a row of the storage version, even if it is not served, so that stored objects can be deleted."""
     spec, name = crd["spec"], storage_version(crd["spec"])
     version = next(each for each in spec["versions"] if each["name"] == name)
-    return _row(crd, version, shapes_of(crd), ())
-
-
-def shapes_of(crd: Object) -> dict[str, Shape]:
-    """Return apiVersion → compiled schema for all versions."""
-    found = {}
-    for version in crd["spec"]["versions"]:
-        api_version = f"{crd['spec']['group']}/{version['name']}"
-        found[api_version] = shape_of(api_version, (version.get("schema") or {}).get("openAPIV3Schema") or {})
-    return found
+    return _row(crd, version, Shapes(spec["group"], lambda: crd), (), "")
 
 
 def priority(version: str) -> tuple[int, int, int, str]:
@@ -55,17 +50,18 @@ def priority(version: str) -> tuple[int, int, int, str]:
     return (-_STABILITY[stage], -int(major), -int(minor or 0), "")
 
 
-def _row(crd: Object, version: Object, shapes: dict[str, Shape], served: Iterable[Object]) -> Kind:
+def _row(crd: Object, version: Object, shapes: Shapes, served: Iterable[Object], identity: str) -> Kind:
     spec, names = crd["spec"], (crd.get("status") or {}).get("acceptedNames") or crd["spec"]["names"]
     group, subresources = spec["group"], version.get("subresources") or {}
     scale = Paths.of(subresources["scale"]) if "scale" in subresources else None
     list_kind = names.get("listKind") or f"{names['kind']}List"
     codec = CustomCodec(
         definition_name(group, version["name"], names["kind"]),
-        shapes[f"{group}/{version['name']}"],
+        f"{group}/{version['name']}",
         shapes,
         f"{group}/{storage_version(spec)}",
         list_kind,
+        identity,
     )
     terminating = is_true(crd, "Terminating")
     strategy = CustomResourceStrategy(

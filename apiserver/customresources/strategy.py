@@ -98,7 +98,7 @@ class CustomResourceStrategy(Strategy):
         return self._with_rules(found, new, old)
 
     def _identity(self, obj: Object) -> Iterator[FieldError]:
-        for field, wanted in (("kind", self._kind), ("apiVersion", self._codec.shape.api_version)):
+        for field, wanted in (("kind", self._kind), ("apiVersion", self._codec.api_version)):
             if obj.get(field) != wanted:
                 yield FieldError.invalid(field, obj.get(field, ""), f"must be {wanted}")
 

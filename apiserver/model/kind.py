@@ -222,6 +222,10 @@ class Codec(Protocol):
         """
 
     @property
+    def identity(self) -> str:
+        """A hash of all that a dynamic schema depends on; "" for others."""
+
+    @property
     def typed(self) -> bool:
         """Whether items of a list leave out apiVersion and kind, as those of upstream's typed objects do."""
 

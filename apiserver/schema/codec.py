@@ -23,6 +23,7 @@ class UpstreamCodec:
     """Decode a kind by upstream's schema; objects are stored and shown as they are. See ``model.kind.Codec``."""
 
     dynamic = False
+    identity = ""
     typed = True
     patch_types = ALL_PATCHES
 

@@ -14,6 +14,8 @@ A document is made when it is first requested, and then kept as bytes. What it w
 from __future__ import annotations
 
 import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -84,13 +86,16 @@ def v3(registry: Rows, name: str) -> Document:
     return _v3(registry.kinds(), name)
 
 
-# The caches' keys are the rows, so a registry that changes gets new documents.
-@lru_cache(maxsize=2)
+# The caches' keys are the rows, so a registry that changes gets new documents. There may be hundreds of custom kinds,
+# of which one changes at a time: what each adds to the document of v2 is kept, and hashes are made without a document.
+@lru_cache(maxsize=1)
 def _v2(kinds: tuple[Kind, ...]) -> Document:
-    from apiserver.api.openapi.document_v2 import document, section
+    from apiserver.api.openapi.document_v2 import document
 
     built_in, custom = _divided(kinds)
-    return _document(document([_built_in_section(built_in), section(custom)]))
+    own = _built_in_section(built_in)
+    body = document([own, *_CUSTOM_SECTIONS.of(custom)])
+    return Document(body, _etag(own.paths, own.definitions, custom))
 
 
 @lru_cache(maxsize=2)
@@ -100,14 +105,18 @@ def _built_in_section(kinds: tuple[Kind, ...]) -> Section:
     return section(kinds)
 
 
-@lru_cache(maxsize=2)
-def _v2_protobuf(kinds: tuple[Kind, ...]) -> Document:
-    from apiserver.api.openapi.document_v2 import contents
-    from apiserver.api.openapi.protobuf import serialize
+def _custom_section(kind: Kind) -> Section:
+    from apiserver.api.openapi.document_v2 import section
 
+    return section((kind,))
+
+
+@lru_cache(maxsize=1)
+def _v2_protobuf(kinds: tuple[Kind, ...]) -> Document:
     built_in, custom = _divided(kinds)
+    own = _built_in_message(built_in)
     # In protobuf, two messages one after the other are one message with the fields of both.
-    return _document(_built_in_message(built_in) + (serialize(contents(custom)) if custom else b""))
+    return Document(b"".join([own, *(message for (message,) in _CUSTOM_MESSAGES.of(custom))]), _etag(own, custom))
 
 
 @lru_cache(maxsize=2)
@@ -118,15 +127,45 @@ def _built_in_message(kinds: tuple[Kind, ...]) -> bytes:
     return serialize(contents(kinds))
 
 
+def _custom_message(kind: Kind) -> tuple[bytes]:
+    from apiserver.api.openapi.document_v2 import contents
+    from apiserver.api.openapi.protobuf import serialize
+
+    return (serialize(contents((kind,))),)
+
+
 def _divided(kinds: tuple[Kind, ...]) -> tuple[tuple[Kind, ...], tuple[Kind, ...]]:
     return tuple(kind for kind in kinds if not kind.codec.dynamic), tuple(kind for kind in kinds if kind.codec.dynamic)
 
 
+class _Parts:
+    """What each custom kind adds to a document: some bytes, made once for each row, and kept compressed."""
+
+    def __init__(self, make: Callable[[Kind], Iterable[bytes]]) -> None:
+        self._make = make
+        self._known: dict[Kind, tuple[bytes, ...]] = {}
+
+    def of(self, kinds: Iterable[Kind]) -> Iterator[tuple[bytes, ...]]:
+        """Yield the parts of these rows; those of others are forgotten."""
+        known = self._known
+        self._known = {
+            kind: known.get(kind) or tuple(zlib.compress(part, 1) for part in self._make(kind)) for kind in kinds
+        }
+        for parts in self._known.values():
+            yield tuple(map(zlib.decompress, parts))
+
+
+_CUSTOM_SECTIONS, _CUSTOM_MESSAGES = _Parts(_custom_section), _Parts(_custom_message)
+
+
 @lru_cache(maxsize=2)
 def _v3_index(kinds: tuple[Kind, ...]) -> Document:
+    groups: dict[str, list[Kind]] = {}
+    for kind in kinds:
+        groups.setdefault(kind.group, []).append(kind)
     paths = {
-        name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={_v3(kinds, name).etag}"}
-        for name in group_versions(kinds)
+        name: {"serverRelativeURL": f"/openapi/v3/{name}?hash={_v3_etag(tuple(groups[group]), group, version)}"}
+        for name, (group, version) in group_versions(kinds).items()
     }
     return _document(orjson.dumps({"paths": paths}))
 
@@ -136,11 +175,39 @@ def _v3(kinds: tuple[Kind, ...], name: str) -> Document:
     if group_version is None:
         raise no_such_resource()
     # The key has only this group's rows, so changes of other groups leave the document as it is.
-    return _v3_of(tuple(kind for kind in kinds if kind.group == group_version[0]), *group_version)
+    group = tuple(kind for kind in kinds if kind.group == group_version[0])
+    make = _custom_v3 if group[0].codec.dynamic else _built_in_v3
+    return make(group, *group_version)
+
+
+def _v3_etag(kinds: tuple[Kind, ...], group: str, version: str) -> str:
+    """Return the hash of a document."""
+    if kinds[0].codec.dynamic:
+        return _etag(f"{group}/{version}".encode(), kinds)
+    return _built_in_v3(kinds, group, version).etag
 
 
 @lru_cache(maxsize=64)
-def _v3_of(kinds: tuple[Kind, ...], group: str, version: str) -> Document:
+def _built_in_v3(kinds: tuple[Kind, ...], group: str, version: str) -> Document:
     from apiserver.api.openapi.document_v3 import document
 
     return _document(orjson.dumps(document(kinds, group, version)))
+
+
+@lru_cache(maxsize=16)
+def _custom_v3(kinds: tuple[Kind, ...], group: str, version: str) -> Document:
+    from apiserver.api.openapi.document_v3 import document
+
+    return Document(orjson.dumps(document(kinds, group, version)), _v3_etag(kinds, group, version))
+
+
+def _etag(*parts: bytes | tuple[Kind, ...]) -> str:
+    """Return a hash of some bytes, and of what determines the content of custom kinds."""
+    digest = hashlib.sha512()
+    for part in parts:
+        texts = (
+            [part] if isinstance(part, bytes) else [f"{kind.version}/{kind.codec.identity} ".encode() for kind in part]
+        )
+        for text in texts:
+            digest.update(text)
+    return digest.hexdigest().upper()

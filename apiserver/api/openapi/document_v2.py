@@ -1,6 +1,6 @@
 """The Swagger 2.0 document, which kubectl before 1.27 uses for validation, apply and explain.
 
-It is put together from two sections, because custom resources come and go: that of the built-in kinds is made once.
+It is put together from sections, because custom resources come and go: that of the built-in kinds is made once.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def contents(kinds: Iterable[Kind]) -> dict[str, Any]:
     }
 
 
-def document(sections: Iterable[Section]) -> bytes:
-    """Return the whole document as JSON."""
+def document(sections: Iterable[tuple[bytes, ...]]) -> bytes:
+    """Return the whole document as JSON; each section has the members of a ``Section``."""
     paths, definitions = (b",".join(filter(None, parts)) for parts in zip(*sections, strict=True))
     return orjson.dumps(
         {
