@@ -51,8 +51,8 @@ log = logging.getLogger(__name__)
 _JSON = Form()
 # Subresources whose answers are streams, to be read and written as long as both sides like.
 _STREAMS = frozenset({"attach", "exec", "log", "portforward", "proxy"})
-# What is to be called when a request has been answered: it leaves its user's share.
-_LEAVE = "apiserver.leave"
+# What is to be called when a request has been answered, or a watch has ended: it leaves its user's share.
+_LEAVE, _LEAVE_WATCH = "apiserver.leave", "apiserver.leave-watch"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
@@ -117,11 +117,13 @@ class Front:
         if not any(name == "Cache-Control" for name, _ in response.headers):
             response.headers.add("Cache-Control", "no-cache, private")
         request_log.answered(response)
-        if (leave := environ.pop(_LEAVE, None)) is not None:
-            if WATCH in environ:
-                leave()  # from now on it has no thread
-            else:
-                response.call_on_close(leave)
+        leave, leave_watch = environ.pop(_LEAVE, None), environ.pop(_LEAVE_WATCH, None)
+        if leave is not None and WATCH in environ:
+            leave()  # from now on it has no thread
+            leave = None
+        for each in (leave, leave_watch):
+            if each is not None:
+                response.call_on_close(each)
         return response
 
     def _serve(self, environ: dict[str, Any], warnings: list[str], request_log: RequestLog) -> Response:
@@ -133,6 +135,8 @@ class Front:
         if EXCHANGE in environ and not is_health_check(info.path):
             stream = info.subresource in _STREAMS or websockets.is_wanted(environ)
             environ[_LEAVE] = self.shares.enter(caller.name, stream=stream)
+            if info.verb == "watch" and not stream:
+                environ[_LEAVE_WATCH] = self.shares.enter_watch(caller.name)
         user = request_log.user = impersonated(caller, environ, self.authorizer)
         attributes = attributes_of(user, info)
         visible = self.visible(attributes)  # A feature may show a part of a list to a user who may not see it all.

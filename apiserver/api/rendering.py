@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import orjson
 from flask import Response
@@ -15,6 +15,9 @@ from apiserver.registry import options
 from apiserver.registry.call import Call
 from apiserver.registry.read import ListResult
 from machinery.objects import Object
+
+# Bytes of a list above which it is sent in pieces, and of a piece, at least.
+LONG_LIST, LIST_PIECE = 1 << 20, 1 << 18
 
 
 def respond(body: bytes, code: int = 200, *, form: Form | None = None) -> Response:
@@ -71,7 +74,8 @@ def respond_item(call: Call, item: Item, form: Form, code: int = 200) -> Respons
 def respond_list(call: Call, result: ListResult, form: Form) -> Response:
     """Answer with a list."""
     if is_plain(call, form):
-        return respond(list_body(call.kind, call.kind.api_version, result))
+        length, pieces = list_body(call.kind, call.kind.api_version, result)
+        return Response(pieces, 200, {"Content-Length": str(length)}, content_type="application/json")
     return respond(negotiation.encode(_list(call, result, form), form), form=form)
 
 
@@ -85,16 +89,40 @@ def _list(call: Call, result: ListResult, form: Form) -> Object:
     return tables.partial_metadata_list(objects, result.metadata, version)
 
 
-def list_body(kind: Kind, api_version: str, result: ListResult) -> bytes:
-    """Return the list as JSON, joined from the items' bytes."""
+def list_body(kind: Kind, api_version: str, result: ListResult) -> tuple[int, Iterable[bytes]]:
+    """Return the list as JSON, joined from the items' bytes: its length, and its pieces.
+
+    Of a long list each piece is joined when it is sent. So a client that reads slowly, or not at all, makes the server
+    hold one piece, and not another copy of the list.
+    """
     identity, metadata = (kind.list_kind.encode(), api_version.encode()), orjson.dumps(result.metadata)
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (*identity, metadata)
     if not kind.codec.typed or not result.items:
-        return b"".join((head, b",".join([item.data for item in result.items]), b"]}\n"))
+        return _joined(head, b",", [item.data for item in result.items])
     # Items of built-in kinds do not name their kind. ``encode`` has put it first, so it can be cut off; slices of a
     # memoryview copy nothing before the bytes are joined.
     named = len(b'{"kind":"%b","apiVersion":"%b",' % (kind.kind.encode(), kind.api_version.encode()))
-    return b"".join((head, b"{", b",{".join([memoryview(item.data)[named:] for item in result.items]), b"]}\n"))
+    return _joined(head + b"{", b",{", [memoryview(item.data)[named:] for item in result.items])
+
+
+def _joined(head: bytes, separator: bytes, items: Sequence[bytes | memoryview]) -> tuple[int, Iterable[bytes]]:
+    tail = b"]}\n"
+    length = len(head) + sum(map(len, items)) + len(separator) * max(0, len(items) - 1) + len(tail)
+    if length <= LONG_LIST:
+        return length, (b"".join((head, separator.join(items), tail)),)
+    return length, _pieces(head, separator, items, tail)
+
+
+def _pieces(head: bytes, separator: bytes, items: Sequence[bytes | memoryview], tail: bytes) -> Iterator[bytes]:
+    parts: list[bytes | memoryview] = [head]
+    size = 0
+    for number, item in enumerate(items):
+        parts += [separator, item] if number else [item]
+        size += len(item)
+        if size >= LIST_PIECE:
+            yield b"".join(parts)
+            parts, size = [], 0
+    yield b"".join([*parts, tail])
 
 
 def list_object(kind: Kind, api_version: str, objects: Iterable[Object], metadata: Object) -> Object:

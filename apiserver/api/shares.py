@@ -3,8 +3,9 @@
 A request that is answered at once (a read, a write, a review) is one of at most RUNNING of its user. More wait for
 their turn, up to WAITING of them, and not longer than TURN_SECONDS; what comes on top is refused with 429, after which
 clients try again. A request that carries a stream (exec, attach, port-forward, log, proxy, a WebSocket) has a thread of
-its own for as long as it lasts; a user may have STREAMS of those, and more are refused. Health checks are never
-counted, and all users together leave threads for them (serving/worker.py has THREADS). An HTTP watch has no thread.
+its own for as long as it lasts; a user may have STREAMS of those, and more are refused. A watch over HTTP has no
+thread, but a connection; a user may have WATCHES. Health checks are never counted, and all users together leave threads
+and connections for them (THREADS and CONNECTIONS of serving/worker.py).
 
 Upstream: API priority and fairness, of which this is the part that isolates users from each other.
 """
@@ -18,8 +19,8 @@ from dataclasses import dataclass, field
 
 from machinery.errors import TooManyRequests
 
-RUNNING, WAITING, STREAMS = 32, 150, 250
-# Of all users together.
+RUNNING, WAITING, STREAMS, WATCHES = 32, 150, 250, 2000
+# Of all users together; watchstream.py has the limit of watches.
 ALL_REQUESTS, ALL_STREAMS = 700, 700
 TURN_SECONDS = 15.0
 
@@ -30,6 +31,7 @@ class _Share:
 
     running: int = 0
     streams: int = 0
+    watches: int = 0
     waiting: deque[threading.Lock] = field(default_factory=deque)
 
 
@@ -47,6 +49,20 @@ class Shares:
         Raises TooManyRequests if the user has too many of them.
         """
         return self._enter_stream(user) if stream else self._enter_request(user)
+
+    def enter_watch(self, user: str) -> Callable[[], None]:
+        """Count a watch of a user; return what is to be called once, when it has ended. Raises TooManyRequests."""
+        with self._lock:
+            share = self._users.setdefault(user, _Share())
+            if share.watches >= WATCHES:
+                raise _refusal()
+            share.watches += 1
+        return lambda: self._leave_watch(user)
+
+    def _leave_watch(self, user: str) -> None:
+        with self._lock:
+            self._users[user].watches -= 1
+            self._forget(user)
 
     def _enter_stream(self, user: str) -> Callable[[], None]:
         with self._lock:
@@ -97,7 +113,7 @@ class Shares:
 
     def _forget(self, user: str) -> None:
         share = self._users[user]
-        if not (share.running or share.streams):
+        if not (share.running or share.streams or share.watches):
             del self._users[user]
 
 

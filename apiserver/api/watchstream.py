@@ -30,6 +30,7 @@ MIN_TIMEOUT = 1800
 LAST_BOOKMARK = 2.0
 # Open watches of one worker. Each holds a connection; the rest of the web server's CONNECTIONS is for other requests.
 MOST_WATCHES = 3000
+INITIAL_PIECE = 1 << 18  # bytes
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -69,7 +70,7 @@ class WatchStream:
         name = options.selection.fields.exact("metadata.name")
         if name and (namespace or not kind.namespaced):
             self._below += name  # Longer names share the prefix; the selection compares whole names.
-        self._initial: list[Item] = []
+        self._initial: Iterator[Item] = iter(())
         self._refused: ApiError | None = None
         self._watcher: Watcher | None = None
         now = time.monotonic()
@@ -90,7 +91,8 @@ class WatchStream:
         else:
             cache.wait_for(1)
         if options.send_initial_events or (options.send_initial_events is None and not options.revision):
-            self._initial, self._watcher = cache.watch_with_list(self._kind.prefix, self._below)
+            initial, self._watcher = cache.watch_with_list(self._kind.prefix, self._below)
+            self._initial = iter(initial)
             self._begun = False
             return
         self._begun = True
@@ -137,6 +139,9 @@ class WatchStream:
 
     def _lines(self, watcher: Watcher) -> list[bytes]:
         lines = [] if self._begun else self._initial_events(watcher)
+        if not self._begun:
+            self.due = time.monotonic()
+            return lines
         ended = watcher.ended or self._cache.stopping  # read first, so that changes before the end are still sent
         changes, revision = watcher.take()
         seen = [line for change in changes if (line := self._line_for(change))]
@@ -154,11 +159,18 @@ class WatchStream:
         return lines
 
     def _initial_events(self, watcher: Watcher) -> list[bytes]:
-        self._begun = True
-        lines = [self._line("ADDED", Change(i, None, False)) for i in self._initial if self._selection.matches(i)]
-        self._initial = []
+        """Return the next of the initial events, as many as shall be held at a time for a client that may be slow."""
+        lines, size = [], 0
+        for item in self._initial:
+            if self._selection.matches(item):
+                lines.append(self._line("ADDED", Change(item, None, False)))
+                size += len(lines[-1])
+            if size >= INITIAL_PIECE:
+                break
+        else:
+            self._begun = True
         self._count(lines)
-        if self._options.send_initial_events and self._options.bookmarks:
+        if self._begun and self._options.send_initial_events and self._options.bookmarks:
             lines.append(self._bookmark(watcher.revision, {INITIAL_EVENTS_END: "true"}))
         return lines
 

@@ -136,6 +136,25 @@ def test_very_many_slow_bodies_of_one_user_hold_nobody_up(patient: Served) -> No
         print(before, after)
 
 
+def test_long_lists_that_nobody_reads_take_no_memory(patient: Served) -> None:
+    """Forty times 20 MB, as lists and as the beginning of watches."""
+    big = {"data": {"text": "x" * 1_000_000}}
+    for number in range(20):
+        assert patient("POST", CONFIG_MAPS, {"metadata": {"name": f"big-{number}"}, **big}).code == 201
+    lists, watches = b"GET " + CONFIG_MAPS.encode(), b"GET " + CONFIG_MAPS.encode() + b"?watch=true"
+    rest = b" HTTP/1.1\r\n" + HEAD.partition(b"\r\n")[2] + b"\r\n"
+    assert len(patient("GET", CONFIG_MAPS).body) > 20_000_000
+    before = Footprint.of(patient)
+    connect = Tls(patient)
+    with ExitStack() as stack:
+        for path in [lists, watches] * 20:
+            connection = stack.enter_context(connect())
+            connection.sendall(path + rest)
+            assert connection.recv(10) == b"HTTP/1.1 2"
+        assert Footprint.of(patient).kilobytes < before.kilobytes + 100 * 1024
+        print(before, Footprint.of(patient))
+
+
 def test_slow_clients_hold_nobody_up_and_are_not_waited_for(served: Served) -> None:
     greeting, connect = hello(served), Tls(served)
     with ExitStack() as stack:

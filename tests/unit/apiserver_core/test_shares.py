@@ -15,7 +15,8 @@ from machinery.errors import TooManyRequests
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, number in {"RUNNING": 2, "WAITING": 2, "STREAMS": 3, "ALL_REQUESTS": 6, "ALL_STREAMS": 5}.items():
+    limits = {"RUNNING": 2, "WAITING": 2, "STREAMS": 3, "WATCHES": 2, "ALL_REQUESTS": 6, "ALL_STREAMS": 5}
+    for name, number in limits.items():
         monkeypatch.setattr(module, name, number)
 
 
@@ -66,6 +67,17 @@ def test_streams_are_counted_apart() -> None:
     for each in leave:
         each()
     assert not shares._users and shares._requests == shares._streams == 0
+
+
+def test_watches_are_counted_apart() -> None:
+    shares = Shares()
+    leave = [shares.enter_watch("eve") for _ in range(2)]
+    with pytest.raises(TooManyRequests):
+        shares.enter_watch("eve")
+    leave.append(shares.enter_watch("bob"))
+    for each in leave:
+        each()
+    assert not shares._users
 
 
 def test_all_users_together_leave_room() -> None:

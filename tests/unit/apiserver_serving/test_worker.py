@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from apiserver.model.exchange import EXCHANGE, WATCH
+from apiserver.serving import server
 from apiserver.serving import worker as module
 from apiserver.serving.scoreboard import Scoreboard
 from apiserver.serving.worker import Worker
@@ -39,6 +40,13 @@ class Events:
         self._listener()
 
 
+class Flood(Events):
+    """A watch's stream that always has more to say."""
+
+    def step(self) -> bytes:
+        return bytes(1 << 18)
+
+
 class App:
     """Paths: /ok, /slow (until ``go``), /watch, /take, /broken, /half."""
 
@@ -56,6 +64,10 @@ class App:
                 assert self.go.wait(5)
             case "/watch":
                 environ[WATCH] = self.events
+                start_response("200 OK", [])
+                return []
+            case "/flood":
+                environ[WATCH] = Flood()
                 start_response("200 OK", [])
                 return []
             case "/take":
@@ -95,7 +107,7 @@ class Serving:
         self.app = App()
         self._stack = stack
         self._listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        self._listener.setblocking(False)
+        server.announce(self._listener, None)
         self.scoreboard = Scoreboard(1)
         self.worker = Worker(self.app, [self._listener], None, self.scoreboard)
         self._address = self._listener.getsockname()
@@ -288,6 +300,18 @@ def test_who_has_not_read_its_answer_yet_still_gets_it_and_holds_no_thread(
     assert is_closed(sock)
     sock.close()
     wait_until(lambda: serving.worker._count == 0)
+
+
+def test_who_does_not_read_its_watch_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STALL_TIMEOUT", 0.3)
+    with ExitStack() as stack:
+        serving = Serving(stack)
+        serving.connect(HEAD % b"flood")
+        wait_until(lambda: serving.worker._count == 1)
+        began = time.monotonic()
+        wait_until(lambda: serving.worker._count == 0)
+        assert time.monotonic() - began > 0.1
+        serving.stop()
 
 
 def test_a_socket_that_the_application_has_taken_over(serving: Serving) -> None:
