@@ -48,6 +48,8 @@ class ServerTLS:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.sslsocket_class = TLSSocket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # A client that has closed its sending half without TLS's goodbye still gets what is sent to it.
+        context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
         context.set_alpn_protocols(["http/1.1"])  # HTTP/2 is not offered: a thread serves one request of a connection
         context.load_cert_chain(self._certificate, self._key)
         if self._client_ca is not None:

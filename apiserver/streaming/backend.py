@@ -254,7 +254,7 @@ class Dialer:
         config = self._config
         context = _unverified()  # upstream, too, trusts any kubelet if --kubelet-certificate-authority is not given
         if config.kubelet_certificate_authority:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context = _client_tls()
             context.load_verify_locations(config.kubelet_certificate_authority)
         if config.kubelet_client_certificate and config.kubelet_client_key:
             context.load_cert_chain(config.kubelet_client_certificate, config.kubelet_client_key)
@@ -267,8 +267,15 @@ class Dialer:
 
 def _unverified() -> ssl.SSLContext:
     """Return a context that takes any certificate of the server."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _client_tls()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _client_tls() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # A backend that has closed its sending half without TLS's goodbye still gets what is sent to it.
+    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
     return context
 
 

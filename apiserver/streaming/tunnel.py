@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from machinery.sockets import untaken
+from machinery.sockets import close_notify, untaken
 
 _ROOM = 256 * 1024
 _CHUNK = 65536
@@ -28,6 +28,8 @@ _HALF_CLOSED_TIMEOUT = 10.0
 _DRAIN_INTERVAL = 0.02
 
 Sock = socket.socket
+# Held while a descriptor may stand for another socket (see ``close_notify``), and by those who would mistake it.
+_DESCRIPTORS = threading.Lock()
 
 
 class Direction:
@@ -36,6 +38,7 @@ class Direction:
     def __init__(self, source: Sock, target: Sock, ahead: bytes = b"") -> None:
         self.source, self.target = source, target
         self._buffer = bytearray(ahead)
+        self._farewell: bytes | None = None  # what is still to be sent at the end; None: it has not come to that
         self.ended = False  # the source sends nothing more
         self.done = False  # the target has got everything, and the end
         self.broken = False  # the target takes nothing more
@@ -55,9 +58,27 @@ class Direction:
         if self._buffer:
             moved = self._write() or moved
         if self.ended and not self._buffer and not self.done:
-            self.done = moved = True
-            end_sending(self.target)
+            moved = self._end_target() or moved
         return moved
+
+    def _end_target(self) -> bool:
+        """Close the target's sending half: TLS's close_notify, then TCP's FIN. Receiving goes on."""
+        if self._farewell is None:
+            with _DESCRIPTORS:
+                self._farewell = close_notify(self.target) if isinstance(self.target, ssl.SSLSocket) else b""
+        try:
+            while self._farewell:
+                self._farewell = self._farewell[Sock.send(self.target, self._farewell) :]
+        except BlockingIOError:
+            self._want(self.target, select.POLLOUT)
+            return False
+        except OSError:
+            self.broken = True
+        with suppress(OSError):
+            # SSLSocket.shutdown would drop the TLS state, which receiving still needs.
+            Sock.shutdown(self.target, socket.SHUT_WR)
+        self.done = True
+        return True
 
     def _read(self) -> bool:
         try:
@@ -149,7 +170,7 @@ class Tunnels:
 
 
 def _cut(sock: Sock) -> None:
-    with suppress(OSError):  # it may be cut already
+    with _DESCRIPTORS, suppress(OSError):  # it may be cut already
         # SSLSocket.shutdown would drop the TLS state, from which another thread may be reading.
         Sock.shutdown(sock, socket.SHUT_RDWR)
 
@@ -192,16 +213,6 @@ def _wait(outward: Direction, inward: Direction, seconds: float | None, gone: se
         if seen & (select.POLLHUP | select.POLLERR):
             direction.give_up()
     return bool(ready)
-
-
-def end_sending(sock: Sock) -> None:
-    """Close the sending half: TLS's close_notify, then TCP's FIN. Receiving goes on."""
-    with suppress(OSError, ValueError):
-        if isinstance(sock, ssl.SSLSocket):
-            with suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                sock.unwrap()
-        # SSLSocket.shutdown would drop the TLS state, which receiving still needs.
-        Sock.shutdown(sock, socket.SHUT_WR)
 
 
 TUNNELS = Tunnels()

@@ -16,6 +16,7 @@ import select
 import socket
 import ssl
 import time
+from contextlib import suppress
 
 CHUNK = 65536
 _BROKEN = select.POLLERR | select.POLLHUP | select.POLLNVAL
@@ -70,20 +71,28 @@ class Connection:
         try:
             self._end_sending()
             deadline = time.monotonic() + linger
-            while linger and self.receive() != b"":
-                if not self.pending():
-                    self._wait(select.POLLIN, deadline)
+            while linger and self._discard():
+                self._wait(select.POLLIN, deadline)
         except (OSError, ValueError):
             return  # the client is gone, or does not close its side in time
         finally:
             self._tcp.close()
 
+    def _discard(self) -> bool:
+        """Throw away what the client has sent, beneath TLS; return False at its end."""
+        try:
+            while data := socket.socket.recv(self._tcp, CHUNK):
+                continue
+        except BlockingIOError:
+            return True
+        return bool(data)
+
     def _end_sending(self) -> None:
         if isinstance(self._sock, ssl.SSLSocket):
-            try:
+            # Our close_notify is sent first. Then this would read the client's, and fails if there is none, or if the
+            # client is still sending, of which nothing is wanted any more.
+            with suppress(ssl.SSLError):
                 self._sock.unwrap()
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                pass  # our close_notify is on its way, the client's need not be awaited
         # Not SSLSocket.shutdown, which would forget the TLS state that reading still needs.
         socket.socket.shutdown(self._tcp, socket.SHUT_WR)
 

@@ -30,6 +30,8 @@ def server_context(certificate: Path, key: Path, client_ca: Path) -> ssl.SSLCont
     """Return the TLS settings: a client certificate of the cluster's CA, or none, because a token does as well."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A client that has closed its sending half without TLS's goodbye still gets what is sent to it.
+    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(client_ca)
     context.verify_mode = ssl.CERT_OPTIONAL

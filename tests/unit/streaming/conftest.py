@@ -74,6 +74,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server_tls(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF  # as serving/tls.py and kubelet/server/server.py
     context.load_cert_chain(certificate)
     return context
 
@@ -82,6 +83,7 @@ def server_tls(certificate: Path) -> ssl.SSLContext:
 def client_tls(certificate: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF  # as apiserver/streaming/backend.py
     return context
 
 

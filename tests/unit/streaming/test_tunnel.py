@@ -149,3 +149,40 @@ def test_stop_ends_open_tunnels_and_new_ones(pair: Any, run: Callable[..., Any],
     _, late_client = pair()
     late_backend, _ = pair()
     run(tunnels.carry, late_client, late_backend).result()
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+@pytest.mark.parametrize("moment", [0, 1, 2])
+@pytest.mark.parametrize("ender", ["client", "backend"])
+def test_who_ends_its_half_still_gets_everything(
+    ends: Any, run: Callable[..., Any], read_all: Any, ender: str, moment: int, size: int
+) -> None:
+    """The moment: before the other end has sent anything, in the middle of it, or right behind it."""
+    client, inner_client, inner_backend, backend = ends
+    ending, other = (client, backend) if ender == "client" else (backend, client)
+    tunnel = run(Tunnels().carry, inner_client, inner_backend)
+    parts = [b"", DATA[:size]] if moment == 0 else [DATA[: size // 2], DATA[size // 2 : size]]
+    parts = [DATA[:size], b""] if moment == 2 else parts
+    go = threading.Event()
+
+    def talk() -> None:
+        other.sendall(parts[0])
+        if moment == 0:
+            go.wait(10)
+        other.sendall(parts[1])
+
+    talking = run(talk)
+    ending.sendall(b"the last")
+    socket.socket.shutdown(ending, socket.SHUT_WR)  # without TLS's goodbye, which Python can only say by reading, too
+    go.set()
+    talking.result()
+    received, expected = bytearray(), size
+    while len(received) < expected:
+        chunk = ending.recv(65536)
+        assert chunk, len(received)
+        received += chunk
+    assert received == DATA[:size]
+    assert read_all(other) == b"the last"
+    other.close()
+    ending.close()
+    tunnel.result()
