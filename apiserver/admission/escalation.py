@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from apiserver.admission.plugin import Plugin
 from apiserver.authorization.authorizer import UnionAuthorizer
+from apiserver.authorization.covering import uncovered
 from apiserver.authorization.defaults import ANYTHING
 from apiserver.authorization.policy import aggregate
-from apiserver.authorization.rules import Rule, describe_all, listed, uncovered
+from apiserver.authorization.rules import Rule, describe_all, listed
 from apiserver.kinds.rbac import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, GROUP, ROLE_BINDINGS, ROLES
 from apiserver.model.attributes import Attributes
 from apiserver.model.user import MASTERS

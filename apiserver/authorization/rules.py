@@ -1,13 +1,11 @@
-"""What a rule of a role allows, and which rules cover others. These are pure functions of PolicyRules as dicts.
+"""What a rule of a role allows, and how rules are shown. These are pure functions of PolicyRules as dicts.
 
-Upstream: pkg/apis/rbac/v1/evaluation_helpers.go, component-helpers/auth/rbac/validation/policy_comparator.go and
-pkg/registry/rbac/validation/policy_compact.go.
+Upstream: pkg/apis/rbac/v1/evaluation_helpers.go and pkg/registry/rbac/validation/policy_compact.go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import product
+from collections.abc import Collection, Iterable
 
 from apiserver.model.attributes import Attributes
 from machinery.errors import quote
@@ -52,42 +50,6 @@ def _url_covers(url: str, path: str) -> bool:
     return url == path or (url.endswith(ALL) and path.startswith(url.rstrip(ALL)))
 
 
-# --- covering ----------------------------------------------------------------------------------------------------
-
-
-def uncovered(owner: Sequence[Rule], servant: Iterable[Rule]) -> list[Rule]:
-    """Return what the servant's rules allow and the owner's do not, as rules of one verb, group, resource and name."""
-    atoms = (atom for rule in servant for atom in broken_down(rule))
-    return [atom for atom in atoms if not any(_covers(rule, atom) for rule in owner)]
-
-
-def broken_down(rule: Rule) -> Iterator[Rule]:
-    """Yield the rule in parts so small that any other rule covers each fully or not at all."""
-    verbs, names = rule.get("verbs") or _NONE, rule.get("resourceNames") or _NONE
-    for group, resource, verb in product(rule.get("apiGroups") or _NONE, rule.get("resources") or _NONE, verbs):
-        atom: Rule = {"verbs": [verb], "apiGroups": [group], "resources": [resource]}
-        if not names:
-            yield atom
-        for name in names:
-            yield {**atom, "resourceNames": [name]}
-    for url, verb in product(rule.get("nonResourceURLs") or _NONE, verbs):
-        yield {"verbs": [verb], "nonResourceURLs": [url]}
-
-
-def _covers(rule: Rule, atom: Rule) -> bool:
-    if not _has(rule.get("verbs"), atom["verbs"][0]):
-        return False
-    if "nonResourceURLs" in atom:
-        return any(_url_covers(url, atom["nonResourceURLs"][0]) for url in rule.get("nonResourceURLs") or _NONE)
-    if not _has(rule.get("apiGroups"), atom["apiGroups"][0]):
-        return False
-    resource, _, subresource = atom["resources"][0].partition("/")
-    if not _has_resource(rule.get("resources") or _NONE, resource, subresource):
-        return False
-    names = rule.get("resourceNames")
-    return not names or ("resourceNames" in atom and atom["resourceNames"][0] in names)
-
-
 # --- showing -----------------------------------------------------------------------------------------------------
 
 
@@ -106,7 +68,10 @@ def _compact(rules: Iterable[Rule]) -> list[Rule]:
             continue
         key = (rule["apiGroups"][0], rule["resources"][0], names[0])
         known = simple.get(key)
-        simple[key] = {**rule, "verbs": [*known["verbs"], *rule["verbs"]] if known else rule["verbs"]}
+        if known is None:
+            simple[key] = {**rule, "verbs": list(rule["verbs"])}
+        else:
+            known["verbs"] += rule["verbs"]
     return [*others, *simple.values()]
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import orjson
+
+from apiserver.authorization.covering import uncovered
 from apiserver.authorization.defaults import AUTOUPDATE
-from apiserver.authorization.rules import Rule, uncovered
+from apiserver.authorization.rules import Rule
 from machinery.objects import Object
 from machinery.selectors import from_label_selector
 
@@ -52,7 +55,9 @@ def _with_metadata(existing: Object, wanted: Object) -> Object:
 
 def _union(existing: Object | None, wanted: Object, field: str) -> list[Object]:
     there = (existing or {}).get(field) or []
-    return [*there, *(each for each in wanted.get(field) or () if each not in there)]
+    known = {orjson.dumps(each, option=orjson.OPT_SORT_KEYS) for each in there}
+    new = (each for each in wanted.get(field) or () if orjson.dumps(each, option=orjson.OPT_SORT_KEYS) not in known)
+    return [*there, *new]
 
 
 def aggregated_rules(role: Object, roles: Iterable[Object]) -> list[Rule]:
@@ -61,10 +66,11 @@ def aggregated_rules(role: Object, roles: Iterable[Object]) -> list[Rule]:
         (other for other in roles if other["metadata"]["name"] != role["metadata"]["name"]),
         key=lambda other: str(other["metadata"]["name"]),
     )
-    found: list[Rule] = []
+    found: dict[bytes, Rule] = {}
     for selector in role["aggregationRule"].get("clusterRoleSelectors") or ():
         selects = from_label_selector(selector)
         for other in others:
             if selects.matches(other["metadata"].get("labels")):
-                found += [rule for rule in other.get("rules") or () if rule not in found]
-    return found
+                for rule in other.get("rules") or ():
+                    found.setdefault(orjson.dumps(rule, option=orjson.OPT_SORT_KEYS), rule)
+    return list(found.values())

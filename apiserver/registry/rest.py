@@ -19,7 +19,7 @@ from apiserver.registry.deletion import DeleteOptions
 from apiserver.registry.fieldmanager import FieldManager, NoManagedFields
 from apiserver.registry.optimistic import WRITE_ATTEMPTS
 from apiserver.registry.reader import CacheReader
-from apiserver.registry.update import Change, modify, replacement
+from apiserver.registry.update import Change, modify, replacement, wrong_uid
 from apiserver.registry.writerequest import WriteRequest
 from apiserver.storage.cache import WatchCache
 from apiserver.storage.protocol import Store
@@ -59,6 +59,8 @@ class Rest:
         try:
             return self.modify(write, change), False
         except NotFound:
+            if uid := obj["metadata"].get("uid"):
+                raise wrong_uid(write.kind, write.namespace, write.name, uid, "") from None
             if not write.kind.strategy.create_on_update or write.subresource:
                 raise
         if obj["metadata"].pop("resourceVersion", None):

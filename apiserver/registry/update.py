@@ -20,7 +20,7 @@ from apiserver.registry.optimistic import on_newest
 from apiserver.registry.storing import fitting, refuse, with_claims
 from apiserver.registry.writerequest import WriteRequest
 from apiserver.storage.protocol import WriteOptions
-from machinery.errors import FieldError, GoValue, conflict, invalid
+from machinery.errors import Conflict, FieldError, GoValue, conflict, invalid
 from machinery.objects import Object
 
 # Makes the new object of a copy of the old one. May be called several times, each time with a newer object.
@@ -110,12 +110,18 @@ def _prepare(kind: Kind, subresource: str, new: Object, old: Object) -> Iterable
     return strategy.validate_update(new, old)
 
 
+def wrong_uid(kind: Kind, namespace: str, name: str, sent: str, found: str) -> Conflict:
+    """Return upstream's 409 for a write to another object than there is; ``found`` is empty if there is none."""
+    why = f"Precondition failed: UID in precondition: {sent}, UID in object meta: {found}"
+    at = f"Key: {kind.key(namespace, name)}, ResourceVersion: 0"
+    return conflict(kind.resource, name, f"StorageError: invalid object, Code: 4, {at}, AdditionalErrorMsg: {why}")
+
+
 def _check_identity(kind: Kind, new: Object, old: Object) -> None:
     """Raise Conflict if the client means an older object, or an earlier one of the same name."""
     sent, found = new["metadata"], old["metadata"]
     if sent.get("uid") and sent["uid"] != found.get("uid"):
-        why = f"Precondition failed: UID in precondition: {sent['uid']}, UID in object meta: {found.get('uid')}"
-        raise conflict(kind.resource, found["name"], why)
+        raise wrong_uid(kind, found.get("namespace", ""), found["name"], sent["uid"], found.get("uid", ""))
     if sent.get("resourceVersion") not in (None, "", "0", found["resourceVersion"]):
         raise conflict(kind.resource, found["name"])
 

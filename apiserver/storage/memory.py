@@ -25,9 +25,13 @@ from apiserver.storage.protocol import (
     FutureRevision,
     Overtaken,
     Page,
+    TooLarge,
     Unavailable,
     WriteOptions,
 )
+
+# Bytes of a transaction: etcd's default of --max-request-bytes, less than half a kilobyte for its framing.
+_LARGEST_REQUEST = 1536 * 1024 - 300
 
 
 def _revision(item: tuple[Event, Entry | None]) -> int:
@@ -139,6 +143,9 @@ class MemoryStore:
 
     def _put(self, key: str, value: bytes, revision: int, options: WriteOptions) -> int:
         claims, released, swaps, ttl = options
+        # A server on this store must not take what one on etcd refuses.
+        if len(key) + len(value) + sum(len(swap.key) + len(swap.value) for swap in swaps) > _LARGEST_REQUEST:
+            raise TooLarge("etcdserver: request is too large")
         with self._changed:
             self._begin_write()
             self._compare(key, revision)

@@ -81,6 +81,14 @@ def test_options(api: Api, namespace: str, query: str, code: int, message: str) 
     assert message in answer.json["message"]
 
 
+def test_an_apply_without_a_manager(api: Api, namespace: str) -> None:
+    answer = api("PATCH", f"/api/v1/namespaces/{namespace}/configmaps/a", config_map(), APPLY)
+    assert (answer.code, answer.json["message"]) == (
+        422,
+        'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+    )
+
+
 def test_force_is_for_apply_only(api: Api, namespace: str) -> None:
     apply(api, namespace, config_map())
     path = f"/api/v1/namespaces/{namespace}/configmaps/a?force=true"

@@ -276,8 +276,40 @@ def test_update_of_nothing_and_of_another_name(api: Api, namespace: str) -> None
 def test_update_of_another_incarnation(api: Api, namespace: str) -> None:
     create(api, namespace, "a")
     answer = api("PUT", CMS.format(namespace) + "/a", config_map("a", metadata={"uid": "x"}))
-    assert answer.code == 409
-    assert "Precondition failed: UID in precondition: x, UID in object meta: " in answer.json["message"]
+    uid = api("GET", CMS.format(namespace) + "/a").json["metadata"]["uid"]
+    assert (answer.code, answer.json["message"]) == (409, wrong_uid(namespace, "x", uid))
+
+
+def wrong_uid(namespace: str, sent: str, found: str) -> str:
+    return (
+        'Operation cannot be fulfilled on configmaps "a": StorageError: invalid object, Code: 4, '
+        f"Key: /registry/configmaps/{namespace}/a, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {sent}, UID in object meta: {found}"
+    )
+
+
+def test_update_of_what_was_deleted_meanwhile(api: Api, namespace: str) -> None:
+    """A client that read the object, with its uid, hears of a conflict; it must not think that it may create it."""
+    found = create(api, namespace, "a")
+    path = CMS.format(namespace) + "/a"
+    assert api("DELETE", path).code == 200
+    answer = api("PUT", path, found)
+    assert (answer.code, answer.json["reason"]) == (409, "Conflict")
+    assert answer.json["message"] == wrong_uid(namespace, found["metadata"]["uid"], "")
+    found["metadata"].pop("uid")
+    assert api("PUT", path, found).json["message"] == 'configmaps "a" not found'
+
+
+def test_a_new_object_has_no_resource_version(api: Api, namespace: str) -> None:
+    answer = api("POST", CMS.format(namespace), config_map("a", metadata={"resourceVersion": "1"}))
+    assert (answer.code, answer.json["message"]) == (400, "resourceVersion should not be set on objects to be created")
+
+
+def test_an_object_that_etcd_would_not_take(api: Api, namespace: str) -> None:
+    finalizers = [f"example.com/{number}-{'x' * 50}" for number in range(10_000)]
+    body = config_map("a", metadata={"finalizers": finalizers}, data={"k": "x" * 1_000_000})
+    answer = api("POST", CMS.format(namespace), body)
+    assert (answer.code, answer.json["message"]) == (413, "etcdserver: request is too large")
 
 
 def test_patches(api: Api, namespace: str) -> None:
@@ -437,11 +469,11 @@ def test_oversized_body(api: Api, namespace: str) -> None:
 
 def test_media_types(api: Api, namespace: str) -> None:
     path = CMS.format(namespace)
-    yaml = b"metadata: {name: y}\ndata: {k: v}\n"
+    yaml = b"metadata: {name: yam}\ndata: {k: v}\n"
     assert api("POST", path, yaml, {"Content-Type": "application/yaml"}).code == 201
     assert api("POST", path, b"x", {"Content-Type": "text/plain"}).code == 415
-    assert api("GET", path + "/y", headers={"Accept": "image/png"}).code == 406
-    assert b"kind: ConfigMap" in api("GET", path + "/y", headers={"Accept": "application/yaml"}).body
+    assert api("GET", path + "/yam", headers={"Accept": "image/png"}).code == 406
+    assert b"kind: ConfigMap" in api("GET", path + "/yam", headers={"Accept": "application/yaml"}).body
 
 
 def test_tables(api: Api, namespace: str) -> None:

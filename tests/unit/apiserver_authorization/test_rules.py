@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from apiserver.authorization.rules import Rule, allows, describe, describe_all, uncovered
+from apiserver.authorization.covering import uncovered
+from apiserver.authorization.rules import Rule, allows, describe, describe_all
 from apiserver.model.attributes import Attributes
 from apiserver.model.user import User
 
@@ -119,3 +120,19 @@ def test_covers(owner: list[Rule], servant: list[Rule], missing: list[str]) -> N
 def test_a_rule_with_everything_is_shown_in_gos_words() -> None:
     shown = describe({"resourceNames": ["a"], "verbs": ["get"], "apiGroups": ["", "x"], "resources": ["p", "q"]})
     assert shown == '{APIGroups:["" "x"], Resources:["p" "q"], ResourceNames:["a"], Verbs:["get"]}'
+
+
+def test_a_role_that_means_billions_is_looked_at_by_its_parts() -> None:
+    """Made one by one, the combinations of either rule would not be done in the test's lifetime."""
+    many = " ".join(f"a{number}" for number in range(5_000))
+    huge = rule(many, many, many, many)
+    assert uncovered([huge], [huge]) == []
+    assert uncovered([rule("*", "*", "*")], [huge]) == []
+    assert len(uncovered([rule("get", "pods")], [huge])) == 10_000
+
+
+def test_rules_that_could_not_be_compared_in_time_are_not_covered() -> None:
+    each = [f"a{number}" for number in range(60)]
+    owner = [rule(verb, resource, group) for verb, resource, group in zip(each, each, each, strict=True)]
+    parts = " ".join(each)
+    assert len(uncovered(owner, [rule(parts, parts, parts, parts)] * 3)) == 10_000
