@@ -45,6 +45,9 @@ golden: .venv/dev ## Compare rules and objects with recorded ones
 integration: .venv/all tools ## Test parts against real etcd, Docker and iptables
 	$(PYTEST) tests/integration
 
+fuzz: .venv/dev ## Send hostile requests for TIME=60 seconds, with SEED=…; one of them again with AT=…
+	@SEED=$(SEED) TIME=$(TIME) AT=$(AT) PYTHONPATH=tests $(BIN)/python tests/integration/hostile/fuzz.py
+
 e2e: .venv/all tools ## Test a whole cluster: both kubectl versions, faults, the notebook
 	$(PYTEST) tests/e2e
 
@@ -92,5 +95,5 @@ venv: .venv/made ## Make the virtual environment, from pyproject.toml
 	@.ci/venv .venv dev,clients,notebook
 	@touch .venv/made .venv/dev $@
 
-.PHONY: help up stop down status logs walkthrough notebook test lint unit golden integration e2e record coverage
+.PHONY: help up stop down status logs walkthrough notebook test lint unit golden integration fuzz e2e record coverage
 .PHONY: controllerroles gofields bench apibench tools wrk venv

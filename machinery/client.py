@@ -39,6 +39,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from machinery import errors, kubeconfig
+from machinery.digits import is_number
 from machinery.kubeconfig import ClientConfig
 from machinery.metrics import METRICS
 from machinery.objects import Object
@@ -409,8 +410,8 @@ def _error_of(response: requests.Response) -> errors.ApiError:
     if not isinstance(status, dict) or status.get("kind") != "Status":
         text = response.text.strip() or response.reason or "an error without a text"
         status = {"message": text, "code": response.status_code}
-    if "Retry-After" in response.headers and response.headers["Retry-After"].isdigit():
-        status.setdefault("details", {}).setdefault("retryAfterSeconds", int(response.headers["Retry-After"]))
+    if is_number(after := response.headers.get("Retry-After", "")):
+        status.setdefault("details", {}).setdefault("retryAfterSeconds", int(after))
     return errors.ApiError.from_status(status)
 
 

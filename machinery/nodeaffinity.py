@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from machinery.digits import is_number
 from machinery.objects import Object, labels_of
 
 
@@ -51,13 +52,15 @@ def holds(expression: Object, values: Mapping[str, str]) -> bool:
         return have is not None
     if operator == "DoesNotExist":
         return have is None
-    if operator in ("Gt", "Lt") and have is not None and _is_integer(have) and wanted and _is_integer(wanted[0]):
+    if (
+        operator in ("Gt", "Lt")
+        and have is not None
+        and is_number(have, signed=True)
+        and wanted
+        and is_number(wanted[0], signed=True)
+    ):
         return int(have) > int(wanted[0]) if operator == "Gt" else int(have) < int(wanted[0])
     return False
-
-
-def _is_integer(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
 
 
 def _affinity(pod: Object) -> Object:

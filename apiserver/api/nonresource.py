@@ -19,6 +19,7 @@ from apiserver.api.requestlog import set_verbosity
 from apiserver.kinds.registry import Registry
 from apiserver.model.requestinfo import RequestInfo
 from apiserver.registry.served import ServedKinds
+from machinery.digits import is_number
 from machinery.errors import method_not_allowed, no_such_resource, quote
 
 # What answers a GET of one path.
@@ -97,7 +98,7 @@ def _verbosity(verb: str, body: bytes) -> Response:
     if verb != "put":
         return Response("unsupported http method", 406, headers)
     text = body.decode(errors="replace").strip()
-    if not text.isdecimal():
+    if not is_number(text):
         why = f"failed set klog.logging.verbosity {text}: strconv.ParseInt: parsing {quote(text)}: invalid syntax"
         return Response(why, 400, headers)
     set_verbosity(int(text))

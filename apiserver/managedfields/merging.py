@@ -10,7 +10,7 @@ from collections import deque
 from typing import Any
 
 from apiserver.managedfields.fieldset import Fields, is_member
-from apiserver.managedfields.walks import below, by_element, element_of, is_atomic
+from apiserver.managedfields.walks import below, by_element, element_of, fits, is_atomic
 from apiserver.schema.tree import Array, SchemaNode
 
 
@@ -19,7 +19,7 @@ def merge(node: SchemaNode, live: Any, config: Any) -> Any:
 
     A null in ``config`` replaces a scalar or atomic value, and leaves an object or list that can be merged as it is.
     """
-    if is_atomic(node):
+    if is_atomic(node) or not fits(node, live):
         return config
     if isinstance(node, Array):
         return _merge_items(node, live, config) if live and config else live or config

@@ -152,9 +152,10 @@ def _compare_at(node: SchemaNode, element: str, before: Any, after: Any, taken: 
 def _compare_inside(node: SchemaNode, before: Any, after: Any, taken: Fields, removed: Fields) -> bool:
     """Add to the sets how two values differ inside. Return False if the value has been modified as a whole.
 
-    That is so for scalars and everything atomic: they have no inside.
+    That is so for scalars and everything atomic: they have no inside. So it is for values of a type that the schema
+    does not allow, which validation refuses later, or which are older than the schema.
     """
-    if is_atomic(node) or not (before or after):
+    if is_atomic(node) or not (before or after) or not (fits(node, before) and fits(node, after)):
         return False
     if isinstance(node, Array):
         _compare_items(node, before or [], after or [], taken, removed)
@@ -221,7 +222,7 @@ def present(node: SchemaNode, value: Any) -> Fields:
 
 def _owned_below(node: SchemaNode, value: Any, *, every: bool) -> Fields | None:
     """Return the set of what is inside a value, None for a value that has no inside (scalars, everything atomic)."""
-    if is_atomic(node):
+    if is_atomic(node) or not fits(node, value):
         return None
     if isinstance(node, Array):
         return _owned_items(node, value or [], every=every)
@@ -282,6 +283,13 @@ def reconciled(node: SchemaNode, fields: Fields) -> Fields:
                 inside = LEAF if is_atomic(child) else reconciled(child, inside)
         tree[element] = inside
     return fields if tree == fields else tree
+
+
+def fits(node: SchemaNode, value: Any) -> bool:
+    """Return False for anything but a list, or an object, where the schema wants one; null fits everywhere."""
+    if isinstance(node, Array):
+        return value is None or type(value) is list
+    return value is None or type(value) is dict or not isinstance(node, Struct | Map)
 
 
 def is_atomic(node: SchemaNode) -> bool:

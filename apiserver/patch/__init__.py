@@ -114,6 +114,7 @@ def _apply(kind: Kind, original: Object, patch: bytes, media_type: str) -> Any:
 def _parse(patch: bytes, wanted: type, prefix: str) -> Any:
     try:
         value = parse_json(patch)
+        written(value)
     except MalformedError as error:
         raise BadRequest(f"{prefix}{error}") from None
     if type(value) is not wanted:

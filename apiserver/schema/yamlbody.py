@@ -25,6 +25,10 @@ _MERGE = f"{_TAGS}merge"
 _LOW, _HIGH = 400_000, 4_000_000
 
 
+# PyYAML makes about so many nodes in a second. JSON is read a hundred times as fast.
+_MOST_NODES = 300_000
+
+
 class YamlError(ValueError):
     """A body that is no YAML, or that has no JSON form; the text is upstream's."""
 
@@ -61,7 +65,14 @@ def _words(error: Exception) -> str:
 class _Composer(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C one where it was built
     """Composes nodes; the tag of a node is None if it has none and is not quoted."""
 
+    def __init__(self, stream: bytes) -> None:
+        super().__init__(stream)
+        self._left = _MOST_NODES
+
     def resolve(self, kind: type[yaml.Node], value: str, implicit: Any) -> str | None:
+        self._left -= 1
+        if self._left < 0:
+            raise YamlError(f"yaml: document has more than {_MOST_NODES} nodes: send it as JSON")
         return None if implicit is True or (implicit and implicit[0]) or kind is not yaml.ScalarNode else _STRING
 
     def descend_resolver(self, current_node: yaml.Node | None, current_index: Any) -> None:

@@ -18,6 +18,7 @@ from apiserver.config import Config
 from apiserver.kinds.nodes import NODES
 from apiserver.kinds.pods.row import PODS
 from apiserver.kinds.subresources import body
+from apiserver.model import query as parameters
 from apiserver.model.exchange import EXCHANGE
 from apiserver.model.kind import Subresource
 from apiserver.registry.call import Call
@@ -162,11 +163,10 @@ def check_log_options(name: str, query: Mapping[str, list[str]]) -> None:
         text = _last(query, field)
         if not text:
             continue
-        if not text.lstrip("+-").isdigit():
-            raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-        if int(text) < least:
+        number = parameters.int64(text)
+        if number < least:
             words = "must be greater than or equal to 0" if least == 0 else "must be greater than 0"
-            errors.append(FieldError.invalid(field, int(text), words))
+            errors.append(FieldError.invalid(field, number, words))
     if _last(query, "sinceSeconds") and _last(query, "sinceTime"):
         words = "at most one of `sinceTime` or `sinceSeconds` may be specified"
         errors.append(FieldError.forbidden("sinceSeconds", words))

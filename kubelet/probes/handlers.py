@@ -18,6 +18,7 @@ from kubelet.model import podspec
 from kubelet.model.runtime import ContainerRuntime, ExecTimeout, RuntimeFailure, RuntimeUnavailable
 from kubelet.probes import httpget
 from kubelet.probes.httpget import LONGEST_BODY, USER_AGENT
+from machinery.digits import is_number
 from machinery.errors import quote
 
 MOST_REDIRECTS = 10
@@ -74,7 +75,7 @@ def run_hook(runtime: ContainerRuntime, target: ProbeTarget, hook: Mapping[str, 
 
 def port_number(spec: podspec.Spec, port: int | str) -> int:
     """Resolve the port of a probe or hook: a number, or the name of a port of the container. Raises ValueError."""
-    if isinstance(port, int) or (port.isascii() and port.isdigit()):
+    if isinstance(port, int) or is_number(port):
         return int(port)
     for declared in spec.get("ports", []):
         if declared.get("name") == port:

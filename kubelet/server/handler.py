@@ -27,6 +27,7 @@ from kubelet.server.logs.logfile import FolderWatch, LogFile
 from kubelet.server.streams import execute, podnetwork, portforward, upgrade
 from kubelet.server.streams.orphans import Orphans
 from kubelet.server.streams.spdy import SpdyError
+from machinery.digits import is_number
 from machinery.errors import ApiError, BadRequest, InternalError, NotFound, quote
 from machinery.httpstatus import RESPONSES
 from machinery.metrics import CONTENT_TYPE, METRICS
@@ -273,7 +274,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         if not texts:
             raise BadRequest('query parameter "port" is required')
         for text in texts:
-            if not text.isdigit() or not 0 < int(text) < 65536:
+            if not is_number(text) or not 0 < int(text) < 65536:
                 raise BadRequest(f"port {quote(text)} must be a number from 1 to 65535")
         return [int(text) for text in texts]
 

@@ -17,6 +17,7 @@ from kubelet.model.runtime import RuntimeContainer
 from kubelet.pod.state import PodState, Stop
 from kubelet.sync.deps import Deps
 from kubelet.sync.hooks import begin_hook
+from machinery.digits import is_number
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def is_heard(pid: int, name: str) -> bool:
     process is still runc, which takes every signal, but whose handlers end when it becomes the container's program.
     """
     try:
-        number = int(name) if name.isdigit() else signal.Signals["SIG" + name.upper().removeprefix("SIG")].value
+        number = int(name) if is_number(name) else signal.Signals["SIG" + name.upper().removeprefix("SIG")].value
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (KeyError, OSError):
         return True

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 from kubelet.model import podspec
 from machinery.controller import Controller
+from machinery.digits import is_number
 from machinery.errors import Conflict, NotFound
 from machinery.objects import Object
 from machinery.resources import PODS, Resource
@@ -169,7 +170,7 @@ def _newest(entry: _Entry) -> Object:
 
 def _version(pod: Object) -> int:
     text = pod["metadata"].get("resourceVersion") or "0"
-    return int(text) if text.isdigit() else 0
+    return int(text) if is_number(text) else 0
 
 
 def difference(have: Status, want: Status) -> Status:

@@ -16,6 +16,7 @@ from kubelet.model import podspec
 from kubelet.model.streaming import ProcessStream
 from kubelet.server.connection import Connection, client_left
 from kubelet.server.logs.logfile import FolderWatch, LogFile
+from machinery.digits import is_number
 from machinery.errors import BadRequest, NotFound, quote
 from machinery.objects import Object
 from machinery.pods import every_container
@@ -43,7 +44,7 @@ class LogOptions:
             text = query.get(name, [""])[-1]
             if not text:
                 return None
-            if not text.lstrip("-").isdigit() or int(text) < least:
+            if not is_number(text, signed=True) or int(text) < least:
                 raise BadRequest(
                     f"invalid value {quote(text)} for {name}: a whole number of at least {least} is needed"
                 )

@@ -14,6 +14,8 @@ import select
 from pathlib import Path
 from types import TracebackType
 
+from machinery.digits import is_number
+
 _CHUNK = 1 << 18
 # <sys/inotify.h>
 _MODIFY, _MOVED_TO, _CREATE, _DELETE_SELF = 0x2, 0x80, 0x100, 0x400
@@ -63,7 +65,7 @@ class LogFile:
         numbered = []
         for path in self._path.parent.glob(self._path.name + ".*"):
             number = path.name[len(self._path.name) + 1 :]
-            if number.isdigit():
+            if is_number(number):
                 numbered.append((-int(number), path))
         return [path for _, path in sorted(numbered)] + ([self._path] if self._path.exists() else [])
 

@@ -27,6 +27,7 @@ from kubelet.server.streams import spdy
 from kubelet.server.streams.channels import ChannelSocket
 from kubelet.server.streams.podnetwork import Dialed
 from kubelet.server.streams.spdy import Data, Reset
+from machinery.digits import is_number
 from machinery.sockets import untaken
 from machinery.websocket import WebSocket
 
@@ -121,7 +122,7 @@ class SpdyMultiplexer:
 
     def _open(self, stream: int, headers: Mapping[str, str]) -> Sequence[ClientEvent]:
         kind, port = headers.get("streamtype", ""), headers.get("port", "")
-        if kind not in ("data", "error") or not port.isdigit() or not 0 < int(port) < 65536 or self._crowded:
+        if kind not in ("data", "error") or not is_number(port) or not 0 < int(port) < 65536 or self._crowded:
             self._session.reset(stream, spdy.REFUSED_STREAM)
             return ()
         # Clients that are too old for requestID open the error stream right before the data stream.

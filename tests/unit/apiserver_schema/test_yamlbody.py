@@ -90,3 +90,9 @@ def test_aliases_are_expanded_within_upstreams_limit() -> None:
     assert len(load(laughs(9, 3)).value["a2"]) == 9
     with pytest.raises(YamlError, match="document contains excessive aliasing"):
         load(laughs(9, 9))
+
+
+def test_a_document_of_very_many_nodes_is_for_json() -> None:
+    assert len(load(b"[" + b"1," * 100_000 + b"]").value) == 100_000
+    with pytest.raises(YamlError, match="document has more than 300000 nodes: send it as JSON"):
+        load(b"[" + b"1," * 400_000 + b"]")
