@@ -15,8 +15,10 @@ Objects from a cache belong to everybody: copy before calling anything here that
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Required, TypedDict
 
 Object = dict[str, Any]
@@ -177,7 +179,12 @@ def set_condition(
 
 def now() -> str:
     """Return the time as ``metav1.Time`` is written: UTC, whole seconds."""
-    return format_time(datetime.now(UTC))
+    return _second(int(time.time()))
+
+
+@lru_cache(2)
+def _second(seconds: int) -> str:
+    return format_time(datetime.fromtimestamp(seconds, UTC))
 
 
 def now_micro() -> str:

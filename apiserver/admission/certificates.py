@@ -47,6 +47,7 @@ class CertificateApproval(_OfSigners):
 
 class CertificateSigning(_OfSigners):
     name = "CertificateSigning"
+    looks_inside = True  # at the certificate
     verb, subresource = "sign", "status"
 
     def handles(self, request: AdmissionRequest) -> bool:

@@ -21,6 +21,7 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 
 class LimitRanger(Plugin):
     name = "LimitRanger"
+    looks_inside = True  # whether there is an object
 
     def handles(self, request: AdmissionRequest) -> bool:
         if request.subresource or request.kind.group or request.object is None:

@@ -43,6 +43,7 @@ _RESTRICTED = "node-restriction.kubernetes.io"
 
 class NodeRestriction(Plugin):
     name = "NodeRestriction"
+    looks_inside = True  # at the user
 
     def handles(self, request: AdmissionRequest) -> bool:
         return request.operation in ("CREATE", "UPDATE", "DELETE") and node_of(request.user) is not None

@@ -18,9 +18,11 @@ class Plugin:
 
     name = ""  # upstream's, see ``chain.ORDER``
     optional = True  # --disable-admission-plugins may name it
+    # Whether ``handles`` looks at more than operation, kind and subresource. Otherwise it is asked once for each sort.
+    looks_inside = False
 
     def handles(self, request: AdmissionRequest) -> bool:
-        """Return whether the other methods are to be called. Every write asks every plugin, so be quick."""
+        """Return whether the other methods are to be called. Be quick: many writes ask."""
         raise NotImplementedError
 
     def admit(self, request: AdmissionRequest) -> None:

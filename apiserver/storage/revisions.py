@@ -34,6 +34,7 @@ class AcknowledgedRevisions:
     def __init__(self, blocks: int = 1) -> None:
         # An aligned machine word is read and written as a whole, so readers need no lock.
         self._revisions = memoryview(mmap.mmap(-1, blocks * _SLOTS * _WIDTH)).cast("Q")
+        self._columns: dict[str, memoryview] = {}  # prefix → its numbers in all blocks
         self._first = 0  # where this process's block begins
         self._lock = threading.Lock()
 
@@ -43,7 +44,10 @@ class AcknowledgedRevisions:
 
     def get(self, prefix: str) -> int:
         """Return the newest revision of the kind at ``prefix`` that a client may know of."""
-        return max(self._revisions[_slot(prefix) :: _SLOTS])
+        column = self._columns.get(prefix)
+        if column is None:
+            column = self._columns[prefix] = self._revisions[_slot(prefix) :: _SLOTS]
+        return max(column)
 
     def raise_to(self, prefix: str, revision: int) -> None:
         """Record that clients may come to know of ``revision``; before they do."""

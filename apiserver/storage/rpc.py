@@ -93,7 +93,11 @@ class Connection:
 
     def call(self, method: bytes, request: bytes) -> bytes:
         """Call a method that answers once, and return the answer. Raises RpcError, OSError."""
-        data = b"".join(self._answer(method, request))
+        self._send(method, request)
+        parts = []
+        while (part := self._next_part()) is not None:
+            parts.append(part)
+        data = b"".join(parts)
         if len(data) < _MESSAGE_HEAD.size:
             raise RpcError(Code.INTERNAL, "there is no message in the answer")
         return data[_MESSAGE_HEAD.size :]
@@ -101,7 +105,8 @@ class Connection:
     def stream(self, method: bytes, request: bytes) -> Iterator[list[bytes]]:
         """Call a method that answers many times; yield all messages that have come. Raises RpcError, OSError."""
         data, messages = bytearray(), []
-        for part in self._answer(method, request):
+        self._send(method, request)
+        while (part := self._next_part()) is not None:
             data += part
             while len(data) >= _MESSAGE_HEAD.size:
                 end = _MESSAGE_HEAD.size + _MESSAGE_HEAD.unpack_from(data)[1]
@@ -136,28 +141,13 @@ class Connection:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
-    def _answer(self, method: bytes, request: bytes) -> Iterator[bytes]:
-        """Send a request, and yield the data of the answer as they come."""
+    def _send(self, method: bytes, request: bytes) -> None:
+        """Send a request: in one piece, unless it is larger than a frame or than what the peer takes now."""
         self.in_call = True
         self._stream += 2
         self._stream_window = self._new_stream_window
-        self._send(method, _MESSAGE_HEAD.pack(0, len(request)) + request)
-        while True:
-            type_, flags, stream, payload = self._next_frame()
-            if type_ == _HEADERS and stream == self._stream:
-                self.in_call = not flags & _END_STREAM
-                _check(payload, is_end=not self.in_call)
-                if not self.in_call:
-                    self.used_at = time.monotonic()
-                    return
-            else:
-                self._note(type_, flags, stream, payload)
-                if type_ == _DATA and stream == self._stream:
-                    yield payload
-
-    def _send(self, method: bytes, body: bytes) -> None:
-        """Send a request: in one piece, unless it is larger than a frame or than what the peer takes now."""
-        data, rest = _frame(_HEADERS, _END_HEADERS, self._stream, method), memoryview(body)
+        data = _frame(_HEADERS, _END_HEADERS, self._stream, method)
+        rest = memoryview(_MESSAGE_HEAD.pack(0, len(request)) + request)
         while True:
             data, self._unsent = self._unsent + data, b""
             size = min(len(rest), _LARGEST_FRAME, self._send_window, self._stream_window)
@@ -177,12 +167,25 @@ class Connection:
                     _check(payload, is_end=True)
                 self._note(type_, flags, stream, payload)
 
+    def _next_part(self) -> bytes | None:
+        """Wait for more data of the answer, and return them; None at its end. Raises RpcError, OSError."""
+        while True:
+            type_, flags, stream, payload = self._next_frame()
+            if type_ == _HEADERS and stream == self._stream:
+                self.in_call = not flags & _END_STREAM
+                _check(payload, is_end=not self.in_call)
+                if not self.in_call:
+                    self.used_at = time.monotonic()
+                    return None
+            else:
+                self._note(type_, flags, stream, payload)
+                if type_ == _DATA and stream == self._stream:
+                    return payload
+
     def _has_frame(self) -> bool:
-        left = len(self._received) - self._read
-        if left < _FRAME_HEAD.size:
-            return False
-        high, low, *_ = _FRAME_HEAD.unpack_from(self._received, self._read)
-        return bool(left >= _FRAME_HEAD.size + (high << 8 | low))
+        begin = self._read + _FRAME_HEAD.size
+        received = len(self._received)
+        return begin <= received and begin + int.from_bytes(self._received[self._read : self._read + 3]) <= received
 
     def _next_frame(self) -> _Frame:
         """Return the next frame, for which it may have to wait. Raises OSError."""
