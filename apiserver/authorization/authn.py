@@ -70,9 +70,9 @@ class TokenFile:
 
     def identify(self, token: str, audiences: Sequence[str] = ()) -> TokenIdentity | None:
         """Return the token's user. These tokens name no audience, so they are for this API server."""
-        found = None
+        found, encoded = None, token.encode()
         for known, user in self._users.items():
-            if hmac.compare_digest(known, token.encode()):
+            if hmac.compare_digest(known, encoded):
                 found = user
         common = tuple(each for each in self._audiences if not audiences or each in audiences)
         return TokenIdentity(found, common) if found and (common or not audiences) else None

@@ -152,6 +152,43 @@ def test_a_token_that_was_good_expires(key_file: Path, monkeypatch: pytest.Monke
     assert why_not(checking, token) == "service account token has expired"
 
 
+def test_a_token_is_verified_once_and_ends_all_the_same(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[str] = []
+    decode = jwt.decode
+
+    def counting(token: str, *more: Any, **options: Any) -> Any:
+        verified.append(token)
+        return decode(token, *more, **options)
+
+    monkeypatch.setattr(jwt, "decode", counting)
+    tokens = verifier(key_file)
+    token, _ = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], 600, Bound("pod", POD))
+    tokens._reader = Objects(ACCOUNT, POD)
+    assert whose(tokens, token) is whose(tokens, token)
+    assert verified == [token]
+    assert token.encode() not in b"".join(tokens._verified)
+    tokens._reader = Objects(ACCOUNT)
+    assert why_not(tokens, token) == "service account token has been invalidated"
+    tokens._reader = Objects(ACCOUNT, named("Pod", "p", "another"))
+    assert why_not(tokens, token) == "pod ref UID (another) does not match claim (u2)"
+    tokens._reader = Objects(POD)
+    assert why_not(tokens, token) == 'serviceaccounts "robot" not found'
+    assert verified == [token]
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 700)
+    assert why_not(tokens, token) == "service account token has expired"
+    assert not tokens._verified
+
+
+def test_only_so_many_tokens_are_remembered(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apiserver.authorization.tokens._REMEMBERED", 3)
+    tokens = verifier(key_file, ACCOUNT)
+    signer = Signer(key_file, "issuer")
+    for _ in range(5):
+        assert whose(tokens, signer.sign(ACCOUNT, ["api"], 600)[0]).name == "system:serviceaccount:ns:robot"
+    assert len(tokens._verified) == 3
+
+
 def test_a_token_may_be_good_for_longer_than_it_says(key_file: Path) -> None:
     token, expires = Signer(key_file, "issuer").sign(ACCOUNT, ["api"], 9000, None, 600)
     claims = jwt.decode(token, options={"verify_signature": False})
