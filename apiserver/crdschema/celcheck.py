@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from apiserver.crdschema import fieldpath
 from apiserver.crdschema.cel.estimates import MOST
 from apiserver.crdschema.celrule import CompiledRule, RuleCompiler
+from apiserver.crdschema.celrules import Rules, Run, joined
 from apiserver.crdschema.celtypes import Declaration, declaration, escape
 from apiserver.crdschema.structural import EMBEDDED, LIST_TYPE, RULES, Errors, Schema, below
 from apiserver.model import checks
@@ -19,8 +20,6 @@ from machinery.objects import Object
 
 REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
 MOST_RULE_COST, MOST_TOTAL_COST = 10_000_000, 100_000_000
-# This limit is this server's own: all expressions of a schema are compiled while the client waits.
-MOST_CHARACTERS = 200_000
 _MOST_NAMED = 4
 _ADVICE = (
     "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are "
@@ -36,10 +35,11 @@ _TOTAL = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv
 
 @dataclass
 class _Total:
-    """What all rules of a schema cost at most, and which are the most expensive."""
+    """What all rules of a schema cost at most, which are the most expensive, and all of them by their schemas' ids."""
 
     cost: int = 0
     expensive: list[tuple[int, str]] = field(default_factory=list)
+    compiled: dict[int, list[CompiledRule]] = field(default_factory=dict)
 
     def add(self, path: str, cost: int) -> None:
         self.cost = min(MOST, self.cost + cost)
@@ -87,28 +87,29 @@ class _Place:
 
 def check_rules(path: str, schema: Schema) -> Errors:
     """Yield everything that is wrong with the rules in a schema that is valid otherwise."""
-    size = _characters(schema)
-    if size > MOST_CHARACTERS:
-        why = f"{RULES} of an OpenAPIv3 schema must not have more than {MOST_CHARACTERS} characters, have {size}"
-        yield FieldError.forbidden(path, why)
-        return
-    total = _Total()
-    yield from _check(_Place(path, schema, declaration(schema, root=True), root=True), total)
+    total, faulty = _Total(), False
+    for error in _check(_Place(path, schema, declaration(schema, root=True), root=True), total):
+        faulty = True
+        yield error
     if total.cost > MOST_TOTAL_COST:
         for _, at in sorted(total.expensive, key=lambda each: -each[0])[:_MOST_NAMED]:
             yield FieldError.forbidden(at, _CONTRIBUTED)
         yield FieldError.forbidden(path, _exceeded(_TOTAL, total.cost, MOST_TOTAL_COST))
+    elif not faulty:
+        rules = joined(schema, total.compiled, root=True)
+        if rules is not None:
+            yield from _check_defaults(path, schema, rules, Run())
 
 
-def _characters(schema: Schema) -> int:
-    found, waiting = 0, [schema]
-    while waiting:
-        each = waiting.pop()
-        for rule in each.get(RULES) or ():
-            found += len(rule.get("rule") or "") + len(rule.get("messageExpression") or "")
-        waiting += (each.get("properties") or {}).values()
-        waiting += (inner for part in ("items", "additionalProperties") if (inner := below(each, part)) is not None)
-    return found
+def _check_defaults(path: str, schema: Schema, rules: Rules, run: Run) -> Errors:
+    """Check that defaults do not break the rules that apply to them."""
+    default = schema.get("default")
+    if default is not None:
+        yield from rules.check_default(default, f"{path}.default", run)
+    for name, inner in rules.properties.items():
+        yield from _check_defaults(f"{path}.properties[{name}]", schema["properties"][name], inner, run)
+    if rules.items is not None:
+        yield from _check_defaults(f"{path}.items", schema["items"], rules.items, run)
 
 
 def _check(place: _Place, total: _Total) -> Generator[FieldError, None, bool]:
@@ -129,8 +130,8 @@ def _check(place: _Place, total: _Total) -> Generator[FieldError, None, bool]:
         yield FieldError("InternalError", f"{place.path}.{RULES}", _NO_TYPE)
         return faulty
     compiler = RuleCompiler(declared)
-    for index, rule in enumerate(rules):
-        compiled = compiler.compile(rule)
+    found = total.compiled[id(schema)] = [compiler.compile(rule) for rule in rules]
+    for index, (rule, compiled) in enumerate(zip(rules, found, strict=True)):
         yield from _compiled(f"{place.path}.{RULES}[{index}]", rule, compiled, place, declared, total)
     return faulty
 

@@ -45,28 +45,35 @@ class RuleCompiler:
     def compile(self, rule: Object) -> CompiledRule:
         """Return the compiled rule, with errors if it is invalid. A rule without text compiles to nothing."""
         found = CompiledRule()
+        try:
+            self._compile(rule, found)
+        except RecursionError:
+            # The parser bounds how deeply expressions are nested; macros can add to it.
+            found.error = "compilation failed: ERROR: <input>:-1:0: expression recursion limit exceeded: 250"
+        return found
+
+    def _compile(self, rule: Object, found: CompiledRule) -> None:
         text, message = rule.get("rule") or "", rule.get("messageExpression") or ""
         if not text.strip():
-            return found
+            return
         environment = self._optional if rule.get("optionalOldSelf") else self._plain
         try:
             compiled = environment.compile(text)
         except CompileError as error:
             found.error = f"compilation failed: {error}"
-            return found
+            return
         if compiled.type != types.BOOL:
             found.error = "cel expression must evaluate to a bool"
-            return found
+            return
         found.uses_old = compiled.uses("oldSelf")
         try:
             found.program = compiled.program()
         except InstantiationError as error:
             found.error = f"program instantiation failed: {error}"
-            return found
+            return
         found.cost = compiled.cost(self._scope.size_of)
         if message.strip():
             self._compile_message(environment, message, found)
-        return found
 
     def _compile_message(self, environment: Environment, text: str, found: CompiledRule) -> None:
         compiled: Compiled

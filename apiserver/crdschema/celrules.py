@@ -5,8 +5,9 @@ Upstream: apiextensions-apiserver pkg/apiserver/schema/cel/validation.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from apiserver.crdschema import fieldpath
@@ -27,24 +28,42 @@ _OUT_OF_BUDGET = "validation failed due to running out of cost budget, no furthe
 
 
 def rules_of(schema: Schema) -> Rules | None:
-    """Return the compiled rules of a schema and of the schemas inside it, None if there are none."""
-    return _rules_of(schema, declaration(schema, root=True), root=True)
+    """Return the compiled rules of a resource's schema and of the schemas inside it, None if there are none."""
+    return joined(schema, _compiled_rules(schema, declaration(schema, root=True), root=True), root=True)
 
 
-def _rules_of(schema: Schema, declared: Declaration | None, *, root: bool = False) -> Rules | None:
-    properties = {}
+def _compiled_rules(
+    schema: Schema, declared: Declaration | None, *, root: bool = False
+) -> dict[int, list[CompiledRule]]:
+    """Return the rules of a schema and of those inside it, by the schemas' ids."""
+    found: dict[int, list[CompiledRule]] = {}
     for name, child in (schema.get("properties") or {}).items():
-        its = declared.fields.get(escape(name)) if declared is not None else None
-        if (rules := _rules_of(child, its)) is not None:
-            properties[name] = rules
-    element = declared.element if declared is not None else None
+        found |= _compiled_rules(child, declared.fields.get(escape(name)) if declared is not None else None)
+    for part in ("additionalProperties", "items"):
+        if (inner := below(schema, part)) is not None:
+            found |= _compiled_rules(inner, declared.element if declared is not None else None)
+    if schema.get(RULES):
+        its = declared or declaration(schema, root=root or bool(schema.get(EMBEDDED)))
+        if its is not None:
+            compiler = RuleCompiler(its)
+            found[id(schema)] = [compiler.compile(rule) for rule in schema[RULES]]
+    return found
+
+
+def joined(schema: Schema, compiled: Mapping[int, list[CompiledRule]], *, root: bool = False) -> Rules | None:
+    """Return the rules of a schema and of those inside it, given those of each by its id; None if there are none."""
+    properties = {
+        name: rules
+        for name, child in (schema.get("properties") or {}).items()
+        if (rules := joined(child, compiled)) is not None
+    }
     additional, items = (
-        _rules_of(inner, element) if (inner := below(schema, part)) is not None else None
+        joined(inner, compiled) if (inner := below(schema, part)) is not None else None
         for part in ("additionalProperties", "items")
     )
     if not (schema.get(RULES) or properties or additional or items):
         return None
-    return Rules(schema, declared, root, properties, additional, items)
+    return Rules(schema, compiled.get(id(schema)) or [], root, properties, additional, items)
 
 
 class _Rule:
@@ -74,8 +93,24 @@ class _OutOfBudgetError(Exception):
         self.error = error
 
 
+class _Basis:
+    """What tells whether a value has changed: the value, or the nearest one around it whose old value is known."""
+
+    def __init__(self, value: Any, old: Any) -> None:
+        self._value = value
+        self._old = old
+
+    @cached_property
+    def unchanged(self) -> bool:
+        return same(self._value, self._old)
+
+    def of(self, value: Any, old: Any) -> _Basis:
+        """Return the basis of a value directly inside."""
+        return self if old is MISSING or self._old is MISSING else _Basis(value, old)
+
+
 @dataclass
-class _Run:
+class Run:
     """The validation of one object: what is left of its budget, and the values converted so far."""
 
     clock: Clock = field(default_factory=lambda: Clock(_SECONDS))
@@ -100,7 +135,7 @@ class Rules:
     def __init__(
         self,
         schema: Schema,
-        declared: Declaration | None,
+        compiled: list[CompiledRule],
         root: bool,
         properties: dict[str, Rules],
         additional: Rules | None,
@@ -108,50 +143,60 @@ class Rules:
     ) -> None:
         self._schema = schema
         self._root = root or bool(schema.get(EMBEDDED))
-        self._rules: list[_Rule] = []
-        if schema.get(RULES):
-            found = declared or declaration(schema, root=self._root)
-            if found is not None:
-                compiler = RuleCompiler(found)
-                self._rules = [_Rule(rule, compiler.compile(rule), schema) for rule in schema[RULES]]
+        self._rules = [
+            _Rule(rule, its, schema) for rule, its in zip(schema.get(RULES) or (), compiled, strict=bool(compiled))
+        ]
         self._kind = schema.get("type", "")
-        self._properties = properties
+        self.properties = properties
         self._additional = additional
-        self._items = items
+        self.items = items
 
     def check(self, obj: Object, old: Object | None) -> list[FieldError]:
-        """Return an error for each rule that an object breaks, or that the change from ``old`` to it breaks."""
+        """Return an error for each rule that an object breaks, or that the change from ``old`` to it breaks.
+
+        What has not changed need not satisfy rules that do not look at the change: they may be newer than the object.
+        """
+        before = MISSING if old is None else old
+        return self._checked(obj, before, "", Run(), _Basis(obj, before))
+
+    def check_default(self, value: Any, path: str, run: Run) -> list[FieldError]:
+        """Return an error for each rule that a default breaks. ``run`` is shared by all defaults of a schema."""
+        return self._checked(value, value, path, run, _Basis(value, MISSING))
+
+    def _checked(self, value: Any, old: Any, path: str, run: Run, basis: _Basis) -> list[FieldError]:
         found: list[FieldError] = []
         try:
-            for error in self._check(obj, MISSING if old is None else old, "", _Run()):
+            for error in self._check(value, old, path, run, basis):
                 found.append(error)
         except _OutOfBudgetError as end:
             found.append(end.error)
         return found
 
-    def _check(self, value: Any, old: Any, path: str, run: _Run) -> Iterator[FieldError]:
+    def _check(self, value: Any, old: Any, path: str, run: Run, basis: _Basis) -> Iterator[FieldError]:
         if value is None:
             return
         if self._rules:
-            yield from self._apply(value, old, path, run)
-        if isinstance(value, list) and self._items is not None:
+            yield from self._apply(value, old, path, run, basis)
+        if isinstance(value, list) and self.items is not None:
             before = element_finder(self._schema, old)
             for index, element in enumerate(value):
-                yield from self._items._check(element, before(element), f"{path}[{index}]", run)
-        elif isinstance(value, dict) and (self._properties or self._additional is not None):
-            earlier = old if isinstance(old, dict) else {}
+                earlier = before(element)
+                inner_basis = basis.of(element, earlier)
+                yield from self.items._check(element, earlier, f"{path}[{index}]", run, inner_basis)
+        elif isinstance(value, dict) and (self.properties or self._additional is not None):
+            known = old if isinstance(old, dict) else {}
             for key, child in value.items():
-                inner, at = self._properties.get(key), f"{path}.{key}" if path else key
+                inner, at = self.properties.get(key), f"{path}.{key}" if path else key
                 if inner is None and self._additional is not None:
                     inner, at = self._additional, f"{path}[{key}]"
                 if inner is not None:
-                    yield from inner._check(child, earlier.get(key, MISSING), at, run)
+                    earlier = known.get(key, MISSING)
+                    yield from inner._check(child, earlier, at, run, basis.of(child, earlier))
 
-    def _apply(self, value: Any, old: Any, path: str, run: _Run) -> Iterator[FieldError]:
+    def _apply(self, value: Any, old: Any, path: str, run: Run, basis: _Basis) -> Iterator[FieldError]:
         present = old is not MISSING and old is not None
         variables = {"self": run.converter.convert(self._schema, value, root=self._root)}
         before = run.converter.convert(self._schema, old, root=self._root) if present else None
-        unchanged: bool | None = None
         for rule in self._rules:
             compiled = rule.compiled
             if compiled.error:
@@ -168,15 +213,12 @@ class Rules:
             if isinstance(result, FieldError):
                 yield result
                 continue
-            if not compiled.uses_old:
-                # A value that has not changed need not satisfy a rule that was added since (ratcheting).
-                unchanged = same(value, old) if unchanged is None else unchanged
-                if unchanged:
-                    continue
+            if not compiled.uses_old and basis.unchanged:
+                continue
             yield self._broken(rule, its, path, run)
 
     def _evaluate(
-        self, rule: _Rule, program: Program, variables: dict[str, Any], path: str, run: _Run
+        self, rule: _Rule, program: Program, variables: dict[str, Any], path: str, run: Run
     ) -> bool | FieldError:
         """Return whether the rule holds, or an error if that cannot be told. Raises _OutOfBudgetError."""
         at = path or "<nil>"
@@ -200,7 +242,7 @@ class Rules:
             )
         return FieldError.invalid(at, self._kind, words)
 
-    def _broken(self, rule: _Rule, variables: dict[str, Any], path: str, run: _Run) -> FieldError:
+    def _broken(self, rule: _Rule, variables: dict[str, Any], path: str, run: Run) -> FieldError:
         at = ".".join(filter(None, (path, rule.place))) or "<nil>"
         detail = self._told(rule, variables, at, run) or rule.message or f"failed rule: {rule.text}"
         if rule.reason == "FieldValueDuplicate":
@@ -209,7 +251,7 @@ class Rules:
             return FieldError(rule.reason, at, detail, "")
         return FieldError.invalid(at, self._kind, detail)
 
-    def _told(self, rule: _Rule, variables: dict[str, Any], at: str, run: _Run) -> str:
+    def _told(self, rule: _Rule, variables: dict[str, Any], at: str, run: Run) -> str:
         """Return the result of the rule's messageExpression, "" if it is no text of one line and moderate length."""
         if rule.compiled.message is None:
             return ""

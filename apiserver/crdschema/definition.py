@@ -8,13 +8,13 @@ definition with one version, and so are these.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from apiserver.crdschema import defaults, fieldpath
 from apiserver.crdschema.openapischema import check_schema
-from apiserver.crdschema.structural import RULES, Errors, Schema, check_structural, says
+from apiserver.crdschema.structural import RULES, Errors, Schema, check_structural, rule_characters, says
 from apiserver.model import checks
 from machinery import validation
 from machinery.errors import FieldError
@@ -26,6 +26,8 @@ _APPROVAL_PLACE = "see https://github.com/kubernetes/enhancements/pull/1111"
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
 _COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 MOST_SELECTABLE_FIELDS = 8
+# This limit is this server's own: all rules are compiled while the client waits.
+MOST_RULE_CHARACTERS = 100_000
 
 
 def default(obj: Object) -> None:
@@ -43,13 +45,13 @@ def default(obj: Object) -> None:
 def check(obj: Object) -> list[FieldError]:
     """Return everything that is wrong with a new definition."""
     spec, metadata = obj["spec"], obj["metadata"]
-    return [*_name(metadata, spec), *_spec(spec), *_stored_versions(obj), *_approval(obj, None)]
+    return [*_name(metadata, spec), *_spec(spec, {}), *_stored_versions(obj), *_approval(obj, None)]
 
 
 def check_update(new: Object, old: Object) -> list[FieldError]:
     """Return everything that is wrong with a changed definition."""
     spec, before = new["spec"], old["spec"]
-    found = list(_spec(spec))
+    found = list(_spec(spec, before))
     fixed = [("group",), ("names", "plural")]
     if is_true(old, "Established"):
         fixed = [("scope",), ("names", "kind"), *fixed]
@@ -121,7 +123,7 @@ def _labels(path: str, names: Iterable[str]) -> Errors:
             yield FieldError.invalid(f"{path}[{index}]", name, ",".join(errors))
 
 
-def _spec(spec: Object) -> Errors:
+def _spec(spec: Object, before: Object) -> Errors:
     yield from _group(spec.get("group", ""))
     yield from checks.one_of("spec.scope", spec.get("scope"), ("Cluster", "Namespaced"))
     versions = spec.get("versions") or []
@@ -141,7 +143,7 @@ def _spec(spec: Object) -> Errors:
     for field in ("plural", "singular", "kind", "listKind"):
         yield from checks.required(f"spec.names.{field}", spec_names.get(field))
     yield from check_names("spec.names", spec_names)
-    yield from _versions(versions)
+    yield from _versions(versions, _schemas(before))
     yield from _conversion(spec.get("conversion") or {})
     if spec.get("preserveUnknownFields"):
         why = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead"
@@ -174,11 +176,24 @@ def _deprecation(path: str, version: Object) -> Errors:
             return
 
 
-def _versions(versions: list[Object]) -> Errors:
-    """Check the schema, subresources, columns and selectable fields of all versions."""
-    for path, version, schema in _parts(versions, "schema", "validation", {"openAPIV3Schema": {}}):
-        status = "status" in (version.get("subresources") or {})
-        yield from _schema(f"{path}.openAPIV3Schema", schema.get("openAPIV3Schema") or {}, status=status)
+def _schemas(spec: Object) -> dict[str, Schema]:
+    """Return the schema of each version, by name."""
+    versions = spec.get("versions") or ()
+    return {version.get("name", ""): (version.get("schema") or {}).get("openAPIV3Schema") or {} for version in versions}
+
+
+def _versions(versions: list[Object], before: Mapping[str, Schema]) -> Errors:
+    """Check schema, subresources, columns and selectable fields of all versions; ``before`` has their old schemas."""
+    rule_room = MOST_RULE_CHARACTERS
+    for path, version, its in _parts(versions, "schema", "validation", {"openAPIV3Schema": {}}):
+        schema = its.get("openAPIV3Schema") or {}
+        rule_room -= rule_characters(schema)
+        if rule_room < 0:
+            why = f"{RULES} must not have more than {MOST_RULE_CHARACTERS} characters in all versions"
+            yield FieldError.forbidden(f"{path}.openAPIV3Schema", why)
+            return
+        status, changed = "status" in (version.get("subresources") or {}), schema != before.get(version.get("name", ""))
+        yield from _schema(f"{path}.openAPIV3Schema", schema, status=status, changed=changed)
     for path, _, subresources in _parts(versions, "subresources", "subresources", {}):
         if (scale := subresources.get("scale")) is not None:
             yield from _scale(f"{path}.scale", scale)
@@ -200,7 +215,7 @@ def _parts(versions: list[Object], field: str, top: str, empty: Any) -> Iterator
         yield f"spec.versions[{index}].{field}", version, version.get(field) or empty
 
 
-def _schema(path: str, schema: Schema, *, status: bool) -> Errors:
+def _schema(path: str, schema: Schema, *, status: bool, changed: bool) -> Errors:
     if not schema:
         return  # a missing schema has already been reported
     found = list(check_schema(path, schema, status=status))
@@ -208,7 +223,8 @@ def _schema(path: str, schema: Schema, *, status: bool) -> Errors:
     # Defaults and rules can only be checked by a schema that is itself valid.
     more = structure or defaults.check_defaults(path, schema)
     yield from (*found, *more)
-    if not found and not structure and says(schema, RULES):
+    # Rules that are in use stay, whatever they cost and whatever a newer server would say of them.
+    if changed and not found and not structure and says(schema, RULES):
         from apiserver.crdschema.celcheck import check_rules
 
         yield from check_rules(path, schema)

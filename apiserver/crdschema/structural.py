@@ -61,6 +61,14 @@ def says(schema: Schema, extension: str) -> bool:
     return bool(schema.get(extension)) or any(says(child, extension) for child in inner if child is not None)
 
 
+def rule_characters(schema: Schema) -> int:
+    """Return the length of all expressions in a schema's rules."""
+    inner = [below(schema, part) for part in ("items", "additionalProperties")]
+    inner += (schema.get("properties") or {}).values()
+    own = sum(len(rule.get(part) or "") for rule in schema.get(RULES) or () for part in ("rule", "messageExpression"))
+    return own + sum(rule_characters(child) for child in inner if child is not None)
+
+
 def parts(schema: Schema, value: Any, path: str = "") -> Iterator[tuple[Schema, Any, str]]:
     """Yield a value and every value in it that the schema describes, each with its own schema and path."""
     yield schema, value, path

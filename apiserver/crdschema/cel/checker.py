@@ -74,32 +74,30 @@ class _Checker:
         self._fields = fields
 
     def check(self, node: Node) -> Type:
-        known = self.found.types.get(node)
-        if known is not None:
-            return known
-        kind = self._kind(node)
-        self.found.types[node] = kind
+        """Return the type of a node, and remember it."""
+        kind = self.found.types.get(node)
+        if kind is None:
+            match node:
+                case Literal():
+                    kind = Type(node.kind)
+                case Call():
+                    kind = self._call(node)
+                case Ident():
+                    kind = self._ident(node)
+                case Select():
+                    kind = self._select(node)
+                case ListNode():
+                    kind = self._list(node)
+                case MapNode():
+                    kind = self._map(node)
+                case Comprehension():
+                    kind = self._comprehension(node)
+                case Struct():
+                    kind = self._undeclared(node, node.name)
+                case _:
+                    raise AssertionError(node)
+            self.found.types[node] = kind
         return kind
-
-    def _kind(self, node: Node) -> Type:
-        match node:
-            case Literal():
-                return Type(node.kind)
-            case Ident():
-                return self._ident(node)
-            case Select():
-                return self._select(node)
-            case Call():
-                return self._call(node)
-            case ListNode():
-                return self._list(node)
-            case MapNode():
-                return self._map(node)
-            case Comprehension():
-                return self._comprehension(node)
-            case Struct():
-                return self._undeclared(node, node.name)
-        raise AssertionError(node)
 
     def _undeclared(self, node: Node, name: str) -> Type:
         self._source.report(node.offset, f"undeclared reference to '{name}' (in container '')")
@@ -183,7 +181,7 @@ class _Checker:
         for each in function.overloads:
             if each.member != (target is not None) or len(each.params) != len(arguments):
                 continue
-            names = self._fresh(each)
+            names = {letter: self.substitutions.fresh() for letter in each.letters}
             wanted = [types.renamed(kind, names) for kind in each.params] if names else list(each.params)
             if not self.substitutions.assign_all(arguments, wanted):
                 continue
@@ -201,12 +199,6 @@ class _Checker:
             return ERROR
         self.found.overloads[node] = chosen
         return result
-
-    def _fresh(self, overload: Overload) -> dict[str, Type]:
-        letters: set[str] = set()
-        for kind in (*overload.params, overload.result):
-            _letters(kind, letters)
-        return {letter: self.substitutions.fresh() for letter in sorted(letters)}
 
     def _mismatch(self, node: Node, wanted: Type, found: Type) -> None:
         shown, its = (self.substitutions.apply(kind, to_dyn=True) for kind in (wanted, found))
@@ -276,13 +268,6 @@ class _Checker:
         found = self.check(node)
         if not self.substitutions.assign(wanted, found):
             self._mismatch(node, wanted, found)
-
-
-def _letters(kind: Type, found: set[str]) -> None:
-    if kind.kind == "param":
-        found.add(kind.name)
-    for inner in kind.params:
-        _letters(inner, found)
 
 
 _TYPE_NAMES = {

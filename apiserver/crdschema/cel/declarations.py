@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from apiserver.crdschema.cel import types
 from apiserver.crdschema.cel.types import Type
+from apiserver.crdschema.cel.values import type_of
 
 
 class Overload(NamedTuple):
     """One way to call a function.
 
     ``params`` begin with the target if it is a ``member``. ``call`` gets the values and returns one, or raises
-    EvaluationError.
+    EvaluationError. ``letters`` are the type parameters.
     """
 
     id: str
@@ -21,6 +22,7 @@ class Overload(NamedTuple):
     params: tuple[Type, ...]
     result: Type
     call: Callable[..., Any]
+    letters: tuple[str, ...] = ()
 
 
 class Function(NamedTuple):
@@ -34,7 +36,9 @@ def overload(identity: str, signature: str, call: Callable[..., Any]) -> Overloa
     target, dot, arguments = left.rpartition(".(") if ".(" in left else ("", "", left[1:])
     params = [types.parse(target)] if dot else []
     params += [types.parse(each) for each in _split(arguments.removesuffix(")"))]
-    return Overload(identity, bool(dot), tuple(params), types.parse(result), call)
+    returned = types.parse(result)
+    letters = tuple(sorted(types.letters(*params, returned)))
+    return Overload(identity, bool(dot), tuple(params), returned, call, letters)
 
 
 def _split(text: str) -> list[str]:
@@ -67,7 +71,5 @@ def fits(kind: Type, value: Any) -> bool:
     """Return True if a value may be passed for a parameter, as far as it can be told from the value."""
     if kind.kind in ("param", "dyn"):
         return True
-    from apiserver.crdschema.cel.values import type_of
-
     its = type_of(value)
     return its.kind == kind.kind and (kind.kind not in ("opaque", "object") or its.name == kind.name)

@@ -6,7 +6,7 @@ the fields of their types and how large values may be.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -38,10 +38,11 @@ class InstantiationError(CompileError):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A checked expression."""
+    """A checked expression, with all its nodes."""
 
     root: Node
     checked: Checked
+    nodes: Sequence[Node]
 
     @property
     def type(self) -> Type:
@@ -50,9 +51,7 @@ class Compiled:
     def uses(self, variable: str) -> bool:
         """Return True if the expression names the variable."""
         return any(
-            self.checked.references.get(node) == variable
-            for node, _ in descendants(self.root)
-            if isinstance(node, (Ident, Select))
+            self.checked.references.get(node) == variable for node in self.nodes if isinstance(node, (Ident, Select))
         )
 
     def cost(self, size_of: SizeOf) -> int:
@@ -61,7 +60,7 @@ class Compiled:
 
     def program(self) -> Program:
         """Return what runs the expression. Raises InstantiationError."""
-        for node, _ in descendants(self.root):
+        for node in self.nodes:
             if isinstance(node, Call):
                 _check_constants(node, self.checked)
         return Program(self.root, self.checked)
@@ -80,9 +79,10 @@ class Environment:
         source = Source(text)
         checked = check(root, source, self._variables, _functions(), self._fields)
         source.raise_reported()
-        check_literals(root, source, checked)
+        parents = descendants(root)
+        check_literals(parents, source, checked)
         source.raise_reported()
-        return Compiled(root, checked)
+        return Compiled(root, checked, tuple(parents))
 
 
 @cache

@@ -85,32 +85,31 @@ class _Estimator:
         self._variables: dict[str, list[Path]] = {}
 
     def cost(self, node: Node) -> Range:
+        """Return the cost of a node, with that of all nodes in it."""
         # A macro may use a node twice, so that without this the time would double with each macro around another.
-        known = self._costs.get(node)
-        if known is None:
-            known = self._costs[node] = self._cost(node)
-        return known
-
-    def _cost(self, node: Node) -> Range:
-        match node:
-            case Ident():
-                scopes = self._variables.get(node.name)
-                self._paths[node] = scopes[-1] if scopes else (node.name.removeprefix("."),)
-                return ONE
-            case Select():
-                return self._select(node)
-            case Call():
-                return self._call(node)
-            case ListNode():
-                return sum(map(self.cost, node.elements), Range(LIST_COST, LIST_COST))
-            case MapNode():
-                total = Range(MAP_COST, MAP_COST)
-                for entry in node.entries:
-                    total = total + self.cost(entry.key) + self.cost(entry.value)
-                return total
-            case Comprehension():
-                return self._comprehension(node)
-        return ZERO
+        found = self._costs.get(node)
+        if found is None:
+            match node:
+                case Call():
+                    found = self._call(node)
+                case Ident():
+                    scopes = self._variables.get(node.name)
+                    self._paths[node] = scopes[-1] if scopes else (node.name.removeprefix("."),)
+                    found = ONE
+                case Select():
+                    found = self._select(node)
+                case ListNode():
+                    found = sum(map(self.cost, node.elements), Range(LIST_COST, LIST_COST))
+                case MapNode():
+                    found = Range(MAP_COST, MAP_COST)
+                    for entry in node.entries:
+                        found = found + self.cost(entry.key) + self.cost(entry.value)
+                case Comprehension():
+                    found = self._comprehension(node)
+                case _:
+                    found = ZERO
+            self._costs[node] = found
+        return found
 
     def _select(self, node: Select) -> Range:
         if node in self._checked.references:

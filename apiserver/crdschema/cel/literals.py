@@ -5,6 +5,8 @@ Arguments of duration() and timestamp(), patterns, formats, and that the items o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from apiserver.crdschema import regex
 from apiserver.crdschema.cel import conversions, formatting, types
 from apiserver.crdschema.cel.ast import Call, Comprehension, Entry, ListNode, Literal, MapNode, Node, Select
@@ -13,19 +15,18 @@ from apiserver.crdschema.cel.source import Source
 from apiserver.crdschema.cel.types import Type
 from apiserver.crdschema.cel.values import EvaluationError
 
+Parents = Mapping[Node, Node | None]
 
-def descendants(root: Node) -> list[tuple[Node, Node | None]]:
-    """Return all nodes, each once, with the node that each is part of; parents come first."""
-    found: list[tuple[Node, Node | None]] = []
-    seen: set[Node] = set()
+
+def descendants(root: Node) -> Parents:
+    """Return the node that each node of a tree is part of; these come before their parts."""
+    found: dict[Node, Node | None] = {}
     waiting: list[tuple[Node, Node | None]] = [(root, None)]
     while waiting:
         node, parent = waiting.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        found.append((node, parent))
-        waiting += [(child, node) for child in reversed(children(node))]
+        if node not in found:
+            found[node] = parent
+            waiting += [(child, node) for child in reversed(children(node))]
     return found
 
 
@@ -48,20 +49,18 @@ def children(node: Node) -> list[Node]:
     return []
 
 
-def check_literals(root: Node, source: Source, checked: Checked) -> None:
-    """Report the constants that cannot be right."""
-    nodes = descendants(root)
-    parents = dict(nodes)
-    calls = [node for node, _ in nodes if isinstance(node, Call)]
+def check_literals(parents: Parents, source: Source, checked: Checked) -> None:
+    """Report the constants that cannot be right, in a tree whose nodes and their parents are given."""
+    calls = [node for node in parents if isinstance(node, Call)]
     for function in ("duration", "timestamp", "matches"):
         for call in calls:
             argument = call.args[0] if call.function == function and call.args else None
             if isinstance(argument, Literal) and not _valid(function, argument):
                 source.report(argument.offset, f"invalid {function} argument")
-    for node, _ in nodes:
+    for node in parents:
         if isinstance(node, ListNode) and not _in_format(node, parents):
             _check_list(node, source, checked)
-    for node, _ in nodes:
+    for node in parents:
         if isinstance(node, MapNode) and not _in_format(node, parents):
             _check_map(node, source, checked)
     for call in calls:
@@ -81,7 +80,7 @@ def _valid(function: str, literal: Literal) -> bool:
     return True
 
 
-def _in_format(node: Node, parents: dict[Node, Node | None]) -> bool:
+def _in_format(node: Node, parents: Parents) -> bool:
     parent = parents[node]
     while isinstance(parent, (ListNode, MapNode, Entry)):
         parent = parents[parent]

@@ -7,7 +7,6 @@ generated from the same grammar. (It cannot be the parser itself, as it ends at 
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Any
 
@@ -70,7 +69,7 @@ def _library_words(text: str) -> str:
     try:
         _library().compile(text, disable_check=True)
     except RuntimeError as error:
-        words = re.sub(r"^INVALID_ARGUMENT: |\s*\[INVALID_ARGUMENT\]$", "", str(error))
+        words = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix("[INVALID_ARGUMENT]").rstrip()
         if words.startswith("ERROR: <input>:") and "max recursion depth" not in words:
             return words.replace("<input>:4294967295:0:", "<input>:-1:0:")
     return ""

@@ -105,29 +105,28 @@ class _Compiler:
         self._known: dict[Node, _Run] = {}
 
     def compiled(self, node: Node) -> _Run:
-        known = self._known.get(node)
-        if known is None:
-            known = self._known[node] = self._compile(node)
-        return known
-
-    def _compile(self, node: Node) -> _Run:
-        match node:
-            case Literal():
-                value = node.value
-                return lambda frame: value
-            case Ident() | Select() if node in self._checked.references:
-                return _variable(self._checked.references[node])
-            case Select():
-                return self._select(node)
-            case Call():
-                return self._call(node)
-            case ListNode():
-                return self._list(node)
-            case MapNode():
-                return self._map(node)
-            case Comprehension():
-                return self._comprehension(node)
-        raise AssertionError(node)
+        """Return what evaluates a node."""
+        run = self._known.get(node)
+        if run is None:
+            match node:
+                case Literal():
+                    run = _constant(node.value)
+                case Ident() | Select() if node in self._checked.references:
+                    run = _variable(self._checked.references[node])
+                case Call():
+                    run = self._call(node)
+                case Select():
+                    run = self._select(node)
+                case ListNode():
+                    run = self._list(node)
+                case MapNode():
+                    run = self._map(node)
+                case Comprehension():
+                    run = self._comprehension(node)
+                case _:
+                    raise AssertionError(node)
+            self._known[node] = run
+        return run
 
     def _select(self, node: Select) -> _Run:
         operand, name, test = self.compiled(node.operand), node.field, node.test
@@ -152,7 +151,7 @@ class _Compiler:
         return run
 
     def _list(self, node: ListNode) -> _Run:
-        elements, optional = [self.compiled(each) for each in node.elements], node.optional
+        elements, optional = list(map(self.compiled, node.elements)), node.optional
 
         def run(frame: _Frame) -> Any:
             frame.cost += LIST_COST
@@ -192,12 +191,11 @@ class _Compiler:
     def _call(self, node: Call) -> _Run:
         special = _SPECIAL.get(node.function)
         if special is not None and node not in self._checked.qualified:
-            parts = [self.compiled(each) for each in ([node.target] if node.target is not None else []) + node.args]
-            return special(*parts)
+            return special(*map(self.compiled, ([node.target] if node.target is not None else []) + node.args))
         name = self._checked.qualified.get(node, node.function.removeprefix("."))
         targets = [node.target] if node.target is not None and node not in self._checked.qualified else []
         nodes = [*targets, *node.args]
-        parts = [self.compiled(each) for each in nodes]
+        parts = list(map(self.compiled, nodes))
         overloads = self._checked.overloads[node]
         dynamic = len(overloads) > 1 or any(_is_open(self._checked.types[each].kind) for each in nodes)
         return _dispatched(parts, name, overloads) if dynamic else _direct(parts, name, overloads[0])
@@ -258,6 +256,9 @@ class _Compiler:
         init, result, names = self.compiled(node.init), self.compiled(node.result), (node.accumulator,)
 
         def run(frame: _Frame) -> Any:
+            # Such bindings, each of which evaluates its optional value twice, can be chained.
+            frame.spend(0)
+            frame.clock.check()
             variables, value = frame.variables, init(frame)
             outer = [variables.get(name, _MISSING) for name in names]
             variables[names[0]] = value
@@ -322,6 +323,10 @@ def _items(value: Any) -> Any:
 
 def _is_open(kind: str) -> bool:
     return kind in ("dyn", "error", "param")
+
+
+def _constant(value: Any) -> _Run:
+    return lambda frame: value
 
 
 def _variable(name: str) -> _Run:

@@ -94,6 +94,14 @@ def is_dynamic(kind: Type) -> bool:
     return kind.kind in ("dyn", "error")
 
 
+def letters(*kinds: Type) -> set[str]:
+    """Return the names of the parameters in types."""
+    found = {kind.name for kind in kinds if kind.kind == "param"}
+    for kind in kinds:
+        found |= letters(*kind.params)
+    return found
+
+
 def renamed(kind: Type, names: Mapping[str, Type]) -> Type:
     """Return the type with its parameters replaced."""
     if kind.kind == "param":
