@@ -124,7 +124,8 @@ class Resources:
             stream = WatchStream(self._cache, call.kind, call.namespace, wanted, client, shape)
             return client.carry(stream, shape.framing.messages, text=shape.framing is LINES)
         stream = WatchStream(self._cache, call.kind, call.namespace, wanted, None, shape)
-        call.environ[WATCH] = stream  # for the worker's pump
+        if not call.kind.codec.calls_out:
+            call.environ[WATCH] = stream  # for the worker's pump, which nothing may hold up
         headers = {"Content-Type": shape.framing.content_type, "Cache-Control": "no-cache, private"}
         return Response(stream, 200, headers)
 

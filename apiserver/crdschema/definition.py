@@ -17,7 +17,7 @@ from apiserver.crdschema.openapischema import check_schema
 from apiserver.crdschema.structural import RULES, Errors, Schema, check_structural, rule_characters, says
 from apiserver.model import checks
 from machinery import validation
-from machinery.errors import FieldError
+from machinery.errors import FieldError, quote
 from machinery.objects import Object
 
 APPROVED = "api-approved.kubernetes.io"
@@ -40,6 +40,9 @@ def default(obj: Object) -> None:
     if kind and not names.get("listKind"):
         names["listKind"] = f"{kind}List"
     spec.setdefault("conversion", {"strategy": "None"})
+    webhook = spec["conversion"].get("webhook") or {}
+    if service := (webhook.get("clientConfig") or {}).get("service"):
+        service.setdefault("port", 443)
 
 
 def check(obj: Object) -> list[FieldError]:
@@ -292,11 +295,83 @@ def _selectable(path: str, fields: list[Object], schema: Schema) -> Errors:
 
 
 def _conversion(conversion: Object) -> Errors:
-    # Upstream also has the strategy Webhook, but this server calls no webhooks.
-    yield from checks.one_of("spec.conversion.strategy", conversion.get("strategy"), ("None",))
-    if conversion.get("strategy") == "None" and conversion.get("webhook"):
+    path, webhook = "spec.conversion", conversion.get("webhook")
+    yield from checks.one_of(f"{path}.strategy", conversion.get("strategy"), ("None", "Webhook"))
+    client, versions = (webhook or {}).get("clientConfig"), (webhook or {}).get("conversionReviewVersions") or []
+    if conversion.get("strategy") != "Webhook":
         why = "should not be set when strategy is not set to Webhook"
-        yield FieldError.forbidden("spec.conversion.webhookClientConfig", why)
+        if client:
+            yield FieldError.forbidden(f"{path}.webhookClientConfig", why)
+        if versions:
+            yield FieldError.forbidden(f"{path}.conversionReviewVersions", why)
+        return
+    if client is None:
+        yield FieldError.required(f"{path}.webhookClientConfig", "required when strategy is set to Webhook")
+    elif (client.get("url") is None) == (client.get("service") is None):
+        yield FieldError.required(f"{path}.webhookClientConfig", "exactly one of url or service is required")
+    elif client.get("url") is not None:
+        yield from _webhook_url(f"{path}.webhookClientConfig.url", client["url"])
+    else:
+        yield from _webhook_service(f"{path}.webhookClientConfig.service", client["service"])
+    yield from _review_versions(f"{path}.conversionReviewVersions", versions)
+
+
+def _webhook_url(path: str, text: str) -> Errors:
+    form = "; desired format: https://host[/path]"
+    try:
+        url = urlsplit(text)
+        _ = url.port  # raises ValueError, too
+    except ValueError as error:
+        yield FieldError.required(path, f"url must be a valid URL: parse {quote(text)}: {error}{form}")
+        return
+    if url.scheme != "https":
+        yield FieldError.invalid(path, url.scheme, f"'https' is the only allowed URL scheme{form}")
+    user, _, host = url.netloc.rpartition("@")
+    if not host:
+        yield FieldError.invalid(path, host, f"host must be provided{form}")
+    if user:
+        yield FieldError.invalid(path, user, "user information is not permitted in the URL")
+    if url.fragment:
+        yield FieldError.invalid(path, url.fragment, "fragments are not permitted in the URL")
+    if url.query:
+        yield FieldError.invalid(path, url.query, "query parameters are not permitted in the URL")
+
+
+def _webhook_service(path: str, service: Object) -> Errors:
+    for field in ("name", "namespace"):
+        if not service.get(field):
+            yield FieldError.required(f"{path}.{field}", f"service {field} is required")
+    if errors := validation.is_port_number(service.get("port", 443)):
+        yield FieldError.invalid(f"{path}.port", service["port"], f"port is not valid: {', '.join(errors)}")
+    text = service.get("path") or "/"
+    if text == "/":
+        return
+    if text == "//":
+        yield FieldError.invalid(f"{path}.path", text, "segment[0] may not be empty")
+        return
+    if not text.startswith("/"):
+        yield FieldError.invalid(f"{path}.path", text, "must start with a '/'")
+    for index, step in enumerate(text[1:].removesuffix("/").split("/")):
+        if not step:
+            yield FieldError.invalid(f"{path}.path", text, f"segment[{index}] may not be empty")
+        for error in validation.is_dns1123_subdomain(step) if step else ():
+            yield FieldError.invalid(f"{path}.path", text, f"segment[{index}]: {error}")
+
+
+def _review_versions(path: str, versions: list[str]) -> Errors:
+    if not versions:
+        yield FieldError.required(path)
+        return
+    seen: set[str] = set()
+    for index, version in enumerate(versions):
+        if version in seen:
+            yield FieldError.invalid(f"{path}[{index}]", version, "duplicate version")
+            continue
+        seen.add(version)
+        for error in validation.is_dns1035_label(version):
+            yield FieldError.invalid(f"{path}[{index}]", version, error)
+    if not {"v1", "v1beta1"} & seen:
+        yield FieldError.invalid(path, versions, "must include at least one of v1, v1beta1")
 
 
 def _stored_versions(obj: Object) -> Errors:

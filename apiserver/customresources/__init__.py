@@ -7,6 +7,7 @@ discovery and OpenAPI treat it as any other. What differs is behind the row's co
     rows.py          a definition → its rows
     codec.py         decode, store, show and describe objects; decoding.py: bodies → objects
     strategy.py      what create, update and status updates change and check
+    conversion.py    the webhook that converts objects between versions
     columns.py       additionalPrinterColumns; jsonpath.py: the paths in them
     scale.py         the subresource scale, with paths that the definition names
     publishing.py    a version's schema as OpenAPI publishes it

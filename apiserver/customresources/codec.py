@@ -25,6 +25,7 @@ from machinery.objects import Object
 
 if TYPE_CHECKING:
     from apiserver.crdschema.celrules import Rules
+    from apiserver.customresources.conversion import Webhook
 
 
 class Shape(NamedTuple):
@@ -76,10 +77,22 @@ class CustomCodec:
     patch_types = CUSTOM_PATCHES
 
     def __init__(
-        self, definition: str, api_version: str, shapes: Shapes, storage: str, list_kind: str, identity: str
+        self,
+        definition: str,
+        api_version: str,
+        shapes: Shapes,
+        storage: str,
+        list_kind: str,
+        identity: str,
+        webhook: Webhook | None,
     ) -> None:
-        """Objects are stored in the apiVersion ``storage``; ``definition`` is the schema's name in OpenAPI."""
+        """Objects are stored in the apiVersion ``storage``; ``definition`` is the schema's name in OpenAPI.
+
+        Without a webhook, conversion changes the apiVersion and nothing else.
+        """
         self.identity = identity
+        self.calls_out = webhook is not None
+        self._webhook = webhook
         self.definition = definition
         self.api_version = api_version
         self._shapes = shapes
@@ -146,18 +159,45 @@ class CustomCodec:
             known = views[self.api_version] = (self, self._view(item))
         return known[1]
 
-    def _view(self, item: Item) -> Item:
-        stored = item.bare()
-        obj: Object = orjson.loads(stored)
+    def view_all(self, items: list[Item]) -> list[Item]:
+        if self._webhook is not None:
+            self._convert_all(self._webhook, items)
+        return list(map(self.view, items))
+
+    def _convert_all(self, webhook: Webhook, items: list[Item]) -> None:
+        """Make the views of all items that need to be converted with one call."""
+        unseen = [item for item in items if (item.views or {}).get(self.api_version, (None,))[0] is not self]
+        decoded = [(item, self._completed(item)) for item in unseen]
+        other = [(item, obj) for item, obj in decoded if obj["apiVersion"] != self.api_version]
+        converted = webhook.convert([obj for _, obj in other], self.api_version) if other else []
+        for (item, _), obj in zip(other, converted, strict=True):
+            tree.prune(self.node, obj)
+            item.views = {**(item.views or {}), self.api_version: (self, Item(item.key, encode(obj), item.revision))}
+
+    def _completed(self, item: Item) -> Object:
+        """Return a stored object with the defaults of the version that it is stored in."""
+        obj: Object = orjson.loads(item.data)
         with contextlib.suppress(LookupError):  # The definition may no longer have the version that was stored.
             walk = self._shapes.of(obj["apiVersion"]).node.walk
             if walk is not None:
                 walk(obj)
+        return obj
+
+    def _view(self, item: Item) -> Item:
+        obj = self._completed(item)
         if obj["apiVersion"] != self.api_version:
-            obj["apiVersion"] = self.api_version
-            tree.prune(self.node, obj)
+            obj = self._converted(obj, self.api_version)
         seen = encode(obj)
-        return item if seen == stored else Item(item.key, seen, item.revision)
+        return item if seen == item.bare() else Item(item.key, seen, item.revision)
+
+    def _converted(self, obj: Object, api_version: str) -> Object:
+        """Return an object in another version, without what that does not specify. Raises InternalError."""
+        if self._webhook is not None:
+            obj = self._webhook.convert([obj], api_version)[0]
+        else:
+            obj = {**orjson.loads(orjson.dumps(obj)), "apiVersion": api_version}
+        tree.prune(self._shapes.of(api_version).node, obj)
+        return obj
 
     def is_stored(self, obj: Object, item: Item) -> bool:
         # JSON texts are compared, because for Python 1 and true are equal.
@@ -170,9 +210,4 @@ class CustomCodec:
         return found == written
 
     def stored(self, obj: Object) -> Object:
-        # Of the conversion strategies there is only None, which changes the apiVersion and nothing else.
-        if obj["apiVersion"] == self._storage:
-            return obj
-        converted: Object = orjson.loads(orjson.dumps({**obj, "apiVersion": self._storage}))
-        tree.prune(self._shapes.of(self._storage).node, converted)
-        return converted
+        return obj if obj["apiVersion"] == self._storage else self._converted(obj, self._storage)

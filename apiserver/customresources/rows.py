@@ -9,6 +9,7 @@ from apiserver.crdschema.definition import is_true, storage_version
 from apiserver.customresources.codec import CustomCodec, Shapes
 from apiserver.customresources.columns import columns_of
 from apiserver.customresources.conditions import is_served
+from apiserver.customresources.conversion import Lookup, Webhook
 from apiserver.customresources.scale import Paths
 from apiserver.customresources.strategy import CustomResourceStrategy
 from apiserver.kinds.subresources import STATUS
@@ -20,25 +21,37 @@ _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 _STABILITY = {None: 2, "beta": 1, "alpha": 0}
 
 
-def rows_of(crd: Object, load: Callable[[], Object] | None = None, identity: str = "") -> tuple[Kind, ...]:
+def _nothing(namespace: str, name: str) -> tuple[None, None]:
+    return None, None
+
+
+def rows_of(
+    crd: Object, load: Callable[[], Object] | None = None, identity: str = "", lookup: Lookup = _nothing
+) -> tuple[Kind, ...]:
     """Return the rows of the served versions, in the order of discovery; () until the names are accepted.
 
     The rows keep no part of the definition that has the size of a schema. ``load`` returns the definition again when
     they need its schemas. ``identity`` differs when what OpenAPI publishes of them differs.
+    ``lookup`` finds the Service of a conversion webhook.
     """
     if not is_served(crd):
         return ()
     served = (version for version in crd["spec"]["versions"] if version.get("served"))
     versions = sorted(served, key=lambda version: priority(version["name"]))
     shapes = Shapes(crd["spec"]["group"], load or (lambda: crd))
-    return tuple(_row(crd, version, shapes, versions, identity) for version in versions)
+    conversion = crd["spec"].get("conversion") or {}
+    webhook = Webhook(conversion, lookup) if conversion.get("strategy") == "Webhook" else None
+    return tuple(_row(crd, version, shapes, versions, identity, webhook) for version in versions)
 
 
 def storage_row(crd: Object) -> Kind:
-    """Return a row of the storage version, even if it is not served, so that stored objects can be deleted."""
+    """Return a row of the storage version, even if it is not served, so that stored objects can be deleted.
+
+    It calls no webhook: to delete an object its metadata will do.
+    """
     spec, name = crd["spec"], storage_version(crd["spec"])
     version = next(each for each in spec["versions"] if each["name"] == name)
-    return _row(crd, version, Shapes(spec["group"], lambda: crd), (), "")
+    return _row(crd, version, Shapes(spec["group"], lambda: crd), (), "", None)
 
 
 def priority(version: str) -> tuple[int, int, int, str]:
@@ -50,7 +63,9 @@ def priority(version: str) -> tuple[int, int, int, str]:
     return (-_STABILITY[stage], -int(major), -int(minor or 0), "")
 
 
-def _row(crd: Object, version: Object, shapes: Shapes, served: Iterable[Object], identity: str) -> Kind:
+def _row(
+    crd: Object, version: Object, shapes: Shapes, served: Iterable[Object], identity: str, webhook: Webhook | None
+) -> Kind:
     spec, names = crd["spec"], (crd.get("status") or {}).get("acceptedNames") or crd["spec"]["names"]
     group, subresources = spec["group"], version.get("subresources") or {}
     scale = Paths.of(subresources["scale"]) if "scale" in subresources else None
@@ -62,6 +77,7 @@ def _row(crd: Object, version: Object, shapes: Shapes, served: Iterable[Object],
         f"{group}/{storage_version(spec)}",
         list_kind,
         identity,
+        webhook,
     )
     terminating = is_true(crd, "Terminating")
     strategy = CustomResourceStrategy(

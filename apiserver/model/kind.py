@@ -226,6 +226,10 @@ class Codec(Protocol):
         """A hash of all that a dynamic schema depends on; "" for others."""
 
     @property
+    def calls_out(self) -> bool:
+        """Whether ``view`` and ``stored`` may call a webhook, and so take their time."""
+
+    @property
     def typed(self) -> bool:
         """Whether items of a list leave out apiVersion and kind, as those of upstream's typed objects do."""
 
@@ -256,6 +260,9 @@ class Codec(Protocol):
 
     def view(self, item: Item) -> Item:
         """Return a stored object as this version shows it."""
+
+    def view_all(self, items: list[Item]) -> list[Item]:
+        """Return what ``view`` returns for each item."""
 
     def stored(self, obj: Object) -> Object:
         """Return the object in the version that it is stored in."""

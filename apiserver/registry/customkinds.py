@@ -21,6 +21,7 @@ from apiserver.kinds.customresourcedefinitions import CUSTOM_RESOURCE_DEFINITION
 from apiserver.kinds.registry import Registry
 from apiserver.model.item import Item
 from apiserver.model.kind import Kind
+from apiserver.registry.reader import CacheReader
 from apiserver.storage.cache import WatchCache
 from machinery.objects import Object
 
@@ -85,7 +86,7 @@ class CustomKinds:
         for item in items:
             name = item.key.removeprefix(DEFINITIONS.prefix)
             known = before.get(name)
-            now[name] = known if known is not None and known.revision == item.revision else _served(item, known)
+            now[name] = known if known is not None and known.revision == item.revision else self._served(item, known)
         changed = [name for name in before.keys() | now.keys() if _rows(before, name) is not _rows(now, name)]
         if changed:
             rows = sorted(
@@ -96,6 +97,23 @@ class CustomKinds:
         self._definitions, self._revision = now, revision
         self._end_watches(before, now)
 
+    def _served(self, item: Item, known: ServedDefinition | None) -> ServedDefinition:
+        """Return a definition that has changed, with the rows that it had if they would be the same."""
+        crd = orjson.loads(item.data)
+        of, outline, terminating = _fingerprint(crd), _outline(crd), is_true(crd, "Terminating")
+        if known is not None and (known.of, known.terminating) == (of, terminating):
+            known.source.item = item
+            return known._replace(revision=item.revision, outline=outline)
+        source = _Source(item)
+        rows = rows_of(crd, source.load, of.hex(), self._service)
+        return ServedDefinition(item.revision, outline, of, terminating, rows, source)
+
+    def _service(self, namespace: str, name: str) -> tuple[Object | None, Object | None]:
+        """Return a Service and its Endpoints, None for what does not exist."""
+        reader, kinds = CacheReader(self._cache), (self._builtin.by_kind("", kind) for kind in ("Service", "Endpoints"))
+        service, endpoints = (reader.get(kind, namespace, name) if kind else None for kind in kinds)
+        return service, endpoints
+
     def _end_watches(self, before: dict[str, ServedDefinition], now: dict[str, ServedDefinition]) -> None:
         """End the watches of custom objects whose definition has changed; clients begin them anew, as with upstream."""
         for name, served in before.items():
@@ -103,17 +121,6 @@ class CustomKinds:
                 self._cache.end_watches_of(served.rows[0].prefix)
                 if name not in now:
                     self._cache.forget(served.rows[0].prefix)
-
-
-def _served(item: Item, known: ServedDefinition | None) -> ServedDefinition:
-    """Return a definition that has changed, with the rows that it had if they would be the same."""
-    crd = orjson.loads(item.data)
-    of, outline, terminating = _fingerprint(crd), _outline(crd), is_true(crd, "Terminating")
-    if known is not None and (known.of, known.terminating) == (of, terminating):
-        known.source.item = item
-        return known._replace(revision=item.revision, outline=outline)
-    source = _Source(item)
-    return ServedDefinition(item.revision, outline, of, terminating, rows_of(crd, source.load, of.hex()), source)
 
 
 def _rows(definitions: Mapping[str, ServedDefinition], name: str) -> tuple[Kind, ...]:

@@ -162,7 +162,7 @@ def _result(kind: Kind, items: list[Item], revision: int, total: int, countable:
         metadata["continue"] = encode_token(revision, items[-1].key.removeprefix(kind.prefix) + "\0")
         if countable:
             metadata["remainingItemCount"] = total - len(items)
-    return ListResult(list(map(kind.codec.view, items)) if kind.codec.dynamic else items, metadata)
+    return ListResult(kind.codec.view_all(items), metadata)
 
 
 def _as_of(kind: Kind, result: ListResult, revision: int) -> ListResult:

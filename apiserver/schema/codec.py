@@ -24,6 +24,7 @@ class UpstreamCodec:
 
     dynamic = False
     identity = ""
+    calls_out = False
     typed = True
     patch_types = ALL_PATCHES
 
@@ -57,6 +58,9 @@ class UpstreamCodec:
 
     def view(self, item: Item) -> Item:
         return item
+
+    def view_all(self, items: list[Item]) -> list[Item]:
+        return items
 
     def stored(self, obj: Object) -> Object:
         return obj

@@ -84,10 +84,6 @@ def test_defaults() -> None:
             'spec.versions[0].deprecationWarning: Invalid value: "x": can only be set for deprecated versions',
         ),
         (
-            put("spec.conversion", {"strategy": "Webhook"}),
-            'spec.conversion.strategy: Unsupported value: "Webhook": supported values: "None"',
-        ),
-        (
             put("spec.preserveUnknownFields", True),
             "spec.preserveUnknownFields: Invalid value: true: cannot set to true, set "
             "x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
@@ -234,3 +230,78 @@ def test_rows() -> None:
     )
     assert new.prefix == older.prefix == "/registry/example.com/foos/"
     assert new.definition == "com.example.v1.Foo"
+
+
+def webhook(client: Any, *versions: str) -> Any:
+    names = list(versions or ("v1",))
+    return {"strategy": "Webhook", "webhook": {"clientConfig": client, "conversionReviewVersions": names}}
+
+
+@pytest.mark.parametrize(
+    ("conversion", "errors"),
+    [
+        (webhook({"url": "https://a:9443/convert"}), []),
+        (webhook({"service": {"namespace": "b", "name": "a", "path": "/convert"}}, "v1beta1"), []),
+        (
+            {"strategy": "Sometimes"},
+            ['spec.conversion.strategy: Unsupported value: "Sometimes": supported values: "None", "Webhook"'],
+        ),
+        (
+            {**webhook({"url": "https://a"}), "strategy": "None"},
+            [
+                "spec.conversion.webhookClientConfig: Forbidden: should not be set when strategy is not set to Webhook",
+                "spec.conversion.conversionReviewVersions: Forbidden: "
+                "should not be set when strategy is not set to Webhook",
+            ],
+        ),
+        (
+            {"strategy": "Webhook"},
+            [
+                "spec.conversion.webhookClientConfig: Required value: required when strategy is set to Webhook",
+                "spec.conversion.conversionReviewVersions: Required value",
+            ],
+        ),
+        (
+            webhook({"url": "https://a", "service": {"name": "a", "namespace": "b"}}),
+            [
+                "spec.conversion.webhookClientConfig: Required value: exactly one of url or service is required",
+            ],
+        ),
+        (
+            webhook({"url": "http://u@a/x?y#z"}),
+            [
+                "spec.conversion.webhookClientConfig.url: Invalid value: "
+                "\"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+                'spec.conversion.webhookClientConfig.url: Invalid value: "u": '
+                "user information is not permitted in the URL",
+                'spec.conversion.webhookClientConfig.url: Invalid value: "z": fragments are not permitted in the URL',
+                'spec.conversion.webhookClientConfig.url: Invalid value: "y": '
+                "query parameters are not permitted in the URL",
+            ],
+        ),
+        (
+            webhook({"service": {"namespace": "b", "path": "a//", "port": 0}}),
+            [
+                "spec.conversion.webhookClientConfig.service.name: Required value: service name is required",
+                "spec.conversion.webhookClientConfig.service.port: Invalid value: 0: "
+                "port is not valid: must be between 1 and 65535, inclusive",
+                "spec.conversion.webhookClientConfig.service.path: Invalid value: \"a//\": must start with a '/'",
+                'spec.conversion.webhookClientConfig.service.path: Invalid value: "a//": segment[0] may not be empty',
+                'spec.conversion.webhookClientConfig.service.path: Invalid value: "a//": segment[1] may not be empty',
+            ],
+        ),
+        (
+            webhook({"url": "https://a"}, "v2", "v2"),
+            [
+                'spec.conversion.conversionReviewVersions[1]: Invalid value: "v2": duplicate version',
+                'spec.conversion.conversionReviewVersions: Invalid value: []string{"v2", "v2"}: '
+                "must include at least one of v1, v1beta1",
+            ],
+        ),
+    ],
+)
+def test_conversion_is_checked(conversion: Any, errors: list[str]) -> None:
+    made = crd()
+    made["spec"]["conversion"] = conversion
+    definition.default(made)
+    assert [str(error) for error in definition.check(made)] == errors
