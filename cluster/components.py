@@ -1,7 +1,7 @@
 """The command line of each process of a cluster, and the URL of its health check. No I/O.
 
-Flags are upstream's if upstream has them. Every process listens on loopback or on docker0's address only, so that
-nothing of a cluster can be reached from another machine.
+Flags are upstream's if upstream has them. Every process listens on loopback or on docker0's address only; SECURITY.md
+says what another machine needs to reach the latter.
 """
 
 from __future__ import annotations
