@@ -1,7 +1,7 @@
 """Exec and attach: a client's channels on a new process in a container, or on the container's own.
 
 As upstream, what can be known to fail is refused before the upgrade, in words; what fails later is a Status on the
-error channel. When the client leaves, an exec'd process loses its stdin and its output, or its terminal (SIGHUP).
+error channel. When the client leaves, an exec'd process loses its stdin, its output (see orphans.py) and its terminal.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ def execute(
     try:
         ended = session.run(early)
     finally:
-        if ended or wanted.tty:
+        if ended:
             process.close()
         else:
             orphans.adopt(runtime, exec_id, process)
-        if wanted.tty and not ended:
-            hang_up(runtime, exec_id)
+            if wanted.tty:
+                hang_up(runtime, exec_id)
     if ended:
         result = _wait_for_exit(runtime, exec_id)
         if session.start_error and not result.pid:

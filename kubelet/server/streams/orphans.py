@@ -4,6 +4,8 @@ The kernel would end a writer of such a pipe by SIGPIPE. Docker keeps the pipe o
 it, so that ``kubectl exec pod -- yes | head`` would leave ``yes`` running at full speed for ever. So the stream is
 kept, and the first output is answered with the signal, to all processes that have this pipe as their output. One that
 goes on writing ignores SIGPIPE, and would have met EPIPE; it is killed. A process that writes nothing is left alone.
+Likewise with a terminal, whose processes have been told by SIGHUP already: but Docker ends the stream of a terminal
+that had an input, so that one which ignores SIGHUP is not noticed.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ _LOG = logging.getLogger(__name__)
 _PROC = Path("/proc")
 # Streams that are kept. When there are more, the oldest is let go.
 _MOST = 1000
+# Major numbers of pseudoterminals (Documentation/admin-guide/devices.txt of the kernel).
+_TERMINALS = range(136, 144)
 # Seconds after SIGPIPE in which a process may end.
 _GRACE = 0.5
 
@@ -103,17 +107,17 @@ class Orphans:
 
 
 def signal_writers(pid: int, number: signal.Signals) -> int:
-    """Signal all processes whose output is the same pipe as that of a process; return how many there were."""
-    pipes = set(_pipes(pid))
+    """Signal all processes whose output is the pipe or terminal of a process; return how many there were."""
+    outputs = set(_outputs(pid))
     count = 0
-    for entry in _PROC.iterdir() if pipes else ():
+    for entry in _PROC.iterdir() if outputs else ():
         if not entry.name.isdigit():
             continue
         with suppress(OSError):  # it has ended meanwhile
             handle = os.pidfd_open(int(entry.name))
             try:
                 # Only now it is looked at, so that the handle is not that of a later process with its number.
-                if pipes.intersection(_pipes(int(entry.name))):
+                if outputs.intersection(_outputs(int(entry.name))):
                     signal.pidfd_send_signal(handle, number)
                     count += 1
             finally:
@@ -121,10 +125,11 @@ def signal_writers(pid: int, number: signal.Signals) -> int:
     return count
 
 
-def _pipes(pid: int) -> Iterator[tuple[int, int]]:
-    """Yield the identities of the pipes that are the standard output and error of a process."""
+def _outputs(pid: int) -> Iterator[tuple[int, int]]:
+    """Yield the identities of the pipes, or of the terminal, that are the standard output and error of a process."""
     for descriptor in (1, 2):
         with suppress(OSError):  # it has none, or has ended
             found = (_PROC / str(pid) / "fd" / str(descriptor)).stat()
-            if stat.S_ISFIFO(found.st_mode):
+            is_terminal = stat.S_ISCHR(found.st_mode) and os.major(found.st_rdev) in _TERMINALS
+            if stat.S_ISFIFO(found.st_mode) or is_terminal:
                 yield found.st_dev, found.st_ino

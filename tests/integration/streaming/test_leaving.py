@@ -17,7 +17,11 @@ SERVER = (
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Protocol: v4.channel.k8s.io",
 )
-STREAMS = {"output": {"stdout": "true", "stderr": "true"}, "all": {"stdin": "true", "stdout": "true", "stderr": "true"}}
+STREAMS = {
+    "output": {"stdout": "true", "stderr": "true"},
+    "all": {"stdin": "true", "stdout": "true", "stderr": "true"},
+    "terminal": {"stdin": "true", "stdout": "true", "tty": "true"},
+}
 
 
 def processes(host: Host, name: str) -> list[str]:
