@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from machinery.httpstatus import RESPONSES
 from machinery.metrics import CONTENT_TYPE, METRICS
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Connections to the health port of a process, each of which has a thread.
+MOST_HEALTH_CLIENTS = 50
 # Returns in words why the component is not healthy; an empty text or None if it is.
 HealthCheck = Callable[[], str | None]
 
@@ -91,12 +95,29 @@ def serve_health(address: str, check: HealthCheck) -> ThreadingHTTPServer | None
         def log_message(self, format: str, *args: object) -> None:
             """Log nothing: health checks come every few seconds."""
 
+    class HealthServer(ThreadingHTTPServer):
+        daemon_threads = True
+        clients: dict[object, None] = {}  # the oldest first
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            if len(self.clients) >= MOST_HEALTH_CLIENTS:
+                # Whoever is slow or silent for longest makes room. Its own thread closes the socket then.
+                with suppress(OSError, StopIteration):
+                    oldest: Any = next(iter(self.clients))
+                    self.clients.pop(oldest, None)
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self.clients[request] = None
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            self.clients.pop(request, None)
+            super().shutdown_request(request)
+
     host, _, port = address.rpartition(":")
     try:
-        server = ThreadingHTTPServer((host or "127.0.0.1", int(port)), HealthHandler)
+        server = HealthServer((host or "127.0.0.1", int(port)), HealthHandler)
     except OSError as error:
         fatal(f"cannot serve health on {address}: {error.strerror}. Choose another --healthz-bind-address.")
-    server.daemon_threads = True
     # The poll only serves shutdown(), which nobody calls: the thread ends with the process.
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 3600}, name="healthz", daemon=True).start()
     return server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -42,6 +43,20 @@ def test_health() -> None:
     server.server_close()
     assert len(queue) == 0
     assert component.serve_health("", lambda: "") is None
+
+
+def test_silent_clients_of_the_health_port_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(component, "MOST_HEALTH_CLIENTS", 5)
+    server = component.serve_health("127.0.0.1:0", lambda: "")
+    assert server is not None
+    before = threading.active_count()
+    silent = [socket.create_connection(("127.0.0.1", server.server_port), 5) for _ in range(30)]
+    assert fetch(server, "/healthz") == (200, "ok")
+    assert all(sock.recv(1) == b"" for sock in silent[:25])
+    assert threading.active_count() <= before + 10
+    for sock in silent:
+        sock.close()
+    server.server_close()
 
 
 def test_a_busy_health_port_ends_the_component_with_a_clear_line(caplog: pytest.LogCaptureFixture) -> None:
