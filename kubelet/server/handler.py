@@ -276,6 +276,8 @@ class RequestHandler(BaseHTTPRequestHandler):
         for text in texts:
             if not is_number(text) or not 0 < int(text) < 65536:
                 raise BadRequest(f"port {quote(text)} must be a number from 1 to 65535")
+        if len(texts) > portforward.MOST_PORTS:
+            raise BadRequest(f"{len(texts)} ports are too many: at most {portforward.MOST_PORTS} can be forwarded")
         return [int(text) for text in texts]
 
     # --- answers -------------------------------------------------------------------------------------------------

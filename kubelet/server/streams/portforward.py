@@ -18,6 +18,7 @@ import select
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -36,7 +37,10 @@ TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io"
 WEBSOCKET_PROTOCOLS = (TUNNEL_PROTOCOL, "v4.channel.k8s.io", "v4.base64.channel.k8s.io")
 _CHUNK = 65536
 _PENDING_LIMIT = 1 << 20  # bytes for one port; then the client is not read until the pod has taken some
+_ALL_PENDING_LIMIT = 8 << 20  # the same for all ports together
 _MAX_PAIRS = 4096
+MOST_PORTS = 127  # of one WebSocket: the numbers of two channels each are bytes, and 255 has a meaning of its own
+_MAX_DIALING = 32  # connections that are being made at a time: each needs a thread, and a pod may not answer
 # How long nothing may move on a connection of which one side is gone.
 _STALLED_SECONDS = 10.0
 # No event tells that the pod has taken what was written, so it is asked for.
@@ -289,6 +293,8 @@ class Forwarding:
         self._subject = subject
         self._stalled_seconds = stalled_seconds
         self._links: dict[int, _Link] = {}
+        self._to_dial: deque[ConnectRequest] = deque()
+        self._dialing = 0
         self._dialed: queue.SimpleQueue[tuple[int, socket.socket | OSError]] = queue.SimpleQueue()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = threading.Lock()  # a thread that dials may outlive the session
@@ -333,7 +339,10 @@ class Forwarding:
 
     @property
     def _reading(self) -> bool:
-        return not self._left and all(len(link.pending) < _PENDING_LIMIT for link in self._links.values())
+        if self._left:
+            return False
+        pending = [len(link.pending) for link in self._links.values()]
+        return not pending or (max(pending) < _PENDING_LIMIT and sum(pending) < _ALL_PENDING_LIMIT)
 
     def _from_client(self) -> None:
         while self._reading:
@@ -352,7 +361,8 @@ class Forwarding:
         for event in events:
             if isinstance(event, ConnectRequest):
                 self._links[event.stream] = _Link(event.port)
-                self._dial(event.port, self._done(event.stream))
+                self._to_dial.append(event)
+                self._dial_next()
                 continue
             link = self._links.get(event.stream)
             if link is None:
@@ -363,6 +373,13 @@ class Forwarding:
             else:
                 link.client_eof = link.client_gone = True
             self._to_pod(link)
+
+    def _dial_next(self) -> None:
+        while self._to_dial and self._dialing < _MAX_DIALING:
+            request = self._to_dial.popleft()
+            if request.stream in self._links:  # the client has not given it up meanwhile
+                self._dialing += 1
+                self._dial(request.port, self._done(request.stream))
 
     def _done(self, pair: int) -> Dialed:
         def done(result: socket.socket | OSError) -> None:
@@ -432,6 +449,7 @@ class Forwarding:
         """Take the connections that have been made, or not."""
         while not self._dialed.empty():
             pair, result = self._dialed.get()
+            self._dialing -= 1
             link = self._links.get(pair)
             if isinstance(result, OSError):
                 if link:
@@ -442,6 +460,8 @@ class Forwarding:
             else:
                 link.remote = result
                 self._to_pod(link)
+        if not self._over:
+            self._dial_next()
 
     def _serve(self, pair: int, link: _Link, events: int) -> None:
         assert link.remote is not None

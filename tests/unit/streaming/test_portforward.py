@@ -17,7 +17,7 @@ from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
 from kubelet.server.connection import Connection
-from kubelet.server.streams import spdy
+from kubelet.server.streams import portforward, spdy
 from kubelet.server.streams.portforward import (
     ChannelMultiplexer,
     ConnectRequest,
@@ -333,3 +333,22 @@ def test_channels_also_carry_what_was_sent_before_the_client_hears_of_the_end(
     client.sendall(late.send(BytesMessage(b"\0" + b"x" * 1_000_000)) + late.send(CloseConnection(1000)))
     assert read_all(pod) == b"x" * 1_000_000
     running.result()
+
+
+def test_only_so_many_connections_are_made_at_a_time(
+    pair: Any, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a thread until the pod answers."""
+    stage = Stage(pair, run)
+    monkeypatch.setattr(portforward, "_MAX_DIALING", 2)
+    for request in range(5):
+        stage.open(82, str(request))
+    waiting = [stage.slow.get(timeout=10) for _ in range(2)]
+    assert stage.slow.empty()
+    while waiting:
+        waiting.pop(0)(OSError("no answer"))
+        with suppress(queue.Empty):
+            waiting.append(stage.slow.get(timeout=1))
+        assert len(waiting) <= 2
+    stage.until(lambda event: isinstance(event, spdy.Data) and event.stream == 17 and event.end)
+    stage.leave()
