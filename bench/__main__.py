@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -85,8 +85,8 @@ def measure(
     if "start" in wanted and ours:
         for _ in range(runs):
             yield "start", restart()
+    roots = [lock_pid()] if ours else [int(line) for line in pids or ()]
     if wanted & {"memory", "idle"}:
-        roots = [lock_pid()] if ours else [int(line) for line in pids or ()]
         processes = resources.family(roots)
         if processes:
             yield "idle", resources.idle_percent(processes)
@@ -100,9 +100,11 @@ def measure(
                     yield row, seconds
         if "floor-8" in wanted:
             yield "floor-8", floor.start_pods(8, SANDBOX_IMAGE, image)
-    if wanted & api.ROWS:
+    if wanted & (api.ROWS | {"memory-used"}):
         server, _ = api.parse(kubeconfig)
         yield from api.measure(server, token, wanted)
+    if "memory-used" in wanted:
+        yield from memory_used(roots)
 
 
 def measure_alone(wanted: set[str], runs: int) -> Iterator[tuple[str, float]]:
@@ -110,6 +112,14 @@ def measure_alone(wanted: set[str], runs: int) -> Iterator[tuple[str, float]]:
     for _ in range(runs):
         with alone.servers() as started:
             yield from api.measure(started.server, started.token, wanted)
+            if "memory-used" in wanted:
+                yield from memory_used(started.pids)
+
+
+def memory_used(roots: Iterable[int]) -> Iterator[tuple[str, float]]:
+    """Yield the row of the memory after use; nothing if no process is known."""
+    if processes := resources.family(roots):
+        yield "memory-used", resources.pss_megabytes(processes)
 
 
 def restart() -> float:
