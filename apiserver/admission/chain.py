@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from apiserver.admission.plugin import Plugin
 from apiserver.model.kind import Kind
@@ -57,19 +57,23 @@ class Chain:
         for plugin in self._handling(request):
             plugin.admit(request)
 
-    @contextmanager
-    def guard(self, request: AdmissionRequest) -> Iterator[None]:
-        with ExitStack() as stack:
-            for plugin in self._handling(request):
-                if type(plugin).guard is not Plugin.guard:
-                    stack.enter_context(plugin.guard(request))
-            yield
+    def guard(self, request: AdmissionRequest) -> AbstractContextManager[None]:
+        guarding = [plugin for plugin in self._handling(request) if type(plugin).guard is not Plugin.guard]
+        return guarding[0].guard(request) if len(guarding) == 1 else _all_guards(guarding, request)
 
     def validate(self, request: AdmissionRequest) -> Sequence[Swap]:
         swaps: list[Swap] = []
         for plugin in self._handling(request):
             swaps += plugin.validate(request) or ()
         return swaps
+
+
+@contextmanager
+def _all_guards(plugins: Iterable[Plugin], request: AdmissionRequest) -> Iterator[None]:
+    with ExitStack() as stack:
+        for plugin in plugins:
+            stack.enter_context(plugin.guard(request))
+        yield
 
 
 def chain(plugins: Iterable[Plugin], disabled: Iterable[str] = ()) -> Chain:

@@ -18,7 +18,7 @@ import orjson
 
 from apiserver.managedfields import entries, fieldset, lastapplied, typecheck, updating, walks
 from apiserver.managedfields.configuration import describe
-from apiserver.managedfields.entries import APPLY, UPDATE, ManagerIdentifier, Managers
+from apiserver.managedfields.entries import APPLY, UPDATE, ManagerIdentifier, Managers, Owned
 from apiserver.managedfields.fieldset import Fields
 from apiserver.managedfields.updating import ConflictsError, VersionedSchema
 from apiserver.model.fieldmanager import Writer
@@ -32,7 +32,17 @@ BEFORE_FIRST_APPLY = "before-first-apply"
 
 def created(kind: Kind, obj: Object, writer: Writer) -> None:
     """Set the managed fields of a new object, in place."""
-    _written(kind, obj, {"metadata": {}}, writer)
+    metadata = obj["metadata"]
+    if metadata.get("managedFields") is not None:
+        _written(kind, obj, {"metadata": {}}, writer)
+        return
+    # Most new objects come so: then the writer is the only manager, and owns all there is.
+    metadata.pop("managedFields", None)
+    schema = schema_of(kind, writer)
+    taken = updating.compare(schema, {"metadata": {}}, obj).taken
+    if taken:
+        who = entries.manager(writer.name, UPDATE, schema.api_version, writer.subresource)
+        metadata["managedFields"] = entries.write({who: Owned(taken, schema.api_version, now())})
 
 
 def updated(kind: Kind, new: Object, old: Object, writer: Writer) -> None:
