@@ -73,6 +73,7 @@ DURATIONS = METRICS.histogram(
 )
 
 # All that a broken connection raises. While a body is streamed, requests does not translate errors of the layers below.
+_WOULD_WAIT = (BlockingIOError, ssl.SSLWantReadError)
 _TRANSPORT_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -256,6 +257,16 @@ class Client:
             cancel()
             response.close()
 
+    def open_watch(self, resource: Resource, *, resource_version: str, timeout: int) -> WatchConnection:
+        """Begin a watch, with bookmarks, that is read without waiting; the server ends it after so many seconds."""
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(timeout),
+        }
+        return WatchConnection(self._send("GET", resource.path(), query, stream=True), self._unreachable)
+
     def raw(self, path: str, *, method: str = "GET", body: Any = None) -> bytes:
         """Send a request to any path, e.g. ``/healthz``, and return the body of its answer."""
         return self._send(method, path, {}, body).content
@@ -333,6 +344,68 @@ class Client:
         if isinstance(error, requests.Timeout):
             return errors.Timeout(f"the API server at {self.server} did not answer in time: {_root(error)}")
         return errors.ServiceUnavailable(f"cannot reach the API server at {self.server}: {_root(error)}")
+
+
+class WatchConnection:
+    """An open watch, of which ``take`` returns what has arrived. Its descriptor is readable when there is more."""
+
+    def __init__(self, response: requests.Response, unreachable: Callable[[BaseException], errors.ApiError]) -> None:
+        raw: Any = response.raw
+        self.ended = False
+        self._response = response
+        self._unreachable = unreachable
+        self._is_chunked = bool(raw.chunked)
+        self._socket = raw.connection.sock
+        self._socket.setblocking(False)
+        self._line = b""
+        try:
+            self._arrived: bytes = raw._fp.fp.peek()  # what came with the head, and is in the buffer of its reader
+        except _WOULD_WAIT:
+            self._arrived = b""
+
+    def fileno(self) -> int:
+        return int(self._socket.fileno())
+
+    def take(self) -> Iterator[WatchEvent]:
+        """Yield the events that have arrived. Raises the error that the server sends, or ServiceUnavailable."""
+        parts = [self._arrived]
+        try:
+            while part := self._socket.recv(65536):
+                parts.append(part)
+            self.ended = True
+        except _WOULD_WAIT:
+            pass
+        except _TRANSPORT_ERRORS as error:
+            raise self._unreachable(error) from error
+        content, self._arrived = b"".join(parts), b""
+        if self._is_chunked:
+            content, self._arrived, complete = _dechunked(content)
+            self.ended = self.ended or complete
+        *lines, self._line = (self._line + content).split(b"\n")
+        for line in lines:
+            if line.strip():
+                event = orjson.loads(line)
+                if event["type"] == "ERROR":
+                    raise errors.ApiError.from_status(event["object"])
+                yield WatchEvent(event["type"], event["object"])
+
+    def close(self) -> None:
+        self._response.close()
+
+
+def _dechunked(stream: bytes) -> tuple[bytes, bytes, bool]:
+    """Return the content of the complete chunks, what follows them, and whether the last chunk was among them."""
+    parts: list[bytes] = []
+    at = 0
+    while (end := stream.find(b"\r\n", at)) >= 0:
+        size = int(stream[at:end].partition(b";")[0], 16)
+        if size == 0:
+            return b"".join(parts), b"", True
+        if len(stream) < end + size + 4:
+            break
+        parts.append(stream[end + 2 : end + 2 + size])
+        at = end + size + 4
+    return b"".join(parts), stream[at:], False
 
 
 class _Transport(HTTPAdapter):

@@ -166,26 +166,31 @@ class Informer:
                 if not self._version:
                     self._relist()
                 self._follow(stop)
-            except errors.Gone:
-                log.info("%s: version %s is no longer kept, listing again", self.resource.plural, self._version)
-                self._version = ""
-                self._pause(stop)
-            except errors.ApiError as error:
-                # The same error is logged once, however long it lasts.
-                if not stop.is_set() and str(error) != self._outage:
-                    self._outage = str(error)
-                    log.warning("%s: %s; trying again until it works", self.resource.plural, error)
-                if self._on_refused and not self.synced:
-                    self._on_refused(self.resource, error)
-                self._pause(stop)
-            except Exception:
-                log.exception("%s: unexpected error, listing again", self.resource.plural)
-                self._version = ""
-                self._pause(stop)
+            except Exception as error:
+                if not stop.is_set():
+                    self._failed(error)
+                stop.wait(self._delay())
 
-    def _pause(self, stop: threading.Event) -> None:
-        stop.wait(self._backoff * random.uniform(0.5, 1.0))
+    def _failed(self, error: Exception) -> None:
+        """Log an error, the same one once however long it lasts, and have everything listed again if need be."""
+        if isinstance(error, errors.Gone):
+            log.info("%s: version %s is no longer kept, listing again", self.resource.plural, self._version)
+            self._version = ""
+        elif isinstance(error, errors.ApiError):
+            if str(error) != self._outage:
+                self._outage = str(error)
+                log.warning("%s: %s; trying again until it works", self.resource.plural, error)
+            if self._on_refused and not self.synced:
+                self._on_refused(self.resource, error)
+        else:
+            log.error("%s: unexpected error, listing again", self.resource.plural, exc_info=error)
+            self._version = ""
+
+    def _delay(self) -> float:
+        """Return how long to pause after a failure; the next pause is twice as long."""
+        delay = self._backoff * random.uniform(0.5, 1.0)
         self._backoff = min(self._backoff * 2, MAX_BACKOFF)
+        return delay
 
     def _relist(self) -> None:
         result = self._client.list(self.resource, **self._where)
@@ -207,14 +212,9 @@ class Informer:
             self.resource, resource_version=self._version, timeout=seconds, stop=stop, **self._where
         )
         for event in events:
-            self._backoff = FIRST_BACKOFF
-            self._log_recovery()
-            if event.type != "BOOKMARK":
-                with self._delivery:
-                    self._apply(event)
-            self._version = event.object["metadata"]["resourceVersion"]
+            self._take(event)
         if time.monotonic() - began < SHORT_WATCH:
-            self._pause(stop)  # Some server or proxy ends watches at once; without a pause this would be a busy loop.
+            stop.wait(self._delay())  # Some proxy ends watches at once; without a pause this would be a busy loop.
         else:
             self._backoff = FIRST_BACKOFF
 
@@ -223,11 +223,13 @@ class Informer:
             self._outage = ""
             log.info("%s: up to date again", self.resource.plural)
 
-    def _apply(self, event: WatchEvent) -> None:
-        if event.type == "DELETED":
-            self._remove(event.object)
-        else:
-            self._put(event.object)
+    def _take(self, event: WatchEvent) -> None:
+        self._backoff = FIRST_BACKOFF
+        self._log_recovery()
+        if event.type != "BOOKMARK":
+            with self._delivery:
+                (self._remove if event.type == "DELETED" else self._put)(event.object)
+        self._version = event.object["metadata"]["resourceVersion"]
 
     # Cache and delivery
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from machinery.client import Client, WatchEvent
+from machinery.client import Client, WatchConnection, WatchEvent
 from machinery.objects import Object
 from machinery.resources import Resource
 
@@ -33,4 +33,29 @@ class MetadataSource:
 
     def watch(self, resource: Resource, namespace: str = "", **options: Any) -> Iterator[WatchEvent]:
         for event in self._client.watch(resource, namespace, **options):
-            yield event if event.type == "BOOKMARK" else WatchEvent(event.type, metadata_only(event.object, resource))
+            yield _kept(event, resource)
+
+    def open_watch(self, resource: Resource, *, resource_version: str, timeout: int) -> MetadataWatch:
+        opened = self._client.open_watch(resource, resource_version=resource_version, timeout=timeout)
+        return MetadataWatch(opened, resource)
+
+
+class MetadataWatch:
+    """An open watch of which all but the metadata is dropped."""
+
+    def __init__(self, watch: WatchConnection, resource: Resource) -> None:
+        self._watch = watch
+        self._resource = resource
+        self.fileno, self.close = watch.fileno, watch.close
+
+    @property
+    def ended(self) -> bool:
+        return self._watch.ended
+
+    def take(self) -> Iterator[WatchEvent]:
+        for event in self._watch.take():
+            yield _kept(event, self._resource)
+
+
+def _kept(event: WatchEvent, resource: Resource) -> WatchEvent:
+    return event if event.type == "BOOKMARK" else WatchEvent(event.type, metadata_only(event.object, resource))

@@ -15,6 +15,7 @@ from controllers.shared.metadatasource import MetadataSource
 from machinery.client import Client
 from machinery.errors import ApiError
 from machinery.informer import EventHandler, Informer, Informers
+from machinery.informerloop import InformerLoop, LoopedInformer
 from machinery.resources import Resource
 from machinery.stopping import call_on
 
@@ -32,7 +33,7 @@ DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 
 
 class Monitors:
-    """An informer for each kind: of whole objects if a controller needs them, else of metadata.
+    """An informer for each kind: of whole objects if a controller needs them, else of metadata, all in one thread.
 
     Use it like a controller: first add handlers and listeners, then call ``start``; each of its users calls it.
     """
@@ -43,7 +44,8 @@ class Monitors:
         self.informers = informers
         self.whole = frozenset(whole)
         self.source = MetadataSource(client)
-        self.running: dict[Resource, tuple[Informer, threading.Event | None]] = {}
+        self.loop = InformerLoop("monitored-kinds")
+        self.running: dict[Resource, Informer] = {}
         self.kinds: dict[tuple[str, str], Resource] = {}
         self.failing = False
         self.started = False
@@ -76,6 +78,7 @@ class Monitors:
         """Watch in a thread of its own until ``stop``. A second call has no effect."""
         if not self.started:
             self.started = True
+            self.loop.start(stop)
             threading.Thread(target=self._run, args=(stop,), name="monitors", daemon=True).start()
 
     def _run(self, stop: threading.Event) -> None:
@@ -97,7 +100,7 @@ class Monitors:
 
     def _is_listed(self, resource: Resource, stop: threading.Event) -> bool:
         """Wait until a kind has been listed; return False if it may be gone before that."""
-        while not self.running[resource][0].wait_synced(0.2):
+        while not self.running[resource].wait_synced(0.2):
             if stop.is_set() or self.outdated.is_set():
                 return False
         return True
@@ -121,22 +124,20 @@ class Monitors:
         for resource in wanted - self.running.keys():
             self.running[resource] = self._watch(resource, stop)
         for resource in self.running.keys() - wanted:
-            _, ended = self.running.pop(resource)
-            if ended is not None:
-                ended.set()
+            informer = self.running.pop(resource)
+            if isinstance(informer, LoopedInformer):
+                self.loop.remove(informer)
         return True
 
-    def _watch(self, resource: Resource, stop: threading.Event) -> tuple[Informer, threading.Event | None]:
-        ended = None
-        if resource in self.whole:
-            informer = self.informers.of(resource)
-        else:
-            informer = Informer(self.source, resource)
-            ended = threading.Event()
-            call_on(stop, ended.set)
+    def _watch(self, resource: Resource, stop: threading.Event) -> Informer:
+        whole = resource in self.whole
+        informer = self.informers.of(resource) if whole else LoopedInformer(self.source, resource)
         for handler in self.handlers:
             informer.add_handler(handler)
         if (resource.group, resource.plural) == DEFINITIONS:
             informer.add_handler(lambda old, new: self.outdated.set())
-        informer.start(ended or stop)
-        return informer, ended
+        if isinstance(informer, LoopedInformer):
+            self.loop.add(informer)
+        else:
+            informer.start(stop)
+        return informer
