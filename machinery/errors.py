@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
@@ -247,7 +248,7 @@ _WITHOUT_VALUE = frozenset({"FieldValueRequired", "FieldValueForbidden", "FieldV
 def quote(text: str) -> str:
     """Return text in quotes as Go's ``%q`` prints it, which upstream's messages use."""
     if text.isprintable():
-        return json.dumps(text, ensure_ascii=False)
+        return encode_basestring(text)
     return f'"{"".join(map(_quoted, text))}"'
 
 

@@ -23,7 +23,8 @@ def matches_node_affinity(pod: Object, node: Object) -> bool:
 def preferred_weight(pod: Object, node: Object) -> int:
     """Return the sum of the weights of the preferred terms that the node matches."""
     preferred = _affinity(pod).get("preferredDuringSchedulingIgnoredDuringExecution", ())
-    return sum(each["weight"] for each in preferred if not each["preference"] or matches_term(each["preference"], node))
+    terms = ((each.get("weight", 0), each.get("preference")) for each in preferred)
+    return sum(weight for weight, term in terms if not term or matches_term(term, node))
 
 
 def matches_term(term: Object, node: Object) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from apiserver.kinds.cells import AGE, NAME, NONE
@@ -85,7 +86,7 @@ class CertificateSigningRequestStrategy(StatusStrategy):
                 spec[field] = value
 
     def validate(self, obj: Object) -> checks.Errors:
-        return [*_validate_spec(obj["spec"]), *_validate_conditions(_conditions(obj))]
+        return chain(_validate_spec(obj["spec"]), _validate_conditions(_conditions(obj)))
 
     def prepare_update(self, new: Object, old: Object) -> None:
         """Restore spec and status: the request itself never changes."""

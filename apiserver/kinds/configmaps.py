@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from itertools import chain
 
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model import checks
@@ -42,7 +43,7 @@ class ConfigMapStrategy(Strategy):
             yield FieldError.too_long("[]", checks.MAX_DATA_BYTES)
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
-        return [*immutable_data(new, old, "data", "binaryData"), *self.validate(new)]
+        return chain(immutable_data(new, old, "data", "binaryData"), self.validate(new))
 
 
 CONFIG_MAPS = Kind(

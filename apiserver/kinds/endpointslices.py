@@ -8,6 +8,7 @@ Upstream: pkg/registry/discovery/endpointslice and its validation.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from apiserver.kinds.cells import AGE, NAME, cut
 from apiserver.model import checks
@@ -50,7 +51,9 @@ class EndpointSliceStrategy(Strategy):
         yield from _validate_ports(obj.get("ports", []))
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
-        return [*self.validate(new), *checks.immutable("addressType", new.get("addressType"), old.get("addressType"))]
+        return chain(
+            self.validate(new), checks.immutable("addressType", new.get("addressType"), old.get("addressType"))
+        )
 
 
 def _content(obj: Object) -> Object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from apiserver.kinds.events import EVENTS, SUBJECT_FIELDS, EventStrategy
@@ -48,10 +49,10 @@ def convert(obj: Object, version: str, inward: bool) -> None:
 
 class EventV1Strategy(EventStrategy):
     def validate(self, obj: Object) -> checks.Errors:
-        return [*super().validate(obj), *_validate_series(obj), *_validate_create(obj)]
+        return chain(super().validate(obj), _validate_series(obj), _validate_create(obj))
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
-        return [*super().validate(new), *_validate_change(new, old)]
+        return chain(super().validate(new), _validate_change(new, old))
 
     def fields(self, obj: Object) -> Mapping[str, str]:
         core = super().fields(obj)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 
 from apiserver.kinds.cells import AGE, NAME, NONE, UNKNOWN
 from apiserver.kinds.pods.spec import validate_taints
@@ -51,7 +52,7 @@ class NodeStrategy(StatusStrategy):
                 yield FieldError.duplicate(path, text)
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
-        return [*self.validate(new), *_validate_change(new.get("spec", {}), old.get("spec", {}))]
+        return chain(self.validate(new), _validate_change(new.get("spec", {}), old.get("spec", {})))
 
     def prepare_status_update(self, new: Object, old: Object) -> None:
         restore(new, "spec", old)

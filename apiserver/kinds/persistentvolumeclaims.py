@@ -6,6 +6,7 @@ with their claims beyond that, from ownership to quota, works.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from apiserver.kinds.cells import AGE, NAME, UNSET
@@ -72,7 +73,7 @@ class ClaimStrategy(StatusStrategy):
             yield FieldError.invalid("spec", "spec.dataSource", "must match dataSourceRef")
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
-        return [*self.validate(new), *_validate_change(new, old)]
+        return chain(self.validate(new), _validate_change(new, old))
 
     def validate_status_update(self, new: Object, old: Object) -> checks.Errors:
         for name, amount in new.get("status", {}).get("capacity", {}).items():

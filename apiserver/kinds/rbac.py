@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import chain
 
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.model import checks
@@ -53,7 +54,7 @@ class ClusterRoleStrategy(RoleStrategy):
     namespaced = False
 
     def validate(self, obj: Object) -> checks.Errors:
-        return [*super().validate(obj), *_aggregation(obj.get("aggregationRule"))]
+        return chain(super().validate(obj), _aggregation(obj.get("aggregationRule")))
 
 
 def _aggregation(rule: Object | None) -> checks.Errors:

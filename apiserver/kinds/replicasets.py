@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 
 from apiserver.kinds.cells import NONE
 from apiserver.kinds.pods.defaults import default_pod_template
@@ -40,7 +41,7 @@ class ReplicaSetStrategy(ReplicationControllerStrategy):
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
         selectors = new["spec"].get("selector"), old["spec"].get("selector")
-        return [*self.validate(new), *checks.immutable("spec.selector", *selectors)]
+        return chain(self.validate(new), checks.immutable("spec.selector", *selectors))
 
 
 def _validate_selector(selector: Object | None) -> checks.Errors:

@@ -7,6 +7,7 @@ by the quota controller.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.resources import is_quota_resource, validate_quantity, validate_resource_name
@@ -37,7 +38,7 @@ _EXISTS_ONLY = (
 
 class ResourceQuotaStrategy(StatusStrategy):
     def validate(self, obj: Object) -> checks.Errors:
-        return [*_validate_spec(obj.get("spec", {})), *_validate_status(obj.get("status", {}))]
+        return chain(_validate_spec(obj.get("spec", {})), _validate_status(obj.get("status", {})))
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
         spec, before = new.get("spec", {}), old.get("spec", {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.pods.spec import validate_tolerations
 from apiserver.kinds.pods.warnings import DEPRECATED_NODE_LABELS
@@ -37,7 +39,7 @@ class RuntimeClassStrategy(Strategy):
         return [f"scheduling.nodeSelector: {message}" for message in found if message]
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
-        return [*self.validate(new), *checks.immutable("handler", new["handler"], old["handler"])]
+        return chain(self.validate(new), checks.immutable("handler", new["handler"], old["handler"]))
 
 
 def _validate_tolerations(path: str, tolerations: list[Object]) -> checks.Errors:

@@ -64,7 +64,10 @@ def _of_scalar(item: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value).decode().translate(_ESCAPED)
+    text = orjson.dumps(value).decode()
+    if text.isascii() and "<" not in text and ">" not in text and "&" not in text:
+        return text
+    return text.translate(_ESCAPED)
 
 
 def canonical(element: str) -> str:

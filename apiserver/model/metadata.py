@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -110,27 +111,26 @@ def keep(new: Object, old: Object) -> None:
     metadata["resourceVersion"] = before["resourceVersion"]
 
 
-def validate(kind: Kind, obj: Object) -> list[FieldError]:
-    """Return everything that is wrong with a new object's metadata."""
+def validate(kind: Kind, obj: Object) -> Iterator[FieldError]:
+    """Yield everything that is wrong with a new object's metadata."""
     metadata = obj["metadata"]
-    return [*_names(kind, metadata), *_maps(metadata), *_owners(metadata), *_finalizers(kind, metadata)]
+    return chain(_names(kind, metadata), _maps(metadata), _owners(metadata), _finalizers(kind, metadata))
 
 
-def validate_update(kind: Kind, new: Object, old: Object) -> list[FieldError]:
-    """Return everything that is wrong with the metadata of a changed object."""
+def validate_update(kind: Kind, new: Object, old: Object) -> Iterator[FieldError]:
+    """Yield everything that is wrong with the metadata of a changed object."""
     metadata, before = new["metadata"], old["metadata"]
-    found = [*_maps(metadata), *_owners(metadata), *_finalizers(kind, metadata)]
+    yield from chain(_maps(metadata), _owners(metadata), _finalizers(kind, metadata))
     if before.get("deletionTimestamp"):
         known = frozenset(before.get("finalizers") or ())
         added = [name for name in metadata.get("finalizers") or () if name not in known]
         if added:
             listed = ", ".join(f'"{name}"' for name in added)
             why = "no new finalizers can be added if the object is being deleted, found new finalizers"
-            found.append(FieldError.forbidden("metadata.finalizers", f"{why} []string{{{listed}}}"))
+            yield FieldError.forbidden("metadata.finalizers", f"{why} []string{{{listed}}}")
     for field in _IMMUTABLE:
         if (metadata.get(field) or None) != (before.get(field) or None):
-            found.append(FieldError.invalid(f"metadata.{field}", metadata.get(field), "field is immutable"))
-    return found
+            yield FieldError.invalid(f"metadata.{field}", metadata.get(field), "field is immutable")
 
 
 def _names(kind: Kind, metadata: Object) -> Iterator[FieldError]:

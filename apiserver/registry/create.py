@@ -41,7 +41,7 @@ def create(backend: Backend, write: WriteRequest, obj: Object) -> Item:
     strategy.prepare_create(obj)
     strategy.record_creator(obj, write.user)
     name = obj["metadata"].get("name", "")
-    refuse(kind, name, [*metadata.validate(kind, obj), *strategy.validate(obj)])
+    refuse(kind, name, metadata.validate(kind, obj), strategy.validate(obj))
     with backend.admission.guard(request):
         swaps = backend.admission.validate(request)
         write.warnings.extend([*request.warnings, *strategy.warnings(obj)])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice, repeat
 
 import orjson
 
@@ -16,11 +16,15 @@ from apiserver.storage.protocol import Claimed, TooLarge
 from machinery.errors import FieldError, conflict, invalid
 from machinery.objects import Object
 
+# Nobody reads more, and an object of three megabytes may have half a million.
+_MOST_ERRORS = 1_000
 
-def refuse(kind: Kind, name: str, errors: Sequence[FieldError]) -> None:
-    """Raise Invalid if there are errors."""
-    if errors:
-        raise invalid(kind.group_kind, name, errors)
+
+def refuse(kind: Kind, name: str, *errors: Iterable[FieldError]) -> None:
+    """Raise Invalid if there are errors. Checks are generators, and stop once _MOST_ERRORS are found."""
+    found = list(islice(chain(*errors), _MOST_ERRORS))
+    if found:
+        raise invalid(kind.group_kind, name, found)
 
 
 def with_claims(backend: Backend, kind: Kind, obj: Object, old: Object | None, store: Callable[[Object], Item]) -> Item:

@@ -93,7 +93,7 @@ def _check(backend: Backend, request: AdmissionRequest, new: Object, old: Object
         return ()
     backend.admission.admit(request)
     errors = _prepare(kind, write.subresource, new, old)
-    refuse(kind, write.name, [*metadata.validate_update(kind, new, old), *errors])
+    refuse(kind, write.name, metadata.validate_update(kind, new, old), errors)
     return backend.admission.validate(request)
 
 

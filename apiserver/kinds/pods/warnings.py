@@ -95,7 +95,8 @@ def _node_labels(path: str, spec: Object) -> Iterator[str]:
     yield from node_label_warnings(f"{path}.affinity.nodeAffinity.{field}.nodeSelectorTerms", terms)
     field = "preferredDuringSchedulingIgnoredDuringExecution"
     for index, term in enumerate(affinity.get(field, ())):
-        yield from node_term_warnings(f"{path}.affinity.nodeAffinity.{field}[{index}].preference", term["preference"])
+        at = f"{path}.affinity.nodeAffinity.{field}[{index}].preference"
+        yield from node_term_warnings(at, term.get("preference", {}))
     for index, constraint in enumerate(spec.get("topologySpreadConstraints", ())):
         at, key = f"{path}.topologySpreadConstraints[{index}]", constraint.get("topologyKey", "")
         if message := DEPRECATED_NODE_LABELS.get(key):
@@ -111,7 +112,7 @@ def _pod_affinity(path: str, affinity: Object) -> Iterator[str]:
             yield f"{path}.{field}[{index}].labelSelector: {_NO_SELECTOR}"
     field = "preferredDuringSchedulingIgnoredDuringExecution"
     for index, term in enumerate(affinity.get(field, ())):
-        if "labelSelector" not in term["podAffinityTerm"]:
+        if "labelSelector" not in term.get("podAffinityTerm", {}):
             yield f"{path}.{field}[{index}].podAffinityTerm.labelSelector: {_NO_SELECTOR}"
 
 

@@ -7,6 +7,7 @@ store that only one object can hold.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from apiserver.kinds.cells import AGE, NAME
 from apiserver.kinds.services import columns
@@ -54,7 +55,7 @@ class ServiceStrategy(StatusStrategy):
         set_families(new["spec"], old["spec"])
 
     def validate_update(self, new: Object, old: Object) -> checks.Errors:
-        return [*validate_change(new, old), *validate_service(new)]
+        return chain(validate_change(new, old), validate_service(new))
 
     def warnings(self, obj: Object, before: Object | None = None) -> list[str]:
         return list(service_warnings(obj))

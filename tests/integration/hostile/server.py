@@ -23,7 +23,7 @@ NAMESPACE = "hostile"
 NAME = "a"  # of the objects that are written
 STILL = "still"  # of a pod and a Service that nobody writes, and that run nowhere
 THINGS = f"/apis/hostile.example.com/v1/namespaces/{NAMESPACE}/things"
-TOKENS = 'admin-token,admin,1,"system:masters"\nsomebody-token,somebody,2\n'
+TOKENS = 'admin-token,admin,1,"system:masters"\nsomebody-token,somebody,2\nroles-token,roles,3\n'
 THING: dict[str, Any] = {
     "apiVersion": "hostile.example.com/v1",
     "kind": "Thing",
@@ -95,6 +95,16 @@ _DEFINITION = {
             }
         ],
     },
+}
+# The user "roles" may write roles, and so give what she has herself.
+_ROLE_WRITER = {
+    "metadata": {"name": "role-writer"},
+    "rules": [{"verbs": ["*"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"]}],
+}
+_ROLE_WRITER_BINDING = {
+    "metadata": {"name": "role-writer"},
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "role-writer"},
+    "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "roles"}],
 }
 
 
@@ -187,6 +197,8 @@ class Api:
             (f"{core}/pods", pod),
             (f"{core}/services", service),
             ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _DEFINITION),
+            ("/apis/rbac.authorization.k8s.io/v1/clusterroles", _ROLE_WRITER),
+            ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", _ROLE_WRITER_BINDING),
         ):
             answer = self("POST", path, body)
             assert answer.code == 201, (path, answer)
