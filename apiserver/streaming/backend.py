@@ -16,6 +16,7 @@ import os
 import select
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable
 from email.message import Message
 from functools import cached_property
@@ -45,12 +46,15 @@ class BackendSocket:
         sock.setblocking(False)
         self.sock = sock
         self._client = client
-        self._timeout: float | None = None
+        self._deadline: float | None = None  # by time.monotonic
         self._is_read_by_file = False
 
-    def settimeout(self, seconds: float | None) -> None:
-        """Have a single wait end with TimeoutError after so many seconds; None: never."""
-        self._timeout = seconds
+    def expire_after(self, seconds: float | None) -> None:
+        """Have all waits from now on end with TimeoutError after so many seconds together; None: never.
+
+        A timeout for each wait would let a backend that sends a byte now and then hold a thread for ever.
+        """
+        self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def connect(self, address: tuple[Any, ...]) -> None:
         """Connect to an IP address. Raises OSError."""
@@ -96,7 +100,8 @@ class BackendSocket:
         poll.register(self.sock, events)
         if self._client is not None:
             poll.register(self._client, select.POLLRDHUP)
-        ready = dict(poll.poll(None if self._timeout is None else self._timeout * 1000))
+        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        ready = dict(poll.poll(None if left is None else left * 1000))
         if not ready:
             raise TimeoutError("timed out")
         if self._client is not None and self._client.fileno() in ready:
@@ -146,7 +151,7 @@ def open_stream(
     lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {value}" for name, value in headers)]
     if any("\r" in line or "\n" in line for line in lines):
         raise BackendError("a header of the request has a line break")
-    sock.settimeout(_ANSWER_SECONDS)
+    sock.expire_after(_ANSWER_SECONDS)
     sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
     data = b""
     while b"\r\n\r\n" not in data:
@@ -154,7 +159,7 @@ def open_stream(
         if not chunk or len(data) > _HEAD_LIMIT:
             raise BackendError("unexpected EOF")
         data += chunk
-    sock.settimeout(None)
+    sock.expire_after(None)
     head, separator, ahead = data.partition(b"\r\n\r\n")
     status, _, fields = head.partition(b"\r\n")
     words = status.split(None, 2)
@@ -233,7 +238,7 @@ class Dialer:
         # The address is no name: what was checked is what is connected to.
         family = socket.AF_INET6 if ":" in target.host else socket.AF_INET
         connection = BackendSocket(socket.socket(family, socket.SOCK_STREAM), client)
-        connection.settimeout(timeout)
+        connection.expire_after(timeout)
         try:
             connection.connect((target.host, target.port))
             if tls is not None:
@@ -244,7 +249,7 @@ class Dialer:
         except OSError as error:
             connection.close()
             raise BackendError(f"dial tcp {authority(target)}: {dial_error_text(error)}") from error
-        connection.settimeout(None)
+        connection.expire_after(None)
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return connection

@@ -181,7 +181,7 @@ def fetch_over(dialer: Dialer) -> Fetch:
         target = kubelet_of(node)
         connection = http.client.HTTPConnection(target.host, target.port)
         backend = dialer.kubelet(target, timeout=TIMEOUT)
-        backend.settimeout(TIMEOUT)
+        backend.expire_after(TIMEOUT)
         connection.sock = backend
         try:
             connection.request("GET", "/metrics/resource", headers={"Connection": "close"})

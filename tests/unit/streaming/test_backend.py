@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,25 @@ def test_a_backend_that_takes_nothing_holds_nobody_whose_client_has_left(pair: A
     browser.close()
     with pytest.raises(ClientLeft):
         sending.result()
+
+
+def test_a_backend_has_a_time_for_all_of_its_answer(pair: Any, run: Callable[..., Any]) -> None:
+    ours, backend = pair()
+    waiting = BackendSocket(ours)
+    waiting.expire_after(0.3)
+    over = threading.Event()
+
+    def drip() -> None:
+        while not over.wait(0.05):
+            with suppress(OSError):
+                backend.sendall(b"x")
+
+    dripping = run(drip)
+    with pytest.raises(TimeoutError):
+        while waiting.recv(10):
+            continue
+    over.set()
+    dripping.result()
 
 
 class Answer:
