@@ -220,9 +220,6 @@ def environment(state: State) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         # Otherwise every thread would get a malloc arena of its own, and these processes have hundreds of threads.
         "MALLOC_ARENA_MAX": "2",
-        # Only etcd is written in Go. With one thread at a time it wakes none that look for work in vain: a write takes
-        # 300 instead of 400 µs of its processor time, and one core is enough for 3,000 of them a second.
-        "GOMAXPROCS": "1",
     }
 
 
