@@ -105,7 +105,6 @@ class Client:
         self._transport = _Transport(config)
         self._headers = {
             "User-Agent": user_agent,
-            "Accept": "application/json",
             "Accept-Encoding": "identity",
             "Connection": "keep-alive",
         }
@@ -279,9 +278,10 @@ class Client:
         body: Any = None,
         *,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Object:
         """Send a request to any path and return its JSON answer."""
-        answer = self._send(method, path, query or {}, body, content_type).content
+        answer = self._send(method, path, query or {}, body, content_type, accept=accept).content
         result: Object = orjson.loads(answer)
         return result
 
@@ -299,6 +299,7 @@ class Client:
         body: Any = None,
         content_type: str = "application/json",
         *,
+        accept: str = "application/json",
         stream: bool = False,
         read_timeout: float | None = READ_TIMEOUT,
     ) -> requests.Response:
@@ -307,6 +308,7 @@ class Client:
         request.method = method
         request.url = f"{self.server}{path}?{urlencode(given)}" if given else self.server + path
         request.headers = CaseInsensitiveDict(self._headers)
+        request.headers["Accept"] = accept
         request.hooks = {}
         token = self._tokens.get() if self._tokens else ""
         if token:

@@ -6,13 +6,13 @@ comes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from machinery.client import Client
 from machinery.errors import NotFound
-from machinery.objects import Object
 from machinery.resources import Resource
 
+AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 # A resource, its verbs, and whether this version of it is the preferred one.
 Row = tuple[Resource, set[str], bool]
 
@@ -27,14 +27,16 @@ def all_resources(client: Client) -> list[Row]:
     """Return all resources, without subresources, in all versions."""
     rows: list[Row] = []
     seen: set[tuple[str, str]] = set()
-    for group, version in group_versions(client):
-        path = f"/apis/{group}/{version}" if group else f"/api/{version}"
-        for found in client.request("GET", path).get("resources", ()):
-            name = found["name"]
-            if "/" not in name:
-                resource = Resource(group, version, name, found["kind"], bool(found["namespaced"]))
-                rows.append((resource, set(found["verbs"]), (group, name) not in seen))
-                seen.add((group, name))
+    # Two requests, however many groups there are: each document has the groups with their versions and resources.
+    found = [each for root in ("/api", "/apis") for each in client.request("GET", root, accept=AGGREGATED)["items"]]
+    for group in found:
+        group_name = group["metadata"].get("name", "")
+        for version in group["versions"]:
+            for each in version.get("resources", ()):
+                name, is_namespaced = each["resource"], each["scope"] == "Namespaced"
+                resource = Resource(group_name, version["version"], name, each["responseKind"]["kind"], is_namespaced)
+                rows.append((resource, set(each["verbs"]), (group_name, name) not in seen))
+                seen.add((group_name, name))
     return rows
 
 
@@ -51,19 +53,3 @@ def resource_of(client: Client, api_version: str, kind: str) -> tuple[Resource, 
             parts = {each["name"].partition("/")[2] for each in listed if each["name"].startswith(f"{name}/")}
             return Resource(group, version, name, kind, bool(found["namespaced"])), parts
     return None
-
-
-def group_versions(client: Client) -> Iterator[tuple[str, str]]:
-    """Yield all group versions, the preferred one of each group first."""
-    for version in client.request("GET", "/api")["versions"]:
-        yield "", version
-    for group in client.request("GET", "/apis")["groups"]:
-        for version in preferred_first(group):
-            yield group["name"], version
-
-
-def preferred_first(group: Object) -> list[str]:
-    """Return a group's versions, the preferred one first."""
-    versions = [str(each["version"]) for each in group["versions"]]
-    preferred = group.get("preferredVersion", {}).get("version")
-    return sorted(versions, key=lambda version: version != preferred)
