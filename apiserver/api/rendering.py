@@ -14,6 +14,7 @@ from apiserver.model.kind import Kind
 from apiserver.registry import options
 from apiserver.registry.call import Call
 from apiserver.registry.read import ListResult
+from apiserver.schema import protobuf
 from machinery.objects import Object
 
 # Bytes of a list above which it is sent in pieces, and of a piece, at least.
@@ -67,6 +68,10 @@ def respond_item(call: Call, item: Item, form: Form, code: int = 200) -> Respons
     """Answer with one object."""
     if is_plain(call, form):
         return respond(item.data + b"\n", code)
+    if _is_stored_in(call, form):
+        return respond(
+            protobuf.enclose(call.kind.api_version, call.kind.kind, item.message(protobuf.write)), code, form=form
+        )
     obj = in_form(call, call.kind, in_version(call, item.object), form)
     return respond(negotiation.encode(obj, form), code, form=form)
 
@@ -74,9 +79,20 @@ def respond_item(call: Call, item: Item, form: Form, code: int = 200) -> Respons
 def respond_list(call: Call, result: ListResult, form: Form) -> Response:
     """Answer with a list."""
     if is_plain(call, form):
-        length, pieces = list_body(call.kind, call.kind.api_version, result)
-        return Response(pieces, 200, {"Content-Length": str(length)}, content_type="application/json")
+        return _in_pieces(list_body(call.kind, call.kind.api_version, result), form)
+    if _is_stored_in(call, form):
+        return _in_pieces(_list_in_protobuf(call.kind, result), form)
     return respond(negotiation.encode(_list(call, result, form), form), form=form)
+
+
+def _in_pieces(body: tuple[int, Iterable[bytes]], form: Form) -> Response:
+    length, pieces = body
+    return Response(pieces, 200, {"Content-Length": str(length)}, content_type=form.content_type)
+
+
+def _is_stored_in(call: Call, form: Form) -> bool:
+    """Return whether the stored objects are the answer, written in protobuf, which their items keep."""
+    return form.media_type == PROTOBUF and form.transform is None and _is_stored_version(call)
 
 
 def _list(call: Call, result: ListResult, form: Form) -> Object:
@@ -98,15 +114,25 @@ def list_body(kind: Kind, api_version: str, result: ListResult) -> tuple[int, It
     identity, metadata = (kind.list_kind.encode(), api_version.encode()), orjson.dumps(result.metadata)
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (*identity, metadata)
     if not kind.codec.typed or not result.items:
-        return _joined(head, b",", [item.data for item in result.items])
+        return _joined(head, b",", [item.data for item in result.items], _LIST_TAIL)
     # Items of built-in kinds do not name their kind. ``encode`` has put it first, so it can be cut off; slices of a
     # memoryview copy nothing before the bytes are joined.
     named = len(b'{"kind":"%b","apiVersion":"%b",' % (kind.kind.encode(), kind.api_version.encode()))
-    return _joined(head + b"{", b",{", [memoryview(item.data)[named:] for item in result.items])
+    return _joined(head + b"{", b",{", [memoryview(item.data)[named:] for item in result.items], _LIST_TAIL)
 
 
-def _joined(head: bytes, separator: bytes, items: Sequence[bytes | memoryview]) -> tuple[int, Iterable[bytes]]:
-    tail = b"]}\n"
+def _list_in_protobuf(kind: Kind, result: ListResult) -> tuple[int, Iterable[bytes]]:
+    messages = [item.message(protobuf.write) for item in result.items]
+    head, items, tail = protobuf.list_parts(kind.api_version, kind.list_kind, result.metadata, messages)
+    return _joined(head, b"", items, tail)
+
+
+_LIST_TAIL = b"]}\n"
+
+
+def _joined(
+    head: bytes, separator: bytes, items: Sequence[bytes | memoryview], tail: bytes
+) -> tuple[int, Iterable[bytes]]:
     length = len(head) + sum(map(len, items)) + len(separator) * max(0, len(items) - 1) + len(tail)
     if length <= LONG_LIST:
         return length, (b"".join((head, separator.join(items), tail)),)
@@ -137,7 +163,7 @@ def event_renderer(call: Call, form: Form) -> Callable[[Object], Object] | None:
 
     Only the first event of a Table carries the columns. Raises BadRequest before the watch begins.
     """
-    if is_plain(call, form) or (form == Form(PROTOBUF) and _is_stored_version(call)):
+    if is_plain(call, form) or _is_stored_in(call, form):
         return None
     first = True
     options.check_table(call.query)

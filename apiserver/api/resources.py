@@ -29,7 +29,7 @@ from apiserver.api.rendering import (
     stream_form,
 )
 from apiserver.api.reviews import Review
-from apiserver.api.watchframes import FRAMES, LINES, Shape
+from apiserver.api.watchframes import LINES, Shape, frames
 from apiserver.api.watchstream import WatchStream
 from apiserver.kinds.unsupported import why_no_subresource
 from apiserver.model import metadata
@@ -118,15 +118,17 @@ class Resources:
         wanted = parse_list_options(call.kind, query, call.visible, watch=True)
         if call.name and wanted.selection.fields.exact("metadata.name") != call.name:
             raise BadRequest("fieldSelector metadata.name doesn't match requested name")
-        shape = Shape(event_renderer(call, form), FRAMES if form.media_type == negotiation.PROTOBUF else LINES)
+        in_protobuf = form.media_type == negotiation.PROTOBUF
+        framing = frames(call.kind.api_version, call.kind.kind) if in_protobuf else LINES
+        shape = Shape(event_renderer(call, form), framing)
         if websockets.is_wanted(call.environ):
             client = websockets.WatchSocket(call.environ)
             stream = WatchStream(self._cache, call.kind, call.namespace, wanted, client, shape)
-            return client.carry(stream, shape.framing.messages, text=shape.framing is LINES)
+            return client.carry(stream, framing.messages, text=not in_protobuf)
         stream = WatchStream(self._cache, call.kind, call.namespace, wanted, None, shape)
         if not call.kind.codec.calls_out:
             call.environ[WATCH] = stream  # for the worker's pump, which nothing may hold up
-        headers = {"Content-Type": shape.framing.content_type, "Cache-Control": "no-cache, private"}
+        headers = {"Content-Type": framing.content_type, "Cache-Control": "no-cache, private"}
         return Response(stream, 200, headers)
 
     def _create(self, call: Call) -> Response:

@@ -6,6 +6,7 @@ Upstream: apimachinery pkg/runtime/serializer, StreamSerializer and Framer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 import orjson
@@ -35,8 +36,8 @@ def _line(type_: str, obj: Object) -> bytes:
     return orjson.dumps({"type": type_, "object": obj}) + b"\n"
 
 
-def _frame(type_: str, item: Item) -> bytes:
-    return protobuf.frame(type_, item.object)
+def _frame(type_: str, obj: Object) -> bytes:
+    return protobuf.frame(type_, protobuf.serialize(obj))
 
 
 def _frames(data: bytes) -> Iterator[bytes]:
@@ -48,4 +49,13 @@ def _frames(data: bytes) -> Iterator[bytes]:
 
 
 LINES = Framing("application/json", wire, _line, lambda data: iter(data.splitlines(keepends=True)))
-FRAMES = Framing("application/vnd.kubernetes.protobuf;stream=watch", _frame, protobuf.frame, _frames)
+
+
+@cache
+def frames(api_version: str, kind: str) -> Framing:
+    """Return the form in protobuf of a kind's events; the same for all watches, which share what it writes."""
+
+    def of_item(type_: str, item: Item) -> bytes:
+        return protobuf.frame(type_, protobuf.enclose(api_version, kind, item.message(protobuf.write)))
+
+    return Framing("application/vnd.kubernetes.protobuf;stream=watch", of_item, _frame, _frames)

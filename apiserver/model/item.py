@@ -24,13 +24,14 @@ class Item:
     threads: nobody may change ``object``, or what ``object`` returns.
     """
 
-    __slots__ = ("_object", "data", "key", "revision", "views")
+    __slots__ = ("_message", "_object", "data", "key", "revision", "views")
 
     def __init__(self, key: str, value: bytes, revision: int) -> None:
         self.key = key
         self.revision = revision
         self.data = with_resource_version(value, revision) if revision else value  # revision 0 is that of a dry run
         self._object: Object | None = None
+        self._message: bytes | None = None
         # Of a custom resource: apiVersion → (the version's codec, the object as that version shows it).
         self.views: dict[str, tuple[object, Item]] | None = None
 
@@ -41,6 +42,15 @@ class Item:
         if parsed is None:
             parsed = self._object = orjson.loads(self.data)
         return parsed
+
+    def message(self, write: Callable[[Object], bytes]) -> bytes:
+        """Return the object in protobuf, which is made by ``write`` when it is first asked for."""
+        made = self._message
+        if made is None:
+            # The parsed object is not kept for this: it takes ten times the bytes.
+            parsed = self._object
+            made = self._message = write(orjson.loads(self.data) if parsed is None else parsed)
+        return made
 
     def bare(self) -> bytes:
         """Return the JSON as it is stored, without resourceVersion."""
@@ -54,7 +64,7 @@ class Item:
 
     def shrink(self) -> None:
         """Drop what can be worked out again, and keep the bytes; a reader that looks inside parses them again."""
-        self._object = self.views = None
+        self._object = self._message = self.views = None
 
 
 def wire(type_: str, item: Item) -> bytes:

@@ -5,14 +5,15 @@ Field numbers come from ``gofields.json``, which says where it has them from; ``
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from apiserver.schema.gotypes import alias
-from apiserver.schema.varint import MalformedMessageError, append
+from apiserver.schema.varint import BYTES, MalformedMessageError, append, varint
 from apiserver.schema.wire import UNKNOWN, is_message, message
 from machinery.objects import Object
 
 MAGIC = b"k8s\0"
+_RAW, _NO_CONTENT_TYPE = b"\x12", b'\x1a\0"\0'  # of runtime.Unknown: a tag, and two texts that are empty
 LENGTH_BYTES = 4  # of the length before a frame of a watch
 
 
@@ -60,8 +61,9 @@ def parse(body: bytes, api_version: str, kind: str, definition: str) -> Object:
         if struct := struct_of(api_version, kind) or (alias(definition) if kind == wanted else ""):
             raw = envelope.get("raw", b"")
             message(struct).read(raw, 0, len(raw), obj)
-    except MalformedMessageError as error:
-        raise MalformedBodyError(str(error), obj.get("apiVersion", ""), obj.get("kind", "")) from None
+    except (MalformedMessageError, UnicodeDecodeError) as error:
+        text = str(error) if isinstance(error, MalformedMessageError) else "string field contains invalid UTF-8"
+        raise MalformedBodyError(text, obj.get("apiVersion", ""), obj.get("kind", "")) from None
     except RecursionError:
         raise MalformedBodyError("exceeded max depth", api_version, kind) from None
     return obj
@@ -74,26 +76,60 @@ def api_version(body: bytes) -> str:
     envelope: Object = {}
     try:
         message(UNKNOWN).read(body, len(MAGIC), len(body), envelope)
-    except MalformedMessageError:
+    except (MalformedMessageError, UnicodeDecodeError):
         return ""
     found: str = envelope.get("apiVersion", "")
     return found
 
 
-def serialize(obj: Object) -> bytes:
-    """Return an object in its envelope; raises KeyError for a kind that has no form in protobuf."""
-    api_version, kind = obj.get("apiVersion", ""), obj["kind"]  # Some documents of discovery have no apiVersion.
+def write(obj: Object) -> bytes:
+    """Return an object as a message, without its kind; raises KeyError for a kind that has no form in protobuf."""
+    api_version, kind = _identity(obj)
     struct = struct_of(api_version, kind)
     if not struct:
         raise KeyError(f"{kind} of {api_version} has no form in protobuf")
-    envelope: dict[str, Any] = {"apiVersion": api_version, "kind": kind, "raw": message(struct).write(obj)}
-    return MAGIC + message(UNKNOWN).write({**envelope, "contentEncoding": "", "contentType": ""})
+    return message(struct).write(obj)
 
 
-def frame(type_: str, obj: Object) -> bytes:
+def serialize(obj: Object) -> bytes:
+    """Return an object in its envelope; raises KeyError for a kind that has no form in protobuf."""
+    return enclose(*_identity(obj), write(obj))
+
+
+def _identity(obj: Object) -> tuple[str, str]:
+    return obj.get("apiVersion", ""), obj["kind"]  # Some documents of discovery have no apiVersion.
+
+
+def enclose(api_version: str, kind: str, raw: bytes) -> bytes:
+    """Return the envelope of a message."""
+    head, tail = _envelope(api_version, kind, len(raw))
+    return b"".join((head, raw, tail))
+
+
+def _envelope(api_version: str, kind: str, length: int) -> tuple[bytes, bytes]:
+    """Return what stands before and after a message of this length."""
+    identity = message(UNKNOWN).write({"apiVersion": api_version, "kind": kind})
+    return MAGIC + identity + _RAW + varint(length), _NO_CONTENT_TYPE
+
+
+def list_parts(
+    api_version: str, kind: str, metadata: Object, messages: Sequence[bytes]
+) -> tuple[bytes, list[bytes], bytes]:
+    """Return a list in its envelope, in parts: what stands before the items, the items, and what stands after them."""
+    struct = message(struct_of(api_version, kind))
+    own = struct.write({"metadata": metadata})
+    tag = varint(struct.numbers["items"] << 3 | BYTES)
+    items: list[bytes] = []
+    for each in messages:
+        append(items, tag, each)
+    head, tail = _envelope(api_version, kind, len(own) + sum(map(len, items)))
+    return head + own, items, tail
+
+
+def frame(type_: str, enclosed: bytes) -> bytes:
     """Return an event of a watch: a WatchEvent after its length (upstream: LengthDelimitedFramer)."""
     extension: list[bytes] = []
-    append(extension, b"\n", serialize(obj))  # RawExtension.raw, which holds the object as it is, not JSON
+    append(extension, b"\n", enclosed)  # RawExtension.raw, which holds the object as it is, not JSON
     event: list[bytes] = []
     append(event, b"\n", type_.encode())
     append(event, b"\x12", b"".join(extension))

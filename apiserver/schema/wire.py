@@ -45,18 +45,20 @@ _Write = Callable[[list[bytes], Any], None]
 class Message:
     """One struct's fields, by tag to read them and by name to write them."""
 
-    __slots__ = ("fields", "inlined", "name", "takers", "writers")
+    __slots__ = ("fields", "inlined", "name", "numbers", "takers", "writers")
 
     def __init__(self, name: str, fields: Iterable[GoField]) -> None:
         plain = name in SPECIAL or name == UNKNOWN  # Its bytes are not text in base64.
         self.name = name.rpartition(".")[2]
         self.fields: dict[int, str] = {}
+        self.numbers: dict[str, int] = {}
         self.inlined: list[tuple[bytes, str]] = []
         self.takers: dict[int, _Take] = {}
         self.writers: dict[str, _Write] = {}
         for field in fields:
             # As Go's messages call it: metadata are embedded there, so the field has its type's name.
             self.fields[field.number] = field.type.rpartition(".")[2] if field.name == "metadata" else field.name
+            self.numbers[field.name] = field.number
             self.takers.update(_takers(field, plain))
             if field.inline:
                 self.inlined.append((varint(field.number << 3 | BYTES), field.type))
@@ -64,7 +66,10 @@ class Message:
                 self.writers[field.name] = _writer(field, plain)
 
     def read(self, data: bytes, position: int, end: int, into: Object) -> None:
-        """Read a message, which is a part of ``data``, into an object. Raises MalformedMessageError."""
+        """Read a message, which is a part of ``data``, into an object.
+
+        Raises MalformedMessageError, and UnicodeDecodeError for a text that is not UTF-8.
+        """
         take_of = self.takers.get
         while position < end:
             # Numbers below 128, which most tags and lengths are, are read here; calls would double the time.
@@ -157,11 +162,20 @@ def _taker(field: GoField, read: _Read) -> _Take:
         else:
             into.pop(name, None)
 
+    def take_text(into: Object, data: bytes, begin: int, end: int) -> None:
+        if begin < end or not droppable:
+            into[name] = data[begin:end].decode()
+        else:
+            into.pop(name, None)
+
+    droppable = field.omitempty and field.is_scalar
     if field.label:
         return take_item
+    if field.type == "string":
+        return take_text
     if "." in field.type and field.type not in SPECIAL:
         return merge
-    return take_or_drop if field.omitempty and field.is_scalar else take
+    return take_or_drop if droppable else take
 
 
 def _number_taker(field: GoField, convert: Callable[[int], Any]) -> _Take:
@@ -220,7 +234,7 @@ def _reader(field: GoField, plain: bool) -> _Read:
         return read_special
     match field.type:
         case "string":
-            return _read_text
+            return lambda data, begin, end: data[begin:end].decode()
         case "bytes" if plain:
             return lambda data, begin, end: data[begin:end]
         case "bytes":
@@ -253,13 +267,6 @@ def _write_special(name: str, value: Any) -> bytes:
 
 _read_short = lru_cache(maxsize=4096)(_read_special)
 _write_short = lru_cache(maxsize=4096)(_write_special)
-
-
-def _read_text(data: bytes, begin: int, end: int) -> str:
-    try:
-        return data[begin:end].decode()
-    except UnicodeDecodeError:
-        raise MalformedMessageError("string field contains invalid UTF-8") from None
 
 
 def _read_double(data: bytes, begin: int, end: int) -> float:

@@ -227,7 +227,7 @@ def test_an_event_as_upstream_sends_it() -> None:
         "resourceVersion": "205",
         "creationTimestamp": "2026-11-29T16:50:35Z",
     }
-    ours = protobuf.frame("ADDED", obj)
+    ours = protobuf.frame("ADDED", protobuf.serialize(obj))
     # Upstream also writes the four texts of metadata that are empty, with two bytes each, and the generation.
     assert int.from_bytes(ours[:4], "big") == len(ours) - 4 == len(event) - 4 - 8
     assert parse(ours[ours.index(protobuf.MAGIC) :]) == obj
