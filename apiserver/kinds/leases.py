@@ -32,8 +32,6 @@ class LeaseStrategy(Strategy):
         if duration is not None and duration <= 0:
             yield FieldError.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0")
         yield from checks.not_negative("spec.leaseTransitions", spec.get("leaseTransitions"))
-        if spec.get("holderIdentity") == "":
-            yield FieldError.invalid("spec.holderIdentity", "", "must not be empty")
 
 
 LEASES = Kind(
