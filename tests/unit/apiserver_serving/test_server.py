@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from apiserver.serving.server import bind
+from apiserver.serving.server import bind, processors_of
 
 PROGRAM = """
 import logging, os, sys, time
@@ -139,3 +139,21 @@ def test_a_port_that_is_in_use_is_waited_for() -> None:
     threading.Timer(0.3, owner.close).start()
     with bind("127.0.0.1", port) as listener:
         assert listener.getsockname()[1] == port
+
+
+@pytest.mark.parametrize(
+    ("slot", "workers", "available", "wanted"),
+    [
+        (0, 2, {0, 1}, [0]),
+        (1, 2, {0, 1}, [1]),
+        (3, 2, {0, 1}, [1]),  # a successor
+        (0, 2, {5, 2, 9, 7}, [2, 7]),
+        (1, 2, {5, 2, 9, 7}, [5, 9]),
+        (0, 1, {0, 1, 2}, [0, 1, 2]),
+        (0, 4, {0, 1}, [0]),
+        (3, 4, {0, 1}, [0, 1]),
+        (1, 2, {6}, [6]),
+    ],
+)
+def test_workers_share_the_processors(slot: int, workers: int, available: set[int], wanted: list[int]) -> None:
+    assert processors_of(slot, workers, available) == wanted
