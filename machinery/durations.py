@@ -29,10 +29,10 @@ def parse(text: str) -> int:
         whole, fraction, unit = part.groups() if part else ("", "", "")
         digits = whole.lstrip("0")
         if not (whole or (fraction or "").strip(".")) or unit not in UNITS or len(digits) > 19:
-            raise ValueError(f"time: invalid duration {text}")
+            raise ValueError(f'time: invalid duration "{text}"')
         decimals = (fraction or "")[1:19]  # Go ignores what is finer than it can hold.
         total += int(digits or 0) * UNITS[unit] + int(decimals or 0) * UNITS[unit] // 10 ** len(decimals)
         position = part.end() if part else len(rest)
         if total > 2**63 - (sign != "-"):
-            raise ValueError(f"time: invalid duration {text}")
+            raise ValueError(f'time: invalid duration "{text}"')
     return -total if sign == "-" else total

@@ -17,7 +17,29 @@ def compiled(pattern: str) -> Any:
         return re2.compile(pattern, options)
     except re2.error as error:
         why = error.args[0]
-        raise ValueError(f"error parsing regexp: {why.decode() if isinstance(why, bytes) else why}") from None
+        raise ValueError(_go_words(why.decode() if isinstance(why, bytes) else why, pattern)) from None
+
+
+# What Go calls the faults that RE2 names before the colon.
+_FAULTS = {
+    "missing ]": "missing closing ]",
+    "missing )": "missing closing )",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid repetition size": "invalid repeat count",
+    "invalid named capture group": "invalid named capture",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+}
+
+
+def _go_words(why: str, pattern: str) -> str:
+    fault, _, place = why.partition(": ")
+    if fault == "trailing \\":
+        fault, place = "trailing backslash at end of expression", ""
+    elif place.startswith(("(?<=", "(?<!")):
+        # Go takes these for the beginning of a name.
+        fault, place = "invalid named capture", pattern[pattern.find(place) :]
+    return f"error parsing regexp: {_FAULTS.get(fault, fault)}: `{place}`"
 
 
 def problem(pattern: str) -> str:

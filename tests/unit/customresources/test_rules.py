@@ -195,6 +195,112 @@ def test_elements_are_compared_where_they_can_be_told_apart() -> None:
     ]
 
 
+def nested(*kinds: str) -> Any:
+    """A schema of lists and maps inside each other, with a rule on ``oldSelf`` inside of all."""
+    inner: Any = {"type": "integer", "x-kubernetes-validations": [{"rule": "self >= oldSelf"}]}
+    for kind in reversed(kinds):
+        form, _, name = kind.partition(" ")
+        if form == "list":
+            inner = {"type": "object", "required": ["k"], "properties": {"k": {"type": "string"}, "v": inner}}
+            inner = {"type": "array", "maxItems": 2, "items": inner, "x-kubernetes-list-type": name or "atomic"}
+            inner |= {"x-kubernetes-list-map-keys": ["k"]} if name == "map" else {}
+        elif form == "map":
+            inner = {"type": "object", "maxProperties": 2, "additionalProperties": inner}
+            inner |= {"x-kubernetes-map-type": name} if name else {}
+        else:
+            inner = {"type": "object", "properties": {"v": inner}} | ({"x-kubernetes-map-type": name} if name else {})
+    return {"type": "object", "properties": {"v": inner}}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "within"),
+    [
+        (("object",), ""),
+        (("object atomic", "map atomic"), ""),
+        (("map granular", "object granular"), ""),
+        (("list map", "object atomic"), ""),
+        (("list map", "list map"), ""),
+        (("list",), "s.properties[v]"),
+        (("list atomic", "list map"), "s.properties[v]"),
+        (("list map", "list set"), "s.properties[v].items.properties[v]"),
+        (("object", "list set", "list atomic"), "s.properties[v].properties[v]"),
+        (("map", "list"), "s.properties[v].additionalProperties"),
+    ],
+)
+def test_where_old_values_are_known(kinds: tuple[str, ...], within: str) -> None:
+    why = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {within}"
+    assert [error.detail for error in check_rules("s", nested(*kinds))] == ([why] if within else [])
+
+
+def test_the_value_of_an_error_is_the_rule_as_go_prints_it() -> None:
+    [error] = check_rules("s", schema({"rule": "self.nope", "message": "no"}))
+    assert error.body().startswith(
+        'Invalid value: apiextensions.ValidationRule{Rule:"self.nope", Message:"no", MessageExpression:"", '
+        'Reason:(*apiextensions.FieldValueErrorReason)(nil), FieldPath:"", OptionalOldSelf:(*bool)(nil)}: '
+        "compilation failed: ERROR: <input>:1:5: undefined field 'nope'"
+    )
+
+
+ADVICE = (
+    "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are "
+    "declared)"
+)
+
+
+def test_rules_that_may_cost_too_much() -> None:
+    unbounded: Any = {"type": "array", "items": {"type": "string"}}
+    rules = [{"rule": "self.all(x, self.all(y, x == y))"}, {"rule": "self.all(x, x.contains('a'))"}]
+    whole = {"type": "object", "properties": {"l": unbounded | {"x-kubernetes-validations": rules}}}
+    path = "s.properties[l].x-kubernetes-validations"
+    over = f"exceeds budget by factor of more than 100x {ADVICE}"
+    contributed = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema"
+    assert [str(error) for error in check_rules("s", whole)] == [
+        f"{path}[0].rule: Forbidden: estimated rule cost {over}",
+        f"{path}[1].rule: Forbidden: estimated rule cost {over}",
+        f"{path}[0].rule: Forbidden: {contributed}",
+        f"{path}[1].rule: Forbidden: {contributed}",
+        f"s: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema {over}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("most", "factor"),
+    [
+        (1_000_000, ""),
+        (2_000_000, ""),
+        (2_100_000, "1.050000x"),
+        (2_400_000, "1.200000x"),
+        (4_000_000, "2.0x"),
+        (None, ""),
+    ],
+)
+def test_the_factor_of_a_cost(most: int | None, factor: str) -> None:
+    limit = {} if most is None else {"maxItems": most}
+    items = {"type": "integer", "x-kubernetes-validations": [{"rule": "self > 0 && self < 9 || self == 7"}]}
+    found = [error.detail for error in check_rules("s", {"type": "array", "items": items, **limit})]
+    # The rule costs 5, and without a limit there are at most as many as fit into a request.
+    assert found == ([f"estimated rule cost exceeds budget by factor of {factor} {ADVICE}"] if factor else [])
+
+
+def test_defaults_keep_to_rules() -> None:
+    whole = schema("self.min <= self.max") | {"default": {"min": 2, "max": 1}}
+    whole["properties"]["atomic"] |= {"default": {"a": 0}, "x-kubernetes-validations": [{"rule": "self.a > 0"}]}
+    assert [str(error) for error in check_rules("s", whole)] == [
+        's.default: Invalid value: "object": failed rule: self.min <= self.max',
+        's.properties[atomic].default: Invalid value: "object": failed rule: self.a > 0',
+    ]
+
+
+def test_rules_without_a_type() -> None:
+    whole = schema("true", inside="any")
+    whole["properties"]["any"].pop("type")
+    [error] = check_rules("s", whole)
+    assert str(error) == (
+        "s.properties[any].x-kubernetes-validations: Internal error: internal error: failed to construct type "
+        "information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations"
+    )
+
+
 def test_messages_and_reasons() -> None:
     told = {"rule": "self.min > 0", "messageExpression": "'min is %d'.format([self.min])", "message": "no"}
     assert broken(told, {"min": 0}) == ['<nil>: Invalid value: "object": min is 0']
@@ -250,6 +356,26 @@ def test_rules_share_a_budget() -> None:
         "rules will be run"
     ]
     assert time.thread_time() - started < 3
+
+
+def test_what_is_inside_an_unchanged_list_may_stay() -> None:
+    rule = {"rule": "self != 'a'"}
+    assert broken(rule, {"few": ["a"]}, {"few": ["a"]}, inside="few[]") == []
+    assert len(broken(rule, {"few": ["a", "b"]}, {"few": ["a"]}, inside="few[]")) == 1
+
+
+def test_values_that_are_not_what_the_schema_says() -> None:
+    """As after a change of the schema, which does not touch objects."""
+    for obj, why in (
+        ({"min": "x"}, "invalid data, expected int, got string"),
+        ({"at": "x"}, "Invalid date-time formatted string x"),
+        ({"for": "x"}, "Invalid duration formatted string x"),
+        ({"tags": {}}, "invalid data, expected array"),
+    ):
+        [name] = obj
+        field = f"self.__{name}__" if name == "for" else f"self.{name}"
+        [error] = unchecked(f"{field} == {field}", obj)
+        assert f'<nil>: Invalid value: "object": {why}' in error
 
 
 def test_what_was_broken_before_the_rule_came_may_stay() -> None:
