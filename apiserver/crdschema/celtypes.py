@@ -67,7 +67,15 @@ class Declaration:
 def fields_of(schema: Schema, *, root: bool) -> dict[str, Schema]:
     """Return the fields that rules may use; of a resource these include apiVersion, kind and metadata's names."""
     fields: dict[str, Schema] = dict(schema.get("properties") or {})
-    return fields | RESOURCE_FIELDS if root else fields
+    return fields if not root or _describes_resource(fields) else fields | RESOURCE_FIELDS
+
+
+def _describes_resource(fields: dict[str, Schema]) -> bool:
+    """Return True if a schema has all of a resource's fields itself; otherwise upstream replaces those that it has."""
+    metadata = fields.get("metadata") or {}
+    named = metadata.get("properties") or {}
+    texts = (fields.get("kind"), fields.get("apiVersion"), named.get("name"), named.get("generateName"))
+    return metadata.get("type") == "object" and all(text and text.get("type") == "string" for text in texts)
 
 
 def declaration(schema: Schema, *, root: bool = False) -> Declaration | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from apiserver.crdschema.cel import types
 from apiserver.crdschema.cel.ast import Call, Comprehension, Ident, ListNode, Literal, MapNode, Node, Select
@@ -32,18 +32,19 @@ class Range(NamedTuple):
     low: int
     high: int
 
-    def __add__(self, other: Range) -> Self:  # type: ignore[override]
-        return type(self)(min(MOST, self.low + other.low), min(MOST, self.high + other.high))
+    def __add__(self, other: Range) -> Range:  # type: ignore[override]
+        high = self[1] + other[1]
+        return Range(self[0] + other[0], high) if high < MOST else Range(min(MOST, self[0] + other[0]), MOST)
 
-    def __mul__(self, other: Range) -> Self:  # type: ignore[override]
-        return type(self)(min(MOST, self.low * other.low), min(MOST, self.high * other.high))
+    def __mul__(self, other: Range) -> Range:  # type: ignore[override]
+        return Range(min(MOST, self.low * other.low), min(MOST, self.high * other.high))
 
-    def times(self, factor: float) -> Self:
+    def times(self, factor: float) -> Range:
         """Return the range multiplied, rounded up."""
-        return type(self)(_times(self.low, factor), _times(self.high, factor))
+        return Range(_times(self.low, factor), _times(self.high, factor))
 
-    def union(self, other: Range) -> Self:
-        return type(self)(min(self.low, other.low), max(self.high, other.high))
+    def union(self, other: Range) -> Range:
+        return Range(min(self.low, other.low), max(self.high, other.high))
 
 
 def _times(value: int, factor: float) -> int:
@@ -177,6 +178,10 @@ class _Estimator:
         return _Sized(None, sized.type.params[0], (*sized.path, "@items") if sized.path else (), None)
 
     def _call(self, node: Call) -> Range:
+        if node.function in ("_&&_", "_||_"):
+            left, right = node.args
+            first = self.cost(left)
+            return Range(first.low, (first + self.cost(right)).high)
         arguments = ZERO
         costs = []
         for argument in node.args:
@@ -194,9 +199,6 @@ class _Estimator:
         best = Range(MOST, 0)
         size: Range | None = None
         for overload in self._checked.overloads.get(node, ()):
-            if overload.id in ("logical_and", "logical_or"):
-                best = best.union(Range(costs[0].low, (costs[0] + costs[1]).high))
-                continue
             if overload.id == "conditional":
                 best = best.union(costs[0] + costs[1].union(costs[2]))
                 size = self._size(sized[1]).union(self._size(sized[2]))

@@ -33,10 +33,10 @@ def descendants(root: Node) -> Parents:
 def children(node: Node) -> list[Node]:
     """Return the nodes directly inside a node."""
     match node:
+        case Call():
+            return node.args if node.target is None else [node.target, *node.args]
         case Select():
             return [node.operand]
-        case Call():
-            return [*([node.target] if node.target is not None else ()), *node.args]
         case ListNode():
             return node.elements
         case MapNode():
