@@ -23,7 +23,7 @@ from machinery.errors import FieldError, quote
 from machinery.objects import Object
 
 # Upstream limits costs only. A unit of cost takes longer here, so that there is a limit of time too.
-_SECONDS = 1.0
+_SECONDS = 2.0
 _OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 

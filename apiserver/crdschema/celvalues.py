@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
+from apiserver.crdschema import formats
 from apiserver.crdschema.cel.conversions import timestamp_nanos
 from apiserver.crdschema.cel.values import (
-    NANOS,
     Duration,
     EvaluationError,
     Invalid,
@@ -26,7 +26,6 @@ from apiserver.crdschema.cel.values import (
 )
 from apiserver.crdschema.celtypes import escape, fields_of
 from apiserver.crdschema.structural import EMBEDDED, INT_OR_STRING, LIST_KEYS, LIST_TYPE, Schema, below
-from machinery import durations
 
 
 class SetList(list[Any]):
@@ -210,37 +209,10 @@ def _date(text: str) -> Timestamp:
     return Timestamp(timestamp_nanos(f"{text}T00:00:00Z"))
 
 
-_DAY = 24 * 3600 * NANOS
-# The units that strfmt takes beside Go's.
-_LONG_UNITS = {
-    **dict.fromkeys(("w", "wk", "week", "weeks"), 7 * _DAY),
-    **dict.fromkeys(("d", "day", "days"), _DAY),
-    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600 * NANOS),
-    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60 * NANOS),
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), NANOS),
-    **dict.fromkeys(("ms", "milli", "millis", "millisecond", "milliseconds"), NANOS // 1000),
-    **dict.fromkeys(("us", "µs", "micro", "micros", "microsecond", "microseconds"), 1000),
-    **dict.fromkeys(("ns", "nano", "nanos", "nanosecond", "nanoseconds"), 1),
-}
-
-
-def _duration(text: str) -> Duration:
-    """Return a duration in Go's form, or in strfmt's, such as ``2 days``."""
-    try:
-        return Duration(durations.parse(text))
-    except ValueError:
-        number = text.strip()
-        digits = len(number) - len(number.lstrip("0123456789"))
-        unit = _LONG_UNITS.get(number[digits:].strip().lower())
-        if not 0 < digits <= 19 or unit is None:
-            raise
-        return Duration(int(number[:digits]) * unit)
-
-
 _TEXTS: dict[str, Callable[[str], Any]] = {
     "date": _date,
     "date-time": lambda text: Timestamp(timestamp_nanos(text)),
-    "duration": _duration,
+    "duration": lambda text: Duration(formats.duration(text)),
     "byte": lambda text: base64.b64decode(text, validate=True),
 }
 _READERS: dict[str, Callable[[Schema, Any], Any]] = {

@@ -17,8 +17,18 @@ from machinery import durations
 
 _GROUPED_DURATION = re.compile(r"([0-9]+)[\t\n\f\r ]*([A-Za-zµ]*)")
 # Words for units: those that must be the whole word, and those that it may begin with.
-_UNITS = frozenset(["ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w", "wk"])
-_UNIT_PREFIXES = ("nano", "micro", "milli", "sec", "min", "hour", "day", "week")
+_HOUR = durations.UNITS["h"]
+_UNITS = durations.UNITS | {"hr": _HOUR, "d": 24 * _HOUR, "w": 168 * _HOUR, "wk": 168 * _HOUR}
+_UNIT_PREFIXES = {
+    "nano": "ns",
+    "micro": "us",
+    "milli": "ms",
+    "sec": "s",
+    "min": "m",
+    "hour": "h",
+    "day": "d",
+    "week": "w",
+}
 _DAY_TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|[+-][0-9]{2}:[0-9]{2})")
 _CREDIT_CARD = re.compile(
     "4[0-9]{12}([0-9]{3})?|5[1-5][0-9]{14}|6(011|5[0-9][0-9])[0-9]{12}|3[47][0-9]{13}"
@@ -77,15 +87,28 @@ def _date_time(text: str) -> bool:
     return match is not None and _date(day) and match[1] <= "23" and match[2] <= "59" and match[3] <= "59"
 
 
-def _duration(text: str) -> bool:
-    """Return True for a duration of Go, or any text in which there is a number with a unit: ``5 days``."""
+def duration(text: str) -> int:
+    """Return the nanoseconds of a duration of Go, or of all numbers with units in a text: ``5 days``.
+
+    Raises ValueError if there is none.
+    """
     try:
-        durations.parse(text)
+        return durations.parse(text)
     except ValueError:
-        found = [(number, unit.lower()) for number, unit in _GROUPED_DURATION.findall(text) if unit]
-        fits = all(len(digits := number.lstrip("0")) < 20 and int(digits or 0) < 2**63 for number, _ in found)
-        return fits and any(unit in _UNITS or unit.startswith(_UNIT_PREFIXES) for _, unit in found)
-    return True
+        found = [(number.lstrip("0") or "0", word.lower()) for number, word in _GROUPED_DURATION.findall(text) if word]
+        units = {word: _unit(word) for word in {word for _, word in found}}
+        fits = all(len(digits) < 20 and int(digits) < 2**63 for digits, _ in found)
+        if not fits or not any(units.values()):
+            raise
+        return sum(int(digits) * units[word] for digits, word in found)
+
+
+def _unit(word: str) -> int:
+    """Return the nanoseconds of a unit, 0 for a word that is none."""
+    exact = _UNITS.get(word)
+    if exact is not None:
+        return exact
+    return next((_UNITS[unit] for begin, unit in _UNIT_PREFIXES.items() if word.startswith(begin)), 0)
 
 
 def _hostname(text: str) -> bool:
@@ -200,6 +223,6 @@ _KNOWN: dict[str, Callable[[str], bool]] = {
     "byte": lambda text: bool(text) and len(text) % 4 == 0 and _BASE64.fullmatch(text) is not None,
     "password": lambda text: True,
     "date": _date,
-    "duration": _duration,
+    "duration": readable(duration),
     "datetime": _date_time,
 }

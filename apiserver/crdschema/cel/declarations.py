@@ -72,4 +72,8 @@ def fits(kind: Type, value: Any) -> bool:
     if kind.kind in ("param", "dyn"):
         return True
     its = type_of(value)
-    return its.kind == kind.kind and (kind.kind not in ("opaque", "object") or its.name == kind.name)
+    if its.kind != kind.kind or (kind.kind in ("opaque", "object") and its.name != kind.name):
+        return False
+    if kind.kind != "list" or not kind.params or kind.params[0].kind in ("param", "dyn"):
+        return True
+    return all(fits(kind.params[0], item) for item in value)

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from apiserver.crdschema.cel import stdlib
+from apiserver.crdschema.cel import conversions, stdlib
 from apiserver.crdschema.cel.ast import Call, Comprehension, Ident, ListNode, Literal, MapNode, Node, Select
 from apiserver.crdschema.cel.charges import charge
 from apiserver.crdschema.cel.checker import Checked, type_value
 from apiserver.crdschema.cel.declarations import Overload, fits
 from apiserver.crdschema.cel.estimates import LIST_COST, MAP_COST
-from apiserver.crdschema.cel.values import NONE, EvaluationError, Invalid, Optional, keys, to_key
+from apiserver.crdschema.cel.values import NONE, EvaluationError, Invalid, Optional, from_key, keys, to_key, type_of
 
 _NO_OVERLOAD = "no such overload"
 _MISSING = object()
@@ -164,7 +164,7 @@ class _Compiler:
                 value = each(frame)
                 if index not in optional:
                     found.append(value)
-                elif value.present:
+                elif _optional(value).present:
                     found.append(value.value)
             return found
 
@@ -177,12 +177,15 @@ class _Compiler:
             frame.cost += MAP_COST
             found: dict[Any, Any] = {}
             for key_of, value_of, optional in entries:
-                key, value = to_key(key_of(frame)), value_of(frame)
+                key, value = key_of(frame), value_of(frame)
+                if not isinstance(key, (bool, int, str)):
+                    raise EvaluationError(f"unsupported key type: {type_of(key).runtime_name}")
+                key = to_key(key)
                 if key in found:
-                    raise EvaluationError(f"Failed with repeated key: {key}")
+                    raise EvaluationError(f"Failed with repeated key: {conversions.to_string(from_key(key))}")
                 if not optional:
                     found[key] = value
-                elif value.present:
+                elif _optional(value).present:
                     found[key] = value.value
             return found
 
@@ -321,6 +324,12 @@ def _items(value: Any) -> Any:
     raise EvaluationError(_NO_OVERLOAD)
 
 
+def _optional(value: Any) -> Optional:
+    if not isinstance(value, Optional):
+        raise EvaluationError("cannot initialize optional entry from non-optional value")
+    return value
+
+
 def _is_open(kind: str) -> bool:
     return kind in ("dyn", "error", "param")
 
@@ -356,9 +365,24 @@ def _selected_optional(value: Optional, name: str) -> Optional:
     return stdlib.lookup(value.value, name)
 
 
+def _guarded(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse nulls where the types promise other values.
+
+    Items of lists and maps can be nullable, which their types do not tell.
+    """
+
+    def guarded(*values: Any) -> Any:
+        try:
+            return call(*values)
+        except (AttributeError, TypeError):
+            raise EvaluationError(_NO_OVERLOAD) from None
+
+    return guarded
+
+
 def _direct(parts: Sequence[_Run], name: str, overload: Overload) -> _Run:
     """Call an overload that the types have already decided on."""
-    call, its_charge = overload.call, charge(name, overload.id)
+    call, its_charge = _guarded(overload.call), charge(name, overload.id)
     if its_charge is not None:
 
         def run_charged(frame: _Frame) -> Any:
@@ -397,14 +421,14 @@ def _direct(parts: Sequence[_Run], name: str, overload: Overload) -> _Run:
 
 def _dispatched(parts: Sequence[_Run], name: str, overloads: Sequence[Overload]) -> _Run:
     """Call the overload that fits the values."""
-    choices = [(overload, charge(name, overload.id)) for overload in overloads]
+    choices = [(each.params, _guarded(each.call), charge(name, each.id)) for each in overloads]
 
     def run(frame: _Frame) -> Any:
         values = [part(frame) for part in parts]
-        for overload, its_charge in choices:
-            if all(map(fits, overload.params, values)):
+        for params, call, its_charge in choices:
+            if all(map(fits, params, values)):
                 frame.spend(1 if its_charge is None else its_charge(values))
-                return overload.call(*values)
+                return call(*values)
         raise EvaluationError(_NO_OVERLOAD)
 
     return run
@@ -482,7 +506,7 @@ def _or_value(target: _Run, other: _Run) -> _Run:
         frame.cost += 1
         if not isinstance(value, Optional):
             raise EvaluationError(_NO_OVERLOAD)
-        return value.value if value.present else other(frame)
+        return stdlib.usable(value.value) if value.present else other(frame)
 
     return run
 

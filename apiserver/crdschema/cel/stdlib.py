@@ -86,6 +86,12 @@ def _ordered(name: str, test: Callable[[int], bool]) -> list[Overload]:
     return found
 
 
+def _negation(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise EvaluationError("no such overload")
+    return not value
+
+
 def _in_list(value: Any, items: list[Any]) -> bool:
     if type(value) is str:
         return value in items
@@ -101,17 +107,18 @@ def _index_list(items: list[Any], index: Any) -> Any:
         raise EvaluationError("no such overload")
     if not 0 <= index < len(items):
         raise EvaluationError(f"index out of bounds: {int(index)}")
-    return _usable(items[index])
+    return usable(items[index])
 
 
 def _index_map(mapping: dict[Any, Any], key: Any) -> Any:
     found = lookup(mapping, key)
     if found is NONE:
         raise EvaluationError(f"no such key: {conversions.to_string(key)}")
-    return _usable(found.value)
+    return usable(found.value)
 
 
-def _usable(value: Any) -> Any:
+def usable(value: Any) -> Any:
+    """Return a value that was read from a list, map or optional. Raises EvaluationError if it is invalid."""
     if type(value) is values.Invalid:
         raise value.error()
     return value
@@ -137,7 +144,7 @@ def _unwrapped(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]
 def _value(target: Optional) -> Any:
     if not target.present:
         raise EvaluationError("optional.none() dereference")
-    return _usable(target.value)
+    return usable(target.value)
 
 
 def _is_zero(value: Any) -> bool:
@@ -216,7 +223,7 @@ STANDARD: list[Function] = functions(
     ("_&&_", [overload("logical_and", "(bool, bool) -> bool", _never)]),
     ("_||_", [overload("logical_or", "(bool, bool) -> bool", _never)]),
     ("@not_strictly_false", [overload("not_strictly_false", "(bool) -> bool", _never)]),
-    ("!_", [overload("logical_not", "(bool) -> bool", operator.not_)]),
+    ("!_", [overload("logical_not", "(bool) -> bool", _negation)]),
     ("_==_", [overload("equals", "(A, A) -> bool", equal)]),
     ("_!=_", [overload("not_equals", "(A, A) -> bool", lambda a, b: not equal(a, b))]),
     (
