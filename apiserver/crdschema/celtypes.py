@@ -7,6 +7,7 @@ Upstream: apiserver pkg/cel/common/schemas.go, pkg/cel/types.go and escaping.go.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from apiserver.crdschema.cel import types
 from apiserver.crdschema.cel.environment import MAX_REQUEST_BYTES
@@ -33,6 +34,7 @@ _FORMATS = {
 _SCALARS = {"boolean": (types.BOOL, 4), "number": (types.DOUBLE, 1), "integer": (types.INT, 1)}
 
 
+@lru_cache(maxsize=8192)
 def escape(name: str) -> str:
     """Return a field's name as rules write it, "" if they cannot name it."""
     if name in _KEYWORDS:
@@ -66,7 +68,7 @@ class Declaration:
 
 def fields_of(schema: Schema, *, root: bool) -> dict[str, Schema]:
     """Return the fields that rules may use; of a resource these include apiVersion, kind and metadata's names."""
-    fields: dict[str, Schema] = dict(schema.get("properties") or {})
+    fields: dict[str, Schema] = schema.get("properties") or {}
     return fields if not root or _describes_resource(fields) else fields | RESOURCE_FIELDS
 
 
