@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
-from integration.hostile.generator import APPLY, JSON, JSON_PATCH, MERGE, STRATEGIC, YAML
+from integration.hostile.generator import APPLY, JSON, JSON_PATCH, MERGE, PROTOBUF, STRATEGIC, YAML
 from integration.hostile.server import NAME, NAMESPACE, THING, THINGS, Request
+
+from apiserver.schema import protobuf
 
 CORE = f"/api/v1/namespaces/{NAMESPACE}"
 ROLES = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles"
@@ -40,6 +42,10 @@ def _config_map(**more: Any) -> dict[str, Any]:
 
 def _yaml(text: bytes) -> Request:
     return _post(CONFIG_MAPS, b"metadata: {name: a}\n" + text, YAML)
+
+
+def _protobuf(kind: str, raw: bytes) -> Request:
+    return _post(f"{CORE}/{kind.lower().removesuffix('s')}s", protobuf.enclose("v1", kind, raw), PROTOBUF)
 
 
 def _role(count: int, token: str) -> Request:
@@ -113,6 +119,11 @@ REQUESTS: dict[str, Make] = {
     ),
     "yaml: nested": lambda n: _yaml(b"data: " + b"[" * n * 20),
     "json: nested": lambda n: _post(CONFIG_MAPS, b'{"a":' * n * 10 + b"1"),
+    "protobuf: messages with nothing in them": lambda n: _protobuf("Endpoints", b"\x12\x00" * n * 20),
+    "protobuf: one field again and again": lambda n: _protobuf("ConfigMap", b"\x20\x01" * n * 20),
+    "protobuf: metadata again and again": lambda n: _protobuf("ConfigMap", b"\x0a\x03\x0a\x01a" * n * 20),
+    "protobuf: groups in groups": lambda n: _protobuf("ConfigMap", b"\xa3\x06" * n * 20),
+    "protobuf: unknown fields": lambda n: _protobuf("ConfigMap", b"\xa0\x06\x01" * n * 20),
     "json: digits": lambda n: _post(CONFIG_MAPS, b'{"a":' + b"1" * (n * 50) + b"}"),
     "owners": lambda n: _post(CONFIG_MAPS, _config_map(metadata={"ownerReferences": _owners(n)})),
     "owners twice": lambda n: _post(CONFIG_MAPS, _config_map(metadata={"ownerReferences": _owners(1) * n})),

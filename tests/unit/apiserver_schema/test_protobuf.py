@@ -150,11 +150,13 @@ def _text(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
 
 
-def test_a_body_in_protobuf_is_decoded_as_one_in_json(services: Kind) -> None:
-    obj = {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80, "targetPort": "http"}], "clusterIP": "None"}}
-    body = protobuf.serialize({"apiVersion": "v1", "kind": "Service", **obj})
-    from_protobuf = services.codec.decode(services, body, PROTOBUF)
-    assert from_protobuf == services.codec.decode(services, orjson.dumps(obj), "application/json")
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", ROWS, ids=lambda kind: str(kind.resource))
+def test_a_body_in_protobuf_is_decoded_as_one_in_json(kind: Kind, seed: int) -> None:
+    obj = {"apiVersion": kind.api_version, "kind": kind.kind, **Filler(seed).value(kind.definition)}
+    from_protobuf = kind.codec.decode(kind, protobuf.serialize(obj), PROTOBUF, field_validation="Strict")
+    from_json = kind.codec.decode(kind, orjson.dumps(obj), "application/json", field_validation="Strict")
+    assert _text(from_protobuf) == _text(from_json)
 
 
 # --- presence ----------------------------------------------------------------------------------------------------
