@@ -143,6 +143,10 @@ def ip(path: str, value: str) -> Errors:
     return invalid(path, value, validation.is_ip(value))
 
 
+_LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
+_SPECIAL_FIRST_BYTES = frozenset((0, 127, 169, 224, 0xFE, 0xFF))  # of the addresses that ordinary_ip may refuse
+
+
 def ordinary_ip(path: str, value: str) -> Errors:
     """Check that another machine could have the address (upstream: ValidateNonSpecialIP)."""
     try:
@@ -150,13 +154,15 @@ def ordinary_ip(path: str, value: str) -> Errors:
     except ValueError:
         yield FieldError.invalid(path, value, "must be a valid IP address")
         return
+    if address.packed[0] not in _SPECIAL_FIRST_BYTES:
+        return
     if address.is_unspecified:
         yield FieldError.invalid(path, value, f"may not be unspecified ({value})")
     if address.is_loopback:
         yield FieldError.invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if address.is_link_local:
         yield FieldError.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    if address in ipaddress.ip_network("224.0.0.0/24") or address in ipaddress.ip_network("ff02::/16"):
+    if any(address in network for network in _LINK_LOCAL_MULTICAST):
         yield FieldError.invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
 
 

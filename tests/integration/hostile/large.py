@@ -80,6 +80,14 @@ def _items(count: int) -> list[dict[str, Any]]:
     return [{"key": key, "value": 1} for key in _many(count)]
 
 
+def _endpoints(subsets: list[dict[str, Any]]) -> Request:
+    return _post(f"{CORE}/endpoints", {"metadata": {"name": NAME}, "subsets": subsets})
+
+
+def _addresses(count: int, text: str) -> list[dict[str, str]]:
+    return [{"ip": text.format(number >> 8, number & 255)} for number in range(count)]
+
+
 def _get(query: str) -> Request:
     return Request("GET", f"{CONFIG_MAPS}?{query}")
 
@@ -200,6 +208,11 @@ REQUESTS: dict[str, Make] = {
     "a custom set": lambda n: _post(THINGS, _thing(set=_many(n))),
     "wrong items of a custom map": lambda n: _post(THINGS, _thing(map=[{"value": "x"}] * n)),
     "text for a pattern": lambda n: _post(THINGS, _thing(text="a" * n * 50 + "!")),
+    "endpoints: subsets": lambda n: _endpoints(
+        [{"addresses": _addresses(1, "10.0.{}.{}"), "ports": _ports(1)}] * (n * 5)
+    ),
+    "endpoints: addresses": lambda n: _endpoints([{"addresses": _addresses(n * 8, "10.0.{}.{}"), "ports": _ports(1)}]),
+    "endpoints: addresses of IPv6": lambda n: _endpoints([{"addresses": _addresses(n * 8, "fd00::{:x}:{:x}")}]),
     "parameters": lambda n: _get("&".join(_many(n, "a{}=b"))),
     "a label selector": lambda n: _get("labelSelector=" + ",".join(_many(n, "a{}%3Db"))),
     "a field selector": lambda n: _get("fieldSelector=" + ",".join(_many(n, "metadata.name!%3Da{}"))),
