@@ -90,6 +90,10 @@ def is_dns1035_label(value: str) -> list[str]:
 
 def is_qualified_name(value: str) -> list[str]:
     """Check the key of a label or annotation: a name, with an optional DNS subdomain and a slash before it."""
+    prefix, slash, name = value.rpartition("/")
+    has_good_prefix = not slash or (len(prefix) <= DNS1123_SUBDOMAIN_MAX and _DNS1123_SUBDOMAIN.fullmatch(prefix))
+    if has_good_prefix and len(name) <= DNS1123_LABEL_MAX and _QUALIFIED_NAME.fullmatch(name):
+        return []
     parts = value.split("/")
     if len(parts) > 2:
         rule = f"a qualified name {_QUALIFIED_NAME_RULE}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
+from functools import cache
 
 from apiserver.kinds.resources import may_overcommit, validate_container_resource_name, validate_resource_name
 from apiserver.model import checks
@@ -11,7 +12,8 @@ from apiserver.model.kind import Kind, Strategy
 from apiserver.schema.codec import upstream
 from machinery.errors import FieldError
 from machinery.objects import Object
-from machinery.resourcelists import ResourceList, parsed
+from machinery.quantity import parse_quantity
+from machinery.resourcelists import ResourceList
 
 CONTAINER, POD, CLAIM = "Container", "Pod", "PersistentVolumeClaim"
 _BOUNDS = ("max", "min")
@@ -54,7 +56,8 @@ class LimitRangeStrategy(Strategy):
                 why = "either minimum or maximum storage value is required, but neither was provided"
                 yield FieldError.required(f"{path}.limits", why)
             fields = (*_BOUNDS, _RATIO) if type_ == POD else (*_BOUNDS, *_DEFAULTS, _RATIO)
-            given = {field: parsed(item.get(field)) for field in fields}
+            parse = cache(parse_quantity)  # Defaults are copies, so that most amounts occur three times.
+            given = {field: {name: parse(text) for name, text in item.get(field, {}).items()} for field in fields}
             for name in sorted({name for amounts in given.values() for name in amounts}):
                 yield from _validate_amounts(path, name, given)
 
@@ -78,6 +81,7 @@ def _validate_type(path: str, type_: str) -> checks.Errors:
 
 def _validate_names(path: str, type_: str, item: Object) -> checks.Errors:
     check = validate_container_resource_name if type_ in (POD, CONTAINER) else validate_resource_name
+    good: set[str] = set()
     for field in (*_BOUNDS, *_DEFAULTS, _RATIO):
         names = item.get(field, {})
         if type_ == POD and field in _DEFAULTS:
@@ -85,7 +89,12 @@ def _validate_names(path: str, type_: str, item: Object) -> checks.Errors:
                 yield FieldError.forbidden(f"{path}.{field}", "may not be specified when `type` is 'Pod'")
             continue
         for name in names:
-            yield from check(f"{path}.{field}[{name}]", name)
+            if name in good:
+                continue
+            problems = list(check(f"{path}.{field}[{name}]", name))
+            yield from problems
+            if not problems:
+                good.add(name)
 
 
 def _validate_amounts(path: str, name: str, given: dict[str, ResourceList]) -> checks.Errors:

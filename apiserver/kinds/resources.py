@@ -25,9 +25,15 @@ STANDARD_RESOURCES = (*QUOTA_RESOURCES, "storage")
 def validate_resources(path: str, resources: Object) -> checks.Errors:
     """Check the requests and limits of a container."""
     limits, requests = resources.get("limits", {}), resources.get("requests", {})
+    good = set()
     for name, amount in limits.items():
-        yield from _validate_amount(f"{path}.limits[{name}]", name, amount)
+        problems = list(_validate_amount(f"{path}.limits[{name}]", name, amount))
+        yield from problems
+        if not problems:
+            good.add(name)
     for name, amount in requests.items():
+        if name in good and amount == limits[name]:  # Requests that were not given are copies of the limits.
+            continue
         yield from _validate_amount(f"{path}.requests[{name}]", name, amount)
         limit = limits.get(name)
         if limit is None:
@@ -54,7 +60,7 @@ def validate_quantity(path: str, name: str, amount: str) -> checks.Errors:
     value = quantity.parse(amount)
     if value < 0:
         yield FieldError.invalid(path, str(amount), checks.NEGATIVE)
-    if (name in INTEGER_RESOURCES or is_extended(name)) and value != value.to_integral_value():
+    if value != value.to_integral_value() and (name in INTEGER_RESOURCES or is_extended(name)):
         yield FieldError.invalid(path, str(amount), "must be an integer")
 
 
@@ -68,11 +74,13 @@ def validate_resource_name(path: str, name: str) -> checks.Errors:
 
 def validate_container_resource_name(path: str, name: str) -> checks.Errors:
     """Check that a container may request the resource (upstream: validateContainerResourceName)."""
+    if is_extended(name):
+        return
     yield from validate_resource_name(path, name)
     if "/" not in name:
         if name not in CONTAINER_RESOURCES and not name.startswith(HUGE_PAGES):
             yield FieldError.invalid(path, name, "must be a standard resource for containers")
-    elif not is_native(name) and not is_extended(name):
+    elif not is_native(name):
         yield FieldError.invalid(path, name, "doesn't follow extended resource name standard")
 
 

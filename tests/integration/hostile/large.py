@@ -88,6 +88,21 @@ def _addresses(count: int, text: str) -> list[dict[str, str]]:
     return [{"ip": text.format(number >> 8, number & 255)} for number in range(count)]
 
 
+def _amounts(count: int, text: str = "{}", name: str = "a.b/r{}") -> dict[str, str]:
+    return {name.format(number): text.format(number) for number in range(count)}
+
+
+def _pod(resources: dict[str, Any]) -> Request:
+    container = {"name": "c", "image": "i", "resources": resources}
+    return _post(f"{CORE}/pods", {"metadata": {"name": NAME}, "spec": {"containers": [container]}})
+
+
+def _limit_range(**item: Any) -> Request:
+    return _post(
+        f"{CORE}/limitranges", {"metadata": {"name": NAME}, "spec": {"limits": [{"type": "Container", **item}]}}
+    )
+
+
 def _get(query: str) -> Request:
     return Request("GET", f"{CONFIG_MAPS}?{query}")
 
@@ -213,6 +228,17 @@ REQUESTS: dict[str, Make] = {
     ),
     "endpoints: addresses": lambda n: _endpoints([{"addresses": _addresses(n * 8, "10.0.{}.{}"), "ports": _ports(1)}]),
     "endpoints: addresses of IPv6": lambda n: _endpoints([{"addresses": _addresses(n * 8, "fd00::{:x}:{:x}")}]),
+    "quantities: limits": lambda n: _pod({"limits": _amounts(n * 15)}),
+    "quantities: limits with fractions": lambda n: _pod({"limits": _amounts(n * 8, "{}.50Gi")}),
+    "quantities: limits and requests": lambda n: _pod({"limits": _amounts(n * 7), "requests": _amounts(n * 7, "0{}")}),
+    "quantities: a quota": lambda n: _post(
+        f"{CORE}/resourcequotas",
+        {"metadata": {"name": NAME}, "spec": {"hard": _amounts(n * 12, "{}Mi", "count/r{}")}},
+    ),
+    "quantities: a limit range": lambda n: _limit_range(max=_amounts(n * 8)),
+    "quantities: a node": lambda n: _post(
+        "/api/v1/nodes", {"metadata": {"name": NAME}, "status": {"capacity": _amounts(n * 12)}}
+    ),
     "parameters": lambda n: _get("&".join(_many(n, "a{}=b"))),
     "a label selector": lambda n: _get("labelSelector=" + ",".join(_many(n, "a{}%3Db"))),
     "a field selector": lambda n: _get("fieldSelector=" + ",".join(_many(n, "metadata.name!%3Da{}"))),
