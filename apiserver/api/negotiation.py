@@ -13,9 +13,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
-import yaml
 
-from apiserver.schema import protobuf
+from apiserver.schema import protobuf, yamltext
 from machinery.errors import NotAcceptable
 from machinery.objects import Object
 
@@ -186,12 +185,5 @@ def encode(obj: Object, form: Form) -> bytes:
     if form.media_type == PROTOBUF:
         return protobuf.serialize(obj)
     if form.media_type == YAML:
-        return yaml.dump(obj, Dumper=_Dumper, default_flow_style=False, allow_unicode=True).encode()
+        return yamltext.dump(obj)
     return orjson.dumps(obj, option=orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if form.pretty else 0))
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # the C one where it was built
-    """Writes an object that occurs twice out each time, without YAML's aliases."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        return True

@@ -239,6 +239,12 @@ REQUESTS: dict[str, Make] = {
     "quantities: a node": lambda n: _post(
         "/api/v1/nodes", {"metadata": {"name": NAME}, "status": {"capacity": _amounts(n * 12)}}
     ),
+    "an answer in YAML": lambda n: Request(
+        "POST",
+        CONFIG_MAPS + DRY,
+        orjson.dumps(_config_map(data=_amounts(n * 5, "some text {}", "a{}"))),
+        headers={"Accept": YAML},
+    ),
     "parameters": lambda n: _get("&".join(_many(n, "a{}=b"))),
     "a label selector": lambda n: _get("labelSelector=" + ",".join(_many(n, "a{}%3Db"))),
     "a field selector": lambda n: _get("fieldSelector=" + ",".join(_many(n, "metadata.name!%3Da{}"))),
