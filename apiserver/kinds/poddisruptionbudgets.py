@@ -70,6 +70,10 @@ def convert(budget: Object, version: str, inward: bool) -> None:
         spec["selector"] = {}
 
 
+def _count(budget: Object, field: str) -> str:
+    return str(budget.get("spec", {}).get(field, NOT_AVAILABLE))
+
+
 POD_DISRUPTION_BUDGETS = Kind(
     *upstream("policy", "PodDisruptionBudget"),
     also_served=("v1beta1",),  # upstream's v1.20 suite writes it
@@ -79,8 +83,8 @@ POD_DISRUPTION_BUDGETS = Kind(
     strategy=PodDisruptionBudgetStrategy(),
     columns=(
         NAME,
-        Column("Min Available", lambda pdb: str(pdb["spec"].get("minAvailable", NOT_AVAILABLE))),
-        Column("Max Unavailable", lambda pdb: str(pdb["spec"].get("maxUnavailable", NOT_AVAILABLE))),
+        Column("Min Available", lambda pdb: _count(pdb, "minAvailable")),
+        Column("Max Unavailable", lambda pdb: _count(pdb, "maxUnavailable")),
         Column("Allowed Disruptions", lambda pdb: pdb.get("status", {}).get("disruptionsAllowed", 0), "integer"),
         AGE,
     ),

@@ -112,7 +112,7 @@ def may_go_unready(pod: Object, budget: Object) -> bool:
     """Return True if the pod is not ready, and its budget guards no such pods, or not while enough others are ready."""
     if is_pod_ready(pod):
         return False
-    if budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+    if budget.get("spec", {}).get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
         return True
     status = budget.get("status", {})
     desired = status.get("desiredHealthy", 0)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.hostile.generator import SEEDS, Generator, collection, kind_of
-from integration.hostile.server import NAME, THING, THINGS, Answer, Api, Request
+from integration.hostile.server import NAME, STILL_OBJECTS, THING, THINGS, Answer, Api, Request
 
 REFRESH = 1000  # after so many requests the objects that were deleted are created again
 DEAR = 3.0  # seconds of the processor that no request of this size costs
@@ -75,6 +75,8 @@ def prepare(api: Api) -> None:
         metadata.pop("namespace", None)
         api("POST", collection(kind_of(seed)), {**seed, "metadata": metadata})
     api("POST", THINGS, THING)
+    for path, body in STILL_OBJECTS:  # a request may have deleted all objects of their kinds
+        api("POST", path, body)
 
 
 def run(api: Api, seed: int, seconds: float) -> tuple[int, list[str]]:

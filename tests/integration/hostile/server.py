@@ -23,6 +23,13 @@ NAMESPACE = "hostile"
 NAME = "a"  # of the objects that are written
 STILL = "still"  # of a pod and a Service that nobody writes, and that run nowhere
 THINGS = f"/apis/hostile.example.com/v1/namespaces/{NAMESPACE}/things"
+_CORE = f"/api/v1/namespaces/{NAMESPACE}"
+# Collection and body of these, and of what a pod needs.
+STILL_OBJECTS: tuple[tuple[str, Any], ...] = (
+    (f"{_CORE}/serviceaccounts", {"metadata": {"name": "default"}}),
+    (f"{_CORE}/pods", {"metadata": {"name": STILL}, "spec": {"containers": [{"name": "c", "image": "i"}]}}),
+    (f"{_CORE}/services", {"metadata": {"name": STILL}, "spec": {"ports": [{"port": 80}]}}),
+)
 TOKENS = 'admin-token,admin,1,"system:masters"\nsomebody-token,somebody,2\nroles-token,roles,3\n'
 THING: dict[str, Any] = {
     "apiVersion": "hostile.example.com/v1",
@@ -188,14 +195,9 @@ class Api:
         self.server: Server = assemble(config, MemoryStore())
         self.server.start()
         assert self.server.bootstrapped.wait(30), "the server's own objects are not there"
-        core = f"/api/v1/namespaces/{NAMESPACE}"
-        pod = {"metadata": {"name": STILL}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-        service = {"metadata": {"name": STILL}, "spec": {"ports": [{"port": 80}]}}
         for path, body in (
             ("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}),
-            (f"{core}/serviceaccounts", {"metadata": {"name": "default"}}),
-            (f"{core}/pods", pod),
-            (f"{core}/services", service),
+            *STILL_OBJECTS,
             ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _DEFINITION),
             ("/apis/rbac.authorization.k8s.io/v1/clusterroles", _ROLE_WRITER),
             ("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", _ROLE_WRITER_BINDING),

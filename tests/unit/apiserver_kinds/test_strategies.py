@@ -230,3 +230,18 @@ def test_warnings_tell_of_likely_mistakes() -> None:
     ]
     controller = {"metadata": {"name": "sise"}, "spec": {"template": {"spec": {"containers": [{"name": "a"}]}}}}
     assert REPLICATION_CONTROLLERS.strategy.warnings(controller) == []
+
+
+@pytest.mark.parametrize("kind", REGISTRY.stored(), ids=lambda kind: kind.resource)
+def test_an_object_with_nothing_in_it_can_be_shown_if_it_can_be_stored(kind: Kind) -> None:
+    obj: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "a", "namespace": "ns"}}
+    try:
+        kind.strategy.default(obj)
+        errors = list(kind.strategy.validate(obj))
+    except KeyError:  # a required struct is missing, which decoding refuses
+        return
+    if not errors:
+        for column in kind.columns:
+            column.value(obj)
+        kind.strategy.fields(obj)
+        kind.strategy.warnings(obj)
