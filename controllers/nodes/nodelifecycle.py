@@ -170,15 +170,20 @@ class NodeLifecycleController:
             return health
 
     def look(self, name: str, health: NodeHealth, interval: float) -> None:
-        """Ask the API server whether the node has renewed its lease."""
+        """Ask the API server whether the node has renewed its lease, and first whether it could have done that.
+
+        The API server reads from its cache, also while etcd is away and nobody can write.
+        """
         renew_time: str | None = None
         try:
+            self.client.raw("/livez")
             lease = self.client.get(LEASES, name, LEASE_NAMESPACE)
             renew_time = str(lease.get("spec", {}).get("renewTime"))
         except NotFound:
             renew_time = str(None)
         except ApiError as error:
-            log.warning("cannot look for node %s, and so give it more time: %s", name, error)
+            reason = ", ".join(str(error).splitlines())
+            log.warning("cannot look for node %s, and so give it more time: %s", name, reason)
         with self.lock:
             health.take_look(renew_time, time.monotonic(), interval)
 
