@@ -228,7 +228,7 @@ REQUESTS: dict[str, Make] = {
     ),
     "endpoints: addresses": lambda n: _endpoints([{"addresses": _addresses(n * 8, "10.0.{}.{}"), "ports": _ports(1)}]),
     "endpoints: addresses of IPv6": lambda n: _endpoints([{"addresses": _addresses(n * 8, "fd00::{:x}:{:x}")}]),
-    "quantities: limits": lambda n: _pod({"limits": _amounts(n * 15)}),
+    "quantities: limits": lambda n: _pod({"limits": _amounts(n * 10)}),
     "quantities: limits with fractions": lambda n: _pod({"limits": _amounts(n * 8, "{}.50Gi")}),
     "quantities: limits and requests": lambda n: _pod({"limits": _amounts(n * 7), "requests": _amounts(n * 7, "0{}")}),
     "quantities: a quota": lambda n: _post(
