@@ -86,3 +86,13 @@ def larger(a: Amounts, b: Amounts) -> Amounts:
 def ports_collide(wanted: HostPort, used: HostPort) -> bool:
     """Return True if both are the same protocol and port, on the same address or on all."""
     return wanted[1:] == used[1:] and (wanted[0] == used[0] or ANY_ADDRESS in (wanted[0], used[0]))
+
+
+def insufficient(wanted: Amounts, used: Amounts, room: Amounts) -> list[str]:
+    """Return the resources of which there is not enough for ``wanted`` beside ``used``, in upstream's order."""
+    return sorted((name for name in wanted if wanted[name] > room[name] - used.get(name, 0)), key=_resource_order)
+
+
+def _resource_order(name: str) -> tuple[int, str]:
+    first = ("cpu", "memory", "ephemeral-storage")
+    return (first.index(name) if name in first else len(first), name)

@@ -12,7 +12,7 @@ from controllers.scheduler.misfit import Misfit
 from controllers.scheduler.nodeusage import NodeInfo
 from machinery.nodeaffinity import matches_node_affinity, preferred_weight
 from machinery.objects import Object, get_condition
-from machinery.podrequests import Requests, amounts_of, ports_collide
+from machinery.podrequests import Requests, amounts_of, insufficient, ports_collide
 from machinery.quantity import value
 from machinery.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, same_taint, tolerates, untolerated
 
@@ -76,15 +76,8 @@ def check_resources(pod: Object, requests: Requests, node: Object, usage: NodeIn
     if len(usage.pods) + 1 > value(allocatable.get("pods", 0)):
         reasons.append("Too many pods")
     room = amounts_of({name: allocatable.get(name, "0") for name in requests.amounts})
-    for name in sorted(requests.amounts, key=_resource_order):
-        if requests.amounts[name] > room[name] - usage.amounts.get(name, 0):
-            reasons.append(f"Insufficient {name}")
+    reasons += [f"Insufficient {name}" for name in insufficient(requests.amounts, usage.amounts, room)]
     return Misfit(tuple(reasons), unresolvable=False) if reasons else None
-
-
-def _resource_order(name: str) -> tuple[int, str]:
-    first = ("cpu", "memory", "ephemeral-storage")
-    return (first.index(name) if name in first else len(first), name)
 
 
 FILTERS: tuple[Filter, ...] = (check_unschedulable, check_taints, check_affinity, check_ports, check_resources)

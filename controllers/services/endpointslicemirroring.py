@@ -18,7 +18,7 @@ from machinery.controller import Controller
 from machinery.objects import Object, annotations_of, labels_of
 from machinery.policyrules import DISCOVERY, READ, WRITE_EVENTS, can
 from machinery.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
-from machinery.validation import parse_ip
+from machinery.validation import is_ip, parse_ip
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
@@ -60,11 +60,7 @@ def mirrored_endpoint(address: Object, ready: bool) -> Object:
 
 def is_address(text: str) -> bool:
     """Return True if the text is an IP address; others cannot be mirrored."""
-    try:
-        parse_ip(text)
-    except ValueError:
-        return False
-    return True
+    return not is_ip(text)
 
 
 def skipped(endpoints: Object) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from kubelet.pod.state import Failure
 from machinery.nodeaffinity import matches_node_affinity
 from machinery.objects import Object
-from machinery.podrequests import Amounts, add, amounts_of, ports_collide, requests_of
+from machinery.podrequests import Amounts, add, amounts_of, insufficient, ports_collide, requests_of
 from machinery.quantity import value
 from machinery.taints import untolerated
 
@@ -77,19 +77,13 @@ def _resources(pod: Object, node: Object, active: Sequence[Object]) -> Iterator[
     for other in active:
         used = add(used, requests_of(other).amounts)
     capacity = amounts_of({name: allocatable.get(name, "0") for name in wanted})
-    for name in sorted(wanted, key=_resource_order):
-        if wanted[name] > capacity[name] - used.get(name, 0):
-            yield _out_of(name, wanted[name], used.get(name, 0), capacity[name])
+    for name in insufficient(wanted, used, capacity):
+        yield _out_of(name, wanted[name], used.get(name, 0), capacity[name])
 
 
 def _out_of(name: str, requested: int, used: int, capacity: int) -> tuple[str, str]:
     amounts = f"requested: {requested}, used: {used}, capacity: {capacity}"
     return f"OutOf{name}", f"Node didn't have enough resource: {name}, {amounts}"
-
-
-def _resource_order(name: str) -> tuple[int, str]:
-    first = ("cpu", "memory", "ephemeral-storage")
-    return (first.index(name) if name in first else len(first), name)
 
 
 def _placement(pod: Object, node: Object, active: Iterable[Object]) -> Iterator[tuple[str, str]]:
