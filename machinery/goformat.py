@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from machinery.errors import quote
 
@@ -12,62 +12,63 @@ from machinery.errors import quote
 DEPTH = 100
 
 
+class _Notation(NamedTuple):
+    """How one of Go's verbs writes a map, a list and a scalar. Keys are quoted as ``key`` says."""
+
+    map: tuple[str, str, str]  # what begins, separates and ends the members
+    list: tuple[str, str, str]
+    key: Callable[[str], str]
+    scalar: Callable[[Any], str]
+
+
 def go_value(value: Any) -> str:
     """Return a JSON value as Go's ``%v`` prints it: ``map[a:1 b:[true <nil>]]``."""
-    return "".join(_parts(value, DEPTH))
+    return "".join(_parts(value, _VALUE, DEPTH))
 
 
 def go_syntax(value: Any) -> str:
     """Return a JSON value as Go's ``%#v`` prints it: ``map[string]interface {}{"a":1}``."""
-    return "".join(_syntax(value, DEPTH))
+    return "".join(_parts(value, _SYNTAX, DEPTH))
 
 
-def _syntax(value: Any, depth: int) -> Iterator[str]:
+def _parts(value: Any, notation: _Notation, depth: int) -> Iterator[str]:
     if not depth:
         yield "..."
     elif isinstance(value, dict):
-        yield "map[string]interface {}{"
+        begin, separator, end = notation.map
+        yield begin
         for index, key in enumerate(sorted(value)):
-            yield f"{', ' if index else ''}{quote(key)}:"
-            yield from _syntax(value[key], depth - 1)
-        yield "}"
+            yield f"{separator if index else ''}{notation.key(key)}:"
+            yield from _parts(value[key], notation, depth - 1)
+        yield end
     elif isinstance(value, list | tuple):
-        yield "[]interface {}{"
+        begin, separator, end = notation.list
+        yield begin
         for index, item in enumerate(value):
             if index:
-                yield ", "
-            yield from _syntax(item, depth - 1)
-        yield "}"
-    elif value is None:
-        yield "interface {}(nil)"
+                yield separator
+            yield from _parts(item, notation, depth - 1)
+        yield end
     else:
-        yield quote(value) if isinstance(value, str) else go_value(value)
+        yield notation.scalar(value)
 
 
-def _parts(value: Any, depth: int) -> Iterator[str]:
-    if not depth:
-        yield "..."
-    elif isinstance(value, dict):
-        yield "map["
-        for index, key in enumerate(sorted(value)):
-            yield f"{' ' if index else ''}{key}:"
-            yield from _parts(value[key], depth - 1)
-        yield "]"
-    elif isinstance(value, list | tuple):
-        yield "["
-        for index, item in enumerate(value):
-            if index:
-                yield " "
-            yield from _parts(item, depth - 1)
-        yield "]"
-    elif value is None:
-        yield "<nil>"
-    elif isinstance(value, bool):
-        yield "true" if value else "false"
-    elif isinstance(value, float):
-        yield _float(value)
-    else:
-        yield str(value)
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "<nil>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _float(value) if isinstance(value, float) else str(value)
+
+
+def _scalar_syntax(value: Any) -> str:
+    if value is None:
+        return "interface {}(nil)"
+    return quote(value) if isinstance(value, str) else _scalar(value)
+
+
+_VALUE = _Notation(("map[", " ", "]"), ("[", " ", "]"), str, _scalar)
+_SYNTAX = _Notation(("map[string]interface {}{", ", ", "}"), ("[]interface {}{", ", ", "}"), quote, _scalar_syntax)
 
 
 def _float(number: float) -> str:

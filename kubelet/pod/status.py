@@ -81,16 +81,11 @@ def _terminate(init: list[Status], apps: list[Status]) -> None:
     tried = max(
         (number for number, row in enumerate(init) if "waiting" not in row["state"] or row["lastState"]), default=0
     )
-    never_located = {
-        "exitCode": 137,
-        "reason": "ContainerStatusUnknown",
-        "message": "The container could not be located when the pod was terminated",
-        "startedAt": None,
-        "finishedAt": None,
-    }
     for row in init[: tried + 1] + (apps if _initialized(init, apps) else []):
         if "terminated" not in row["state"]:
-            row["state"] = {"terminated": dict(never_located)}
+            row["state"] = {
+                "terminated": _unknown_end("The container could not be located when the pod was terminated")
+            }
 
 
 def _initialized(init: list[Status], apps: list[Status]) -> bool:
@@ -182,13 +177,20 @@ def _lost(deleting: bool, recorded: Status) -> Status:
     when = "when the pod was deleted" if deleting else "when the pod was terminated"
     return {
         "terminated": {
-            "exitCode": 137,
-            "reason": "ContainerStatusUnknown",
-            "message": f"The container could not be located {when}.  The container used to be Running",
-            "startedAt": None,
-            "finishedAt": None,
+            **_unknown_end(f"The container could not be located {when}.  The container used to be Running"),
             "containerID": recorded.get("containerID", ""),
         }
+    }
+
+
+def _unknown_end(message: str) -> Status:
+    """Return the terminated state of a container that neither the runtime nor the status can tell about."""
+    return {
+        "exitCode": 137,
+        "reason": "ContainerStatusUnknown",
+        "message": message,
+        "startedAt": None,
+        "finishedAt": None,
     }
 
 

@@ -489,26 +489,21 @@ def _optional_select(operand: _Run, field: _Run) -> _Run:
     return run
 
 
-def _or(target: _Run, other: _Run) -> _Run:
+def _or(target: _Run, other: _Run, chosen: Callable[[Optional], Any] = lambda value: value) -> _Run:
+    """Return ``chosen`` of an optional that is present, else what ``other`` gives."""
+
     def run(frame: _Frame) -> Any:
         value = target(frame)
         frame.cost += 1
         if not isinstance(value, Optional):
             raise EvaluationError(_NO_OVERLOAD)
-        return value if value.present else other(frame)
+        return chosen(value) if value.present else other(frame)
 
     return run
 
 
 def _or_value(target: _Run, other: _Run) -> _Run:
-    def run(frame: _Frame) -> Any:
-        value = target(frame)
-        frame.cost += 1
-        if not isinstance(value, Optional):
-            raise EvaluationError(_NO_OVERLOAD)
-        return stdlib.usable(value.value) if value.present else other(frame)
-
-    return run
+    return _or(target, other, lambda value: stdlib.usable(value.value))
 
 
 # What does not evaluate all its parts.
